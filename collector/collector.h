@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The collector turns the sources' records (common/event.h) into the trace file:
+ *
+ *	collector_record -> order -> join -> match -> store
+ *
+ * It knows no source's transport and no output format. Single-threaded: all functions of one collector
+ * are called from one thread. Records of one thread come in the order in which that thread emitted them;
+ * records of different threads in any order; definitions may come after the events that use them.
+ * Times are CLOCK_MONOTONIC nanoseconds here.
+ */
+#ifndef IPC_COLLECTOR_H
+#define IPC_COLLECTOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "calls.h"
+#include "event.h"
+
+struct collector;
+
+enum collector_source { COLLECTOR_SHIM, COLLECTOR_BPF, COLLECTOR_SOURCES };
+
+/*
+ * Creates the trace file `path` (which must not exist) and the collector. Returns 0 or -errno.
+ * The caller ends it with collector_close().
+ */
+int collector_open(struct collector **out, const char *path);
+
+/* Sets a key of `meta`. The value is copied. */
+void collector_meta(struct collector *c, const char *key, const char *value);
+
+/* One event, or one definition with its text behind it; nothing is kept of the memory. Never fails: what
+ * makes no sense is counted as a loss (`rejected`). */
+void collector_record(struct collector *c, enum collector_source source, const struct ipc_event *slots);
+
+/* Adds to a loss that is not a record of its own. `pid` 0: no process in particular. */
+void collector_loss(struct collector *c, enum collector_source source, enum ipc_reason reason, int pid,
+		    const char *comm, uint64_t count);
+
+/* Calls and bytes of an endpoint whose events were dropped (arena_overflow): added to the endpoint, and its
+ * channel is marked partial. */
+void collector_overflow(struct collector *c, enum collector_source source, uint32_t image, uint64_t object,
+			uint64_t sends, uint64_t recvs, uint64_t bytes_sent, uint64_t bytes_received);
+
+/* Every event of this source that ended at or before `ns` has been given to collector_record. A source
+ * that was never heard of does not hold the order back. */
+void collector_watermark(struct collector *c, enum collector_source source, uint64_t ns);
+
+/* Orders, matches and stores what the watermarks allow, and commits when due (10,000 rows or 100 ms).
+ * Returns 0, or -errno of the store (disk full): what was committed stays readable, later records are
+ * counted and dropped. */
+int collector_step(struct collector *c);
+
+/* How many of the processes seen have not ended: those still running now. */
+unsigned int collector_running(const struct collector *c);
+
+/* Treats all that came as final, matches the rest, writes the roll-ups, makes the file one plain database
+ * (no WAL) and frees the collector, also when it fails. `end_ns`: when the recording ended. Processes that
+ * have not ended are counted `outlived`. Returns 0 or -errno. */
+int collector_close(struct collector *c, uint64_t end_ns);
+
+#endif

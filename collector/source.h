@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the recorder needs of a source: the shim's arena (drain.c) and the eBPF programs (bpf/loader.c).
+ * A source feeds a collector and knows nothing of what becomes of its records.
+ */
+#ifndef IPC_SOURCE_H
+#define IPC_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "collector.h"
+
+struct source;
+
+struct source_ops {
+	const char *name; /* as users give it to --source */
+
+	/* Makes the source ready. On failure returns -errno and writes one line (cause and remedy, no full
+	 * stop) to `error`. */
+	int (*open)(struct source **out, char *error, size_t error_size);
+
+	/* Called in the parent while the child waits before its exec: from here on the child and its
+	 * descendants are recorded. Returns 0 or -errno. */
+	int (*attach)(struct source *s, pid_t child);
+
+	/* The environment for the command (shim: with LD_PRELOAD), or NULL where the source needs none.
+	 * Returns a NULL-terminated array that lives as long as the source, or NULL: out of memory. */
+	char **(*environment)(struct source *s, char **envp);
+
+	/* Moves what is there into the collector, then its watermark. `end`: recording has ended; stop the
+	 * targets' recording, take the rest, tell of calls still under way (IPC_F_INSIDE). Returns the number
+	 * of records moved, or -errno. */
+	long (*poll)(struct source *s, struct collector *c, bool end);
+
+	/* Frees everything, removes files. */
+	void (*close)(struct source *s);
+};
+
+extern const struct source_ops source_shim;
+extern const struct source_ops source_bpf;
+
+#endif

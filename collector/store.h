@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The store: writes the trace file (schema.sql, docs/schema.md). It knows SQL and nothing of matching.
+ * Ids are given by the caller, dense and from 1, except event ids, which the store gives.
+ *
+ * Rows of processes, threads, channels, endpoints and edges are kept by the collector and written with the
+ * functions below whenever they changed and a commit is due (insert or replace by id): readers of the
+ * growing file see totals that are at most a commit old.
+ *
+ * Events are packed: an event row is (start relative to the trace's start, duration, lane, result, link). A lane
+ * is what repeats: (thread, endpoint, call, flags, descriptor). `link` of a send joins it to the
+ * receive that took it: the distance between their ids, and whether that is exact. A send that several
+ * receives took, or that was written before it was matched, has its further links in a table of their own.
+ */
+#ifndef IPC_STORE_H
+#define IPC_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct store;
+
+struct store_process {
+	uint32_t id, parent_id, prev_id; /* 0: none */
+	int32_t pid, ppid;
+	const char *comm, *exe, *cmdline, *cgroup; /* NULL: unknown */
+	uint32_t uid;
+	uint64_t start_ns, end_ns; /* end 0: has not ended */
+	int32_t exit_status;	   /* wait(2) form; -1: unknown */
+	const char *source, *coverage;
+};
+
+struct store_thread {
+	uint32_t id, process_id;
+	int32_t tid;
+	const char *name;
+	uint64_t start_ns, end_ns;
+};
+
+struct store_channel {
+	uint32_t id;
+	uint16_t mechanism; /* enum ipc_mechanism */
+	const char *key, *name;
+	uint64_t first_ns, last_ns, bytes_sent, bytes_received;
+	bool partial;
+};
+
+struct store_endpoint {
+	uint32_t id, channel_id, process_id;
+	const char *role; /* reader, writer, both */
+	uint64_t sends, receives, bytes_sent, bytes_received, first_ns, last_ns;
+};
+
+struct store_edge {
+	uint32_t src_id, dst_id, channel_id; /* the key */
+	uint64_t messages, bytes, pages, first_ns, last_ns;
+	uint64_t latency_min_ns, latency_p50_ns, latency_p90_ns, latency_p99_ns, latency_max_ns;
+	bool exact, partial;
+};
+
+struct store_lane {
+	uint32_t thread_id, endpoint_id; /* endpoint 0: an event on no channel */
+	int32_t fd;			 /* -1: none */
+	uint16_t call, flags;		 /* enum ipc_call_id, IPC_F_* */
+	uint8_t verb;			 /* enum ipc_verb, resolved: never by_end */
+	const char *source;
+};
+
+struct store_event {
+	uint64_t start_ns, dur_ns;
+	uint32_t lane;
+	int64_t result; /* bytes moved (0 for calls that move none and for peeks), or -errno */
+};
+
+struct store_loss {
+	uint16_t reason; /* enum ipc_reason */
+	const char *source, *comm;
+	uint32_t process_id; /* 0: none */
+	uint64_t count, first_ns, last_ns;
+};
+
+/* Creates `path`, which must not exist. Events' times count from `start_ns`. Returns 0 or -errno. */
+int store_open(struct store **out, const char *path, uint64_t start_ns);
+
+void store_meta(struct store *s, const char *key, const char *value);
+void store_process(struct store *s, const struct store_process *row);
+void store_thread(struct store *s, const struct store_thread *row);
+void store_channel(struct store *s, const struct store_channel *row);
+void store_endpoint(struct store *s, const struct store_endpoint *row);
+void store_edge(struct store *s, const struct store_edge *row);
+void store_loss(struct store *s, const struct store_loss *row); /* key: reason, source, process_id, comm */
+
+/* A new lane; returns its id. The caller keeps the dictionary. */
+uint32_t store_lane(struct store *s, const struct store_lane *row);
+
+/* Queues an event and returns its id (ascending). `linkable`: it may still get a store_link(); its row is
+ * held back for at most 200 ms (and a bounded number of rows) so that the link can stand in it. */
+uint64_t store_event(struct store *s, const struct store_event *row, bool linkable);
+
+/* The receive event `recv` finished taking `bytes` of the send event `send`. One call per receiving process. */
+void store_link(struct store *s, uint64_t send, uint64_t recv, uint64_t bytes, bool exact);
+
+/* Rows written since the last commit. */
+unsigned int store_pending(const struct store *s);
+
+/* Writes queued events that need be held back no longer than `now_ns` says and commits. Returns 0 or -errno
+ * (-ENOSPC: disk full). After a failure the store drops what it is given and counts it. */
+int store_commit(struct store *s, uint64_t now_ns);
+uint64_t store_dropped(const struct store *s);
+
+/* Writes everything, checkpoints, leaves one plain database file, frees `s` (also on failure). */
+int store_close(struct store *s);
+
+#endif

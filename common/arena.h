@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The arena: one file in shared memory per recording, written by the shims, drained by the recorder.
+ *
+ *	offset 0          struct arena_header: settings, stop, free map, losses, site table, overflow table
+ *	control_offset    struct arena_control[chunks]: who owns a chunk, and what that thread is doing now
+ *	chunk_offset      chunks of CHUNK_SLOTS slots of 64 bytes
+ *
+ * Targets map the header and the control blocks for good and a small window of chunks; a window is moved
+ * with remap_file_pages(2), which needs no descriptor and no path (works after chroot, closefrom, in a
+ * fork child). The recorder allocates a chunk's memory before it sets its bit in `free_map`, so that a full
+ * file system never becomes a SIGBUS in a target.
+ *
+ * Life of a chunk: FREE -> (a producer's compare-and-swap of `owner`) OWNED -> (it is full, or its thread
+ * or process ended) CLOSED -> (the recorder has drained it) FREE. A chunk that is OWNED by a process that
+ * is dead is drained and freed too.
+ *
+ * A slot is whole when its `seq` is `base` + its index; seq is stored last (release). `base` differs at
+ * each claim, so what an earlier owner left never looks whole. Slots of one chunk may become whole out of
+ * order (a signal handler's event between reserve and publish); the drain stops at the first that is not,
+ * and passes over it only when the chunk is CLOSED or its owner dead.
+ *
+ * Nothing in the file is trusted by the recorder: any bit pattern must be survived. Producers trust the
+ * header's constants once, at attach, after checking them.
+ */
+#ifndef IPC_ARENA_H
+#define IPC_ARENA_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "calls.h"
+#include "event.h"
+#include "site.h"
+
+enum {
+	ARENA_VERSION = 1,
+	CHUNK_SLOTS = 1024,
+	CHUNK_BYTES = CHUNK_SLOTS * IPC_SLOT,
+	ARENA_CHUNKS_MAX = 2048,   /* 128 MiB */
+	ARENA_CHUNKS_DEFAULT = 1024, /* 64 MiB */
+	ARENA_OVERFLOW = 4096,
+	ARENA_SITES_MAX = 1024,
+	ARENA_PAGE = 4096,
+};
+
+#define ARENA_MAGIC "ipctrace"
+
+enum arena_clock { ARENA_CLOCK_MONOTONIC, ARENA_CLOCK_TSC };
+
+/* Chunk states, in the low half of arena_control.owner; the owner's pid stands in the high half. */
+enum arena_state { ARENA_FREE, ARENA_OWNED, ARENA_CLOSED };
+
+/* Calls and bytes of one endpoint whose events could not be stored. `key` 0: unused. Claimed by
+ * compare-and-swap of `key`, a hash of (image, object) that is never 0. */
+struct arena_overflow {
+	_Atomic uint64_t key;
+	uint64_t object;
+	uint32_t image;
+	uint32_t whole; /* 1 once object and image are written */
+	_Atomic uint64_t sends, recvs, bytes_sent, bytes_received;
+};
+
+struct arena_header {
+	/* constants of the recording, written before the first target starts */
+	char magic[8];
+	uint32_t version;
+	uint32_t chunks;
+	uint64_t control_offset, chunk_offset, size;
+	uint32_t clock;		   /* enum arena_clock */
+	uint32_t block_us;	   /* how long a claim may wait in all while every chunk is in use */
+	uint8_t libc_build_id[32]; /* of the libc that `sites` was made from */
+	uint32_t libc_build_id_len;
+	uint32_t sites;
+	/* written by the recorder while it runs */
+	_Alignas(64) _Atomic uint32_t stop; /* 1: record nothing any more */
+	/* written by both */
+	_Alignas(64) _Atomic uint32_t full; /* 1: a claim waited in vain: do not wait, count. The recorder
+					     * clears it when chunks are free again */
+	_Alignas(64) _Atomic uint32_t claims; /* numbers chunk claims; base = claims * CHUNK_SLOTS + 1 */
+	_Atomic uint32_t ids;		      /* numbers images and threads; the first is 1 */
+	_Alignas(64) _Atomic uint64_t lost[IPC_REASONS]; /* counted by reason where no event could be emitted */
+	_Atomic uint64_t blocked_ns, blocked_claims;	 /* time that targets waited for a chunk, caused by us */
+	_Alignas(64) _Atomic uint64_t free_map[ARENA_CHUNKS_MAX / 64]; /* bit set: worth trying to claim */
+	_Alignas(64) struct arena_overflow overflow[ARENA_OVERFLOW];
+	struct ipc_site site[ARENA_SITES_MAX];
+};
+
+struct arena_control {
+	/* first line: written by the producer at every call */
+	_Atomic uint32_t ending; /* >0: an end time was taken and its event not yet published */
+	uint32_t call;		 /* the call its thread is inside, or IPC_CALL_none; stored last at entry */
+	uint32_t thread;	 /* whose call that is */
+	uint32_t flags;
+	uint64_t start, object, arg0, arg1; /* of that call */
+	uint64_t reserved[2];
+	/* second line: written at claim, close and free */
+	_Alignas(64) _Atomic uint64_t owner; /* pid << 32 | enum arena_state */
+	uint32_t image;			     /* valid once owner says OWNED and `base` is not 0 */
+	_Atomic uint32_t base;
+	uint64_t reserved2[5];
+};
+
+_Static_assert(sizeof(struct arena_control) == 128, "two cache lines");
+
+#endif

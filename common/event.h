@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0 */
+/*
+ * The one record. Both sources emit a stream of 64-byte slots, little-endian: an event is one slot, a
+ * definition is one slot and, behind it, its text in as many further slots as that needs.
+ *
+ *   0        8         16        24        32     40     48      52    54     56   60
+ *   start    duration  object    result    arg0   arg1   thread  call  flags  seq  tag     event
+ *   time     ....... body by kind (40 bytes) ........... thread  call  text   seq  0       definition
+ *
+ * Times are nanoseconds of CLOCK_MONOTONIC, or ticks of the time-stamp counter where the arena's header
+ * says so (the drain converts them; no one behind it sees ticks).
+ *
+ * An event is emitted once, when its call has ended, with both times. One call that works on several
+ * objects emits one event for each; all but the first carry IPC_F_PART.
+ */
+#ifndef IPC_EVENT_H
+#define IPC_EVENT_H
+
+#include <linux/types.h>
+
+enum { IPC_SLOT = 64, IPC_TEXT_MAX = 4096 };
+
+struct ipc_event {
+	__u64 start;
+	__u64 duration;
+	__u64 object; /* ipc_object(): mechanism and the source's own id of the kernel object */
+	__s64 result; /* as the kernel returned it: bytes, descriptor, pid, or -errno */
+	__u64 arg0;   /* ipc_arg0(): descriptor and how it was opened; spawn: clone flags; exit, wait: status */
+	__u64 arg1;   /* send, recv: bytes asked for where the call says so in an argument, else 0 */
+	__u32 thread; /* number of a thread definition of the same source */
+	__u16 call;   /* enum ipc_call_id, or enum ipc_def_kind for a definition */
+	__u16 flags;  /* IPC_F_* */
+	__u32 seq;    /* shim: set last, tells the drain that the slot is whole (arena.h). bpf: 0 */
+	__u32 tag;    /* hash of a datagram's first bytes, or 0 */
+};
+
+enum {
+	IPC_F_NONBLOCK = 1 << 0,  /* the descriptor was non-blocking (known only when the call said EAGAIN) */
+	IPC_F_EOF = 1 << 1,	  /* a receive that returned 0 for a size that was not 0 */
+	IPC_F_PART = 1 << 2,	  /* not the first event of its call */
+	IPC_F_TRUNCATED = 1 << 3, /* the receiver's buffer was too small, the rest of the message is lost */
+	IPC_F_PEEK = 1 << 4,	  /* the data stays where it was (MSG_PEEK, the source end of tee): moved 0 */
+	IPC_F_INSIDE = 1 << 5,	  /* the task died, or the recording ended, inside this call */
+	IPC_F_THREADS = 1 << 6,	  /* the process had several threads */
+	IPC_F_ENTRY = 1 << 7,	  /* execve: announced at entry; what follows tells how it went (see below) */
+	IPC_F_NO_START = 1 << 8,  /* the entry was not seen: start is the end, duration 0 */
+	IPC_F_SHARED_FD = 1 << 9, /* open: the descriptor stays open over exec */
+};
+
+/*
+ * execve emits IPC_F_ENTRY at its entry. Then either the image's definition with `via` IPC_VIA_EXEC
+ * follows for the same pid (it went well and the new program is seen), or an execve event without
+ * IPC_F_ENTRY and with -errno (it failed), or nothing (it went well, and the source is not in the new
+ * program; then a loss definition that says why stands just before the entry event, same thread).
+ *
+ * fork, vfork, clone and clone3 that make a process emit an event of the parent's thread with the child's
+ * pid (as the source sees it) as result and the object of the child's `process` channel. A child that is
+ * seen emits an image definition with `via` IPC_VIA_FORK.
+ */
+
+/* Object ids: the mechanism in the top 8 bits, 56 bits of the source's own number below. */
+static inline __u64 ipc_object(unsigned int mechanism, __u64 id)
+{
+	return (__u64)mechanism << 56 | (id & 0x00ffffffffffffffULL);
+}
+
+static inline unsigned int ipc_object_mechanism(__u64 object)
+{
+	return object >> 56;
+}
+
+static inline __u64 ipc_object_id(__u64 object)
+{
+	return object & 0x00ffffffffffffffULL;
+}
+
+/*
+ * The 56-bit number per mechanism:
+ *   pipe     the inode (32 bits in every kernel)
+ *   fifo     a hash of device, inode and generation; the definition carries the three
+ *   process  the pid
+ */
+
+/* arg0 of an event on a descriptor: the descriptor, and open(2)'s flags (O_ACCMODE, O_NONBLOCK) above. */
+static inline __u64 ipc_arg0(__u32 fd, __u32 open_flags)
+{
+	return (__u64)open_flags << 32 | fd;
+}
+
+enum ipc_def_kind {
+	IPC_DEF_FIRST = 0xff00,
+	IPC_DEF_IMAGE = 0xff00, /* a process: one program image */
+	IPC_DEF_THREAD,
+	IPC_DEF_OBJECT,
+	IPC_DEF_LOSS,
+	IPC_DEF_GONE, /* a process ended without an exit event of its own (killed, or untraced code) */
+};
+
+/* How an image came to be. */
+enum ipc_via { IPC_VIA_START, IPC_VIA_FORK, IPC_VIA_EXEC };
+
+struct ipc_def_image {
+	__u32 image;  /* number, unique among the images and threads of this source; never 0 */
+	__u32 parent; /* image that forked this pid, or 0: look for the image of ppid */
+	__u32 prev;   /* image before the exec, or 0: look for the latest image of this pid */
+	__s32 pid;
+	__s32 ppid;
+	__u32 uid;
+	__u32 via; /* enum ipc_via */
+	__u32 reserved;
+	__u64 spawn_time; /* when the parent entered the call that made it, or 0 */
+	/* text: comm, exe, cgroup, command line (arguments joined by spaces), each ended by a NUL. No text:
+	 * all as in `prev` or `parent`. */
+};
+
+struct ipc_def_thread {
+	__u32 image; /* the image it belongs to; the thread's own number is ipc_def.thread */
+	__s32 tid;
+	char name[16];
+	__u64 reserved[2];
+};
+
+struct ipc_def_object {
+	__u64 object;
+	__u64 inode;
+	__u64 generation; /* tells incarnations of one inode number apart: birth time or i_generation */
+	__u32 dev_major;
+	__u32 dev_minor;
+	__u64 reserved;
+	/* text: name (path as the program gave it, or as /proc shows it) */
+};
+
+struct ipc_def_loss {
+	__u32 reason; /* enum ipc_reason */
+	__s32 pid;
+	__u64 count;
+	__u64 reserved[3];
+	/* text: comm or path of the program concerned; empty: the thread's own process */
+};
+
+struct ipc_def_gone {
+	__s32 pid;
+	__s32 status; /* as wait(2) gives it, or -1: unknown */
+	__u64 reserved[4];
+};
+
+struct ipc_def {
+	__u64 time;
+	union {
+		struct ipc_def_image image;
+		struct ipc_def_thread thread_def;
+		struct ipc_def_object object;
+		struct ipc_def_loss loss;
+		struct ipc_def_gone gone;
+		__u64 body[5];
+	};
+	__u32 thread; /* who emits it, or (IPC_DEF_THREAD) the number it defines; 0: nobody */
+	__u16 call;   /* enum ipc_def_kind */
+	__u16 text;   /* bytes of text in the slots behind this one, at most IPC_TEXT_MAX */
+	__u32 seq;
+	__u32 reserved;
+};
+
+/* Slots that a definition with so many bytes of text takes. */
+static inline unsigned int ipc_def_slots(unsigned int text)
+{
+	return 1 + (text + IPC_SLOT - 1) / IPC_SLOT;
+}
+
+_Static_assert(sizeof(struct ipc_event) == IPC_SLOT, "an event is one cache line");
+_Static_assert(sizeof(struct ipc_def) == IPC_SLOT, "a definition's head is one slot");
+_Static_assert(__builtin_offsetof(struct ipc_event, thread) == __builtin_offsetof(struct ipc_def, thread), "");
+_Static_assert(__builtin_offsetof(struct ipc_event, call) == __builtin_offsetof(struct ipc_def, call), "");
+_Static_assert(__builtin_offsetof(struct ipc_event, seq) == __builtin_offsetof(struct ipc_def, seq), "");
+
+#endif

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <asm/unistd.h>
+#include <linux/fcntl.h>
+
+#include "tables.h"
+
+const struct ipc_call ipc_calls[] = {
+#define CALL IPC_CALL_ROW
+#include "calls.def"
+#undef CALL
+};
+
+const char *const ipc_call_names[] = {
+#define CALL(id, name, ...) [IPC_CALL_##id] = name,
+#include "calls.def"
+#undef CALL
+};
+
+const char *const ipc_verb_names[] = {
+	[IPC_VERB_none] = "none",	[IPC_VERB_open] = "open",   [IPC_VERB_close] = "close",
+	[IPC_VERB_send] = "send",	[IPC_VERB_recv] = "recv",   [IPC_VERB_by_end] = "by_end",
+	[IPC_VERB_wait] = "wait",	[IPC_VERB_post] = "post",   [IPC_VERB_lock] = "lock",
+	[IPC_VERB_unlock] = "unlock",	[IPC_VERB_map] = "map",	    [IPC_VERB_unmap] = "unmap",
+	[IPC_VERB_control] = "control", [IPC_VERB_spawn] = "spawn", [IPC_VERB_exec] = "exec",
+	[IPC_VERB_exit] = "exit",
+};
+
+const struct ipc_mechanism_row ipc_mechanisms[] = {
+#define MECHANISM(name, ...) [IPC_MECH_##name] = MECHANISM_ROW(#name, __VA_ARGS__),
+#define MECHANISM_ROW(name, model, boundary, matching, scope, ends, sources)                       \
+	{ name, #model, #boundary, #matching, #scope, #ends, #sources }
+#include "mechanisms.def"
+#undef MECHANISM_ROW
+#undef MECHANISM
+};
+
+const struct ipc_reason_row ipc_reasons[] = {
+#define REASON(id, name, kind, words) [IPC_REASON_##id] = { name, #kind, words },
+#include "reasons.def"
+#undef REASON
+};

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The producer's side of the arena (common/arena.h). All functions are async-signal-safe, make raw system
+ * calls only, wait only within the header's bound, and never touch errno.
+ *
+ * A record is made in this order, so that the recorder's watermark holds:
+ *	slot = ring_begin(p, t, n);	room is there, control->ending is set
+ *	end = clock_now();		the stamp is taken while `ending` is set
+ *	... fill ...
+ *	ring_publish(t, slot);		seq, then ending is cleared
+ * A signal handler may run at any instruction of this and make records of its own: `busy` counts the nesting,
+ * only the outermost may claim a chunk (so the outer record's chunk stays where it is).
+ */
+#ifndef IPC_RING_H
+#define IPC_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "arch.h"
+#include "arena.h"
+
+/* Of the process; memory of its own, so that a fork child has a copy. Zeroed: not attached. */
+struct ring_process {
+	struct arena_header *header;
+	struct arena_control *controls;
+	uint32_t image;
+	int32_t pid;
+	struct ring_window *windows; /* ring.c */
+	_Atomic uint64_t pool[8];    /* half-used chunks of ended threads: chunk + 1, next slot */
+};
+
+/* Of a thread. Zeroed: has no chunk yet. */
+struct ring_thread {
+	struct ipc_event *slots; /* the window onto its chunk, or NULL */
+	struct arena_control *control;
+	uint32_t next; /* next free slot; bumped by one instruction, so that a handler never gets the same */
+	uint32_t base;
+	uint32_t chunk;
+	uint32_t busy;	 /* records under way: 0, 1, or more in handlers */
+	uintptr_t stack; /* stack pointer of the outermost */
+};
+
+/* Maps the arena's header and control blocks from `path` (keeps no descriptor) and checks them. Returns 0 or
+ * -errno (-EPROTO: not an arena of this version). */
+int ring_attach(struct ring_process *p, const char *path, int32_t pid);
+
+/* In a fork child: what the parent's threads owned is forgotten, new windows are mapped when needed. `t` is
+ * the caller's. */
+void ring_fork_child(struct ring_process *p, struct ring_thread *t, int32_t pid);
+
+/* Closes the thread's chunk, if any, and claims one with room. Prefers its own earlier chunks. Only for the
+ * outermost record of the thread. False: none is free. It waited up to header->block_us for one (blocked_ns,
+ * blocked_claims); after a wait in vain `full` is set and nobody waits until the recorder clears it. */
+bool ring_claim(struct ring_process *p, struct ring_thread *t);
+
+/* The thread ends, or gives up its chunk: half-used it goes to the process's pool, else it is closed. */
+void ring_release(struct ring_process *p, struct ring_thread *t);
+
+/* Counts calls and bytes of an endpoint whose events could not be stored. False: the table is full. */
+bool ring_overflow(struct ring_process *p, uint64_t object, uint64_t sends, uint64_t recvs, uint64_t sent,
+		   uint64_t received);
+
+/* Unmaps every window that no thread uses (before the target's mlockall). */
+void ring_shrink(struct ring_process *p);
+
+/* Reserves `n` slots in a row. NULL: no room (see ring_claim), or a handler's record while the chunk is full. */
+static inline struct ipc_event *ring_begin(struct ring_process *p, struct ring_thread *t, unsigned int n)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	if (__builtin_expect(t->busy != 0, 0) && here > t->stack)
+		t->busy = 0; /* a handler jumped out of the record that was under way */
+	if (arch_local_add(&t->busy, 1) == 0)
+		t->stack = here;
+	if (__builtin_expect(!t->slots || t->next + n > CHUNK_SLOTS, 0) && (t->busy != 1 || !ring_claim(p, t)))
+		goto none;
+	atomic_store_explicit(&t->control->ending, 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	uint32_t first = arch_local_add(&t->next, n);
+	if (__builtin_expect(first + n <= CHUNK_SLOTS, 1))
+		return t->slots + first;
+	if (t->busy == 1)
+		atomic_store_explicit(&t->control->ending, 0, memory_order_relaxed);
+none:
+	arch_local_add(&t->busy, -1u);
+	return NULL;
+}
+
+/* Makes the slot whole. Everything else in it and in the slots of its text must have been written before. */
+static inline void ring_publish(struct ring_thread *t, struct ipc_event *slot)
+{
+	atomic_store_explicit((_Atomic uint32_t *)&slot->seq, t->base + (uint32_t)(slot - t->slots),
+			      memory_order_release);
+	if (t->busy == 1)
+		atomic_store_explicit(&t->control->ending, 0, memory_order_release);
+	arch_local_add(&t->busy, -1u);
+}
+
+#endif

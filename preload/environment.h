@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The two variables that bring the shim into a new program: LD_PRELOAD (ours last, whoever else is there keeps
+ * the order) and IPCTRACE (the arena's path and the image before the exec). The shim takes both out of the
+ * program's environment before its main, and puts them back at exec.
+ */
+#ifndef IPC_ENVIRONMENT_H
+#define IPC_ENVIRONMENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct environment {
+	const char *shim;  /* absolute path of libipctrace.so */
+	const char *arena; /* absolute path of the arena's file */
+	uint32_t image;	   /* image before the exec, 0: none */
+};
+
+/* Bytes that environment_write() needs for this `envp` (NULL: empty). */
+size_t environment_size(char *const *envp, const struct environment *e);
+
+/* Writes into `memory` (8-byte aligned) the array `envp` with our two variables, NULL-terminated, and the
+ * strings that are ours. Points into envp's strings. Async-signal-safe. */
+char **environment_write(void *memory, char *const *envp, const struct environment *e);
+
+#endif

@@ -1,0 +1,152 @@
+-- SPDX-License-Identifier: BSD-2-Clause
+--
+-- The trace file. Public are: meta, hosts, mechanisms, calls, processes, threads, channels, endpoints,
+-- events, messages, edges, waits, losses: their names and columns are a contract (docs/schema.md), also
+-- where one is a plain table. event_rows, links, lanes, channel_rows, edge_rows and loss_rows are the packed
+-- form below them and may change with the next user_version.
+--
+-- Invariants: the rowids of event_rows are dense from 1 (so VACUUM and .dump keep them); a message stands
+-- either in its send's `link` or in one row of `links`, never in both.
+
+PRAGMA application_id = 1229996884; -- 0x49504354, "IPCT"
+PRAGMA user_version = 1;
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+
+CREATE TABLE hosts (id INTEGER PRIMARY KEY, name TEXT, boot_id TEXT, kernel TEXT);
+
+CREATE TABLE mechanisms (
+	id INTEGER PRIMARY KEY, name TEXT, model TEXT, boundary TEXT, matching TEXT, scope TEXT, ends TEXT, sources TEXT
+);
+
+CREATE TABLE calls (
+	id INTEGER PRIMARY KEY, name TEXT, nr INTEGER, op_arg INTEGER, op_value INTEGER, verb TEXT,
+	object TEXT, object2 TEXT, size TEXT, effect TEXT
+);
+
+CREATE TABLE processes (
+	id INTEGER PRIMARY KEY, host_id INTEGER, pid INTEGER, ppid INTEGER, parent_id INTEGER, prev_id INTEGER,
+	comm TEXT, exe TEXT, cmdline TEXT, uid INTEGER, cgroup TEXT, start_ns INTEGER, end_ns INTEGER,
+	exit_status INTEGER, source TEXT, coverage TEXT
+);
+
+CREATE TABLE threads (
+	id INTEGER PRIMARY KEY, process_id INTEGER, tid INTEGER, name TEXT, start_ns INTEGER, end_ns INTEGER
+);
+
+CREATE TABLE channel_rows (
+	id INTEGER PRIMARY KEY, mechanism INTEGER, key TEXT, name TEXT, first_ns INTEGER, last_ns INTEGER,
+	bytes_sent INTEGER, bytes_received INTEGER, partial INTEGER
+);
+
+CREATE TABLE endpoints (
+	id INTEGER PRIMARY KEY, channel_id INTEGER, process_id INTEGER, role TEXT, sends INTEGER, receives INTEGER,
+	bytes_sent INTEGER, bytes_received INTEGER, first_ns INTEGER, last_ns INTEGER
+);
+
+CREATE TABLE edge_rows (
+	src_id INTEGER, dst_id INTEGER, channel_id INTEGER, messages INTEGER, bytes INTEGER, pages INTEGER,
+	first_ns INTEGER, last_ns INTEGER, latency_min_ns INTEGER, latency_p50_ns INTEGER, latency_p90_ns INTEGER,
+	latency_p99_ns INTEGER, latency_max_ns INTEGER, exact INTEGER, partial INTEGER,
+	PRIMARY KEY (src_id, dst_id, channel_id)
+) WITHOUT ROWID;
+
+-- process_id 0 and comm '' stand for none: NULLs would never meet in the key.
+CREATE TABLE loss_rows (
+	kind TEXT, source TEXT, reason TEXT, process_id INTEGER, comm TEXT, count INTEGER, first_ns INTEGER,
+	last_ns INTEGER,
+	PRIMARY KEY (reason, source, process_id, comm)
+) WITHOUT ROWID;
+
+-- What repeats from event to event.
+CREATE TABLE lanes (
+	id INTEGER PRIMARY KEY, thread_id INTEGER, endpoint_id INTEGER, fd INTEGER, call INTEGER, flags INTEGER,
+	verb TEXT, source TEXT
+);
+
+-- ts: start, nanoseconds since meta.start_ns. res: bytes or -errno. link, of a send that one receive took
+-- whole: (receive's rowid - own rowid) * 2 + (0 exact, 1 approximate).
+CREATE TABLE event_rows (ts INTEGER, dur INTEGER, lane INTEGER, res INTEGER, link INTEGER);
+
+-- Every other message: a send that several receives shared, or that was stored before it was matched.
+CREATE TABLE links (send INTEGER, recv INTEGER, bytes INTEGER, exact INTEGER);
+
+CREATE VIEW channels AS
+SELECT c.id, m.name AS mechanism, c.key, c.name, m.scope, c.first_ns, c.last_ns, c.bytes_sent, c.bytes_received,
+	c.partial
+FROM channel_rows c LEFT JOIN mechanisms m ON m.id = c.mechanism;
+
+CREATE VIEW events AS
+SELECT e.rowid AS id,
+	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + e.ts AS ts_ns,
+	e.dur AS dur_ns, t.process_id, p.pid, t.tid, p.comm, k.name AS call, l.verb, m.name AS mechanism,
+	n.channel_id, l.fd, CASE WHEN l.verb IN ('send', 'recv') AND e.res > 0 THEN e.res ELSE 0 END AS bytes,
+	CASE WHEN e.res < 0 THEN -e.res ELSE 0 END AS errno, l.flags, (l.flags & 8) != 0 AS part, l.source
+FROM event_rows e
+LEFT JOIN lanes l ON l.id = e.lane
+LEFT JOIN threads t ON t.id = l.thread_id
+LEFT JOIN processes p ON p.id = t.process_id
+LEFT JOIN calls k ON k.id = l.call
+LEFT JOIN endpoints n ON n.id = l.endpoint_id
+LEFT JOIN channel_rows c ON c.id = n.channel_id
+LEFT JOIN mechanisms m ON m.id = c.mechanism;
+
+-- The send is s, from s.ts to s.ts + s.dur; the receive r likewise.
+CREATE VIEW messages AS
+SELECT x.id, m.name AS mechanism, sn.channel_id,
+	st.process_id AS src_id, sp.pid AS src_pid, st.tid AS src_tid, sp.comm AS src_comm,
+	rt.process_id AS dst_id, rp.pid AS dst_pid, rt.tid AS dst_tid, rp.comm AS dst_comm,
+	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + s.ts AS sent_ns,
+	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + r.ts + r.dur AS received_ns,
+	r.ts + r.dur - s.ts AS latency_ns,
+	max(0, min(s.ts + s.dur, r.ts + r.dur) - s.ts) AS send_blocked_ns,
+	max(0, r.ts - s.ts - s.dur) AS queued_ns,
+	max(0, s.ts - r.ts) AS recv_blocked_ns,
+	x.bytes, x.send AS send_event, x.recv AS recv_event, x.exact
+FROM (
+	SELECT rowid AS id, rowid AS send, rowid + (link >> 1) AS recv, max(res, 0) AS bytes,
+		1 - (link & 1) AS exact
+	FROM event_rows WHERE link IS NOT NULL
+	UNION ALL
+	SELECT -rowid, send, recv, bytes, exact FROM links
+) x
+JOIN event_rows s ON s.rowid = x.send
+JOIN event_rows r ON r.rowid = x.recv
+LEFT JOIN lanes sl ON sl.id = s.lane
+LEFT JOIN lanes rl ON rl.id = r.lane
+LEFT JOIN threads st ON st.id = sl.thread_id
+LEFT JOIN threads rt ON rt.id = rl.thread_id
+LEFT JOIN processes sp ON sp.id = st.process_id
+LEFT JOIN processes rp ON rp.id = rt.process_id
+LEFT JOIN endpoints sn ON sn.id = sl.endpoint_id
+LEFT JOIN channel_rows c ON c.id = sn.channel_id
+LEFT JOIN mechanisms m ON m.id = c.mechanism;
+
+CREATE VIEW edges AS
+SELECT e.src_id, s.pid AS src_pid, s.comm AS src_comm, e.dst_id, d.pid AS dst_pid, d.comm AS dst_comm,
+	m.name AS mechanism, e.channel_id, e.messages, e.bytes, e.pages, e.first_ns, e.last_ns, e.latency_min_ns,
+	e.latency_p50_ns, e.latency_p90_ns, e.latency_p99_ns, e.latency_max_ns, e.exact, e.partial
+FROM edge_rows e
+LEFT JOIN processes s ON s.id = e.src_id
+LEFT JOIN processes d ON d.id = e.dst_id
+LEFT JOIN channel_rows c ON c.id = e.channel_id
+LEFT JOIN mechanisms m ON m.id = c.mechanism;
+
+-- Receives that were entered before the send that ended them: one row per event, by its first message.
+CREATE VIEW waits AS
+SELECT x.recv_event AS id, t.process_id, p.pid, t.tid, p.comm, x.channel_id, x.mechanism, k.name AS call,
+	x.received_ns - r.dur AS start_ns, r.dur AS dur_ns, x.src_id AS woken_by_id
+FROM (
+	SELECT recv_event, channel_id, mechanism, received_ns, src_id, min(sent_ns)
+	FROM messages WHERE recv_blocked_ns > 0 GROUP BY recv_event
+) x
+JOIN event_rows r ON r.rowid = x.recv_event
+LEFT JOIN lanes l ON l.id = r.lane
+LEFT JOIN threads t ON t.id = l.thread_id
+LEFT JOIN processes p ON p.id = t.process_id
+LEFT JOIN calls k ON k.id = l.call;
+
+CREATE VIEW losses AS
+SELECT kind, source, reason, nullif(process_id, 0) AS process_id, nullif(comm, '') AS comm, count, first_ns,
+	last_ns
+FROM loss_rows;

@@ -1,50 +1,66 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# make            build/ipctrace and build/libipctrace.so
+# make            build/ipctrace and, beside it, its shim build/libipctrace.so
 # make help       the other targets
 #
-# Every .c file of a folder below belongs to its program; nothing is listed by hand.
+# Every .c file of a folder below belongs to its program; nothing is listed by hand. Everything made goes
+# into one folder per kind of build: build/, build-san/, build-clang/.
 
 PREFIX ?= /usr/local
-CC ?= gcc
+DESTDIR ?=
 CLANG ?= clang
-BUILD ?= build
 ARCH := $(shell uname -m)
+VERSION := 0.1.0
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 say = @printf '  %-7s %s\n' $(1) $(2);
+ifeq ($(origin CC),default)
+  CC := gcc
+endif
+# bpftool and setpriv's like live where ordinary users do not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+comma := ,
+BUILD ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CFLAGS ?= -O2 -g
-INCLUDE := -Icommon -Icollector -Iviewer -Ibpf -Ipreload -Ipreload/arch/$(ARCH) -I$(BUILD)/gen
-OUR_CFLAGS := -std=gnu17 -D_GNU_SOURCE $(WARN) $(INCLUDE) -MMD -MP $(CFLAGS)
+INCLUDE := -Icommon -Icollector -Iviewer -Ibpf -Ipreload -Ipreload/arch/$(ARCH) -Ireference -I$(BUILD)/gen
+OUR_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPCTRACE_VERSION='"$(VERSION)"' $(WARN) $(INCLUDE) -MMD -MP $(CFLAGS)
 ifdef SAN
-  OUR_CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer
-  LDFLAGS += -fsanitize=$(SAN)
+  OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+  override LDFLAGS += -fsanitize=$(SAN)
 endif
 LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
 
-# Files of preload/ that the recorder uses too: no libc, no state of a traced process.
-SHARED := preload/environment.c preload/program.c preload/arch/$(ARCH)/scan.c
+# Files of preload/ that the recorder and the tests use too: no libc, no state of a traced process.
+SHARED := preload/environment.c preload/program.c preload/ring.c preload/arch/$(ARCH)/scan.c
 SHIM_SRC := $(wildcard preload/*.c preload/arch/$(ARCH)/*.c preload/arch/$(ARCH)/*.S)
-CORE_SRC := $(wildcard common/*.c collector/*.c bpf/*.c viewer/*.c reference/*.c) $(wildcard $(SHARED))
-CORE_SRC := $(filter-out %.bpf.c,$(CORE_SRC))
-LIB_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out viewer/main.c,$(CORE_SRC)))
+CORE_SRC := $(wildcard common/*.c collector/*.c bpf/*.c viewer/*.c reference/*.c $(SHARED))
+CORE_SRC := $(filter-out %.bpf.c viewer/main.c,$(CORE_SRC))
+CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/obj/%.o)
 SHIM_OBJ := $(patsubst %,$(BUILD)/shim/%.o,$(basename $(SHIM_SRC)))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
 
 all: $(BUILD)/ipctrace $(BUILD)/libipctrace.so
 
-$(BUILD)/ipctrace: $(BUILD)/obj/viewer/main.o $(LIB_OBJ)
+$(BUILD)/ipctrace: $(BUILD)/obj/viewer/main.o $(BUILD)/core.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# An archive, so that a test or a bench takes only what it uses.
+$(BUILD)/core.a: $(CORE_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcsT $@ $^
 
 $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(OUR_CFLAGS) -c -o $@ $<
 
 # The shim lives inside other programs: no libc state, no vector registers (they may be live across an
-# inline system call), no stack protector before the target has one.
+# inline system call), no stack protector before the target has one; no sanitizer.
 SHIM_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPC_SHIM $(WARN) -Icommon -Ipreload -Ipreload/arch/$(ARCH) -MMD -MP -O2 -g \
 	-fPIC -fvisibility=hidden -mgeneral-regs-only -ftls-model=initial-exec -fno-stack-protector \
 	-fno-exceptions -fno-asynchronous-unwind-tables -fno-builtin -ffreestanding
@@ -59,14 +75,19 @@ $(BUILD)/libipctrace.so: $(SHIM_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared -nostartfiles -Wl,-z,initfirst -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined -o $@ $^
 
-# eBPF: one object, embedded through a skeleton.
-BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -Icommon -Ibpf -I/usr/include/$(ARCH)-linux-gnu -D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,$(ARCH))
-$(BUILD)/gen/ipctrace.bpf.o: bpf/ipctrace.bpf.c $(wildcard bpf/*.h common/*.h common/*.def)
+# eBPF: the programs of bpf/*.bpf.c linked into one object (which drops their debug text, keeps BTF),
+# embedded through a skeleton.
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -Icommon -Ibpf -I/usr/include/$(ARCH)-linux-gnu \
+	-D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,$(ARCH)) -MMD -MP
+BPF_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard bpf/*.bpf.c))
+$(BUILD)/obj/%.bpf.o: %.bpf.c
 	$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -c -o $@ $<
-$(BUILD)/gen/%.skel.h: $(BUILD)/gen/%.bpf.o
+$(BUILD)/gen/ipctrace.bpf.o: $(BPF_OBJ)
+	$(Q)mkdir -p $(@D) && bpftool gen object $@ $^
+$(BUILD)/gen/ipctrace.skel.h: $(BUILD)/gen/ipctrace.bpf.o
 	$(call say,SKEL,$@)
-	$(Q)bpftool gen skeleton $< name $(subst .,_,$*)_bpf > $@
+	$(Q)bpftool gen skeleton $< name ipctrace_bpf > $@.new && mv $@.new $@
 $(BUILD)/obj/bpf/loader.o: $(BUILD)/gen/ipctrace.skel.h
 
 # The schema travels in the binary.
@@ -75,15 +96,106 @@ $(BUILD)/gen/schema.h: collector/schema.sql
 	$(Q)mkdir -p $(@D) && { echo 'static const char schema_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $<; echo ';'; } > $@
 $(BUILD)/obj/collector/store.o: $(BUILD)/gen/schema.h
 
-$(BUILD)/tests/%: tests/unit/%.c $(LIB_OBJ)
+# One program per file: tests, benches, and the writer of docs/mechanisms.md.
+program = $(Q)mkdir -p $(@D) && $(CC) $(OUR_CFLAGS) -o $@ $< $(BUILD)/core.a $(LDFLAGS) $(LDLIBS)
+$(BUILD)/tests/%: tests/unit/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D) && $(CC) $(OUR_CFLAGS) -o $@ $< $(LIB_OBJ) $(LDFLAGS) $(LDLIBS) -lcmocka
+	$(program) -lcmocka
+$(BUILD)/bench/%: bench/%.c $(BUILD)/core.a
+	$(call say,CC,$<)
+	$(program)
+$(BUILD)/docs/%: docs/%.c $(BUILD)/core.a
+	$(call say,CC,$<)
+	$(program)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/core.a
+	$(call say,CC,$<)
+	$(program) -fsanitize=fuzzer
 
 unit: $(UNIT)
-	$(Q)set -e; for t in $^; do $$t; done
+bench-programs: $(BENCH)
+fuzz-programs: $(FUZZ)
+
+# Debian's names of what is needed: to build, and to run the tests and benches besides.
+PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev clang bpftool
+TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
+	util-linux procps bsdextrautils man-db xz-utils
+
+# $(1): packages. Installs the missing ones when it may, else says how.
+define install_packages
+@missing=; for p in $(1); do \
+	case $$(dpkg-query -W -f='$${Status}' $$p 2>/dev/null) in *' installed') ;; *) missing="$$missing $$p" ;; esac; \
+done; \
+[ -n "$$missing" ] || exit 0; \
+if [ $$(id -u) = 0 ]; then sudo=; elif sudo -n true 2>/dev/null; then sudo=sudo; else \
+	echo "packages are missing; run this once, then again what you did:" >&2; \
+	echo "    sudo apt-get install -y$$missing" >&2; exit 1; fi; \
+export DEBIAN_FRONTEND=noninteractive; \
+$$sudo apt-get update -q && $$sudo apt-get install -q -y --no-install-recommends $$missing
+endef
+
+deps:
+	$(call install_packages,$(PACKAGES))
+deps-check:
+	$(call install_packages,$(PACKAGES) $(TEST_PACKAGES))
+
+DEMO := sh -c 'ls /usr | grep bin'
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	@dir=$$(mktemp -d) && trap 'rm -rf $$dir' EXIT && \
+	echo && echo "\$$ ipctrace -- $(DEMO)" && $(BUILD)/ipctrace -o $$dir/demo.db -- $(DEMO) && \
+	for view in edges messages; do echo; echo "\$$ ipctrace $$view"; $(BUILD)/ipctrace $$view -i $$dir/demo.db || exit; done
+
+# Everything. tests/run builds the sanitized and the clang tree by itself, prints each test file's result, and
+# closes with one line: N passed, N failed, N skipped.
+check: deps-check
+	$(Q)$(MAKE) --no-print-directory all unit bench-programs
+	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/run $(TESTS)
+
+bench: deps-check all bench-programs
+	$(Q)BUILD=$(BUILD) bench/run
+
+FUZZ_SECONDS ?= 60
+fuzz:
+	$(Q)$(MAKE) --no-print-directory BUILD=build-fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined fuzz-programs
+	$(Q)cd build-fuzz/fuzz && for f in $(notdir $(FUZZ)); do ./$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit; done
+
+docs: $(BUILD)/docs/mechanisms
+	$(Q)$< > docs/mechanisms.md
+
+C_FILES = $(shell git ls-files '*.c' '*.h')
+format:
+	$(Q)clang-format -i $(C_FILES)
+
+MANUALS := $(wildcard docs/man/*.1)
+install: all
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/ipctrace $(DESTDIR)$(PREFIX)/share/man/man1 \
+		$(DESTDIR)$(PREFIX)/share/doc/ipctrace
+	$(Q)install -m 755 $(BUILD)/ipctrace $(DESTDIR)$(PREFIX)/bin/
+	$(Q)install -m 755 $(BUILD)/libipctrace.so $(DESTDIR)$(PREFIX)/lib/ipctrace/
+	$(Q)install -m 644 $(MANUALS) $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(Q)install -m 644 README.md NEWS LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/ipctrace/
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/ipctrace $(MANUALS:docs/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%)
+	rm -rf $(DESTDIR)$(PREFIX)/lib/ipctrace $(DESTDIR)$(PREFIX)/share/doc/ipctrace
+
+help:
+	@echo 'make                   build the command and its shim'
+	@echo 'make demo              install what is missing, build, trace a pipeline, show the result'
+	@echo 'make check             every test; TESTS="name ..." only those'
+	@echo 'make install           DESTDIR= PREFIX=/usr/local; make uninstall'
+	@echo 'make bench             measure, and write docs/performance.md'
+	@echo 'make fuzz              feed the collector random records for FUZZ_SECONDS=60'
+	@echo 'make deps              install the Debian packages that the build needs (deps-check: and the tests)'
+	@echo 'make docs              write docs/mechanisms.md from the tables'
+	@echo 'make format            clang-format all files'
+	@echo 'make clean             remove every build folder'
+	@echo 'V=1                    show the commands      BUILD=dir   build there'
+	@echo 'SAN=address,undefined  with sanitizers        CC=clang    with clang'
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf build build-*
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all unit clean
+.DELETE_ON_ERROR:
+.PHONY: all unit bench-programs fuzz-programs deps deps-check demo check bench fuzz docs format install uninstall help clean

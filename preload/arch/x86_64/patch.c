@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Split patch: the instruction before a `syscall` and the one behind it become jumps to stubs, the `syscall`
+ * itself stays where it is. So a blocked call has an untouched stack and libc's own address, and restarts,
+ * signal returns, seccomp by address, vfork and clone are none of our business.
+ *
+ * The stubs stand in one private mapping within 2 GiB of libc. Each executes the instruction that its jump
+ * replaced, at the end, with every register as it was.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+
+#include "arch.h"
+#include "patch.h"
+#include "sites.h"
+
+enum {
+	STUB_MAX = 96, /* bytes of code for one end of a site */
+	PAGE = 4096,
+	MIB = 1 << 20,
+	REACH_MIB = 1900, /* how far from libc's text a 32-bit jump is sure to reach */
+};
+
+extern const uint8_t stub_entry[], stub_return[], stub_enable[], stub_disable[];
+void (*patch_enable)(void), (*patch_disable)(void); /* libc's own */
+void patch_return_libc(long result, uintptr_t stack);
+
+struct patch {
+	uint8_t *at; /* where the next stub's code goes */
+	const struct patch_filter *filter;
+	uint32_t pending; /* offset of the thread-local word from %fs */
+};
+
+/* At the end of a cancellable call the kernel's result is gone: -1 (of an int or a long), and errno. */
+void patch_return_libc(long result, uintptr_t stack)
+{
+	if (result == -1 || result == 0xffffffffL)
+		result = -(long)*__errno_location();
+	hook_return(result, stack);
+}
+
+static void put(struct patch *p, const char *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		*p->at++ = (uint8_t)bytes[i];
+}
+#define PUT(p, bytes) put(p, bytes, sizeof(bytes) - 1)
+
+static void put32(struct patch *p, uint32_t value)
+{
+	put(p, (const char *)&value, 4);
+}
+
+static void put64(struct patch *p, uintptr_t value)
+{
+	put(p, (const char *)&value, 8);
+}
+
+static void put_jump(struct patch *p, const uint8_t *to)
+{
+	PUT(p, "\xe9");
+	put32(p, (uint32_t)(to - (p->at + 4)));
+}
+
+/* Starts a jump over code of unknown length; land() ends it. */
+static uint8_t *put_branch(struct patch *p, uint8_t opcode)
+{
+	*p->at++ = opcode;
+	return p->at++;
+}
+
+static void land(struct patch *p, uint8_t *branch)
+{
+	*branch = (uint8_t)(p->at - (branch + 1));
+}
+
+/* lea -128(%rsp),%rsp | movabs $function,%r11 | call *%r11 | lea 128(%rsp),%rsp */
+static void put_call(struct patch *p, const uint8_t *function)
+{
+	PUT(p, "\x48\x8d\x64\x24\x80\x49\xbb");
+	put64(p, (uintptr_t)function);
+	PUT(p, "\x41\xff\xd3\x48\x8d\xa4\x24\x80\x00\x00\x00");
+}
+
+/* Leaves the stub's slow path where kinds[%edi] is 1: jumps to what `out` gets. %rax and %r11 are free. */
+static void put_filter(struct patch *p, uint8_t **out)
+{
+	PUT(p, "\x89\xf8\x3d\xff\x0f\x00\x00"); /* mov %edi,%eax | cmp $4095,%eax */
+	uint8_t *slow = put_branch(p, 0x77);	 /* ja */
+	PUT(p, "\x49\xbb");			 /* movabs $kinds,%r11 */
+	put64(p, (uintptr_t)p->filter->kinds);
+	PUT(p, "\x41\x80\x3c\x03\x01"); /* cmpb $1,(%r11,%rax) */
+	*out = put_branch(p, 0x74);	 /* je */
+	land(p, slow);
+}
+
+/* cmpl $0,%fs:pending */
+static void put_pending_test(struct patch *p)
+{
+	PUT(p, "\x64\x83\x3c\x25");
+	put32(p, p->pending);
+	PUT(p, "\x00");
+}
+
+/* Replaces `length` bytes at `from` by a jump to `to`. */
+static void redirect(uint8_t *from, const uint8_t *to, size_t length)
+{
+	struct patch p = { .at = from };
+	put_jump(&p, to);
+	while (p.at < from + length)
+		*p.at++ = 0x90;
+}
+
+/* The stub before a call: `original` are the bytes of the instruction that it replaces. */
+static uint8_t *put_entry(struct patch *p, const struct ipc_site *site, const uint8_t *original, size_t length,
+			  const uint8_t *back)
+{
+	uint8_t *start = p->at, *out = NULL;
+	if (site->kind != SITE_ANY) {
+		if (site->nr < 512 && p->filter->numbers[site->nr])
+			put_filter(p, &out);
+		PUT(p, "\xb8"); /* mov $nr,%eax */
+		put32(p, site->nr | (site->kind == SITE_PRE || site->kind == SITE_EXIT ? HOOK_NO_RETURN : 0));
+	}
+	put_call(p, stub_entry);
+	if (out)
+		land(p, out);
+	put(p, (const char *)original, length);
+	put_jump(p, back);
+	return start;
+}
+
+static uint8_t *put_return(struct patch *p, const uint8_t *compare)
+{
+	uint8_t *start = p->at;
+	put_pending_test(p);
+	uint8_t *out = put_branch(p, 0x74); /* je */
+	put_call(p, stub_return);
+	land(p, out);
+	put(p, (const char *)compare, 6);
+	put_jump(p, compare + 6);
+	return start;
+}
+
+static uint8_t *put_enable(struct patch *p, const struct ipc_site *site)
+{
+	uint8_t *start = p->at, *out = NULL;
+	if (site->nr < 512 && p->filter->numbers[site->nr])
+		put_filter(p, &out);
+	PUT(p, "\xb8");
+	put32(p, site->nr);
+	PUT(p, "\x49\xbb"); /* movabs | jmp *%r11 */
+	put64(p, (uintptr_t)stub_enable);
+	PUT(p, "\x41\xff\xe3");
+	if (out) {
+		land(p, out);
+		put_jump(p, (const uint8_t *)patch_enable);
+	}
+	return start;
+}
+
+static uint8_t *put_disable(struct patch *p)
+{
+	uint8_t *start = p->at;
+	put_pending_test(p);
+	uint8_t *out = put_branch(p, 0x74);
+	PUT(p, "\x49\xbb");
+	put64(p, (uintptr_t)stub_disable);
+	PUT(p, "\x41\xff\xe3");
+	land(p, out);
+	put_jump(p, (const uint8_t *)patch_disable);
+	return start;
+}
+
+static const uint8_t *call_target(const uint8_t *call)
+{
+	int32_t distance;
+	__builtin_memcpy(&distance, call + 1, 4);
+	return call + 5 + distance;
+}
+
+static bool looks_right(const struct ipc_site *site, const uint8_t *at)
+{
+	switch (site->kind) {
+	case SITE_EXIT:
+		return at[0] == 0xbe || at[0] == 0xba;
+	case SITE_ENABLE:
+	case SITE_DISABLE:
+		return at[0] == 0xe8;
+	default:
+		return at[0] == 0x0f && at[1] == 0x05;
+	}
+}
+
+static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at)
+{
+	if (!looks_right(site, at))
+		return;
+	switch ((enum site_kind)site->kind) {
+	case SITE_MOV:
+	case SITE_ANY:
+		redirect(at + 2, put_return(p, at + 2), 6);
+		redirect(at - 5, put_entry(p, site, at - 5, 5, at), 5);
+		break;
+	case SITE_XOR:
+		redirect(at + 2, put_return(p, at + 2), 6);
+		redirect(at + site->aux, put_entry(p, site, at - 2, 2, at), 5);
+		at[-2] = 0xeb;
+		at[-1] = (uint8_t)site->aux;
+		break;
+	case SITE_PRE:
+		redirect(at - 5, put_entry(p, site, at - 5, 5, at), 5);
+		break;
+	case SITE_EXIT:
+		redirect(at, put_entry(p, site, at, 5, at + 5), 5);
+		break;
+	case SITE_ENABLE:
+	case SITE_DISABLE: {
+		const uint8_t *stub = site->kind == SITE_ENABLE ? put_enable(p, site) : put_disable(p);
+		int32_t distance = (int32_t)(stub - (at + 5));
+		__builtin_memcpy(at + 1, &distance, 4);
+		break;
+	}
+	case SITE_NONE:
+		break;
+	}
+}
+
+/* Maps memory for the stubs below libc, as near as there is room. */
+static uint8_t *map_stubs(const struct scan_libc *libc, size_t size)
+{
+	for (long mib = 1; mib < REACH_MIB; mib += mib < 64 ? 1 : 32) {
+		long hint = (long)(libc->base - (uintptr_t)mib * MIB) & ~(long)(PAGE - 1);
+		long got = raw_syscall(__NR_mmap, hint, size, PROT_READ | PROT_WRITE | PROT_EXEC,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		if (got == hint)
+			return (uint8_t *)got;
+		if (got >= 0)
+			raw_syscall(__NR_munmap, got, size);
+		else if (got != -EEXIST)
+			return NULL;
+	}
+	return NULL;
+}
+
+int patch_libc(const struct scan_libc *libc, const struct ipc_site *sites, size_t count,
+	       const struct patch_filter *filter, const uint32_t *pending)
+{
+	uintptr_t lo = UINTPTR_MAX, hi = 0, text = (uintptr_t)libc->text, end = (uintptr_t)libc->text_end, fs;
+	for (size_t i = 0; i < count; i++) {
+		uintptr_t at = libc->base + sites[i].offset;
+		if (at < text + 16 || at > end - 32)
+			return -EINVAL;
+		lo = at < lo ? at : lo;
+		hi = at > hi ? at : hi;
+		/* The first call found of each of the two functions tells where they are. */
+		if (sites[i].kind == SITE_ENABLE)
+			patch_enable = (void (*)(void))call_target((const uint8_t *)at);
+		if (sites[i].kind == SITE_DISABLE)
+			patch_disable = (void (*)(void))call_target((const uint8_t *)at);
+	}
+	if (!count)
+		return -ENOENT;
+	lo = (lo - 16) & ~(uintptr_t)(PAGE - 1);
+	hi = (hi + 32 + PAGE) & ~(uintptr_t)(PAGE - 1);
+	size_t size = (count * 2 * STUB_MAX + PAGE - 1) & ~(size_t)(PAGE - 1);
+	uint8_t *stubs = map_stubs(libc, size);
+	if (!stubs)
+		return -ENOMEM;
+	long failed = raw_syscall(__NR_mprotect, lo, hi - lo, PROT_READ | PROT_WRITE | PROT_EXEC);
+	if (failed) {
+		raw_syscall(__NR_munmap, stubs, size);
+		return (int)failed;
+	}
+	__asm__("mov %%fs:0, %0" : "=r"(fs));
+	struct patch p = { .at = stubs, .filter = filter, .pending = (uint32_t)((uintptr_t)pending - fs) };
+	for (size_t i = 0; i < count; i++)
+		patch_site(&p, &sites[i], (uint8_t *)libc->base + sites[i].offset);
+	raw_syscall(__NR_mprotect, lo, hi - lo, PROT_READ | PROT_EXEC);
+	raw_syscall(__NR_mprotect, stubs, size, PROT_READ | PROT_EXEC);
+	return 0;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the generated stubs (patch.c) call. They come from the middle of a libc function, so every register
+ * but the flags is kept; the stub has stepped over the red zone before it calls.
+ *
+ * stub_disable is the one function here that stands in a backtrace while a thread may be cancelled (it calls
+ * __pthread_disable_asynccancel), so it has exact unwind information; the others must not be unwound through
+ * and have none.
+ */
+	.text
+
+/* struct hook_registers: 6 arguments, the number */
+#define FRAME 56
+
+/* %rax the number; return address, 128 bytes of red zone, then the site's stack pointer */
+	.globl stub_entry
+	.hidden stub_entry
+	.type stub_entry, @function
+stub_entry:
+	push	%rbp
+	mov	%rsp, %rbp
+	push	%rcx
+	sub	$FRAME, %rsp
+	and	$-16, %rsp
+	mov	%rdi, 0(%rsp)
+	mov	%rsi, 8(%rsp)
+	mov	%rdx, 16(%rsp)
+	mov	%r10, 24(%rsp)
+	mov	%r8, 32(%rsp)
+	mov	%r9, 40(%rsp)
+	mov	%rax, 48(%rsp)
+	mov	%rsp, %rdi
+	lea	144(%rbp), %rsi
+	call	hook_entry
+	mov	0(%rsp), %rdi
+	mov	8(%rsp), %rsi
+	mov	16(%rsp), %rdx
+	mov	24(%rsp), %r10
+	mov	32(%rsp), %r8
+	mov	40(%rsp), %r9
+	mov	48(%rsp), %rax
+	mov	-8(%rbp), %rcx
+	leave
+	ret
+	.size stub_entry, .-stub_entry
+
+/* %rax the result; stack as above */
+	.globl stub_return
+	.hidden stub_return
+	.type stub_return, @function
+stub_return:
+	push	%rbp
+	mov	%rsp, %rbp
+	sub	$FRAME, %rsp
+	and	$-16, %rsp
+	mov	%rdi, 0(%rsp)
+	mov	%rsi, 8(%rsp)
+	mov	%rdx, 16(%rsp)
+	mov	%r10, 24(%rsp)
+	mov	%r8, 32(%rsp)
+	mov	%r9, 40(%rsp)
+	mov	%rax, 48(%rsp)
+	mov	%rax, %rdi
+	lea	144(%rbp), %rsi
+	call	hook_return
+	mov	0(%rsp), %rdi
+	mov	8(%rsp), %rsi
+	mov	16(%rsp), %rdx
+	mov	24(%rsp), %r10
+	mov	32(%rsp), %r8
+	mov	40(%rsp), %r9
+	mov	48(%rsp), %rax
+	leave
+	ret
+	.size stub_return, .-stub_return
+
+/* Jumped to in place of a call of __pthread_enable_asynccancel; %rax the number. Ordinary call conventions,
+ * the return address is the site's. */
+	.globl stub_enable
+	.hidden stub_enable
+	.type stub_enable, @function
+stub_enable:
+	push	%rbp
+	mov	%rsp, %rbp
+	push	%rcx
+	sub	$FRAME, %rsp
+	and	$-16, %rsp
+	mov	%rdi, 0(%rsp)
+	mov	%rsi, 8(%rsp)
+	mov	%rdx, 16(%rsp)
+	mov	%r10, 24(%rsp)
+	mov	%r8, 32(%rsp)
+	mov	%r9, 40(%rsp)
+	mov	%rax, 48(%rsp)
+	mov	%rsp, %rdi
+	lea	16(%rbp), %rsi
+	call	hook_entry
+	mov	0(%rsp), %rdi
+	mov	8(%rsp), %rsi
+	mov	16(%rsp), %rdx
+	mov	24(%rsp), %r10
+	mov	32(%rsp), %r8
+	mov	40(%rsp), %r9
+	mov	-8(%rbp), %rcx
+	leave
+	jmp	*patch_enable(%rip)
+	.size stub_enable, .-stub_enable
+
+/* Jumped to in place of a call of __pthread_disable_asynccancel while something is pending; %rax is the
+ * function's result (-1: errno says why), %rdi the argument of disable. */
+	.globl stub_disable
+	.hidden stub_disable
+	.type stub_disable, @function
+stub_disable:
+	.cfi_startproc
+	push	%rbp
+	.cfi_def_cfa_offset 16
+	.cfi_offset %rbp, -16
+	mov	%rsp, %rbp
+	.cfi_def_cfa_register %rbp
+	sub	$FRAME, %rsp
+	and	$-16, %rsp
+	mov	%rax, 0(%rsp)
+	mov	%rsi, 8(%rsp)
+	mov	%rdx, 16(%rsp)
+	mov	%r10, 24(%rsp)
+	mov	%r8, 32(%rsp)
+	mov	%r9, 40(%rsp)
+	mov	%rcx, 48(%rsp)
+	call	*patch_disable(%rip)
+	mov	0(%rsp), %rdi
+	lea	16(%rbp), %rsi
+	call	patch_return_libc
+	mov	0(%rsp), %rax
+	mov	8(%rsp), %rsi
+	mov	16(%rsp), %rdx
+	mov	24(%rsp), %r10
+	mov	32(%rsp), %r8
+	mov	40(%rsp), %r9
+	mov	48(%rsp), %rcx
+	leave
+	.cfi_def_cfa %rsp, 8
+	ret
+	.cfi_endproc
+	.size stub_disable, .-stub_disable
+
+	.section .note.GNU-stack,"",@progbits

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "environment.h"
+#include "text.h"
+
+static const char preload_name[] = "LD_PRELOAD=", ours_name[] = "IPCTRACE=";
+enum { NUMBER_MAX = 20 };
+
+static const char *preload_of(char *const *envp)
+{
+	for (; envp && *envp; envp++)
+		if (text_after(*envp, preload_name))
+			return text_after(*envp, preload_name);
+	return "";
+}
+
+size_t environment_size(char *const *envp, const struct environment *e)
+{
+	size_t n = 0;
+	while (envp && envp[n])
+		n++;
+	return (n + 3) * sizeof(char *) + sizeof(preload_name) + text_length(preload_of(envp)) + 1 +
+	       text_length(e->shim) + sizeof(ours_name) + text_length(e->arena) + 1 + NUMBER_MAX + 1;
+}
+
+/* Whether the colon-separated list's last element is `shim` (a program handed on what it got). */
+static bool ends_in(const char *list, const char *shim)
+{
+	size_t n = text_length(list), k = text_length(shim);
+	return n >= k && text_equal(list + n - k, shim) && (n == k || list[n - k - 1] == ':');
+}
+
+char **environment_write(void *memory, char *const *envp, const struct environment *e)
+{
+	char **out = memory;
+	size_t n = 0, used = 0;
+	while (envp && envp[n])
+		n++;
+	char *text = (char *)(out + n + 3), *const end = (char *)-1;
+	const char *before = preload_of(envp);
+	char *preload = text;
+	text = text_put(text, end, preload_name);
+	text = text_put(text, end, before);
+	if (!ends_in(before, e->shim)) {
+		if (*before)
+			*text++ = ':';
+		text = text_put(text, end, e->shim);
+	}
+	*text++ = '\0';
+	char *ours = text;
+	text = text_put(text, end, ours_name);
+	text = text_put(text, end, e->arena);
+	*text++ = ':';
+	*text_put_number(text, e->image) = '\0';
+
+	bool placed = false;
+	for (size_t i = 0; i < n; i++) {
+		if (text_after(envp[i], ours_name))
+			continue;
+		bool is_preload = text_after(envp[i], preload_name) != NULL;
+		if (is_preload && placed)
+			continue;
+		out[used++] = is_preload ? preload : envp[i];
+		placed |= is_preload;
+	}
+	if (!placed)
+		out[used++] = preload;
+	out[used++] = ours;
+	out[used] = NULL;
+	return out;
+}

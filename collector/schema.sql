@@ -91,29 +91,31 @@ LEFT JOIN endpoints n ON n.id = l.endpoint_id
 LEFT JOIN channel_rows c ON c.id = n.channel_id
 LEFT JOIN mechanisms m ON m.id = c.mechanism;
 
--- The send is s, from s.ts to s.ts + s.dur; the receive r likewise.
+-- Send from s0 to s1, receive from r0 to r1. CROSS JOIN: SQLite keeps the order of the tables, so that the
+-- events are read once, in their order. CAST and + 0: both halves must have equal affinities, else SQLite
+-- collects all messages before it hands out the first.
 CREATE VIEW messages AS
 SELECT x.id, m.name AS mechanism, sn.channel_id,
 	st.process_id AS src_id, sp.pid AS src_pid, st.tid AS src_tid, sp.comm AS src_comm,
 	rt.process_id AS dst_id, rp.pid AS dst_pid, rt.tid AS dst_tid, rp.comm AS dst_comm,
-	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + s.ts AS sent_ns,
-	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + r.ts + r.dur AS received_ns,
-	r.ts + r.dur - s.ts AS latency_ns,
-	max(0, min(s.ts + s.dur, r.ts + r.dur) - s.ts) AS send_blocked_ns,
-	max(0, r.ts - s.ts - s.dur) AS queued_ns,
-	max(0, s.ts - r.ts) AS recv_blocked_ns,
+	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + x.s0 AS sent_ns,
+	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + x.r1 AS received_ns,
+	x.r1 - x.s0 AS latency_ns,
+	max(0, min(x.s1, x.r1) - x.s0) AS send_blocked_ns,
+	max(0, x.r0 - x.s1) AS queued_ns,
+	max(0, x.s0 - x.r0) AS recv_blocked_ns,
 	x.bytes, x.send AS send_event, x.recv AS recv_event, x.exact
 FROM (
-	SELECT rowid AS id, rowid AS send, rowid + (link >> 1) AS recv, max(res, 0) AS bytes,
-		1 - (link & 1) AS exact
-	FROM event_rows WHERE link IS NOT NULL
+	SELECT s.rowid AS id, s.rowid AS send, r.rowid AS recv, s.ts AS s0, s.ts + s.dur AS s1, r.ts AS r0,
+		r.ts + r.dur AS r1, s.lane AS sl, r.lane AS rl, max(s.res, 0) AS bytes, 1 - (s.link & 1) AS exact
+	FROM event_rows s CROSS JOIN event_rows r ON r.rowid = s.rowid + (s.link >> 1)
 	UNION ALL
-	SELECT -rowid, send, recv, bytes, exact FROM links
+	SELECT CAST(-l.rowid AS INTEGER), l.send, l.recv, s.ts, s.ts + s.dur, r.ts, r.ts + r.dur, s.lane, r.lane,
+		l.bytes + 0, l.exact + 0
+	FROM links l CROSS JOIN event_rows s ON s.rowid = l.send CROSS JOIN event_rows r ON r.rowid = l.recv
 ) x
-JOIN event_rows s ON s.rowid = x.send
-JOIN event_rows r ON r.rowid = x.recv
-LEFT JOIN lanes sl ON sl.id = s.lane
-LEFT JOIN lanes rl ON rl.id = r.lane
+CROSS JOIN lanes sl ON sl.id = x.sl
+CROSS JOIN lanes rl ON rl.id = x.rl
 LEFT JOIN threads st ON st.id = sl.thread_id
 LEFT JOIN threads rt ON rt.id = rl.thread_id
 LEFT JOIN processes sp ON sp.id = st.process_id

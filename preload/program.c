@@ -11,12 +11,13 @@
 enum { HEAD = 1024, SCRIPT_DEPTH = 5, ARCH_MACHINE = EM_X86_64 };
 static const char interpreter[] = "/lib64/ld-linux-x86-64.so.2";
 
-/* Whether ld.so will ignore LD_PRELOAD: the exec changes the user or group, or grants capabilities. */
-static bool privileged(int fd)
+/* Whether ld.so will ignore LD_PRELOAD: the exec changes the user or group, or grants capabilities. `fd` is
+ * negative where the program may be executed but not read. */
+static bool privileged(int dirfd, const char *path, long fd)
 {
 	struct stat st;
 	char capability[64];
-	if (raw_syscall(__NR_fstat, fd, &st))
+	if (raw_syscall(__NR_newfstatat, dirfd, path, &st, 0))
 		return false;
 	long uid = raw_syscall(__NR_getuid), euid = raw_syscall(__NR_geteuid);
 	long gid = raw_syscall(__NR_getgid), egid = raw_syscall(__NR_getegid);
@@ -26,7 +27,7 @@ static bool privileged(int fd)
 		egid = st.st_gid;
 	if (uid != euid || gid != egid)
 		return true;
-	return uid && raw_syscall(__NR_fgetxattr, fd, "security.capability", capability, sizeof(capability)) > 0;
+	return uid && fd >= 0 && raw_syscall(__NR_fgetxattr, fd, "security.capability", capability, sizeof(capability)) > 0;
 }
 
 static enum ipc_reason check_elf(int fd, const char *head, long n)
@@ -68,12 +69,13 @@ enum ipc_reason program_check(int dirfd, const char *path)
 	char head[HEAD] __attribute__((aligned(8)));
 	for (int depth = 0; depth < SCRIPT_DEPTH; depth++) {
 		long fd = raw_syscall(__NR_openat, dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		if (fd < 0) /* also a program that may be executed but not read */
-			return IPC_REASON_none;
+		if (fd < 0)
+			return privileged(dirfd, path, fd) ? IPC_REASON_setuid : IPC_REASON_none;
 		enum ipc_reason reason = IPC_REASON_none;
+		bool set = privileged(dirfd, path, fd); /* before `path` may be overwritten */
 		long n = raw_syscall(__NR_pread64, fd, head, sizeof(head), 0);
 		bool script = n > 2 && head[0] == '#' && head[1] == '!';
-		if (!script && privileged((int)fd))
+		if (!script && set)
 			reason = IPC_REASON_setuid;
 		else if (n > SELFMAG && head[0] == ELFMAG0 && head[1] == ELFMAG1 && head[2] == ELFMAG2)
 			reason = check_elf((int)fd, head, n);

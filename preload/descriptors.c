@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Which descriptors are ends of a channel. The kernel is asked once per descriptor; every hooked call that
+ * can change a descriptor's meaning forgets or sets it. The stubs read descriptor_kinds without any call, so
+ * a descriptor that is no channel costs one look.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <linux/stat.h>
+
+#include "shim.h"
+#include "text.h"
+
+uint8_t descriptor_kinds[DESCRIPTORS];
+static struct descriptor known[DESCRIPTORS];
+static uint64_t pipe_device; /* st_dev of pipes: one per boot */
+
+/* A vfork child shares this memory but not its parent's descriptors: it remembers nothing. */
+static void remember(const struct shim_thread *t, long fd, const struct descriptor *d)
+{
+	if (fd < 0 || fd >= DESCRIPTORS || (t->spawn_call && t->spawn_pid))
+		return;
+	if (d)
+		known[fd] = *d;
+	atomic_signal_fence(memory_order_release);
+	__atomic_store_n(&descriptor_kinds[fd], d ? DESCRIPTOR_CHANNEL : DESCRIPTOR_OTHER, __ATOMIC_RELEASE);
+}
+
+void descriptor_forget(long fd)
+{
+	if (fd >= 0 && fd < DESCRIPTORS)
+		descriptor_kinds[fd] = DESCRIPTOR_UNKNOWN;
+}
+
+bool descriptor_known(long fd, struct descriptor *out)
+{
+	if (fd < 0 || fd >= DESCRIPTORS || descriptor_kinds[fd] != DESCRIPTOR_CHANNEL)
+		return false;
+	*out = known[fd];
+	return true;
+}
+
+static bool is_pipe(long fd, const struct stat *st)
+{
+	struct statfs fs;
+	if (pipe_device && st->st_dev == pipe_device)
+		return true;
+	if (raw_syscall(__NR_fstatfs, fd, &fs) || fs.f_type != PIPEFS_MAGIC)
+		return false;
+	pipe_device = st->st_dev;
+	return true;
+}
+
+static uint64_t mix(uint64_t h, uint64_t value) /* FNV-1a over the value's bytes */
+{
+	for (int i = 0; i < 8; i++, value >>= 8)
+		h = (h ^ (value & 0xff)) * 0x100000001b3ULL;
+	return h;
+}
+
+static char *put_fd_path(char *at, long fd)
+{
+	at = text_put(at, (char *)-1, "/proc/self/fd/");
+	at = text_put_number(at, (unsigned long)fd);
+	*at = '\0';
+	return at;
+}
+
+/* A fifo's object: a hash, explained by a definition. Inodes are re-used at once, so birth counts too. */
+static uint64_t fifo_object(struct shim_thread *t, long fd, const struct stat *st)
+{
+	struct statx x = { 0 };
+	char link[40], name[SHIM_PATH];
+	raw_syscall(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_BTIME, &x);
+	struct ipc_def def = { .time = shim_now(), .thread = t->number, .call = IPC_DEF_OBJECT };
+	def.object.inode = st->st_ino;
+	def.object.generation = (uint64_t)x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec;
+	def.object.dev_major = (uint32_t)(st->st_dev >> 8 & 0xfff);
+	def.object.dev_minor = (uint32_t)((st->st_dev & 0xff) | (st->st_dev >> 12 & 0xfff00));
+	uint64_t hash = mix(mix(mix(0xcbf29ce484222325ULL, st->st_dev), st->st_ino), def.object.generation);
+	def.object.object = ipc_object(IPC_MECH_fifo, hash ^ hash >> 56);
+	put_fd_path(link, fd);
+	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, link, name, sizeof(name));
+	shim_define(t, &def, name, n > 0 ? (size_t)n : 0);
+	return def.object.object;
+}
+
+bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out)
+{
+	fd = (int)fd;
+	if (fd < 0)
+		return false;
+	if (fd < DESCRIPTORS && descriptor_kinds[fd] != DESCRIPTOR_UNKNOWN)
+		return descriptor_known(fd, out);
+	struct stat st;
+	if (raw_syscall(__NR_fstat, fd, &st))
+		return false;
+	if (!S_ISFIFO(st.st_mode)) {
+		remember(t, fd, NULL);
+		return false;
+	}
+	long flags = raw_syscall(__NR_fcntl, fd, F_GETFL);
+	out->flags = flags < 0 ? 0 : (uint32_t)flags;
+	shim_number(t);
+	out->object = is_pipe(fd, &st) ? ipc_object(IPC_MECH_pipe, st.st_ino) : fifo_object(t, fd, &st);
+	remember(t, fd, out);
+	return true;
+}
+
+static void inherit(struct shim_thread *t, long fd, const struct descriptor *d)
+{
+	struct ipc_event e = { .start = shim_now(),
+			       .object = d->object,
+			       .result = fd,
+			       .arg0 = ipc_arg0((uint32_t)fd, d->flags),
+			       .thread = t->number,
+			       .call = IPC_CALL_inherit };
+	shim_emit(t, &e);
+}
+
+struct entry { /* of getdents64 */
+	uint64_t ino, off;
+	uint16_t length;
+	uint8_t type;
+	char name[];
+};
+
+static void inherit_from_kernel(struct shim_thread *t)
+{
+	char buffer[2048] __attribute__((aligned(8)));
+	long dir = raw_syscall(__NR_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), n;
+	if (dir < 0)
+		return;
+	while ((n = raw_syscall(__NR_getdents64, dir, buffer, sizeof(buffer))) > 0) {
+		for (const struct entry *e = (const void *)buffer; (const char *)e < buffer + n;
+		     e = (const void *)((const char *)e + e->length)) {
+			struct descriptor d;
+			long fd = 0;
+			for (const char *p = e->name; *p >= '0' && *p <= '9'; p++)
+				fd = fd * 10 + (*p - '0');
+			if (e->name[0] != '.' && fd != dir && descriptor_find(t, fd, &d))
+				inherit(t, fd, &d);
+		}
+	}
+	raw_syscall(__NR_close, dir);
+}
+
+void descriptor_inherit(struct shim_thread *t, bool new_program)
+{
+	if (new_program) {
+		inherit_from_kernel(t);
+		return;
+	}
+	const uint64_t *eight = (const uint64_t *)descriptor_kinds;
+	for (long i = 0; i < DESCRIPTORS; i++) {
+		if (i % 8 == 0 && !eight[i / 8]) {
+			i += 7;
+			continue;
+		}
+		struct descriptor d;
+		if (descriptor_known(i, &d))
+			inherit(t, i, &d);
+	}
+}

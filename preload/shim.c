@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Start of the shim in a program, and who its threads and children are. The constructor runs before any
+ * other code of the program but ld.so's; it is ordinary code, yet keeps to the hooks' rules.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "patch.h"
+#include "shim.h"
+#include "tables.h"
+#include "text.h"
+
+enum { PAGE = 4096, ANY_FILE = 1024 };
+
+struct shim shim;
+__thread struct shim_thread shim_self;
+
+uint64_t shim_now(void)
+{
+	if (__builtin_expect(shim.ring.header->clock == ARENA_CLOCK_TSC, 1))
+		return arch_ticks();
+	struct timespec now;
+	raw_syscall(__NR_clock_gettime, CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void shim_lost(enum ipc_reason reason)
+{
+	atomic_fetch_add_explicit(&shim.ring.header->lost[reason], 1, memory_order_relaxed);
+}
+
+static uint32_t new_number(void)
+{
+	return atomic_fetch_add_explicit(&shim.ring.header->ids, 1, memory_order_relaxed) + 1;
+}
+
+/* Keeps calls and bytes of the endpoint exact where the event itself cannot be stored. */
+static void count_dropped(const struct ipc_event *e)
+{
+	const struct ipc_call *call = &ipc_calls[e->call];
+	bool moves = call->size == IPC_SIZE_RESULT && e->result > 0 && !(e->flags & IPC_F_PEEK);
+	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_PART ||
+		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
+	uint64_t bytes = moves ? (uint64_t)e->result : 0;
+	if (moves)
+		ring_overflow(&shim.ring, e->object, sends, !sends, sends ? bytes : 0, sends ? 0 : bytes);
+	shim_lost(IPC_REASON_dropped);
+}
+
+void shim_emit(struct shim_thread *t, const struct ipc_event *event)
+{
+	struct ipc_event *slot = ring_begin(&shim.ring, &t->ring, 1);
+	if (!slot) {
+		count_dropped(event);
+		return;
+	}
+	slot->start = event->start;
+	slot->object = event->object;
+	slot->result = event->result;
+	slot->arg0 = event->arg0;
+	slot->arg1 = event->arg1;
+	slot->thread = event->thread;
+	slot->call = event->call;
+	slot->flags = event->flags;
+	slot->tag = 0;
+	slot->duration = shim_now() - event->start;
+	ring_publish(&t->ring, slot);
+}
+
+void shim_define(struct shim_thread *t, const struct ipc_def *def, const char *text, size_t length)
+{
+	length = length < IPC_TEXT_MAX ? length : IPC_TEXT_MAX;
+	struct ipc_event *slot = ring_begin(&shim.ring, &t->ring, ipc_def_slots(length));
+	if (!slot) {
+		shim_lost(IPC_REASON_dropped);
+		return;
+	}
+	struct ipc_def *out = (struct ipc_def *)slot;
+	out->time = def->time;
+	for (int i = 0; i < 5; i++)
+		out->body[i] = def->body[i];
+	out->thread = def->thread;
+	out->call = def->call;
+	out->text = (uint16_t)length;
+	out->reserved = 0;
+	char *to = (char *)(slot + 1);
+	for (size_t i = 0; i < length; i++)
+		to[i] = text[i];
+	ring_publish(&t->ring, slot);
+}
+
+static uint32_t introduce_thread(struct shim_thread *t, uint32_t image)
+{
+	struct ipc_def def = { .time = shim_now(), .thread = new_number(), .call = IPC_DEF_THREAD };
+	def.thread_def.image = image;
+	def.thread_def.tid = (int32_t)raw_syscall(__NR_gettid);
+	raw_syscall(__NR_prctl, PR_GET_NAME, def.thread_def.name);
+	shim_define(t, &def, NULL, 0);
+	return def.thread;
+}
+
+/* The event of a parent whose own return from the call is not seen, told by its child. */
+static void tell_spawn(struct shim_thread *t, uint32_t parent, int32_t pid)
+{
+	struct ipc_event spawn = { .start = t->spawn_start,
+				   .object = ipc_object(IPC_MECH_process, (uint32_t)pid),
+				   .result = pid,
+				   .thread = parent,
+				   .call = t->spawn_call };
+	shim_emit(t, &spawn);
+}
+
+static void define_child(struct shim_thread *t, uint32_t image, int32_t pid, uint64_t spawn_time)
+{
+	struct ipc_def def = { .time = shim_now(), .call = IPC_DEF_IMAGE };
+	def.image = (struct ipc_def_image){ .image = image,
+					    .parent = shim.ring.image,
+					    .pid = pid,
+					    .ppid = (int32_t)raw_syscall(__NR_getppid),
+					    .uid = (uint32_t)raw_syscall(__NR_geteuid),
+					    .via = IPC_VIA_FORK,
+					    .spawn_time = spawn_time };
+	shim_define(t, &def, NULL, 0);
+}
+
+/* First hook in a fork child: it has a copy of everything and owns nothing of it. */
+static void fork_child(struct shim_thread *t)
+{
+	*shim.alive = 1;
+	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
+	uint32_t parent = t->number, image = new_number();
+	uint64_t spawn_time = t->spawn_call ? t->spawn_start : t->depth ? t->pending[t->depth - 1].start : 0;
+	ring_fork_child(&shim.ring, &t->ring, pid);
+	define_child(t, image, pid, spawn_time);
+	if (t->spawn_call && parent)
+		tell_spawn(t, parent, pid);
+	t->spawn_call = 0;
+	shim.ring.image = image;
+	t->number = introduce_thread(t, image);
+	descriptor_inherit(t, false);
+}
+
+/* A child that shares our memory has an image and a thread number of its own and our chunk. */
+static uint32_t vfork_child(struct shim_thread *t, int32_t pid)
+{
+	if (t->spawn_pid == pid)
+		return t->spawn_number;
+	uint32_t image = new_number();
+	t->spawn_pid = pid;
+	t->spawn_image = image;
+	if (t->number)
+		tell_spawn(t, t->number, pid);
+	define_child(t, image, pid, t->spawn_start);
+	t->spawn_number = introduce_thread(t, image);
+	return t->spawn_number;
+}
+
+uint32_t shim_image(const struct shim_thread *t)
+{
+	return t->spawn_call && t->spawn_pid ? t->spawn_image : shim.ring.image;
+}
+
+uint32_t shim_number(struct shim_thread *t)
+{
+	if (__builtin_expect(!*shim.alive, 0))
+		fork_child(t);
+	if (__builtin_expect(t->spawn_call != 0, 0)) {
+		int32_t pid = (int32_t)raw_syscall(__NR_getpid);
+		if (pid != shim.ring.pid)
+			return vfork_child(t, pid);
+		t->spawn_call = 0;
+		t->spawn_pid = 0;
+		if (t->exec_memory)
+			raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
+		t->exec_memory = NULL;
+	}
+	if (__builtin_expect(!t->number, 0))
+		t->number = introduce_thread(t, shim.ring.image);
+	return t->number;
+}
+
+static size_t read_file(const char *path, char *out, size_t size)
+{
+	long fd = raw_syscall(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	long n = raw_syscall(__NR_read, fd, out, size - 1);
+	raw_syscall(__NR_close, fd);
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* comm, exe, cgroup (of the unified hierarchy) and the arguments, each with its NUL. */
+static size_t describe_program(char *text, const char *end, int argc, char **argv)
+{
+	char *at = text, file[ANY_FILE];
+	end -= 8; /* room for the NULs */
+	char comm[16] = "";
+	raw_syscall(__NR_prctl, PR_GET_NAME, comm);
+	at = text_put(at, end, comm);
+	*at++ = '\0';
+	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, "/proc/self/exe", at, end - at < ANY_FILE ? end - at : ANY_FILE);
+	at += n > 0 ? n : 0;
+	*at++ = '\0';
+	n = (long)read_file("/proc/self/cgroup", file, sizeof(file));
+	file[n] = '\0';
+	for (char *line = file; *line; line += *line == '\n') {
+		const char *group = text_after(line, "0::");
+		while (*line && *line != '\n')
+			line++;
+		for (; group && group < line && at < end; group++)
+			*at++ = *group;
+	}
+	*at++ = '\0';
+	for (int i = 0; i < argc && argv[i]; i++) {
+		if (i && at < end)
+			*at++ = ' ';
+		at = text_put(at, end, argv[i]);
+	}
+	*at++ = '\0';
+	return (size_t)(at - text);
+}
+
+static void introduce_program(struct shim_thread *t, int argc, char **argv, uint32_t prev)
+{
+	char text[IPC_TEXT_MAX];
+	struct ipc_def def = { .time = shim_now(), .call = IPC_DEF_IMAGE };
+	shim.ring.image = new_number();
+	def.image = (struct ipc_def_image){ .image = shim.ring.image,
+					    .prev = prev,
+					    .pid = shim.ring.pid,
+					    .ppid = (int32_t)raw_syscall(__NR_getppid),
+					    .uid = (uint32_t)raw_syscall(__NR_geteuid),
+					    .via = prev ? IPC_VIA_EXEC : IPC_VIA_START };
+	size_t length = describe_program(text, text + sizeof(text), argc, argv);
+	shim_define(t, &def, text, length);
+	t->number = introduce_thread(t, shim.ring.image);
+}
+
+/* Takes our two variables out of `envp` in place, so that the program sees the environment it would have had.
+ * Returns the value of ours, or NULL: not traced. */
+static const char *take_environment(char **envp)
+{
+	const char *ours = NULL;
+	char **out = envp;
+	for (char **in = envp; *in; in++) {
+		if (text_after(*in, "IPCTRACE=")) {
+			ours = text_after(*in, "IPCTRACE=");
+			continue;
+		}
+		*out++ = *in;
+	}
+	*out = NULL;
+	if (!ours)
+		return NULL;
+	for (out = envp; *out && !text_after(*out, "LD_PRELOAD="); out++)
+		;
+	if (!*out)
+		return ours;
+	char *list = *out + text_length("LD_PRELOAD="), *last = list;
+	for (char *p = list; *p; p++)
+		if (*p == ':')
+			last = p + 1;
+	*text_put(shim.path, shim.path + SHIM_PATH - 1, last) = '\0';
+	if (last > list) {
+		last[-1] = '\0';
+		return ours;
+	}
+	for (; *out; out++)
+		out[0] = out[1];
+	return ours;
+}
+
+/* Splits "path:image". */
+static uint32_t parse_ours(const char *ours)
+{
+	const char *colon = ours;
+	for (const char *p = ours; *p; p++)
+		if (*p == ':')
+			colon = p;
+	size_t n = (size_t)(colon - ours);
+	if (n >= SHIM_PATH)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		shim.arena[i] = ours[i];
+	uint32_t image = 0;
+	for (const char *p = colon + 1; *colon && *p >= '0' && *p <= '9'; p++)
+		image = image * 10 + (uint32_t)(*p - '0');
+	return image;
+}
+
+/* libc is the object whose load address is the nearest below one of its functions. */
+static uintptr_t libc_base(void)
+{
+	uintptr_t inside = (uintptr_t)&__errno_location, base = 0;
+	for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next)
+		if (map->l_addr <= inside && map->l_addr > base)
+			base = map->l_addr;
+	return base;
+}
+
+static enum ipc_reason patch(void)
+{
+	static struct ipc_site found[ARENA_SITES_MAX];
+	struct arena_header *h = shim.ring.header;
+	struct scan_libc libc;
+	if (scan_describe(&libc, libc_base()))
+		return IPC_REASON_no_site;
+	bool known = libc.build_id_len && libc.build_id_len == h->libc_build_id_len && h->sites <= ARENA_SITES_MAX;
+	for (uint32_t i = 0; known && i < libc.build_id_len; i++)
+		known = libc.build_id[i] == h->libc_build_id[i];
+	const struct ipc_site *sites = known ? h->site : found;
+	size_t count = known ? h->sites : scan_sites(&libc, found, ARENA_SITES_MAX);
+	if (!count)
+		return IPC_REASON_no_site;
+	const struct patch_filter filter = { descriptor_kinds, hook_filtered };
+	return patch_libc(&libc, sites, count, &filter, &shim_self.depth) ? IPC_REASON_no_patch : IPC_REASON_none;
+}
+
+static volatile uint32_t *alive_page(void)
+{
+	long page = raw_syscall(__NR_mmap, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (page < 0 && page > -PAGE)
+		return NULL;
+	if (raw_syscall(__NR_madvise, page, PAGE, MADV_WIPEONFORK))
+		return NULL;
+	*(volatile uint32_t *)page = 1;
+	return (volatile uint32_t *)page;
+}
+
+__attribute__((constructor)) static void start(int argc, char **argv, char **envp)
+{
+	const char *ours = take_environment(envp);
+	if (!ours)
+		return;
+	uint32_t prev = parse_ours(ours);
+	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
+	if (ring_attach(&shim.ring, shim.arena, pid))
+		return;
+	struct shim_thread *t = &shim_self;
+	shim.alive = alive_page();
+	if (!shim.alive) {
+		shim_lost(IPC_REASON_no_arena);
+		return;
+	}
+	introduce_program(t, argc, argv, prev);
+	hook_init();
+	descriptor_inherit(t, true);
+	enum ipc_reason reason = patch();
+	if (reason == IPC_REASON_none) {
+		shim.ready = true;
+		return;
+	}
+	struct ipc_def loss = { .time = shim_now(), .thread = t->number, .call = IPC_DEF_LOSS };
+	loss.loss = (struct ipc_def_loss){ .reason = reason, .pid = pid, .count = 1 };
+	shim_define(t, &loss, NULL, 0);
+}

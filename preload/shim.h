@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shim inside a traced process. Invariants of all that is declared here: raw system calls only, no
+ * allocation but mmap, no lock, errno untouched, safe in signal handlers; what cannot be recorded is counted
+ * in the arena's header.
+ */
+#ifndef IPC_SHIM_H
+#define IPC_SHIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "calls.h"
+#include "environment.h"
+#include "event.h"
+#include "ring.h"
+
+enum { SHIM_PENDING = 8, SHIM_PATH = 512 };
+
+/* A call between its entry and its return. Calls nest when a signal handler makes calls of its own. */
+struct pending {
+	uintptr_t stack; /* of the frame that makes the call: names it */
+	uint64_t start, object, object2, arg0, arg1, other0;
+	long arg[3];
+	uint16_t call;
+};
+
+struct shim_thread {
+	uint32_t depth;	 /* of `pending`; the stubs look at it, so it stands first */
+	uint32_t number; /* of the thread's definition, 0: not introduced yet */
+	struct pending pending[SHIM_PENDING];
+	struct ring_thread ring;
+
+	/* While a child shares our memory (vfork, posix_spawn) this same memory is the child's too. */
+	uint16_t spawn_call; /* a fork-like call was entered whose return is not seen, or 0 */
+	int32_t spawn_pid;   /* the child that made itself known, 0: none yet */
+	uint32_t spawn_number, spawn_image;
+	uint64_t spawn_start;
+
+	void *exec_memory; /* environment made for an execve, to be freed when it fails */
+	size_t exec_size;
+};
+
+struct shim {
+	bool ready; /* recording; false: every hook returns at once */
+	struct ring_process ring;
+	volatile uint32_t *alive; /* a page that a fork child finds wiped */
+	char path[SHIM_PATH];	  /* of the shim itself */
+	char arena[SHIM_PATH];
+};
+
+extern struct shim shim;
+extern __thread struct shim_thread shim_self __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* Time as the arena wants it. */
+uint64_t shim_now(void);
+
+/* The number to put into this thread's records. Introduces the thread, a fork child or a vfork child first. */
+uint32_t shim_number(struct shim_thread *t);
+
+/* The image whose code this thread runs, after shim_number(). */
+uint32_t shim_image(const struct shim_thread *t);
+
+/* Records one event that ended now, or counts it. `event` has everything but duration, seq. */
+void shim_emit(struct shim_thread *t, const struct ipc_event *event);
+
+/* Records a definition with its text (may be NULL); `def` has everything but seq, text. */
+void shim_define(struct shim_thread *t, const struct ipc_def *def, const char *text, size_t length);
+
+/* Counts what cannot be told by an event. */
+void shim_lost(enum ipc_reason reason);
+
+/* Descriptors: which of them are pipes or fifos. */
+
+struct descriptor {
+	uint64_t object;
+	uint32_t flags; /* as open(2) got them: access mode, O_NONBLOCK */
+};
+
+/* A byte per descriptor below DESCRIPTORS. */
+enum { DESCRIPTORS = 4096, DESCRIPTOR_UNKNOWN = 0, DESCRIPTOR_OTHER = 1, DESCRIPTOR_CHANNEL = 2 };
+extern uint8_t descriptor_kinds[DESCRIPTORS];
+
+/* Whether `fd` is an end of a channel; asks the kernel once per descriptor. */
+bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out);
+/* The same from memory only. */
+bool descriptor_known(long fd, struct descriptor *out);
+void descriptor_forget(long fd);
+/* Emits IPC_CALL_inherit for every end that the process has: asking the kernel (a new program) or from memory
+ * (a fork child). */
+void descriptor_inherit(struct shim_thread *t, bool new_program);
+
+/* Hooks (arch/<machine>/patch.h declares hook_entry and hook_return). */
+extern uint8_t hook_filtered[512];
+void hook_init(void);
+
+#endif

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What programs do to themselves and to each other, and the places that a source cannot enter."""
+import os
+import re
+import shutil
+import subprocess
+
+from harness import IS_ROOT, Skip, main, program, test, workshop
+
+
+def check_killed(s, source):
+    result, trace = s.record([program("killed.c")], source)
+    assert result.status == 0, result
+    pid, total = (int(word) for word in result.out.split())
+    assert trace.rows("SELECT count(*), sum(bytes) FROM events WHERE pid = ? AND verb = 'send' AND bytes = 100", pid) \
+        == [(10, 1000)]
+    assert trace.rows("SELECT exit_status FROM processes WHERE pid = ? ORDER BY id DESC LIMIT 1", pid) == [(9,)]
+    assert trace.one("SELECT coalesce(sum(bytes), 0) FROM edges WHERE src_pid = ? AND mechanism = 'pipe'", pid) == total
+    assert trace.one("SELECT sum(bytes_received) FROM channels WHERE mechanism = 'pipe' AND bytes_received > 0") == total
+    inside = trace.rows("SELECT call, flags & 32 FROM events WHERE pid = ? AND verb = 'send' AND bytes != 100", pid)
+    assert inside == [("write", 32)], inside
+    assert sum(trace.lost("killed").values()) == 1, trace.rows("SELECT * FROM losses")
+
+
+@test
+def a_writer_killed_while_blocked(s):
+    check_killed(s, "shim")
+
+
+@test(users=("root",))
+def a_writer_killed_while_blocked_bpf(s):
+    check_killed(s, "bpf")
+
+
+@test
+def locked_memory(s):
+    trace = s.same([program("locked.c")])
+    assert trace.edge("locked", "locked") == (40, 400)
+
+
+@test
+def a_small_address_space(s):
+    for kilobytes in (8192, 16384, 65536):
+        trace = s.same(["sh", "-c", f"ulimit -v {kilobytes}; seq 1 10000 | cat | wc -c"])
+        if not trace.rows("SELECT 1 FROM losses WHERE kind = 'not_covered'"):
+            assert trace.edge("seq", "cat")[1] == 48894
+
+
+@test
+def few_descriptors(s):
+    s.exact(["sh", "-c", "ulimit -n 8; echo hello | cat; echo x | (cat | cat)"], same=False)
+    s.same(["sh", "-c", "ulimit -n 4; echo hello | cat; true 5>/dev/null; echo x | (cat | cat)"])
+
+
+@test
+def every_descriptor_closed(s):
+    trace = s.exact([program("closeall.c")])
+    assert trace.edge("closeall", "closeall") == (400, 2000)
+
+
+@test
+def handlers_that_write(s):
+    result, trace = s.record([program("alarm.c")])
+    trace.check_sound()
+    assert result.status == 0 and result.out == b"busy 300000, jumps 20, reader 0\n", result
+    handled = int(result.err)
+    sent = trace.rows("SELECT sends, bytes_sent FROM endpoints WHERE bytes_sent > 0 ORDER BY bytes_sent")
+    assert sorted(sent) == sorted([(handled, 4 * handled), (300000, 300000)]), (sent, handled)
+
+
+@test
+def threads_that_come_and_go(s):
+    trace = s.exact([program("threads.c")])
+    assert trace.edge("threads", "threads") == (5000, 100000)
+    assert trace.one("SELECT count(*) FROM (SELECT DISTINCT src_tid FROM messages WHERE mechanism = 'pipe')") > 1
+    assert trace.one("SELECT count(*) FROM threads t JOIN processes p ON p.id = t.process_id"
+                     " WHERE p.comm = 'threads'") >= 1002
+
+
+@test
+def cancelled_threads_run_their_destructors(s):
+    for _ in range(3):
+        s.same([program("cancel.cc")])
+
+
+@test
+def a_static_program_is_counted_by_name(s):
+    hello = program("hello.c", "-static")
+    trace = s.same(["sh", "-c", f"{hello} | cat"])
+    name = os.path.basename(hello)
+    assert any(comm and name.startswith(os.path.basename(comm)[:15]) for comm in trace.lost("static")), trace.lost("static")
+    assert trace.one("SELECT sum(bytes_received) FROM channels WHERE mechanism = 'pipe'") >= 6
+
+
+@test(users=("nobody",))
+def a_set_uid_program_is_counted_by_name(s):
+    if not IS_ROOT:
+        raise Skip("only root can make one")
+    hello = os.path.join(workshop(), "setuid-hello")
+    shutil.copy(program("hello.c"), hello)
+    os.chmod(hello, 0o4755)
+    trace = s.same(["sh", "-c", f"{hello} | cat; echo after | cat"])
+    assert [os.path.basename(comm) for comm in trace.lost("setuid")] == ["setuid-hello"], trace.lost("setuid")
+    assert trace.edge("sh", "cat")[1] == 6
+
+
+@test
+def a_program_that_changes_its_user(s):
+    if s.user != "root":
+        raise Skip("only root can")
+    trace = s.exact(["sh", "-c", "setpriv --reuid=65534 --regid=65534 --clear-groups sh -c 'ls /usr | cat' | cat"])
+    assert trace.edge("ls", "cat")[1] > 0
+
+
+@test
+def chroot(s):
+    if s.user != "root":
+        raise Skip("only root can")
+    trace = s.exact(["/usr/bin/perl", "-e", "pipe(R, W); chroot('/var/empty') || chroot('/tmp'); chdir('/');"
+                     "if (!fork) { syswrite W, 'x' x 100; exit } close W; sysread R, $x, 200; print length $x; wait"])
+    assert trace.edge("perl", "perl")[1] == 100
+
+
+@test
+def an_unwritable_output(s):
+    done = s.run([s.ipctrace, "-o", "/proc/nowhere/trace.db", "--", "echo", "never"])
+    assert done.status == 125 and done.out == b"" and len(done.err.splitlines()) == 1, done
+
+
+@test(users=("root",))
+def a_full_disk(s):
+    small = s.path("small")
+    os.mkdir(small)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=777", "none", small], check=False).returncode:
+        raise Skip("cannot mount")
+    try:
+        path = os.path.join(small, "trace.db")
+        command = ["sh", "-c", "dd if=/dev/zero bs=1 count=300000 status=none | wc -c"]
+        done = s.run([s.ipctrace, "-o", path, "--", *command])
+        assert done.out == b"300000\n", done
+        assert done.err, "a full disk is told"
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
+@test
+def core_pattern_and_backtrace_stay(s):
+    """A crash is the program's own: same signal, same message of the shell."""
+    s.same(["bash", "-c", "(ulimit -c 0; exec perl -e 'kill SEGV, $$') 2>&1 | cat; echo ${PIPESTATUS[0]}"])
+
+
+@test
+def nothing_is_left_behind(s):
+    def leftovers():
+        return {name for name in os.listdir("/dev/shm") if "ipctrace" in name}
+    before = leftovers()
+    s.same(["sh", "-c", "echo x | cat; kill -9 $$"])
+    assert leftovers() <= before, leftovers() - before
+
+
+@test
+def maps_and_descriptors_of_the_target(s):
+    """The target holds no descriptor of ours, and nothing of ours is readable by strangers."""
+    result, _ = s.record(["sh", "-c", "ls /proc/self/fd"])
+    assert result.out.split() == s.run(["sh", "-c", "ls /proc/self/fd"]).out.split()
+    result, _ = s.record(["cat", "/proc/self/maps"])
+    arenas = set(re.findall(rb"(/\S*ipctrace\S*/\S+)", result.out)) - {os.fsencode(os.path.join(workshop(), "libipctrace.so"))}
+    assert all(not os.path.exists(arena) for arena in arenas), arenas
+
+
+main()

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Prints docs/mechanisms.md from the tables of common/ (make docs; make check compares). */
+#include <stdio.h>
+#include <string.h>
+
+#include "tables.h"
+
+static const char *const verb_words[IPC_VERBS] = {
+	[IPC_VERB_none] = "nothing",
+	[IPC_VERB_by_end] = "send or recv",
+};
+
+static const char *verb(unsigned int v)
+{
+	return verb_words[v] ? verb_words[v] : ipc_verb_names[v];
+}
+
+/* What a call works on, in words. */
+static const char *object(unsigned int o, char *text, size_t size)
+{
+	switch (IPC_OBJ_KIND(o)) {
+	case IPC_OBJ_RET:
+		return "the descriptor that it returns";
+	case IPC_OBJ_RANGE:
+		return "the descriptors from argument 0 to 1";
+	case IPC_OBJ_CHILD:
+		return "the child whose id it returns";
+	case IPC_OBJ_SELF:
+		return "the calling process";
+	case IPC_OBJ_KIND_FD:
+		snprintf(text, size, "the descriptor in argument %u", IPC_OBJ_ARG(o));
+		return text;
+	case IPC_OBJ_KIND_PAIR:
+		snprintf(text, size, "the two descriptors at argument %u", IPC_OBJ_ARG(o));
+		return text;
+	}
+	return "";
+}
+
+static void print_mechanisms(void)
+{
+	puts("## Mechanisms\n\n"
+	     "| mechanism | model | one transfer is a | pairing | scope | ends | recorded by |\n"
+	     "| --- | --- | --- | --- | --- | --- | --- |");
+	for (int i = 1; i < IPC_MECHANISMS; i++) {
+		const struct ipc_mechanism_row *m = &ipc_mechanisms[i];
+		const char *sources = !strcmp(m->sources, "BOTH")   ? "shim, bpf"
+				      : !strcmp(m->sources, "SHIM") ? "shim"
+				      : !strcmp(m->sources, "BPF")  ? "bpf"
+								    : "not yet";
+		printf("| %s | %s | %s | %s | %s | %s | %s |\n", m->name, m->model, m->boundary, m->matching,
+		       m->scope, m->ends, sources);
+	}
+}
+
+static void print_calls(void)
+{
+	puts("\n## Calls\n\n"
+	     "| call | number | verb | works on | second object | moves bytes | descriptors |\n"
+	     "| --- | --- | --- | --- | --- | --- | --- |");
+	for (int i = 1; i < IPC_CALLS; i++) {
+		static const char *const effects[] = { "", "makes", "copies", "closes" };
+		const struct ipc_call *c = &ipc_calls[i];
+		char number[16] = "none", first[64], second[64];
+		if (c->nr != IPC_NO_NR)
+			snprintf(number, sizeof(number), "%u", c->nr);
+		printf("| %s | %s | %s | %s | %s | %s | %s |\n", ipc_call_names[i], number, verb(c->verb),
+		       object(c->object, first, sizeof(first)), object(c->object2, second, sizeof(second)),
+		       c->size == IPC_SIZE_RESULT ? "its result" : "", effects[c->effect]);
+	}
+}
+
+static void print_reasons(void)
+{
+	puts("\n## Why something is missing\n\n"
+	     "`lost`: seen, not stored. `not_covered`: no source could see it. `uncertain`: stored, but it "
+	     "cannot be\n"
+	     "said for certain whom it concerns.\n\n"
+	     "| reason | kind | meaning |\n"
+	     "| --- | --- | --- |");
+	for (int i = 1; i < IPC_REASONS; i++)
+		printf("| %s | %s | %s |\n", ipc_reasons[i].name, ipc_reasons[i].kind, ipc_reasons[i].words);
+}
+
+int main(void)
+{
+	puts("<!-- SPDX-License-Identifier: BSD-2-Clause -->\n"
+	     "<!-- Made by `make docs` from common/*.def. Do not edit. -->\n\n"
+	     "# Mechanisms, calls, reasons\n\n"
+	     "What ipctrace knows, from the tables that the sources, the collector and the trace file are "
+	     "made\n"
+	     "from. A mechanism that is \"not yet\" recorded has its row, so that numbers stay what they "
+	     "are. A trace\n"
+	     "file carries the same in its tables `mechanisms` and `calls`.\n");
+	print_mechanisms();
+	print_calls();
+	print_reasons();
+	return 0;
+}

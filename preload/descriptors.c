@@ -116,7 +116,7 @@ static void inherit(struct shim_thread *t, long fd, const struct descriptor *d)
 			       .object = d->object,
 			       .result = fd,
 			       .arg0 = ipc_arg0((uint32_t)fd, d->flags),
-			       .thread = t->number,
+			       .thread = shim_number(t),
 			       .call = IPC_CALL_inherit };
 	shim_emit(t, &e);
 }

@@ -385,13 +385,16 @@ static void return_range(struct shim_thread *t, const struct pending *p, long re
 	if (result || p->arg[2] & CLOSE_RANGE_CLOEXEC)
 		return;
 	uint32_t last = (uint32_t)p->arg[1] < DESCRIPTORS ? (uint32_t)p->arg[1] : DESCRIPTORS - 1;
+	uint16_t part = 0;
 	for (uint32_t fd = (uint32_t)p->arg[0]; fd <= last; fd++) {
 		struct descriptor d;
 		if (descriptor_known(fd, &d)) {
 			struct ipc_event e = event_of(t, p, 0);
 			e.object = d.object;
 			e.arg0 = ipc_arg0(fd, d.flags);
+			e.flags = part;
 			shim_emit(t, &e);
+			part = IPC_F_PART;
 		}
 		descriptor_forget(fd);
 	}

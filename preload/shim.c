@@ -157,6 +157,7 @@ static uint32_t vfork_child(struct shim_thread *t, int32_t pid)
 		tell_spawn(t, t->number, pid);
 	define_child(t, image, pid, t->spawn_start);
 	t->spawn_number = introduce_thread(t, image);
+	descriptor_inherit(t, false);
 	return t->spawn_number;
 }
 

@@ -5,7 +5,8 @@
  * signal returns, seccomp by address, vfork and clone are none of our business.
  *
  * The stubs stand in one private mapping within 2 GiB of libc. Each executes the instruction that its jump
- * replaced, at the end, with every register as it was.
+ * replaced, at the end, with every register as it was. Between __pthread_enable_asynccancel and
+ * __pthread_disable_asynccancel no generated code ever runs: it cannot be unwound through.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -160,24 +161,16 @@ static uint8_t *put_enable(struct patch *p, const struct ipc_site *site)
 	return start;
 }
 
-static uint8_t *put_disable(struct patch *p)
-{
-	uint8_t *start = p->at;
-	put_pending_test(p);
-	uint8_t *out = put_branch(p, 0x74);
-	PUT(p, "\x49\xbb");
-	put64(p, (uintptr_t)stub_disable);
-	PUT(p, "\x41\xff\xe3");
-	land(p, out);
-	put_jump(p, (const uint8_t *)patch_disable);
-	return start;
-}
-
 static const uint8_t *call_target(const uint8_t *call)
 {
 	int32_t distance;
 	__builtin_memcpy(&distance, call + 1, 4);
 	return call + 5 + distance;
+}
+
+static bool in_reach(const uint8_t *from, const uint8_t *to)
+{
+	return to - from < INT32_MAX && from - to < INT32_MAX;
 }
 
 static bool looks_right(const struct ipc_site *site, const uint8_t *at)
@@ -193,9 +186,16 @@ static bool looks_right(const struct ipc_site *site, const uint8_t *at)
 	}
 }
 
+static void retarget(uint8_t *call, const uint8_t *to)
+{
+	int32_t distance = (int32_t)(to - (call + 5));
+	__builtin_memcpy(call + 1, &distance, 4);
+}
+
 static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at)
 {
-	if (!looks_right(site, at))
+	bool cancellable = site->kind == SITE_ENABLE || site->kind == SITE_DISABLE;
+	if (!looks_right(site, at) || (cancellable && !in_reach(at, stub_disable)))
 		return;
 	switch ((enum site_kind)site->kind) {
 	case SITE_MOV:
@@ -216,12 +216,11 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 		redirect(at, put_entry(p, site, at, 5, at + 5), 5);
 		break;
 	case SITE_ENABLE:
-	case SITE_DISABLE: {
-		const uint8_t *stub = site->kind == SITE_ENABLE ? put_enable(p, site) : put_disable(p);
-		int32_t distance = (int32_t)(stub - (at + 5));
-		__builtin_memcpy(at + 1, &distance, 4);
+		retarget(at, put_enable(p, site));
 		break;
-	}
+	case SITE_DISABLE:
+		retarget(at, stub_disable);
+		break;
 	case SITE_NONE:
 		break;
 	}

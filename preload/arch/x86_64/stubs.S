@@ -106,13 +106,19 @@ stub_enable:
 	jmp	*patch_enable(%rip)
 	.size stub_enable, .-stub_enable
 
-/* Jumped to in place of a call of __pthread_disable_asynccancel while something is pending; %rax is the
- * function's result (-1: errno says why), %rdi the argument of disable. */
+/* Called in place of __pthread_disable_asynccancel, straight from libc: until that function has run, a
+ * cancellation may unwind from any instruction here. %rax is the cancellable function's result (-1: errno
+ * says why), %rdi the argument of disable. */
 	.globl stub_disable
 	.hidden stub_disable
 	.type stub_disable, @function
 stub_disable:
 	.cfi_startproc
+	mov	shim_self@gottpoff(%rip), %r11
+	cmpl	$0, %fs:(%r11)		/* shim_self.depth */
+	jne	1f
+	jmp	*patch_disable(%rip)
+1:
 	push	%rbp
 	.cfi_def_cfa_offset 16
 	.cfi_offset %rbp, -16

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What a call costs: one byte written to and read from a pipe, and one byte read from a regular file, in a
+ * pinned process. Prints for each the minimum and the median, in ns, of many short repetitions.
+ *
+ *	calls CPU [REPETITIONS [CALLS]]
+ */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "measure.h"
+
+static int pipe_pair(const int *fd)
+{
+	char byte = 'x';
+	return write(fd[1], &byte, 1) == 1 && read(fd[0], &byte, 1) == 1;
+}
+
+static int file_read(const int *fd)
+{
+	char byte;
+	return pread(fd[0], &byte, 1, 0) == 1;
+}
+
+static void repeat(const char *name, int (*operation)(const int *), const int *fd, unsigned int repetitions,
+		   unsigned int calls)
+{
+	double *values = calloc(repetitions, sizeof(*values));
+	if (!values)
+		exit(1);
+	for (unsigned int i = 0; i < repetitions; i++) {
+		uint64_t start = now_ns();
+		for (unsigned int j = 0; j < calls; j++)
+			if (!operation(fd))
+				exit(1);
+		values[i] = (double)(now_ns() - start) / calls;
+	}
+	print_values(name, values, repetitions);
+	free(values);
+}
+
+int main(int argc, char **argv)
+{
+	int ends[2], file[1] = { open("/proc/self/exe", O_RDONLY) };
+	unsigned int repetitions = argc > 2 ? (unsigned int)atoi(argv[2]) : 2000;
+	unsigned int calls = argc > 3 ? (unsigned int)atoi(argv[3]) : 200;
+	pin(argc > 1 ? atoi(argv[1]) : 0);
+	if (pipe(ends) || file[0] < 0)
+		return 1;
+	repeat("pipe", pipe_pair, ends, repetitions, calls);
+	repeat("file", file_read, file, repetitions, calls);
+	return 0;
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* losses: what the trace does not hold, why, and of whom. */
+#include "view.h"
+
+static const struct column columns[] = {
+	{ "kind", "KIND", UNIT_TEXT, false },
+	{ "reason", "REASON", UNIT_TEXT, false },
+	{ "count", "COUNT", UNIT_NUMBER, false },
+	{ "process_id", "PROCESS", UNIT_NUMBER, false },
+	{ "comm", "COMM", UNIT_TEXT, false },
+	{ "source", "SOURCE", UNIT_TEXT, false },
+	{ "first_ns", "FIRST", UNIT_TIME, false },
+	{ "last_ns", "LAST", UNIT_TIME, false },
+	{ 0 },
+};
+
+static const struct view view = {
+	.name = "losses",
+	.columns = columns,
+	.order = "kind, reason, comm",
+	.pid = "process_id IN (SELECT id FROM processes WHERE pid = :pid)",
+	.comm = "comm = :comm OR process_id IN (SELECT id FROM processes WHERE comm = :comm)",
+};
+
+static int run(const struct command *self, const struct options *o)
+{
+	return view_run(&view, self, o);
+}
+
+const struct command cmd_losses = {
+	.name = "losses",
+	.summary = "Shows what was lost, not covered, or could not be attributed",
+	.usage = "",
+	.details = "The summary says the same in words.",
+	.options = OPT_VIEW | OPT_PID | OPT_COMM,
+	.run = run,
+};

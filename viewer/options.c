@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * One row per option. An option's value is the next word, or what follows "=" (long) or the letter (short).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+#include "tables.h"
+
+#define DEFAULT_TRACE "ipctrace.db"
+
+struct option_row {
+	unsigned int bit;
+	char letter;	   /* 0: none */
+	const char *name;  /* NULL: none */
+	const char *value; /* what it takes, or NULL */
+	const char *help;
+	int (*set)(struct options *o, const char *value); /* 0, or -EINVAL: not a good value */
+};
+
+static int parse_number(const char *text, int64_t min, int64_t *out)
+{
+	char *end;
+
+	errno = 0;
+	long long n = strtoll(text, &end, 10);
+	if (errno || end == text || *end || n < min)
+		return -EINVAL;
+	*out = n;
+	return 0;
+}
+
+static int set_input(struct options *o, const char *value)
+{
+	o->input = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_output(struct options *o, const char *value)
+{
+	o->output = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_source(struct options *o, const char *value)
+{
+	o->source = value;
+	return 0;
+}
+
+static int set_ledger(struct options *o, const char *value)
+{
+	o->ledger = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_json(struct options *o, const char *value)
+{
+	(void)value;
+	o->json = true;
+	return 0;
+}
+
+static int set_limit(struct options *o, const char *value)
+{
+	return parse_number(value, 0, &o->limit);
+}
+
+static int set_sort(struct options *o, const char *value)
+{
+	o->descending = *value == '-';
+	o->sort = value + o->descending;
+	return *o->sort ? 0 : -EINVAL;
+}
+
+static int set_pid(struct options *o, const char *value)
+{
+	return parse_number(value, 1, &o->pid);
+}
+
+static int set_comm(struct options *o, const char *value)
+{
+	o->comm = value;
+	return 0;
+}
+
+static int set_mechanism(struct options *o, const char *value)
+{
+	o->mechanism = value;
+	for (int i = IPC_MECH_none + 1; i < IPC_MECHANISMS; i++)
+		if (!strcmp(value, ipc_mechanisms[i].name))
+			return 0;
+	return -EINVAL;
+}
+
+static int set_quiet(struct options *o, const char *value)
+{
+	(void)value;
+	o->quiet = true;
+	return 0;
+}
+
+static int set_follow(struct options *o, const char *value)
+{
+	(void)value;
+	o->follow = true;
+	return 0;
+}
+
+static int set_help(struct options *o, const char *value)
+{
+	(void)value;
+	o->help = true;
+	return 0;
+}
+
+static const struct option_row rows[] = {
+	{ OPT_OUTPUT, 'o', NULL, "FILE",
+	  "the trace file to write (" DEFAULT_TRACE "); an older one becomes FILE.old", set_output },
+	{ OPT_QUIET, 'q', NULL, NULL, "no summary at the end", set_quiet },
+	{ OPT_FOLLOW, 0, "follow", NULL, "go on until no traced process runs", set_follow },
+	{ OPT_SOURCE, 0, "source", "NAME", "shim (no privilege needed), or bpf (root)", set_source },
+	{ OPT_INPUT, 'i', NULL, "FILE", "the trace file to read (" DEFAULT_TRACE ")", set_input },
+	{ OPT_JSON, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },
+	{ OPT_LIMIT, 0, "limit", "N", "at most N rows", set_limit },
+	{ OPT_SORT, 0, "sort", "[-]COLUMN", "in the order of COLUMN; -: the largest first", set_sort },
+	{ OPT_PID, 0, "pid", "PID", "only what concerns this process", set_pid },
+	{ OPT_COMM, 0, "comm", "NAME", "only what concerns programs of this name", set_comm },
+	{ OPT_MECHANISM, 0, "mechanism", "NAME", "only this mechanism (pipe, fifo, process, ...)",
+	  set_mechanism },
+	{ OPT_LEDGER, 0, "ledger", "FILE", "write there who sent how much to whom", set_ledger },
+	{ OPT_HELP, 'h', "help", NULL, "this text", set_help },
+};
+enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+
+/* The row that `word` names, and the value that is part of the word, if any. */
+static const struct option_row *find_row(const char *word, unsigned int accepted, const char **value)
+{
+	*value = NULL;
+	for (const struct option_row *r = rows; r < rows + ROWS; r++) {
+		if (!(r->bit & accepted))
+			continue;
+		if (word[1] != '-' && word[1] == r->letter) {
+			*value = word[2] ? word + 2 : NULL;
+			return r;
+		}
+		size_t n = r->name ? strlen(r->name) : 0;
+		if (word[1] == '-' && n && !strncmp(word + 2, r->name, n) &&
+		    (!word[2 + n] || word[2 + n] == '=')) {
+			*value = word[2 + n] ? word + 2 + n + 1 : NULL;
+			return r;
+		}
+	}
+	return NULL;
+}
+
+/* Takes the option argv[*i], and argv[*i + 1] where that is its value. */
+static int take(struct options *o, unsigned int accepted, char **argv, int *i, char *error, size_t error_size)
+{
+	const char *word = argv[*i], *value;
+	const struct option_row *r = find_row(word, accepted, &value);
+
+	if (!r || (!r->value && value)) {
+		snprintf(error, error_size, r ? "option '%s' takes no value" : "unknown option '%s'", word);
+		return -EINVAL;
+	}
+	if (r->value && !value)
+		value = argv[++*i];
+	if (r->value && !value) {
+		snprintf(error, error_size, "option '%s' needs a %s", word, r->value);
+		return -EINVAL;
+	}
+	if (r->set(o, value)) {
+		snprintf(error, error_size, "'%s' is not a good %s for '%.*s'", value, r->value,
+			 (int)strcspn(word, "="), word);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int options_parse(struct options *o, unsigned int accepted, int argc, char **argv, char *error,
+		  size_t error_size)
+{
+	int n = 1;
+
+	*o = (struct options){ .input = DEFAULT_TRACE,
+			       .output = DEFAULT_TRACE,
+			       .source = "shim",
+			       .limit = -1,
+			       .args = argv + 1 };
+	for (int i = 1; i < argc; i++) {
+		bool option = argv[i][0] == '-' && argv[i][1] && !o->separator;
+		if (option && !strcmp(argv[i], "--")) {
+			o->separator = true;
+		} else if (option) {
+			int err = take(o, accepted | OPT_HELP, argv, &i, error, error_size);
+			if (err)
+				return err;
+		} else if (accepted & OPT_REST) {
+			o->args = argv + i;
+			o->nargs = argc - i;
+			return 0;
+		} else {
+			argv[n++] = argv[i];
+		}
+	}
+	argv[n] = NULL;
+	o->nargs = n - 1;
+	return 0;
+}
+
+void options_usage(FILE *out, unsigned int accepted)
+{
+	for (const struct option_row *r = rows; r < rows + ROWS; r++) {
+		if (!(r->bit & accepted))
+			continue;
+		fputs(" [", out);
+		if (r->letter)
+			fprintf(out, "-%c", r->letter);
+		else
+			fprintf(out, "--%s", r->name);
+		fprintf(out, "%s%s]", r->value ? " " : "", r->value ? r->value : "");
+	}
+}
+
+void options_describe(FILE *out, unsigned int accepted)
+{
+	for (const struct option_row *r = rows; r < rows + ROWS; r++) {
+		char left[64];
+		if (!(r->bit & (accepted | OPT_HELP)))
+			continue;
+		int len = 0;
+		if (r->letter)
+			len += snprintf(left + len, sizeof(left) - len, "-%c", r->letter);
+		if (r->name)
+			len += snprintf(left + len, sizeof(left) - len, "%s--%s", len ? ", " : "", r->name);
+		if (r->value)
+			snprintf(left + len, sizeof(left) - len, " %s", r->value);
+		fprintf(out, "  %-20s %s\n", left, r->help);
+	}
+}

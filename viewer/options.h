@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The options of all commands, in one table: each has one meaning everywhere, a command only says which it
+ * takes. Usage lines and --help derive from the table.
+ */
+#ifndef IPC_OPTIONS_H
+#define IPC_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum option_bit {
+	OPT_INPUT = 1 << 0,
+	OPT_JSON = 1 << 1,
+	OPT_LIMIT = 1 << 2,
+	OPT_SORT = 1 << 3,
+	OPT_PID = 1 << 4,
+	OPT_COMM = 1 << 5,
+	OPT_MECHANISM = 1 << 6,
+	OPT_OUTPUT = 1 << 7,
+	OPT_QUIET = 1 << 8,
+	OPT_FOLLOW = 1 << 9,
+	OPT_SOURCE = 1 << 10,
+	OPT_LEDGER = 1 << 11,
+	OPT_HELP = 1 << 12, /* every command takes it */
+	OPT_REST = 1 << 13, /* no option: all from the first word that is no option on is the command's own */
+
+	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
+};
+
+struct options {
+	const char *input;     /* default ipctrace.db */
+	const char *output;    /* default ipctrace.db */
+	const char *source;    /* default shim */
+	const char *ledger;    /* NULL: none */
+	const char *sort;      /* a column of the view, or NULL: the view's own order */
+	const char *comm;      /* NULL: all */
+	const char *mechanism; /* NULL: all */
+	int64_t limit;	       /* -1: no limit */
+	int64_t pid;	       /* 0: all */
+	bool descending;       /* of `sort` */
+	bool json, quiet, follow, help;
+	bool separator; /* "--" stood before `args` */
+	char **args;	/* what is no option, NULL-terminated: points into argv */
+	int nargs;
+};
+
+/* Parses argv[1..argc-1]; `accepted` is a set of enum option_bit. Without OPT_REST options and other words
+ * may be mixed (argv is reordered). Returns 0, or -EINVAL with one line in `error`. */
+int options_parse(struct options *o, unsigned int accepted, int argc, char **argv, char *error,
+		  size_t error_size);
+
+/* Writes the accepted options as a usage line shows them, a space before each. */
+void options_usage(FILE *out, unsigned int accepted);
+
+/* Writes one line for each accepted option. */
+void options_describe(FILE *out, unsigned int accepted);
+
+#endif

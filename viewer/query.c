@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* query: any read-only SQL on the trace, written as any view is. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "view.h"
+
+/* Nobody knows the units of an expression: the values are shown as they are. */
+static struct column *columns_of(sqlite3_stmt *stmt, int n)
+{
+	struct column *columns = calloc(n, sizeof(*columns));
+
+	for (int i = 0; columns && i < n; i++) {
+		const char *name = sqlite3_column_name(stmt, i);
+		columns[i] = (struct column){ .name = name ? name : "?", .heading = name ? name : "?" };
+	}
+	return columns;
+}
+
+static int show(struct trace *t, sqlite3_stmt *stmt, bool json)
+{
+	struct output out;
+	int n = sqlite3_column_count(stmt);
+	struct column *columns = columns_of(stmt, n);
+
+	if (!columns)
+		return command_failed("out of memory");
+	output_init(&out, stdout, json, t->start_ns);
+	int err = output_rows(&out, columns, n, stmt);
+	free(columns);
+	if (err)
+		return command_failed("%s", err == -EIO ? sqlite3_errmsg(t->db) : strerror(-err));
+	trace_warn_losses(t);
+	return EXIT_SUCCESS;
+}
+
+static int run_sql(const struct command *self, struct trace *t, const char *sql, bool json)
+{
+	sqlite3_stmt *stmt, *more = NULL;
+	const char *tail;
+
+	if (sqlite3_prepare_v2(t->db, sql, -1, &stmt, &tail))
+		return command_failed("%s", sqlite3_errmsg(t->db));
+	/* A comment or a semicolon may follow, another statement may not. */
+	bool single = stmt && sqlite3_prepare_v2(t->db, tail, -1, &more, NULL) == SQLITE_OK && !more;
+	int status;
+	if (!single)
+		status = command_misused(self, "exactly one SQL statement is needed");
+	else if (!sqlite3_stmt_readonly(stmt) || !sqlite3_column_count(stmt))
+		status = command_failed("the statement does not only read");
+	else
+		status = show(t, stmt, json);
+	sqlite3_finalize(more);
+	sqlite3_finalize(stmt);
+	return status;
+}
+
+static int run(const struct command *self, const struct options *o)
+{
+	struct trace t;
+
+	if (o->nargs != 1)
+		return command_misused(self, "exactly one SQL statement is needed");
+	if (view_open(&t, o))
+		return EXIT_FAILURE;
+	int status = run_sql(self, &t, o->args[0], o->json);
+	trace_close(&t);
+	return status;
+}
+
+const struct command cmd_query = {
+	.name = "query",
+	.summary = "Runs a read-only SQL statement on the trace",
+	.usage = "SQL",
+	.details = "The tables are those of docs/schema.md: meta, hosts, mechanisms, calls, processes, "
+		   "threads,\n"
+		   "channels, endpoints, events, messages, edges, waits, losses.",
+	.options = OPT_INPUT | OPT_JSON,
+	.run = run,
+};

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * summary: one line about the whole, the edges with the most bytes, one line about spawns and exits, and what
+ * is missing from the trace, in words.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "summary.h"
+#include "tables.h"
+#include "view.h"
+
+enum { DEFAULT_ROWS = 20, NAMES_BYTES = 60 };
+
+static const struct column columns[] = {
+	{ "src", "FROM", UNIT_TEXT, false },
+	{ "dst", "TO", UNIT_TEXT, false },
+	{ "channel", "OVER", UNIT_TEXT, false },
+	{ "messages", "MESSAGES", UNIT_NUMBER, true },
+	{ "bytes", "BYTES", UNIT_BYTES, true },
+	{ "latency_p50_ns", "P50", UNIT_DURATION, true },
+	{ "latency_p99_ns", "P99", UNIT_DURATION, true },
+	{ "exact", NULL, UNIT_NUMBER, false },
+	{ "mechanism", NULL, UNIT_TEXT, false },
+	{ 0 },
+};
+
+#define EDGES(condition)                                                                                     \
+	"(SELECT coalesce(e.src_comm || ':' || e.src_pid, '(outside)') AS src,"                              \
+	" coalesce(e.dst_comm || ':' || e.dst_pid, '(outside)') AS dst,"                                     \
+	" e.mechanism || coalesce(' ' || c.name, '') AS channel, e.messages, e.bytes, e.latency_p50_ns,"     \
+	" e.latency_p99_ns, e.exact, e.mechanism, e.first_ns"                                                \
+	" FROM edges e LEFT JOIN channels c ON c.id = e.channel_id" condition ")"
+#define ORDER "bytes DESC, messages DESC, first_ns"
+
+static const struct view asked = {
+	.name = EDGES(""), .columns = columns, .order = ORDER, .mechanism = "mechanism = :mechanism"
+};
+static const struct view usual = { .name = EDGES(" WHERE e.mechanism IS NOT 'process'"),
+				   .columns = columns,
+				   .order = ORDER };
+
+static const char *plural(int64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void show_head(FILE *out, struct trace *t)
+{
+	char *command = trace_meta(t, "command"), *end = trace_meta(t, "end_ns");
+	int64_t processes = trace_number(t, "SELECT count(DISTINCT pid) FROM processes");
+	int64_t channels = trace_number(t, "SELECT count(*) FROM channels WHERE mechanism IS NOT 'process'");
+	int64_t messages =
+		trace_number(t, "SELECT sum(messages) FROM edges WHERE mechanism IS NOT 'process'");
+	int64_t bytes = trace_number(t, "SELECT sum(bytes) FROM edges");
+	char took[32] = "", size[32];
+	char *name = text_printable(command ? command : "?", command ? strlen(command) : 1);
+
+	if (end)
+		unit_format(took, sizeof(took), UNIT_DURATION, strtoll(end, NULL, 10) - (int64_t)t->start_ns,
+			    t->start_ns);
+	unit_format(size, sizeof(size), UNIT_BYTES, bytes, 0);
+	fprintf(out, "%s: %s%s, %lld process%s, %lld channel%s, %lld message%s, %s -> %s\n",
+		name ? name : "?", end ? "ran " : "the recording has not ended", took, (long long)processes,
+		processes == 1 ? "" : "es", (long long)channels, plural(channels), (long long)messages,
+		plural(messages), size, t->path);
+	free(name);
+	free(command);
+	free(end);
+}
+
+static int show_edges(FILE *out, struct trace *t, const struct options *o)
+{
+	struct options limited = *o;
+	struct output output;
+	int64_t n = trace_number(t, "SELECT count(*) FROM edges WHERE mechanism IS NOT 'process'");
+
+	output_init(&output, out, o->json, t->start_ns);
+	if (o->json || o->mechanism)
+		return view_show(o->mechanism ? &asked : &usual, t, o, &output);
+	if (!n) {
+		fputs("no process sent anything to another\n", out);
+		return 0;
+	}
+	if (o->limit < 0)
+		limited.limit = DEFAULT_ROWS;
+	int err = view_show(&usual, t, &limited, &output);
+	if (!err && n > limited.limit)
+		fprintf(out, "and %lld more: ipctrace edges -i %s\n", (long long)(n - limited.limit),
+			t->path);
+	return err;
+}
+
+static void show_life(FILE *out, struct trace *t)
+{
+	int64_t all = trace_number(t, "SELECT sum(messages) FROM edges WHERE mechanism = 'process'");
+	int64_t spawns =
+		trace_number(t, "SELECT sum(e.messages) FROM edges e JOIN processes p ON p.id = e.dst_id"
+				" WHERE e.mechanism = 'process' AND p.parent_id = e.src_id");
+
+	if (all)
+		fprintf(out, "and %lld spawn%s, %lld exit%s: ipctrace edges --mechanism process -i %s\n",
+			(long long)spawns, plural(spawns), (long long)(all - spawns), plural(all - spawns),
+			t->path);
+}
+
+static const char *words_of(const char *reason)
+{
+	for (int i = 0; i < IPC_REASONS; i++)
+		if (!strcmp(ipc_reasons[i].name, reason))
+			return ipc_reasons[i].words;
+	return reason;
+}
+
+/* One line: kind, how many, what it means, whom it concerns. */
+static void show_loss(FILE *out, const char *kind, const char *reason, int64_t count, const char *names)
+{
+	char *list = text_printable(names, strlen(names));
+
+	fputs("! ", out);
+	for (const char *c = kind; *c; c++)
+		fputc(*c == '_' ? ' ' : *c, out);
+	fprintf(out, ": %lld x %s", (long long)count, words_of(reason));
+	if (list && *list)
+		fprintf(out, " (%.*s%s)", NAMES_BYTES, list, strlen(list) > NAMES_BYTES ? "..." : "");
+	fputc('\n', out);
+	free(list);
+}
+
+static int show_losses(FILE *out, struct trace *t)
+{
+	sqlite3_stmt *stmt;
+	int err = trace_prepare(
+		t,
+		"SELECT kind, reason, sum(count), coalesce(group_concat(DISTINCT name), '') FROM"
+		" (SELECT l.kind, l.reason, l.count, coalesce(l.comm, p.comm) AS name"
+		" FROM losses l LEFT JOIN processes p ON p.id = l.process_id)"
+		" GROUP BY kind, reason ORDER BY kind, reason",
+		&stmt);
+
+	if (err)
+		return err;
+	while (sqlite3_step(stmt) == SQLITE_ROW)
+		show_loss(out, (const char *)sqlite3_column_text(stmt, 0),
+			  (const char *)sqlite3_column_text(stmt, 1), sqlite3_column_int64(stmt, 2),
+			  (const char *)sqlite3_column_text(stmt, 3));
+	sqlite3_finalize(stmt);
+	return 0;
+}
+
+int summary_show(FILE *out, struct trace *t, const struct options *o)
+{
+	if (!o->json)
+		show_head(out, t);
+	int err = show_edges(out, t, o);
+	if (err || o->json)
+		return err;
+	if (!o->mechanism)
+		show_life(out, t);
+	return show_losses(out, t);
+}
+
+static int run(const struct command *self, const struct options *o)
+{
+	struct trace t;
+
+	if (o->nargs)
+		return command_misused(self, "unexpected argument '%s'", o->args[0]);
+	if (view_open(&t, o))
+		return EXIT_FAILURE;
+	int err = summary_show(stdout, &t, o);
+	if (err)
+		command_failed("cannot read '%s': %s", o->input, t.error);
+	else if (o->json)
+		trace_warn_losses(&t);
+	trace_close(&t);
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+const struct command cmd_summary = {
+	.name = "summary",
+	.summary = "Shows the whole at a glance: who sent how much to whom, and what is missing",
+	.usage = "",
+	.details =
+		"The edges with the most bytes come first. On a terminal ~ stands before a figure that is\n"
+		"approximate.",
+	.options = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_MECHANISM,
+	.run = run,
+};

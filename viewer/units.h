@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* How values look: for people (63 B, 1.2 ms, 4.1 MiB), and as JSON. */
+#ifndef IPC_UNITS_H
+#define IPC_UNITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum unit {
+	UNIT_TEXT,
+	UNIT_NUMBER,
+	UNIT_BYTES,
+	UNIT_DURATION, /* nanoseconds */
+	UNIT_TIME,     /* nanoseconds of CLOCK_MONOTONIC; people see seconds since the recording began */
+	UNIT_STATUS,   /* as wait(2) gives it; people see the exit status or the signal's name */
+};
+
+/* Writes `value` as people read it. Returns the length, as snprintf. */
+int unit_format(char *out, size_t size, enum unit unit, int64_t value, uint64_t start_ns);
+
+/* Length of the UTF-8 character at `s` (of `n` bytes, at least 1), or 0: not valid. */
+size_t utf8_length(const char *s, size_t n);
+
+/* Writes `n` bytes as a JSON string with its quotes. A byte that is not valid UTF-8 becomes U+FFFD. */
+void json_string(FILE *out, const char *s, size_t n);
+
+/* `n` bytes as a string to free that is safe on a terminal: control characters and bytes that are not valid
+ * UTF-8 stand as \xNN. NULL: out of memory. */
+char *text_printable(const char *s, size_t n);
+
+/* Columns that a printable string takes. */
+size_t text_width(const char *s);
+
+#endif

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * From options to SQL. Only names from the view's own list of columns get into the text; values are bound.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "view.h"
+
+bool view_has(const struct view *v, const char *column)
+{
+	for (const struct column *c = v->columns; c->name; c++)
+		if (!strcmp(c->name, column))
+			return true;
+	return false;
+}
+
+static void write_sql(FILE *f, const struct view *v, const struct options *o)
+{
+	const char *and = " WHERE ";
+	const struct {
+		const char *condition;
+		bool wanted;
+	} filters[] = {
+		{ v->pid, o->pid != 0 },
+		{ v->comm, o->comm != NULL },
+		{ v->mechanism, o->mechanism != NULL },
+	};
+
+	for (const struct column *c = v->columns; c->name; c++)
+		fprintf(f, "%s%s", c == v->columns ? "SELECT " : ", ", c->name);
+	fprintf(f, " FROM %s", v->name);
+	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++)
+		if (filters[i].wanted && filters[i].condition) {
+			fprintf(f, "%s(%s)", and, filters[i].condition);
+			and = " AND ";
+		}
+	if (o->sort)
+		fprintf(f, " ORDER BY %s%s", o->sort, o->descending ? " DESC" : "");
+	else if (v->order)
+		fprintf(f, " ORDER BY %s", v->order);
+	if (o->limit >= 0)
+		fputs(" LIMIT :limit", f);
+}
+
+char *view_sql(const struct view *v, const struct options *o)
+{
+	char *sql = NULL;
+	size_t size;
+	FILE *f = open_memstream(&sql, &size);
+
+	if (!f)
+		return NULL;
+	write_sql(f, v, o);
+	bool failed = ferror(f);
+	if (!fclose(f) && !failed)
+		return sql;
+	free(sql);
+	return NULL;
+}
+
+void view_bind(sqlite3_stmt *stmt, const struct options *o)
+{
+	/* A parameter that the statement does not have is number 0, which SQLite refuses without harm. */
+	sqlite3_bind_int64(stmt, sqlite3_bind_parameter_index(stmt, ":pid"), o->pid);
+	sqlite3_bind_text(stmt, sqlite3_bind_parameter_index(stmt, ":comm"), o->comm, -1, SQLITE_STATIC);
+	sqlite3_bind_text(stmt, sqlite3_bind_parameter_index(stmt, ":mechanism"), o->mechanism, -1,
+			  SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, sqlite3_bind_parameter_index(stmt, ":limit"), o->limit);
+}
+
+int view_show(const struct view *v, struct trace *t, const struct options *o, const struct output *out)
+{
+	sqlite3_stmt *stmt = NULL;
+	size_t n = 0;
+	char *sql = view_sql(v, o);
+	int err = sql ? trace_prepare(t, sql, &stmt) : -ENOMEM;
+
+	free(sql);
+	if (err)
+		return err;
+	view_bind(stmt, o);
+	while (v->columns[n].name)
+		n++;
+	err = output_rows(out, v->columns, n, stmt);
+	if (err)
+		snprintf(t->error, sizeof(t->error), "%s",
+			 err == -EIO ? sqlite3_errmsg(t->db) : strerror(-err));
+	sqlite3_finalize(stmt);
+	return err;
+}
+
+int view_open(struct trace *t, const struct options *o)
+{
+	int err = trace_open(t, o->input);
+
+	if (err)
+		command_failed("%s", t->error);
+	return err;
+}
+
+static int unknown_column(const struct view *v, const struct command *c, const char *column)
+{
+	char list[1024] = "";
+	size_t n = 0;
+
+	for (const struct column *k = v->columns; k->name && n < sizeof(list); k++)
+		n += snprintf(list + n, sizeof(list) - n, "%s%s", n ? ", " : "", k->name);
+	return command_misused(c, "no column '%s'; there are %s", column, list);
+}
+
+int view_run(const struct view *v, const struct command *c, const struct options *o)
+{
+	struct trace t;
+	struct output out;
+
+	if (o->nargs)
+		return command_misused(c, "unexpected argument '%s'", o->args[0]);
+	if (o->sort && !view_has(v, o->sort))
+		return unknown_column(v, c, o->sort);
+	if (view_open(&t, o))
+		return EXIT_FAILURE;
+	output_init(&out, stdout, o->json, t.start_ns);
+	int err = view_show(v, &t, o, &out);
+	if (err)
+		command_failed("cannot read '%s': %s", o->input, t.error);
+	else if (strcmp(v->name, "losses"))
+		trace_warn_losses(&t);
+	trace_close(&t);
+	return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -78,9 +78,11 @@ struct ipc_call {
 	__u8 object;	 /* enum ipc_object_kind | argument */
 	__u8 object2;
 	__u8 size;	 /* enum ipc_size */
+	__u8 asks;	 /* 1 + the argument that says how many bytes are asked for, or 0 */
 	__u8 effect;	 /* enum ipc_effect */
 };
 
+#define IPC_SIZE_ASKS(arg) IPC_SIZE_RESULT, .asks = (arg) + 1
 #define IPC_ANY_OP .op_arg = IPC_NO_OP
 #define IPC_OP(arg, value) .op_arg = (arg), .op_value = (value)
 

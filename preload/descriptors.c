@@ -15,7 +15,7 @@
 #include "text.h"
 
 uint8_t descriptor_kinds[DESCRIPTORS];
-static struct descriptor known[DESCRIPTORS];
+struct descriptor descriptor_table[DESCRIPTORS];
 static uint64_t pipe_device; /* st_dev of pipes: one per boot */
 
 /* A vfork child shares this memory but not its parent's descriptors: it remembers nothing. */
@@ -24,7 +24,7 @@ static void remember(const struct shim_thread *t, long fd, const struct descript
 	if (fd < 0 || fd >= DESCRIPTORS || (t->spawn_call && t->spawn_pid))
 		return;
 	if (d)
-		known[fd] = *d;
+		descriptor_table[fd] = *d;
 	atomic_signal_fence(memory_order_release);
 	__atomic_store_n(&descriptor_kinds[fd], d ? DESCRIPTOR_CHANNEL : DESCRIPTOR_OTHER, __ATOMIC_RELEASE);
 }
@@ -39,7 +39,7 @@ bool descriptor_known(long fd, struct descriptor *out)
 {
 	if (fd < 0 || fd >= DESCRIPTORS || descriptor_kinds[fd] != DESCRIPTOR_CHANNEL)
 		return false;
-	*out = known[fd];
+	*out = descriptor_table[fd];
 	return true;
 }
 

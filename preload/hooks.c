@@ -34,7 +34,7 @@ void hook_init(void)
 		if (row->nr >= NUMBERS)
 			continue;
 		first_row[row->nr] = (uint8_t)i;
-		hook_filtered[row->nr] = is_plain_transfer(row);
+		hook_filtered[row->nr] = is_plain_transfer(row) ? (uint8_t)i : 0;
 	}
 }
 
@@ -48,23 +48,6 @@ static uint16_t find_row(const struct hook_registers *r, long nr)
 		if (ipc_calls[i].op_arg == IPC_NO_OP || (uint32_t)r->arg[ipc_calls[i].op_arg] == ipc_calls[i].op_value)
 			return i;
 	return 0;
-}
-
-/* Bytes that the call asks for, where an argument says so. */
-static uint64_t asked(uint16_t call, const struct hook_registers *r)
-{
-	switch (call) {
-	case IPC_CALL_read:
-	case IPC_CALL_write:
-	case IPC_CALL_pread64:
-	case IPC_CALL_pwrite64:
-	case IPC_CALL_tee:
-		return (uint64_t)r->arg[2];
-	case IPC_CALL_splice:
-		return (uint64_t)r->arg[4];
-	default:
-		return 0;
-	}
 }
 
 /* What stands in the control block while the thread is inside the call, for when it dies there. */
@@ -100,6 +83,7 @@ static struct pending *push(struct shim_thread *t, uintptr_t stack)
 	struct pending *p = &t->pending[arch_local_add(&t->depth, 1)];
 	p->stack = stack;
 	p->object = p->object2 = p->arg0 = p->arg1 = 0;
+	p->plain = false;
 	return p;
 }
 
@@ -111,6 +95,7 @@ static void begin(struct shim_thread *t, struct pending *p, uint16_t call, const
 	shim_number(t);
 	p->start = shim_now();
 	show_call(t, p);
+	t->fast = t->ring.control && !t->spawn_call;
 }
 
 static struct ipc_event event_of(struct shim_thread *t, const struct pending *p, long result)
@@ -184,6 +169,7 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	shim_number(t);
 	if (returns && !(flags & CLONE_VM))
 		return true;
+	t->fast = false;
 	t->spawn_call = call;
 	t->spawn_pid = 0;
 	t->spawn_start = shim_now();
@@ -251,6 +237,7 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 {
 	switch (call) {
 	case IPC_CALL_exit:
+		t->fast = false;
 		if (!t->spawn_call)
 			ring_release(&shim.ring, &t->ring);
 		break;
@@ -274,7 +261,7 @@ static bool enter(struct shim_thread *t, uint16_t call, struct hook_registers *r
 	const struct ipc_call *row = &ipc_calls[call];
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
-		p->arg1 = asked(call, r);
+		p->arg1 = row->asks ? (uint64_t)r->arg[row->asks - 1] : 0;
 		return enter_descriptors(t, row, r, p);
 	case IPC_OBJ_RET:
 		if (row->effect == IPC_FX_COPIES)
@@ -298,10 +285,62 @@ static bool enter(struct shim_thread *t, uint16_t call, struct hook_registers *r
 	}
 }
 
+static bool recording(void)
+{
+	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
+}
+
+/* The common case in few instructions: a transfer on a descriptor that is known, nothing else going on. */
+static inline bool enter_fast(struct shim_thread *t, const struct hook_registers *r, uintptr_t stack)
+{
+	uint64_t nr = (uint64_t)r->nr;
+	uint32_t fd = (uint32_t)r->arg[0];
+	if (!t->fast || t->depth || nr >= NUMBERS || !hook_filtered[nr] || fd >= DESCRIPTORS ||
+	    descriptor_kinds[fd] != DESCRIPTOR_CHANNEL || !*shim.alive || !recording())
+		return false;
+	t->depth = 1; /* from here on a handler's calls go above */
+	atomic_signal_fence(memory_order_seq_cst);
+	const struct ipc_call *row = &ipc_calls[hook_filtered[nr]];
+	const struct descriptor *d = descriptor_entry(fd);
+	struct pending *p = &t->pending[0];
+	struct arena_control *c = t->ring.control;
+	p->stack = stack;
+	p->call = hook_filtered[nr];
+	p->plain = true;
+	p->object = d->object;
+	p->arg0 = ipc_arg0(fd, d->flags);
+	p->arg1 = row->asks ? (uint64_t)r->arg[row->asks - 1] : 0;
+	c->thread = t->number;
+	c->object = p->object;
+	c->flags = 0;
+	c->arg0 = p->arg0;
+	c->arg1 = p->arg1;
+	c->start = p->start = shim_now();
+	__atomic_store_n(&c->call, p->call, __ATOMIC_RELEASE);
+	return true;
+}
+
+static inline void return_fast(struct shim_thread *t, const struct pending *p, long result)
+{
+	uint16_t flags = 0;
+	if (__builtin_expect(result <= 0, 0)) {
+		if (result == -EAGAIN)
+			flags = IPC_F_NONBLOCK;
+		else if (result == 0 && ipc_calls[p->call].verb == IPC_VERB_recv && (p->arg1 || !ipc_calls[p->call].asks))
+			flags = IPC_F_EOF;
+	}
+	struct ipc_event e = { .start = p->start, .object = p->object, .result = result, .arg0 = p->arg0,
+			       .arg1 = p->arg1, .thread = t->number, .call = p->call, .flags = flags };
+	shim_emit(t, &e);
+	if (t->ring.control)
+		__atomic_store_n(&t->ring.control->call, IPC_CALL_none, __ATOMIC_RELAXED);
+	t->depth = 0;
+}
+
 void hook_entry(struct hook_registers *r, uintptr_t stack)
 {
 	struct shim_thread *t = &shim_self;
-	if (!shim.ready || atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed))
+	if (__builtin_expect(enter_fast(t, r, stack), 1) || !recording())
 		return;
 	uint16_t call = find_row(r, r->nr & ~HOOK_NO_RETURN);
 	if (!call)
@@ -321,8 +360,7 @@ static void return_transfer(struct shim_thread *t, const struct pending *p, cons
 	if (result == -EAGAIN)
 		e.flags |= IPC_F_NONBLOCK;
 	if (p->object) {
-		bool asked_nothing = p->call == IPC_CALL_read && !p->arg1;
-		if (result == 0 && row->verb == IPC_VERB_recv && !asked_nothing)
+		if (result == 0 && row->verb == IPC_VERB_recv && (p->arg1 || !row->asks))
 			e.flags |= IPC_F_EOF;
 		if (p->call == IPC_CALL_tee)
 			e.flags |= IPC_F_PEEK;
@@ -480,13 +518,17 @@ void hook_return(long result, uintptr_t stack)
 {
 	struct shim_thread *t = &shim_self;
 	uint32_t i = t->depth;
+	if (i == 1 && t->pending[0].stack == stack && t->pending[0].plain && t->fast && *shim.alive && recording()) {
+		return_fast(t, &t->pending[0], result);
+		return;
+	}
 	while (i && t->pending[i - 1].stack != stack)
 		i--;
 	if (!i)
 		return; /* a filtered call in a signal handler: what is pending is the interrupted call */
 	const struct pending *p = &t->pending[i - 1];
 	shim_number(t); /* a fork child first makes itself known */
-	if (shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed))
+	if (recording())
 		dispatch_return(t, p, result);
 	t->depth = i - 1;
 	show_call(t, i > 1 ? &t->pending[i - 2] : NULL);

@@ -132,6 +132,7 @@ static void define_child(struct shim_thread *t, uint32_t image, int32_t pid, uin
 static void fork_child(struct shim_thread *t)
 {
 	*shim.alive = 1;
+	t->fast = false;
 	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
 	uint32_t parent = t->number, image = new_number();
 	uint64_t spawn_time = t->spawn_call ? t->spawn_start : t->depth ? t->pending[t->depth - 1].start : 0;

@@ -23,11 +23,13 @@ struct pending {
 	uint64_t start, object, object2, arg0, arg1, other0;
 	long arg[3];
 	uint16_t call;
+	bool plain; /* a transfer on one known descriptor, entered by the fast path */
 };
 
 struct shim_thread {
 	uint32_t depth;	 /* of `pending`; the stubs look at it, so it stands first */
 	uint32_t number; /* of the thread's definition, 0: not introduced yet */
+	bool fast;	 /* introduced, has a chunk, no child shares our memory: the fast path may be taken */
 	struct pending pending[SHIM_PENDING];
 	struct ring_thread ring;
 
@@ -85,13 +87,19 @@ extern uint8_t descriptor_kinds[DESCRIPTORS];
 bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out);
 /* The same from memory only. */
 bool descriptor_known(long fd, struct descriptor *out);
+/* Of a descriptor whose kind is DESCRIPTOR_CHANNEL. */
+extern struct descriptor descriptor_table[DESCRIPTORS];
+static inline const struct descriptor *descriptor_entry(uint32_t fd)
+{
+	return &descriptor_table[fd];
+}
 void descriptor_forget(long fd);
 /* Emits IPC_CALL_inherit for every end that the process has: asking the kernel (a new program) or from memory
  * (a fork child). */
 void descriptor_inherit(struct shim_thread *t, bool new_program);
 
 /* Hooks (arch/<machine>/patch.h declares hook_entry and hook_return). */
-extern uint8_t hook_filtered[512];
+extern uint8_t hook_filtered[512]; /* row of a transfer on one descriptor, by system-call number */
 void hook_init(void);
 
 #endif

@@ -35,7 +35,7 @@ LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
 
 # Files of preload/ that the recorder and the tests use too: no libc, no state of a traced process.
 SHARED := preload/environment.c preload/program.c preload/ring.c preload/arch/$(ARCH)/scan.c
-SHIM_SRC := $(wildcard preload/*.c preload/arch/$(ARCH)/*.c preload/arch/$(ARCH)/*.S)
+SHIM_SRC := $(wildcard preload/*.c preload/arch/$(ARCH)/*.c preload/arch/$(ARCH)/*.S) common/tables.c
 CORE_SRC := $(wildcard common/*.c collector/*.c bpf/*.c viewer/*.c reference/*.c $(SHARED))
 CORE_SRC := $(filter-out %.bpf.c viewer/main.c,$(CORE_SRC))
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/obj/%.o)
@@ -156,8 +156,8 @@ bench: deps-check all bench-programs
 
 FUZZ_SECONDS ?= 60
 fuzz:
-	$(Q)$(MAKE) --no-print-directory BUILD=build-fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined fuzz-programs
-	$(Q)cd build-fuzz/fuzz && for f in $(notdir $(FUZZ)); do ./$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit; done
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined fuzz-programs
+	$(Q)cd $(BUILD)-fuzz/fuzz && for f in $(notdir $(FUZZ)); do ./$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit; done
 
 docs: $(BUILD)/docs/mechanisms
 	$(Q)$< > docs/mechanisms.md

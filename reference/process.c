@@ -61,7 +61,7 @@ static int node(const struct reference_options *o, unsigned long depth, FILE *le
 		int status;
 		pid_t child = wait(&status);
 		if (child < 0 || !WIFEXITED(status) ||
-		    WEXITSTATUS(status) != (tree_size(o->children, depth - 1) & 0xff)) {
+		    WEXITSTATUS(status) != (int)(tree_size(o->children, depth - 1) & 0xff)) {
 			fprintf(stderr, "process: child %d ended with status %#x\n", child, status);
 			return 0;
 		}

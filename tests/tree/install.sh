@@ -4,10 +4,10 @@
 root=$(mktemp -d) && trap 'rm -rf "$root"' EXIT
 chmod 755 "$root"
 set -e
-"${MAKE:-make}" -s BUILD="$BUILD" DESTDIR="$root" PREFIX=/opt/ipctrace install
+${MAKE:-make -s} BUILD="$BUILD" DESTDIR="$root" PREFIX=/opt/ipctrace install
 "$root/opt/ipctrace/bin/ipctrace" -q -o "$root/trace.db" -- sh -c 'echo hello | cat' >"$root/out"
 [ "$(cat "$root/out")" = hello ]
 "$root/opt/ipctrace/bin/ipctrace" query -i "$root/trace.db" \
 	"SELECT bytes FROM edges WHERE mechanism = 'pipe' AND src_comm = 'sh' AND dst_comm = 'cat'" | grep -qw 6
-"${MAKE:-make}" -s BUILD="$BUILD" DESTDIR="$root" PREFIX=/opt/ipctrace uninstall >/dev/null
+${MAKE:-make -s} BUILD="$BUILD" DESTDIR="$root" PREFIX=/opt/ipctrace uninstall >/dev/null
 [ -z "$(find "$root/opt" -type f)" ] || { find "$root/opt" -type f; exit 1; }

@@ -13,7 +13,7 @@ for stem in $stems; do
 	if grep -q "\"$stem\"" tests/e2e/test_reference.py; then echo "ok - an end-to-end test runs $stem"; else
 		echo "not ok - tests/e2e/test_reference.py does not run $stem"; status=1; fi
 done
-if "${MAKE:-make}" -s BUILD="$BUILD" "$BUILD/docs/mechanisms" && "$BUILD/docs/mechanisms" | diff docs/mechanisms.md -
+if ${MAKE:-make -s} BUILD="$BUILD" "$BUILD/docs/mechanisms" && "$BUILD/docs/mechanisms" | diff docs/mechanisms.md -
 then echo "ok - docs/mechanisms.md is in step"; else
 	echo "not ok - docs/mechanisms.md: run make docs"; status=1; fi
 exit $status

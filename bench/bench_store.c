@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * How fast the store takes events with their links, and how many bytes of file an event costs: 64 channels in
- * turn, a send and the receive that takes it, one edge each. Times advance as of a busy machine, so that their
- * size in the file is real. Prints both figures.
+ * turn, a send and the receive that takes it, one edge each. Times advance as of a busy machine, so that
+ *their size in the file is real. Prints both figures. Every UNMATCHED-th send is never received: the store
+ *holds such a row, and all behind it, for a while.
  *
- *	bench_store FILE [EVENTS]
+ *	bench_store FILE [EVENTS [UNMATCHED]]
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,18 +39,18 @@ static void lanes(struct store *s, uint32_t lane[CHANNELS][2])
 			uint32_t id = 2 * i + end + 1;
 
 			store_endpoint(s, &(struct store_endpoint){ id, i + 1, end + 1, .role = "both" });
-			lane[i][end] = store_lane(s, &(struct store_lane){
-							    .thread_id = end + 1,
-							    .endpoint_id = id,
-							    .fd = 3,
-							    .call = end ? IPC_CALL_read : IPC_CALL_write,
-							    .verb = end ? IPC_VERB_recv : IPC_VERB_send,
-							    .source = "shim" });
+			lane[i][end] = store_lane(
+				s, &(struct store_lane){ .thread_id = end + 1,
+							 .endpoint_id = id,
+							 .fd = 3,
+							 .call = end ? IPC_CALL_read : IPC_CALL_write,
+							 .verb = end ? IPC_VERB_recv : IPC_VERB_send,
+							 .source = "shim" });
 		}
 	}
 }
 
-static int feed(struct store *s, uint64_t events)
+static int feed(struct store *s, uint64_t events, uint64_t unmatched)
 {
 	uint32_t lane[CHANNELS][2];
 	uint64_t now = 1000000000;
@@ -62,8 +63,10 @@ static int feed(struct store *s, uint64_t events)
 		uint64_t send, recv;
 
 		send = store_event(s, &(struct store_event){ now, 300 + i % 1000, ends[0], bytes }, true);
-		recv = store_event(s, &(struct store_event){ now + 200, 900 + i % 5000, ends[1], bytes }, false);
-		store_link(s, send, recv, bytes, true);
+		recv = store_event(s, &(struct store_event){ now + 200, 900 + i % 5000, ends[1], bytes },
+				   false);
+		if (!unmatched || i % unmatched)
+			store_link(s, send, recv, bytes, true);
 		now += 700;
 		if (store_pending(s) >= COMMIT_ROWS)
 			err = store_commit(s, now);
@@ -74,20 +77,21 @@ static int feed(struct store *s, uint64_t events)
 int main(int argc, char **argv)
 {
 	uint64_t events = argc > 2 ? strtoull(argv[2], NULL, 0) : 10000000;
+	uint64_t unmatched = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
 	struct store *s;
 	struct stat st;
 	double start, fed;
 	int err;
 
 	if (argc < 2) {
-		fprintf(stderr, "usage: bench_store FILE [EVENTS]\n");
+		fprintf(stderr, "usage: bench_store FILE [EVENTS [UNMATCHED]]\n");
 		return 2;
 	}
 	remove(argv[1]);
 	start = seconds();
 	err = store_open(&s, argv[1], 1000000000);
 	if (!err)
-		err = feed(s, events);
+		err = feed(s, events, unmatched);
 	fed = seconds();
 	if (!err)
 		err = store_close(s);

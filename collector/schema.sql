@@ -81,7 +81,7 @@ SELECT e.rowid AS id,
 	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + e.ts AS ts_ns,
 	e.dur AS dur_ns, t.process_id, p.pid, t.tid, p.comm, k.name AS call, l.verb, m.name AS mechanism,
 	n.channel_id, l.fd, CASE WHEN l.verb IN ('send', 'recv') AND e.res > 0 THEN e.res ELSE 0 END AS bytes,
-	CASE WHEN e.res < 0 THEN -e.res ELSE 0 END AS errno, l.flags, (l.flags & 8) != 0 AS part, l.source
+	CASE WHEN e.res < 0 THEN -e.res ELSE 0 END AS errno, l.flags, (l.flags & 4) != 0 AS part, l.source
 FROM event_rows e
 LEFT JOIN lanes l ON l.id = e.lane
 LEFT JOIN threads t ON t.id = l.thread_id

@@ -55,8 +55,8 @@ enum statement {
 	STATEMENTS
 };
 
-#define EVENT_ROW "(?,?,?,?,?)"
-#define FOUR(row) row "," row "," row "," row
+#define EVENT_ROW   "(?,?,?,?,?)"
+#define FOUR(row)   row "," row "," row "," row
 #define EVENT_BATCH FOUR(FOUR(EVENT_ROW)) "," FOUR(FOUR(EVENT_ROW))
 
 static const char *const statements[STATEMENTS] = {
@@ -93,10 +93,9 @@ static struct queued *slot(struct store *s, uint64_t id)
 	return &s->ring[id & (RING - 1)];
 }
 
-/* errno is the kernel's own word where SQLite passed one on. */
 static int sqlite_errno(sqlite3 *db, int rc)
 {
-	int err = sqlite3_system_errno(db);
+	int err = 0;
 
 	switch (rc & 0xff) {
 	case SQLITE_FULL:
@@ -104,11 +103,12 @@ static int sqlite_errno(sqlite3 *db, int rc)
 	case SQLITE_NOMEM:
 		return -ENOMEM;
 	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
 		return -EBUSY;
-	default:
-		return err > 0 ? -err : -EIO;
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+		err = sqlite3_system_errno(db);
 	}
+	return err > 0 ? -err : -EIO;
 }
 
 static void fail(struct store *s, int rc)
@@ -509,7 +509,8 @@ int store_commit(struct store *s, uint64_t now_ns)
 	return s->error;
 }
 
-/* SQLite takes some names for something else (":memory:", "file:…", ""): none of those begins with ./ or /. */
+/* SQLite takes some names for something else (":memory:", "file:…", ""): none of those begins with ./ or /.
+ */
 static int open_file(struct store *s, const char *path)
 {
 	char *plain;
@@ -535,7 +536,8 @@ static int create_schema(struct store *s)
 		"PRAGMA wal_autocheckpoint = 20000; BEGIN IMMEDIATE");
 	exec(s, schema_sql);
 	for (unsigned int i = 0; i < STATEMENTS && !s->error; i++) {
-		int rc = sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL);
+		int rc = sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i],
+					    NULL);
 
 		if (rc != SQLITE_OK)
 			fail(s, rc);
@@ -586,12 +588,15 @@ int store_open(struct store **out, const char *path, uint64_t start_ns)
 
 int store_close(struct store *s)
 {
-	int err;
+	int err, rc;
 
 	write_to(s, s->last);
 	commit(s);
-	exec(s, "PRAGMA wal_checkpoint(TRUNCATE); ANALYZE");
-	exec(s, "PRAGMA journal_mode = DELETE");
+	exec(s, "ANALYZE; PRAGMA wal_checkpoint(TRUNCATE)");
+	/* While a viewer has the file open this is refused, and the WAL goes when that viewer does. */
+	rc = sqlite3_exec(s->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+	if (rc != SQLITE_OK && rc != SQLITE_BUSY)
+		fail(s, rc);
 	err = close_file(s);
 	free(s);
 	return err;

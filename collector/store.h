@@ -100,12 +100,14 @@ uint64_t store_event(struct store *s, const struct store_event *row, bool linkab
 /* The receive event `recv` finished taking `bytes` of the send event `send`. One call per receiving process. */
 void store_link(struct store *s, uint64_t send, uint64_t recv, uint64_t bytes, bool exact);
 
-/* Rows written since the last commit. */
+/* Rows given since the last commit: what is worth one (10,000 rows, or 100 ms). */
 unsigned int store_pending(const struct store *s);
 
 /* Writes queued events that need be held back no longer than `now_ns` says and commits. Returns 0 or -errno
- * (-ENOSPC: disk full). After a failure the store drops what it is given and counts it. */
+ * (-ENOSPC: disk full). After a failure the store drops what it is given. */
 int store_commit(struct store *s, uint64_t now_ns);
+
+/* Events that a failure lost: all since the last commit that went well. */
 uint64_t store_dropped(const struct store *s);
 
 /* Writes everything, checkpoints, leaves one plain database file, frees `s` (also on failure). */

@@ -329,18 +329,25 @@ static inline void return_fast(struct shim_thread *t, const struct pending *p, l
 		else if (result == 0 && ipc_calls[p->call].verb == IPC_VERB_recv && (p->arg1 || !ipc_calls[p->call].asks))
 			flags = IPC_F_EOF;
 	}
-	struct ipc_event e = { .start = p->start, .object = p->object, .result = result, .arg0 = p->arg0,
-			       .arg1 = p->arg1, .thread = t->number, .call = p->call, .flags = flags };
+	struct ipc_event e;
+	e.start = p->start;
+	e.object = p->object;
+	e.result = result;
+	e.arg0 = p->arg0;
+	e.arg1 = p->arg1;
+	e.thread = t->number;
+	e.call = p->call;
+	e.flags = flags;
 	shim_emit(t, &e);
 	if (t->ring.control)
 		__atomic_store_n(&t->ring.control->call, IPC_CALL_none, __ATOMIC_RELAXED);
 	t->depth = 0;
 }
 
-void hook_entry(struct hook_registers *r, uintptr_t stack)
+/* The general case; apart, so that the fast path saves no registers for it. */
+static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct hook_registers *r, uintptr_t stack)
 {
-	struct shim_thread *t = &shim_self;
-	if (__builtin_expect(enter_fast(t, r, stack), 1) || !recording())
+	if (!recording())
 		return;
 	uint16_t call = find_row(r, r->nr & ~HOOK_NO_RETURN);
 	if (!call)
@@ -352,6 +359,13 @@ void hook_entry(struct hook_registers *r, uintptr_t stack)
 		begin(t, p, call, r);
 	else
 		t->depth = (uint32_t)(p - t->pending);
+}
+
+void hook_entry(struct hook_registers *r, uintptr_t stack)
+{
+	struct shim_thread *t = &shim_self;
+	if (__builtin_expect(!enter_fast(t, r, stack), 0))
+		enter_slow(t, r, stack);
 }
 
 static void return_transfer(struct shim_thread *t, const struct pending *p, const struct ipc_call *row, long result)
@@ -514,14 +528,9 @@ static void dispatch_return(struct shim_thread *t, const struct pending *p, long
 	}
 }
 
-void hook_return(long result, uintptr_t stack)
+static __attribute__((noinline)) void return_slow(struct shim_thread *t, long result, uintptr_t stack)
 {
-	struct shim_thread *t = &shim_self;
 	uint32_t i = t->depth;
-	if (i == 1 && t->pending[0].stack == stack && t->pending[0].plain && t->fast && *shim.alive && recording()) {
-		return_fast(t, &t->pending[0], result);
-		return;
-	}
 	while (i && t->pending[i - 1].stack != stack)
 		i--;
 	if (!i)
@@ -532,4 +541,14 @@ void hook_return(long result, uintptr_t stack)
 		dispatch_return(t, p, result);
 	t->depth = i - 1;
 	show_call(t, i > 1 ? &t->pending[i - 2] : NULL);
+}
+
+void hook_return(long result, uintptr_t stack)
+{
+	struct shim_thread *t = &shim_self;
+	const struct pending *p = &t->pending[0];
+	if (__builtin_expect(t->depth == 1 && p->stack == stack && p->plain && t->fast && *shim.alive && recording(), 1))
+		return_fast(t, p, result);
+	else
+		return_slow(t, result, stack);
 }

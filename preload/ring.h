@@ -26,7 +26,7 @@ struct ring_process {
 	struct arena_control *controls;
 	uint32_t image;
 	int32_t pid;
-	struct ring_window *windows; /* ring.c */
+	struct ring_windows *windows; /* ring.c */
 	_Atomic uint64_t pool[8];    /* half-used chunks of ended threads: chunk + 1, next slot */
 };
 
@@ -70,8 +70,9 @@ static inline struct ipc_event *ring_begin(struct ring_process *p, struct ring_t
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 	if (__builtin_expect(t->busy != 0, 0) && here > t->stack)
 		t->busy = 0; /* a handler jumped out of the record that was under way */
-	if (arch_local_add(&t->busy, 1) == 0)
+	if (!t->busy)
 		t->stack = here;
+	arch_local_inc(&t->busy);
 	if (__builtin_expect(!t->slots || t->next + n > CHUNK_SLOTS, 0) && (t->busy != 1 || !ring_claim(p, t)))
 		goto none;
 	atomic_store_explicit(&t->control->ending, 1, memory_order_relaxed);
@@ -82,7 +83,7 @@ static inline struct ipc_event *ring_begin(struct ring_process *p, struct ring_t
 	if (t->busy == 1)
 		atomic_store_explicit(&t->control->ending, 0, memory_order_relaxed);
 none:
-	arch_local_add(&t->busy, -1u);
+	arch_local_dec(&t->busy);
 	return NULL;
 }
 
@@ -93,7 +94,7 @@ static inline void ring_publish(struct ring_thread *t, struct ipc_event *slot)
 			      memory_order_release);
 	if (t->busy == 1)
 		atomic_store_explicit(&t->control->ending, 0, memory_order_release);
-	arch_local_add(&t->busy, -1u);
+	arch_local_dec(&t->busy);
 }
 
 #endif

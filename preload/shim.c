@@ -20,10 +20,8 @@ enum { PAGE = 4096, ANY_FILE = 1024 };
 struct shim shim;
 __thread struct shim_thread shim_self;
 
-uint64_t shim_now(void)
+uint64_t shim_clock(void)
 {
-	if (__builtin_expect(shim.ring.header->clock == ARENA_CLOCK_TSC, 1))
-		return arch_ticks();
 	struct timespec now;
 	raw_syscall(__NR_clock_gettime, CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
@@ -40,7 +38,7 @@ static uint32_t new_number(void)
 }
 
 /* Keeps calls and bytes of the endpoint exact where the event itself cannot be stored. */
-static void count_dropped(const struct ipc_event *e)
+void shim_dropped(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
 	bool moves = call->size == IPC_SIZE_RESULT && e->result > 0 && !(e->flags & IPC_F_PEEK);
@@ -50,26 +48,6 @@ static void count_dropped(const struct ipc_event *e)
 	if (moves)
 		ring_overflow(&shim.ring, e->object, sends, !sends, sends ? bytes : 0, sends ? 0 : bytes);
 	shim_lost(IPC_REASON_dropped);
-}
-
-void shim_emit(struct shim_thread *t, const struct ipc_event *event)
-{
-	struct ipc_event *slot = ring_begin(&shim.ring, &t->ring, 1);
-	if (!slot) {
-		count_dropped(event);
-		return;
-	}
-	slot->start = event->start;
-	slot->object = event->object;
-	slot->result = event->result;
-	slot->arg0 = event->arg0;
-	slot->arg1 = event->arg1;
-	slot->thread = event->thread;
-	slot->call = event->call;
-	slot->flags = event->flags;
-	slot->tag = 0;
-	slot->duration = shim_now() - event->start;
-	ring_publish(&t->ring, slot);
 }
 
 void shim_define(struct shim_thread *t, const struct ipc_def *def, const char *text, size_t length)
@@ -344,6 +322,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	if (ring_attach(&shim.ring, shim.arena, pid))
 		return;
 	struct shim_thread *t = &shim_self;
+	shim.ticks = shim.ring.header->clock == ARENA_CLOCK_TSC;
 	shim.alive = alive_page();
 	if (!shim.alive) {
 		shim_lost(IPC_REASON_no_arena);

@@ -45,6 +45,7 @@ struct shim_thread {
 
 struct shim {
 	bool ready; /* recording; false: every hook returns at once */
+	bool ticks; /* the arena's clock is the time-stamp counter */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */
 	char path[SHIM_PATH];	  /* of the shim itself */
@@ -54,8 +55,12 @@ struct shim {
 extern struct shim shim;
 extern __thread struct shim_thread shim_self __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* Time as the arena wants it. */
-uint64_t shim_now(void);
+/* Time as the arena wants it; the second form is for an arena without the time-stamp counter. */
+uint64_t shim_clock(void);
+static inline uint64_t shim_now(void)
+{
+	return __builtin_expect(shim.ticks, 1) ? arch_ticks() : shim_clock();
+}
 
 /* The number to put into this thread's records. Introduces the thread, a fork child or a vfork child first. */
 uint32_t shim_number(struct shim_thread *t);
@@ -63,8 +68,29 @@ uint32_t shim_number(struct shim_thread *t);
 /* The image whose code this thread runs, after shim_number(). */
 uint32_t shim_image(const struct shim_thread *t);
 
+/* Counts an event that could not be stored. */
+void shim_dropped(const struct ipc_event *event);
+
 /* Records one event that ended now, or counts it. `event` has everything but duration, seq. */
-void shim_emit(struct shim_thread *t, const struct ipc_event *event);
+static inline __attribute__((always_inline)) void shim_emit(struct shim_thread *t, const struct ipc_event *event)
+{
+	struct ipc_event *slot = ring_begin(&shim.ring, &t->ring, 1);
+	if (__builtin_expect(!slot, 0)) {
+		shim_dropped(event);
+		return;
+	}
+	slot->start = event->start;
+	slot->object = event->object;
+	slot->result = event->result;
+	slot->arg0 = event->arg0;
+	slot->arg1 = event->arg1;
+	slot->thread = event->thread;
+	slot->call = event->call;
+	slot->flags = event->flags;
+	slot->tag = 0;
+	slot->duration = shim_now() - event->start;
+	ring_publish(&t->ring, slot);
+}
 
 /* Records a definition with its text (may be NULL); `def` has everything but seq, text. */
 void shim_define(struct shim_thread *t, const struct ipc_def *def, const char *text, size_t length);

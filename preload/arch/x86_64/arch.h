@@ -47,4 +47,15 @@ static inline uint32_t arch_local_add(uint32_t *p, uint32_t n)
 	return n;
 }
 
+/* Adds in one instruction, likewise. */
+static inline void arch_local_inc(uint32_t *p)
+{
+	__asm__ volatile("incl %0" : "+m"(*p)::"memory", "cc");
+}
+
+static inline void arch_local_dec(uint32_t *p)
+{
+	__asm__ volatile("decl %0" : "+m"(*p)::"memory", "cc");
+}
+
 #endif

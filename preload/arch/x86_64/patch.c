@@ -76,12 +76,12 @@ static void land(struct patch *p, uint8_t *branch)
 	*branch = (uint8_t)(p->at - (branch + 1));
 }
 
-/* lea -128(%rsp),%rsp | movabs $function,%r11 | call *%r11 | lea 128(%rsp),%rsp */
+/* lea -128(%rsp),%rsp | call function | lea 128(%rsp),%rsp */
 static void put_call(struct patch *p, const uint8_t *function)
 {
-	PUT(p, "\x48\x8d\x64\x24\x80\x49\xbb");
-	put64(p, (uintptr_t)function);
-	PUT(p, "\x41\xff\xd3\x48\x8d\xa4\x24\x80\x00\x00\x00");
+	PUT(p, "\x48\x8d\x64\x24\x80\xe8");
+	put32(p, (uint32_t)(function - (p->at + 4)));
+	PUT(p, "\x48\x8d\xa4\x24\x80\x00\x00\x00");
 }
 
 /* Leaves the stub's slow path where kinds[%edi] is 1: jumps to what `out` gets. %rax and %r11 are free. */
@@ -170,7 +170,7 @@ static const uint8_t *call_target(const uint8_t *call)
 
 static bool in_reach(const uint8_t *from, const uint8_t *to)
 {
-	return to - from < INT32_MAX && from - to < INT32_MAX;
+	return to - from < (long)REACH_MIB * MIB && from - to < (long)REACH_MIB * MIB;
 }
 
 static bool looks_right(const struct ipc_site *site, const uint8_t *at)
@@ -194,8 +194,7 @@ static void retarget(uint8_t *call, const uint8_t *to)
 
 static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at)
 {
-	bool cancellable = site->kind == SITE_ENABLE || site->kind == SITE_DISABLE;
-	if (!looks_right(site, at) || (cancellable && !in_reach(at, stub_disable)))
+	if (!looks_right(site, at))
 		return;
 	switch ((enum site_kind)site->kind) {
 	case SITE_MOV:
@@ -265,6 +264,10 @@ int patch_libc(const struct scan_libc *libc, const struct ipc_site *sites, size_
 	hi = (hi + 32 + PAGE) & ~(uintptr_t)(PAGE - 1);
 	size_t size = (count * 2 * STUB_MAX + PAGE - 1) & ~(size_t)(PAGE - 1);
 	uint8_t *stubs = map_stubs(libc, size);
+	if (stubs && (!in_reach(stubs, stub_entry) || !in_reach(libc->text, stub_entry))) {
+		raw_syscall(__NR_munmap, stubs, size);
+		return -ERANGE;
+	}
 	if (!stubs)
 		return -ENOMEM;
 	long failed = raw_syscall(__NR_mprotect, lo, hi - lo, PROT_READ | PROT_WRITE | PROT_EXEC);

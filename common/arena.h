@@ -37,7 +37,7 @@ enum {
 	ARENA_VERSION = 1,
 	CHUNK_SLOTS = 1024,
 	CHUNK_BYTES = CHUNK_SLOTS * IPC_SLOT,
-	ARENA_CHUNKS_MAX = 2048,   /* 128 MiB */
+	ARENA_CHUNKS_MAX = 2048,     /* 128 MiB */
 	ARENA_CHUNKS_DEFAULT = 1024, /* 64 MiB */
 	ARENA_OVERFLOW = 4096,
 	ARENA_SITES_MAX = 1024,
@@ -75,12 +75,13 @@ struct arena_header {
 	/* written by the recorder while it runs */
 	_Alignas(64) _Atomic uint32_t stop; /* 1: record nothing any more */
 	/* written by both */
-	_Alignas(64) _Atomic uint32_t full; /* 1: a claim waited in vain: do not wait, count. The recorder
-					     * clears it when chunks are free again */
+	_Alignas(64) _Atomic uint32_t full;   /* 1: a claim waited in vain: do not wait, count. The recorder
+					       * clears it when chunks are free again */
 	_Alignas(64) _Atomic uint32_t claims; /* numbers chunk claims; base = claims * CHUNK_SLOTS + 1 */
 	_Atomic uint32_t ids;		      /* numbers images and threads; the first is 1 */
-	_Alignas(64) _Atomic uint64_t lost[IPC_REASONS]; /* counted by reason where no event could be emitted */
-	_Atomic uint64_t blocked_ns, blocked_claims;	 /* time that targets waited for a chunk, caused by us */
+	_Alignas(64) _Atomic uint64_t
+		lost[IPC_REASONS];		     /* counted by reason where no event could be emitted */
+	_Atomic uint64_t blocked_ns, blocked_claims; /* time that targets waited for a chunk, caused by us */
 	_Alignas(64) _Atomic uint64_t free_map[ARENA_CHUNKS_MAX / 64]; /* bit set: worth trying to claim */
 	_Alignas(64) struct arena_overflow overflow[ARENA_OVERFLOW];
 	struct ipc_site site[ARENA_SITES_MAX];

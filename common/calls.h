@@ -60,10 +60,10 @@ enum {
 	IPC_OBJ_KIND_FD = 0x50,
 	IPC_OBJ_KIND_PAIR = 0x60,
 };
-#define IPC_OBJ_FD(arg) (IPC_OBJ_KIND_FD | (arg))
-#define IPC_OBJ_PAIR(arg) (IPC_OBJ_KIND_PAIR | (arg))
-#define IPC_OBJ_KIND(object) ((object) & 0xf0)
-#define IPC_OBJ_ARG(object) ((object) & 0x0f)
+#define IPC_OBJ_FD(arg)	     (IPC_OBJ_KIND_FD | (arg))
+#define IPC_OBJ_PAIR(arg)    (IPC_OBJ_KIND_PAIR | (arg))
+#define IPC_OBJ_KIND(object) ((object)&0xf0)
+#define IPC_OBJ_ARG(object)  ((object)&0x0f)
 
 enum ipc_size { IPC_SIZE_NONE, IPC_SIZE_RESULT };
 enum ipc_effect { IPC_FX_NONE, IPC_FX_MAKES, IPC_FX_COPIES, IPC_FX_CLOSES };
@@ -71,19 +71,19 @@ enum ipc_effect { IPC_FX_NONE, IPC_FX_MAKES, IPC_FX_COPIES, IPC_FX_CLOSES };
 enum { IPC_NO_NR = 0xffff, IPC_NO_OP = 0xff };
 
 struct ipc_call {
-	__u16 nr;	 /* system-call number or IPC_NO_NR */
-	__u8 op_arg;	 /* argument that selects the row, or IPC_NO_OP */
-	__u8 verb;	 /* enum ipc_verb */
+	__u16 nr;    /* system-call number or IPC_NO_NR */
+	__u8 op_arg; /* argument that selects the row, or IPC_NO_OP */
+	__u8 verb;   /* enum ipc_verb */
 	__u32 op_value;
-	__u8 object;	 /* enum ipc_object_kind | argument */
+	__u8 object; /* enum ipc_object_kind | argument */
 	__u8 object2;
-	__u8 size;	 /* enum ipc_size */
-	__u8 asks;	 /* 1 + the argument that says how many bytes are asked for, or 0 */
-	__u8 effect;	 /* enum ipc_effect */
+	__u8 size;   /* enum ipc_size */
+	__u8 asks;   /* 1 + the argument that says how many bytes are asked for, or 0 */
+	__u8 effect; /* enum ipc_effect */
 };
 
 #define IPC_SIZE_ASKS(arg) IPC_SIZE_RESULT, .asks = (arg) + 1
-#define IPC_ANY_OP .op_arg = IPC_NO_OP
+#define IPC_ANY_OP	   .op_arg = IPC_NO_OP
 #define IPC_OP(arg, value) .op_arg = (arg), .op_value = (value)
 
 /*
@@ -96,15 +96,15 @@ struct ipc_call {
  *	#undef CALL
  *	};
  */
-#define IPC_CALL_ROW(id, name, nr_, op_, verb_, object_, object2_, size_, effect_)                \
-	[IPC_CALL_##id] = {                                                                       \
-		.nr = (nr_),                                                                      \
-		IPC_##op_,                                                                        \
-		.verb = IPC_VERB_##verb_,                                                         \
-		.object = IPC_OBJ_##object_,                                                      \
-		.object2 = IPC_OBJ_##object2_,                                                    \
-		.size = IPC_SIZE_##size_,                                                         \
-		.effect = IPC_FX_##effect_,                                                       \
+#define IPC_CALL_ROW(id, name, nr_, op_, verb_, object_, object2_, size_, effect_)                           \
+	[IPC_CALL_##id] = {                                                                                  \
+		.nr = (nr_),                                                                                 \
+		IPC_##op_,                                                                                   \
+		.verb = IPC_VERB_##verb_,                                                                    \
+		.object = IPC_OBJ_##object_,                                                                 \
+		.object2 = IPC_OBJ_##object2_,                                                               \
+		.size = IPC_SIZE_##size_,                                                                    \
+		.effect = IPC_FX_##effect_,                                                                  \
 	},
 
 #endif

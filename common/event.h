@@ -25,8 +25,8 @@ struct ipc_event {
 	__u64 duration;
 	__u64 object; /* ipc_object(): mechanism and the source's own id of the kernel object */
 	__s64 result; /* as the kernel returned it: bytes, descriptor, pid, or -errno */
-	__u64 arg0;   /* ipc_arg0(): descriptor and how it was opened; spawn: clone flags; exit, wait: status */
-	__u64 arg1;   /* send, recv: bytes asked for where the call says so in an argument, else 0 */
+	__u64 arg0; /* ipc_arg0(): descriptor and how it was opened; spawn: clone flags; exit, wait: status */
+	__u64 arg1; /* send, recv: bytes asked for where the call says so in an argument, else 0 */
 	__u32 thread; /* number of a thread definition of the same source */
 	__u16 call;   /* enum ipc_call_id, or enum ipc_def_kind for a definition */
 	__u16 flags;  /* IPC_F_* */
@@ -169,7 +169,8 @@ static inline unsigned int ipc_def_slots(unsigned int text)
 
 _Static_assert(sizeof(struct ipc_event) == IPC_SLOT, "an event is one cache line");
 _Static_assert(sizeof(struct ipc_def) == IPC_SLOT, "a definition's head is one slot");
-_Static_assert(__builtin_offsetof(struct ipc_event, thread) == __builtin_offsetof(struct ipc_def, thread), "");
+_Static_assert(__builtin_offsetof(struct ipc_event, thread) == __builtin_offsetof(struct ipc_def, thread),
+	       "");
 _Static_assert(__builtin_offsetof(struct ipc_event, call) == __builtin_offsetof(struct ipc_def, call), "");
 _Static_assert(__builtin_offsetof(struct ipc_event, seq) == __builtin_offsetof(struct ipc_def, seq), "");
 

@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 struct ipc_site {
-	uint32_t offset; /* of the system-call instruction (or of the call instruction) from libc's load address */
+	uint32_t offset; /* of the system-call instruction (or of the call instruction) from libc's load
+			    address */
 	uint16_t nr;	 /* system-call number; IPC_NO_NR: in a register (syscall(2)) */
 	uint8_t kind;	 /* meaning is the architecture's own */
 	int8_t aux;	 /* likewise */

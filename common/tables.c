@@ -27,8 +27,10 @@ const char *const ipc_verb_names[] = {
 
 const struct ipc_mechanism_row ipc_mechanisms[] = {
 #define MECHANISM(name, ...) [IPC_MECH_##name] = MECHANISM_ROW(#name, __VA_ARGS__),
-#define MECHANISM_ROW(name, model, boundary, matching, scope, ends, sources)                       \
-	{ name, #model, #boundary, #matching, #scope, #ends, #sources }
+#define MECHANISM_ROW(name, model, boundary, matching, scope, ends, sources)                                 \
+	{                                                                                                    \
+		name, #model, #boundary, #matching, #scope, #ends, #sources                                  \
+	}
 #include "mechanisms.def"
 #undef MECHANISM_ROW
 #undef MECHANISM

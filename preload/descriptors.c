@@ -14,6 +14,8 @@
 #include "shim.h"
 #include "text.h"
 
+enum { FIRST_DESCRIPTORS = 256 };
+
 uint8_t descriptor_kinds[DESCRIPTORS];
 struct descriptor descriptor_table[DESCRIPTORS];
 static uint64_t pipe_device; /* st_dev of pipes: one per boot */
@@ -128,7 +130,8 @@ struct entry { /* of getdents64 */
 	char name[];
 };
 
-static void inherit_from_kernel(struct shim_thread *t)
+/* All of them, but for those that inherit_first() has seen. */
+static void inherit_listed(struct shim_thread *t)
 {
 	char buffer[2048] __attribute__((aligned(8)));
 	long dir = raw_syscall(__NR_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), n;
@@ -141,17 +144,36 @@ static void inherit_from_kernel(struct shim_thread *t)
 			long fd = 0;
 			for (const char *p = e->name; *p >= '0' && *p <= '9'; p++)
 				fd = fd * 10 + (*p - '0');
-			if (e->name[0] != '.' && fd != dir && descriptor_find(t, fd, &d))
+			bool seen = fd < DESCRIPTORS && descriptor_kinds[fd] != DESCRIPTOR_UNKNOWN;
+			if (e->name[0] != '.' && fd != dir && !seen && descriptor_find(t, fd, &d))
 				inherit(t, fd, &d);
 		}
 	}
 	raw_syscall(__NR_close, dir);
 }
 
+/* The kernel says how many descriptors are open (Linux 6.2 and later; 0 before): most often they are the
+ * first ones, and looking at each is far cheaper than listing them. */
+static bool inherit_first(struct shim_thread *t)
+{
+	struct stat st;
+	if (raw_syscall(__NR_newfstatat, AT_FDCWD, "/proc/self/fd", &st, 0) || !st.st_size)
+		return false;
+	for (long fd = 0; fd < FIRST_DESCRIPTORS && st.st_size; fd++) {
+		struct descriptor d;
+		if (descriptor_find(t, fd, &d))
+			inherit(t, fd, &d);
+		if (descriptor_kinds[fd] != DESCRIPTOR_UNKNOWN)
+			st.st_size--;
+	}
+	return !st.st_size;
+}
+
 void descriptor_inherit(struct shim_thread *t, bool new_program)
 {
 	if (new_program) {
-		inherit_from_kernel(t);
+		if (!inherit_first(t))
+			inherit_listed(t);
 		return;
 	}
 	const uint64_t *eight = (const uint64_t *)descriptor_kinds;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The two variables that bring the shim into a new program: LD_PRELOAD (ours last, whoever else is there keeps
- * the order) and IPCTRACE (the arena's path and the image before the exec). The shim takes both out of the
- * program's environment before its main, and puts them back at exec.
+ * The two variables that bring the shim into a new program: LD_PRELOAD (ours last, whoever else is there
+ * keeps the order) and IPCTRACE (the arena's path and the image before the exec). The shim takes both out of
+ * the program's environment before its main, and puts them back at exec.
  */
 #ifndef IPC_ENVIRONMENT_H
 #define IPC_ENVIRONMENT_H

@@ -45,7 +45,8 @@ static uint16_t find_row(const struct hook_registers *r, long nr)
 		return 0;
 	uint16_t i = first_row[nr];
 	for (; i < IPC_CALLS && ipc_calls[i].nr == nr; i++)
-		if (ipc_calls[i].op_arg == IPC_NO_OP || (uint32_t)r->arg[ipc_calls[i].op_arg] == ipc_calls[i].op_value)
+		if (ipc_calls[i].op_arg == IPC_NO_OP ||
+		    (uint32_t)r->arg[ipc_calls[i].op_arg] == ipc_calls[i].op_value)
 			return i;
 	return 0;
 }
@@ -119,8 +120,8 @@ static struct ipc_event event_now(struct shim_thread *t, uint16_t call, int mech
 }
 
 /* Entry of a call on descriptors: false where no end of a channel takes part. */
-static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row, const struct hook_registers *r,
-			      struct pending *p)
+static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
+			      const struct hook_registers *r, struct pending *p)
 {
 	struct descriptor d;
 	long fd = r->arg[IPC_OBJ_ARG(row->object)];
@@ -179,7 +180,9 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 static void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path)
 {
 	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_LOSS };
-	def.loss = (struct ipc_def_loss){ .reason = reason, .pid = (int32_t)raw_syscall(__NR_getpid), .count = 1 };
+	def.loss = (struct ipc_def_loss){ .reason = reason,
+					  .pid = (int32_t)raw_syscall(__NR_getpid),
+					  .count = 1 };
 	size_t length = 0;
 	while (length < SHIM_PATH && path[length])
 		length++;
@@ -201,7 +204,8 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	} else {
 		const struct environment e = { shim.path, shim.arena, shim_image(t) };
 		size_t size = environment_size((char *const *)*envp, &e);
-		long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (memory > 0 || memory < -4096) {
 			if (t->exec_memory) /* an earlier execve of the same vfork child failed */
 				raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
@@ -256,7 +260,8 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 }
 
 /* True: hook_return has something to do. */
-static bool enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p, bool returns)
+static bool enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p,
+		  bool returns)
 {
 	const struct ipc_call *row = &ipc_calls[call];
 	switch (IPC_OBJ_KIND(row->object)) {
@@ -326,7 +331,8 @@ static inline void return_fast(struct shim_thread *t, const struct pending *p, l
 	if (__builtin_expect(result <= 0, 0)) {
 		if (result == -EAGAIN)
 			flags = IPC_F_NONBLOCK;
-		else if (result == 0 && ipc_calls[p->call].verb == IPC_VERB_recv && (p->arg1 || !ipc_calls[p->call].asks))
+		else if (result == 0 && ipc_calls[p->call].verb == IPC_VERB_recv &&
+			 (p->arg1 || !ipc_calls[p->call].asks))
 			flags = IPC_F_EOF;
 	}
 	struct ipc_event e;
@@ -345,7 +351,8 @@ static inline void return_fast(struct shim_thread *t, const struct pending *p, l
 }
 
 /* The general case; apart, so that the fast path saves no registers for it. */
-static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct hook_registers *r, uintptr_t stack)
+static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct hook_registers *r,
+						 uintptr_t stack)
 {
 	if (!recording())
 		return;
@@ -368,7 +375,8 @@ void hook_entry(struct hook_registers *r, uintptr_t stack)
 		enter_slow(t, r, stack);
 }
 
-static void return_transfer(struct shim_thread *t, const struct pending *p, const struct ipc_call *row, long result)
+static void return_transfer(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
+			    long result)
 {
 	struct ipc_event e = event_of(t, p, result);
 	if (result == -EAGAIN)
@@ -389,7 +397,8 @@ static void return_transfer(struct shim_thread *t, const struct pending *p, cons
 }
 
 /* A new descriptor that is an end of a channel. */
-static void tell_open(struct shim_thread *t, const struct pending *p, long fd, const struct descriptor *d, int flags)
+static void tell_open(struct shim_thread *t, const struct pending *p, long fd, const struct descriptor *d,
+		      int flags)
 {
 	struct ipc_event e = event_of(t, p, fd);
 	e.object = d->object;
@@ -400,8 +409,12 @@ static void tell_open(struct shim_thread *t, const struct pending *p, long fd, c
 
 static void tell_close(struct shim_thread *t, uint64_t object, uint64_t arg0)
 {
-	struct ipc_event e = { .start = shim_now(), .object = object, .arg0 = arg0, .thread = shim_number(t),
-			       .call = IPC_CALL_close, .flags = IPC_F_PART };
+	struct ipc_event e = { .start = shim_now(),
+			       .object = object,
+			       .arg0 = arg0,
+			       .thread = shim_number(t),
+			       .call = IPC_CALL_close,
+			       .flags = IPC_F_PART };
 	shim_emit(t, &e);
 }
 
@@ -547,7 +560,9 @@ void hook_return(long result, uintptr_t stack)
 {
 	struct shim_thread *t = &shim_self;
 	const struct pending *p = &t->pending[0];
-	if (__builtin_expect(t->depth == 1 && p->stack == stack && p->plain && t->fast && *shim.alive && recording(), 1))
+	if (__builtin_expect(t->depth == 1 && p->stack == stack && p->plain && t->fast && *shim.alive &&
+				     recording(),
+			     1))
 		return_fast(t, p, result);
 	else
 		return_slow(t, result, stack);

@@ -27,7 +27,7 @@ struct ring_process {
 	uint32_t image;
 	int32_t pid;
 	struct ring_windows *windows; /* ring.c */
-	_Atomic uint64_t pool[8];    /* half-used chunks of ended threads: chunk + 1, next slot */
+	_Atomic uint64_t pool[8];     /* half-used chunks of ended threads: chunk + 1, next slot */
 };
 
 /* Of a thread. Zeroed: has no chunk yet. */
@@ -64,7 +64,8 @@ bool ring_overflow(struct ring_process *p, uint64_t object, uint64_t sends, uint
 /* Unmaps every window that no thread uses (before the target's mlockall). */
 void ring_shrink(struct ring_process *p);
 
-/* Reserves `n` slots in a row. NULL: no room (see ring_claim), or a handler's record while the chunk is full. */
+/* Reserves `n` slots in a row. NULL: no room (see ring_claim), or a handler's record while the chunk is full.
+ */
 static inline struct ipc_event *ring_begin(struct ring_process *p, struct ring_thread *t, unsigned int n)
 {
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
@@ -73,7 +74,8 @@ static inline struct ipc_event *ring_begin(struct ring_process *p, struct ring_t
 	if (!t->busy)
 		t->stack = here;
 	arch_local_inc(&t->busy);
-	if (__builtin_expect(!t->slots || t->next + n > CHUNK_SLOTS, 0) && (t->busy != 1 || !ring_claim(p, t)))
+	if (__builtin_expect(!t->slots || t->next + n > CHUNK_SLOTS, 0) &&
+	    (t->busy != 1 || !ring_claim(p, t)))
 		goto none;
 	atomic_store_explicit(&t->control->ending, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);

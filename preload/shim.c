@@ -15,7 +15,7 @@
 #include "tables.h"
 #include "text.h"
 
-enum { PAGE = 4096, ANY_FILE = 1024 };
+enum { PAGE = 4096 };
 
 struct shim shim;
 __thread struct shim_thread shim_self;
@@ -164,37 +164,19 @@ uint32_t shim_number(struct shim_thread *t)
 	return t->number;
 }
 
-static size_t read_file(const char *path, char *out, size_t size)
-{
-	long fd = raw_syscall(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	long n = raw_syscall(__NR_read, fd, out, size - 1);
-	raw_syscall(__NR_close, fd);
-	return n > 0 ? (size_t)n : 0;
-}
-
-/* comm, exe, cgroup (of the unified hierarchy) and the arguments, each with its NUL. */
+/* comm, exe, no cgroup (reading it takes longer than all the rest; the recorder looks) and the arguments,
+ * each with its NUL. */
 static size_t describe_program(char *text, const char *end, int argc, char **argv)
 {
-	char *at = text, file[ANY_FILE];
+	char *at = text;
 	end -= 8; /* room for the NULs */
 	char comm[16] = "";
 	raw_syscall(__NR_prctl, PR_GET_NAME, comm);
 	at = text_put(at, end, comm);
 	*at++ = '\0';
-	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, "/proc/self/exe", at, end - at < ANY_FILE ? end - at : ANY_FILE);
+	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, "/proc/self/exe", at, SHIM_PATH);
 	at += n > 0 ? n : 0;
 	*at++ = '\0';
-	n = (long)read_file("/proc/self/cgroup", file, sizeof(file));
-	file[n] = '\0';
-	for (char *line = file; *line; line += *line == '\n') {
-		const char *group = text_after(line, "0::");
-		while (*line && *line != '\n')
-			line++;
-		for (; group && group < line && at < end; group++)
-			*at++ = *group;
-	}
 	*at++ = '\0';
 	for (int i = 0; i < argc && argv[i]; i++) {
 		if (i && at < end)
@@ -290,7 +272,8 @@ static enum ipc_reason patch(void)
 	struct scan_libc libc;
 	if (scan_describe(&libc, libc_base()))
 		return IPC_REASON_no_site;
-	bool known = libc.build_id_len && libc.build_id_len == h->libc_build_id_len && h->sites <= ARENA_SITES_MAX;
+	bool known =
+		libc.build_id_len && libc.build_id_len == h->libc_build_id_len && h->sites <= ARENA_SITES_MAX;
 	for (uint32_t i = 0; known && i < libc.build_id_len; i++)
 		known = libc.build_id[i] == h->libc_build_id[i];
 	const struct ipc_site *sites = known ? h->site : found;
@@ -298,12 +281,14 @@ static enum ipc_reason patch(void)
 	if (!count)
 		return IPC_REASON_no_site;
 	const struct patch_filter filter = { descriptor_kinds, hook_filtered };
-	return patch_libc(&libc, sites, count, &filter, &shim_self.depth) ? IPC_REASON_no_patch : IPC_REASON_none;
+	return patch_libc(&libc, sites, count, &filter, &shim_self.depth) ? IPC_REASON_no_patch
+									  : IPC_REASON_none;
 }
 
 static volatile uint32_t *alive_page(void)
 {
-	long page = raw_syscall(__NR_mmap, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long page = raw_syscall(__NR_mmap, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				-1, 0);
 	if (page < 0 && page > -PAGE)
 		return NULL;
 	if (raw_syscall(__NR_madvise, page, PAGE, MADV_WIPEONFORK))

@@ -62,7 +62,8 @@ static inline uint64_t shim_now(void)
 	return __builtin_expect(shim.ticks, 1) ? arch_ticks() : shim_clock();
 }
 
-/* The number to put into this thread's records. Introduces the thread, a fork child or a vfork child first. */
+/* The number to put into this thread's records. Introduces the thread, a fork child or a vfork child first.
+ */
 uint32_t shim_number(struct shim_thread *t);
 
 /* The image whose code this thread runs, after shim_number(). */
@@ -72,7 +73,8 @@ uint32_t shim_image(const struct shim_thread *t);
 void shim_dropped(const struct ipc_event *event);
 
 /* Records one event that ended now, or counts it. `event` has everything but duration, seq. */
-static inline __attribute__((always_inline)) void shim_emit(struct shim_thread *t, const struct ipc_event *event)
+static inline __attribute__((always_inline)) void shim_emit(struct shim_thread *t,
+							    const struct ipc_event *event)
 {
 	struct ipc_event *slot = ring_begin(&shim.ring, &t->ring, 1);
 	if (__builtin_expect(!slot, 0)) {

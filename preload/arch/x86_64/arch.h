@@ -21,16 +21,14 @@ static inline long arch_syscall(long nr, long a, long b, long c, long d, long e,
 
 #define ARCH_PICK(_1, _2, _3, _4, _5, _6, _7, n, ...) n
 /* raw_syscall(nr, up to 6 arguments): the kernel's own result, -errno on failure; errno untouched. */
-#define raw_syscall(...) \
-	ARCH_PICK(__VA_ARGS__, RAW6, RAW5, RAW4, RAW3, RAW2, RAW1, RAW0)(__VA_ARGS__)
-#define RAW0(nr) arch_syscall(nr, 0, 0, 0, 0, 0, 0)
-#define RAW1(nr, a) arch_syscall(nr, (long)(a), 0, 0, 0, 0, 0)
-#define RAW2(nr, a, b) arch_syscall(nr, (long)(a), (long)(b), 0, 0, 0, 0)
-#define RAW3(nr, a, b, c) arch_syscall(nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
-#define RAW4(nr, a, b, c, d) arch_syscall(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
-#define RAW5(nr, a, b, c, d, e) \
-	arch_syscall(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
-#define RAW6(nr, a, b, c, d, e, f) \
+#define raw_syscall(...)	ARCH_PICK(__VA_ARGS__, RAW6, RAW5, RAW4, RAW3, RAW2, RAW1, RAW0)(__VA_ARGS__)
+#define RAW0(nr)		arch_syscall(nr, 0, 0, 0, 0, 0, 0)
+#define RAW1(nr, a)		arch_syscall(nr, (long)(a), 0, 0, 0, 0, 0)
+#define RAW2(nr, a, b)		arch_syscall(nr, (long)(a), (long)(b), 0, 0, 0, 0)
+#define RAW3(nr, a, b, c)	arch_syscall(nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define RAW4(nr, a, b, c, d)	arch_syscall(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define RAW5(nr, a, b, c, d, e) arch_syscall(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+#define RAW6(nr, a, b, c, d, e, f)                                                                           \
 	arch_syscall(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
 static inline uint64_t arch_ticks(void)

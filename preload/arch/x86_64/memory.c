@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The compiler calls these by name; libc's own use vector registers, which may be live where our hooks run. */
+/* The compiler calls these by name; libc's own use vector registers, which may be live where our hooks run.
+ */
 #include <stddef.h>
 
 void *memcpy(void *restrict to, const void *restrict from, size_t n);

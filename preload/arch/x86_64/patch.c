@@ -88,11 +88,11 @@ static void put_call(struct patch *p, const uint8_t *function)
 static void put_filter(struct patch *p, uint8_t **out)
 {
 	PUT(p, "\x89\xf8\x3d\xff\x0f\x00\x00"); /* mov %edi,%eax | cmp $4095,%eax */
-	uint8_t *slow = put_branch(p, 0x77);	 /* ja */
-	PUT(p, "\x49\xbb");			 /* movabs $kinds,%r11 */
+	uint8_t *slow = put_branch(p, 0x77);	/* ja */
+	PUT(p, "\x49\xbb");			/* movabs $kinds,%r11 */
 	put64(p, (uintptr_t)p->filter->kinds);
 	PUT(p, "\x41\x80\x3c\x03\x01"); /* cmpb $1,(%r11,%rax) */
-	*out = put_branch(p, 0x74);	 /* je */
+	*out = put_branch(p, 0x74);	/* je */
 	land(p, slow);
 }
 
@@ -114,8 +114,8 @@ static void redirect(uint8_t *from, const uint8_t *to, size_t length)
 }
 
 /* The stub before a call: `original` are the bytes of the instruction that it replaces. */
-static uint8_t *put_entry(struct patch *p, const struct ipc_site *site, const uint8_t *original, size_t length,
-			  const uint8_t *back)
+static uint8_t *put_entry(struct patch *p, const struct ipc_site *site, const uint8_t *original,
+			  size_t length, const uint8_t *back)
 {
 	uint8_t *start = p->at, *out = NULL;
 	if (site->kind != SITE_ANY) {
@@ -225,19 +225,22 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 	}
 }
 
-/* Maps memory for the stubs below libc, as near as there is room. */
+/* Maps memory for the stubs where a jump reaches libc and the shim. The kernel puts a new mapping just below
+ * the libraries; only where that is too far are places near libc tried one by one. */
 static uint8_t *map_stubs(const struct scan_libc *libc, size_t size)
 {
-	for (long mib = 1; mib < REACH_MIB; mib += mib < 64 ? 1 : 32) {
-		long hint = (long)(libc->base - (uintptr_t)mib * MIB) & ~(long)(PAGE - 1);
-		long got = raw_syscall(__NR_mmap, hint, size, PROT_READ | PROT_WRITE | PROT_EXEC,
-				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-		if (got == hint)
-			return (uint8_t *)got;
-		if (got >= 0)
-			raw_syscall(__NR_munmap, got, size);
-		else if (got != -EEXIST)
+	const int prot = PROT_READ | PROT_WRITE | PROT_EXEC,
+		  flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+	for (uintptr_t mib = 0; mib < REACH_MIB; mib += mib < 64 ? 1 : 32) {
+		uintptr_t hint = mib ? (libc->base - mib * MIB) & ~(uintptr_t)(PAGE - 1) : 0;
+		long got = raw_syscall(__NR_mmap, hint, size, prot, flags | (mib ? MAP_FIXED_NOREPLACE : 0),
+				       -1, 0);
+		if (got < 0 && got > -PAGE && got != -EEXIST)
 			return NULL;
+		if (in_reach((const uint8_t *)got, libc->text) && in_reach((const uint8_t *)got, stub_entry))
+			return (uint8_t *)got;
+		if (got != -EEXIST)
+			raw_syscall(__NR_munmap, got, size);
 	}
 	return NULL;
 }
@@ -260,14 +263,12 @@ int patch_libc(const struct scan_libc *libc, const struct ipc_site *sites, size_
 	}
 	if (!count)
 		return -ENOENT;
+	if (!in_reach(libc->text, stub_disable))
+		return -ERANGE;
 	lo = (lo - 16) & ~(uintptr_t)(PAGE - 1);
 	hi = (hi + 32 + PAGE) & ~(uintptr_t)(PAGE - 1);
 	size_t size = (count * 2 * STUB_MAX + PAGE - 1) & ~(size_t)(PAGE - 1);
 	uint8_t *stubs = map_stubs(libc, size);
-	if (stubs && (!in_reach(stubs, stub_entry) || !in_reach(libc->text, stub_entry))) {
-		raw_syscall(__NR_munmap, stubs, size);
-		return -ERANGE;
-	}
 	if (!stubs)
 		return -ENOMEM;
 	long failed = raw_syscall(__NR_mprotect, lo, hi - lo, PROT_READ | PROT_WRITE | PROT_EXEC);

@@ -8,7 +8,8 @@
 
 #include "scan.h"
 
-/* What the stubs hand to the hooks: the argument registers as the call had them. hook_entry may change them. */
+/* What the stubs hand to the hooks: the argument registers as the call had them. hook_entry may change them.
+ */
 enum { HOOK_NO_RETURN = 1 << 16 }; /* in `nr`: no hook_return will follow */
 
 struct hook_registers {

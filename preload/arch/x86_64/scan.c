@@ -20,10 +20,10 @@
 
 enum {
 	CALL_LENGTH = 5,
-	BEFORE = 56,	 /* bytes from the call of enable to its system call: the arguments are loaded again */
-	AFTER = 48,	 /* bytes from the system call to the call of disable */
+	BEFORE = 56, /* bytes from the call of enable to its system call: the arguments are loaded again */
+	AFTER = 48,  /* bytes from the system call to the call of disable */
 	TARGETS_MAX = 256, /* distinct call targets around system calls that are counted */
-	TARGET_MIN = 10, /* fewer calls than this: not the cancellation functions */
+	TARGET_MIN = 10,   /* fewer calls than this: not the cancellation functions */
 };
 
 static uint32_t read32(const uint8_t *p)
@@ -57,7 +57,8 @@ int scan_describe(struct scan_libc *libc, uintptr_t base)
 		while (note + 12 <= end) {
 			uint32_t name = (read32(note) + 3) & ~3u, size = read32(note + 4);
 			const uint8_t *id = note + 12 + name;
-			if (read32(note + 8) == NT_GNU_BUILD_ID && size <= sizeof(libc->build_id) && id + size <= end) {
+			if (read32(note + 8) == NT_GNU_BUILD_ID && size <= sizeof(libc->build_id) &&
+			    id + size <= end) {
 				for (uint32_t k = 0; k < size; k++)
 					libc->build_id[k] = id[k];
 				libc->build_id_len = size;
@@ -173,8 +174,8 @@ static const uint8_t *commonest(const struct scan *s, int step, const uint8_t *o
 static void add(struct scan *s, const uint8_t *at, uint32_t nr, enum site_kind kind, int aux)
 {
 	if (s->count < s->max)
-		s->out[s->count++] = (struct ipc_site){ (uint32_t)((uintptr_t)at - s->libc->base), (uint16_t)nr,
-							(uint8_t)kind, (int8_t)aux };
+		s->out[s->count++] = (struct ipc_site){ (uint32_t)((uintptr_t)at - s->libc->base),
+							(uint16_t)nr, (uint8_t)kind, (int8_t)aux };
 }
 
 /* Whether the system call at `p` runs between enable and disable; then `*call` is the call of enable. */

@@ -7,11 +7,11 @@
 
 enum site_kind {
 	SITE_NONE,
-	SITE_MOV,     /* mov $nr,%eax | syscall | cmp $-409x,%rax: both neighbours become jumps */
-	SITE_XOR,     /* xor %eax,%eax | syscall | cmp | ja | ret | padding: a short jump through the padding */
-	SITE_PRE,     /* mov $nr,%eax | syscall: only the entry (fork-like calls that return twice) */
-	SITE_ANY,     /* syscall(2): mov 8(%rsp),%r9 | syscall | cmp: the number is in %rax */
-	SITE_EXIT,    /* offset is of a 5-byte mov on the way to exit or exit_group */
+	SITE_MOV,  /* mov $nr,%eax | syscall | cmp $-409x,%rax: both neighbours become jumps */
+	SITE_XOR,  /* xor %eax,%eax | syscall | cmp | ja | ret | padding: a short jump through the padding */
+	SITE_PRE,  /* mov $nr,%eax | syscall: only the entry (fork-like calls that return twice) */
+	SITE_ANY,  /* syscall(2): mov 8(%rsp),%r9 | syscall | cmp: the number is in %rax */
+	SITE_EXIT, /* offset is of a 5-byte mov on the way to exit or exit_group */
 	SITE_ENABLE,  /* offset is of `call __pthread_enable_asynccancel` before a system call */
 	SITE_DISABLE, /* offset is of `call __pthread_disable_asynccancel` after it */
 };

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* How x86-64 hands a system call its arguments, and how it tells a 32-bit caller. */
+#ifndef IPC_BPF_REGS_H
+#define IPC_BPF_REGS_H
+
+#include <linux/types.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct pt_regs {
+	unsigned long r10, r9, r8, dx, si, di, ip;
+};
+
+struct thread_info {
+	__u32 status;
+};
+#pragma clang attribute pop
+
+enum { TS_COMPAT = 0x0002 };
+
+static __always_inline __u64 regs_arg(const struct pt_regs *regs, unsigned int n)
+{
+	switch (n) {
+	case 0:
+		return regs->di;
+	case 1:
+		return regs->si;
+	case 2:
+		return regs->dx;
+	case 3:
+		return regs->r10;
+	case 4:
+		return regs->r8;
+	default:
+		return regs->r9;
+	}
+}
+
+/* The number and the arguments are those of another table of system calls (int 0x80, a 32-bit program). */
+static __always_inline _Bool regs_compat(const struct thread_info *info)
+{
+	return info->status & TS_COMPAT;
+}
+
+#endif

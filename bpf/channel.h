@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Which channel is behind a descriptor of the calling task: a pipe by its inode, a FIFO by a hash of device,
+ * inode and generation (defined once, with its path), anything else is none. */
+#ifndef IPC_BPF_CHANNEL_H
+#define IPC_BPF_CHANNEL_H
+
+#include "name.h"
+
+enum { DESCRIPTORS_MAX = 1 << 20 };
+
+/* FIFOs that have been defined. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u8);
+} fifos SEC(".maps");
+
+struct end {
+	__u64 object;
+	__u64 arg0;
+};
+
+static __u64 hash56(__u64 a, __u64 b)
+{
+	__u64 h = (a ^ 0x9e3779b97f4a7c15ULL) * 0xbf58476d1ce4e5b9ULL;
+	h = (h ^ h >> 29 ^ b) * 0x94d049bb133111ebULL;
+	return (h ^ h >> 32) * 0x9e3779b97f4a7c15ULL >> 8;
+}
+
+static __noinline int define_fifo(struct file *file, __u64 object)
+{
+	struct scratch *s = scratch_get();
+	__u8 one = 1;
+
+	if (!s || bpf_map_update_elem(&fifos, &object, &one, BPF_NOEXIST))
+		return 0;
+	struct inode *inode = PEEK(file, file, f_inode);
+	__u32 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
+	__u32 text = append_path(s, 0, path_of(file));
+	__builtin_memset(&s->def, 0, sizeof(s->def));
+	s->def.call = IPC_DEF_OBJECT;
+	s->def.object.object = object;
+	s->def.object.inode = PEEK(inode, inode, i_ino);
+	s->def.object.generation = PEEK(inode, inode, i_generation);
+	s->def.object.dev_major = dev >> MINOR_BITS;
+	s->def.object.dev_minor = dev & ((1 << MINOR_BITS) - 1);
+	define(&s->def, text & (2 * PATH_ROOM - 1));
+	return 0;
+}
+
+static __always_inline __u64 fifo_object(struct file *file)
+{
+	struct inode *inode = PEEK(file, file, f_inode);
+	__u64 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
+	__u64 generation = PEEK(inode, inode, i_generation);
+	__u64 object = ipc_object(IPC_MECH_fifo, hash56(PEEK(inode, inode, i_ino), dev << 32 | generation));
+	if (!bpf_map_lookup_elem(&fifos, &object))
+		define_fifo(file, object);
+	return object;
+}
+
+static struct fdtable *descriptors(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	return task->files->fdt;
+}
+
+/* The object behind the caller's descriptor, 0: no channel. */
+static __noinline __u64 classify(__u32 fd, struct end *end)
+{
+	struct fdtable *table = descriptors();
+	struct file *file = 0;
+
+	end->object = 0;
+	if (fd < table->max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	if (!file)
+		return 0;
+	struct inode *inode = PEEK(file, file, f_inode);
+	if ((PEEK(inode, inode, i_mode) & S_IFMT) != S_IFIFO)
+		return 0;
+	__u32 flags = PEEK(file, file, f_flags);
+	if (flags & O_PATH)
+		return 0;
+	if (PEEK(super_block, PEEK(inode, inode, i_sb), s_magic) == PIPEFS_MAGIC)
+		end->object = ipc_object(IPC_MECH_pipe, PEEK(inode, inode, i_ino));
+	else
+		end->object = fifo_object(file);
+	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));
+	return end->object;
+}
+
+static __u16 open_flags(__u32 fd)
+{
+	struct fdtable *table = descriptors();
+	unsigned long word = 0;
+
+	bpf_probe_read_kernel(&word, sizeof(word), table->close_on_exec + fd / 64);
+	return word >> (fd & 63) & 1 ? 0 : IPC_F_SHARED_FD;
+}
+
+struct walk {
+	__u32 first, image, thread;
+	__u16 call, flags;
+	unsigned long word;
+};
+
+static int walk_step(__u32 i, struct walk *w)
+{
+	__u32 fd = w->first + i;
+	struct end end;
+
+	if (i == 0 || fd % 64 == 0)
+		bpf_probe_read_kernel(&w->word, sizeof(w->word), descriptors()->open_fds + fd / 64);
+	if (!(w->word >> (fd & 63) & 1) || !classify(fd, &end))
+		return 0;
+	struct ipc_event e = { .object = end.object, .arg0 = end.arg0, .call = w->call, .thread = w->thread };
+	e.flags = w->flags;
+	if (w->call == IPC_CALL_inherit) {
+		e.result = fd;
+		e.flags |= open_flags(fd);
+	}
+	emit(&e, w->image);
+	w->flags = IPC_F_PART;
+	return 0;
+}
+
+static __noinline int walk(struct task_state *t, __u16 call, __u32 first, __u32 last)
+{
+	__u32 max = descriptors()->max_fds;
+	struct walk w = { .first = first, .image = t->image, .thread = t->thread, .call = call };
+
+	if (max == 0 || first >= max || last < first)
+		return 0;
+	if (last >= max)
+		last = max - 1;
+	__u32 n = last - first + 1;
+	bpf_loop(n < DESCRIPTORS_MAX ? n : DESCRIPTORS_MAX, walk_step, &w, 0);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Records into the ring buffer. An event's end is stamped after its place was reserved (loader.c relies on
+ * it). What finds no room is counted per processor, and per endpoint with its bytes. The last part of the
+ * ring is kept for definitions: without an image's definition all its events are worthless.
+ */
+#ifndef IPC_BPF_EMIT_H
+#define IPC_BPF_EMIT_H
+
+#include <linux/bpf.h>
+
+#include "peek.h"
+
+#include <linux/fcntl.h>
+#include <asm/unistd.h>
+
+#include "calls.h"
+#include "event.h"
+#include "state.h"
+
+enum { RING_RESERVE = 1 << 20, COMM_ROOM = 16 };
+
+static const struct ipc_call calls[IPC_CALLS] = {
+#define CALL IPC_CALL_ROW
+#include "calls.def"
+#undef CALL
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, RING_BYTES);
+} ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, IPC_REASONS);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct dropped_key);
+	__type(value, struct dropped);
+} dropped SEC(".maps");
+
+static void count_lost(__u32 reason)
+{
+	__u64 *count = bpf_map_lookup_elem(&lost, &reason);
+	if (count)
+		*count += 1;
+}
+
+static __u32 verb_of(const struct ipc_event *e)
+{
+	__u32 call = e->call;
+	if (call >= IPC_CALLS)
+		return IPC_VERB_none;
+	if (calls[call].object2 && e->flags & IPC_F_PART)
+		return IPC_VERB_send;
+	if (calls[call].verb == IPC_VERB_by_end)
+		return (e->arg0 >> 32 & O_ACCMODE) == O_RDONLY ? IPC_VERB_recv : IPC_VERB_send;
+	return calls[call].verb;
+}
+
+static void count_dropped(const struct ipc_event *e, __u32 image)
+{
+	__u32 verb = verb_of(e);
+	__u64 bytes = e->result > 0 && !(e->flags & IPC_F_PEEK) ? e->result : 0;
+	struct dropped_key key = { .object = e->object, .image = image };
+	struct dropped none = {};
+
+	count_lost(IPC_REASON_dropped);
+	if (verb != IPC_VERB_send && verb != IPC_VERB_recv)
+		return;
+	bpf_map_update_elem(&dropped, &key, &none, BPF_NOEXIST);
+	struct dropped *d = bpf_map_lookup_elem(&dropped, &key);
+	if (!d)
+		return;
+	if (verb == IPC_VERB_send) {
+		__sync_fetch_and_add(&d->sends, 1);
+		__sync_fetch_and_add(&d->bytes_sent, bytes);
+	} else {
+		__sync_fetch_and_add(&d->recvs, 1);
+		__sync_fetch_and_add(&d->bytes_received, bytes);
+	}
+}
+
+/* Stamps and sends an event; start 0: it has no duration. */
+static __noinline int emit(struct ipc_event *e, __u32 image)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct ipc_event *slot = 0;
+
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < RING_BYTES - RING_RESERVE)
+		slot = bpf_ringbuf_reserve(&ring, sizeof(*slot), 0);
+	if (!slot) {
+		count_dropped(e, image);
+		return 0;
+	}
+	if (!(e->flags & IPC_F_INSIDE) && task->signal->nr_threads > 1)
+		e->flags |= IPC_F_THREADS;
+	__u64 now = bpf_ktime_get_ns();
+	*slot = *e;
+	slot->start = e->start ?: now;
+	slot->duration = now - slot->start;
+	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* Sends a definition with `text` bytes behind it. */
+static void define(struct ipc_def *def, __u32 text)
+{
+	def->time = bpf_ktime_get_ns();
+	def->text = text;
+	if (bpf_ringbuf_output(&ring, def, sizeof(*def) + text, BPF_RB_NO_WAKEUP))
+		count_lost(IPC_REASON_dropped);
+}
+
+static void define_thread(struct task_struct *task, __u32 thread, __u32 image)
+{
+	struct ipc_def def = { .call = IPC_DEF_THREAD, .thread = thread };
+	def.thread_def.image = image;
+	def.thread_def.tid = task->pid;
+	bpf_probe_read_kernel(def.thread_def.name, COMM_ROOM, task->comm);
+	define(&def, 0);
+}
+
+#endif

@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * The eBPF source: follows the command's tasks through their system calls at the BTF raw tracepoints and
+ * writes the records of common/event.h into a ring buffer.
+ *
+ * A task is tracked when it has a task_state; nothing else is looked at for the others. A call is classified
+ * when it begins (a close takes its descriptor away) and told when it ends. An exec, an exit and a
+ * close_range are told when they begin.
+ */
+#include <linux/bpf.h>
+#include <linux/sched.h>
+
+#include "channel.h"
+
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+enum {
+	ROWS_PER_NR = 8,
+	ARGS_ROOM = 1024,
+	NR_EAGAIN = 11,
+	NR_EINTR = 4,
+	NR_EBADF = 9,
+	CLOSE_RANGE_UNSHARE_ = 2,
+};
+
+/* Rows of one system call: first_row[nr], then next_row[row] until 0. Made by the loader from calls.def. */
+const volatile __u8 first_row[SYSCALLS_MAX];
+const volatile __u8 next_row[IPC_CALLS];
+
+__u32 ids; /* numbers images and threads; the first is 1 */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} tasks SEC(".maps");
+
+/* ---- a call begins ---- */
+
+/* The row of calls.def for this call, or IPC_CALL_none. */
+static __u32 row_of(const struct pt_regs *regs, long nr)
+{
+	if (nr < 0 || nr >= SYSCALLS_MAX)
+		return IPC_CALL_none;
+	__u32 row = first_row[nr];
+	for (int i = 0; i < ROWS_PER_NR; i++) {
+		if (row >= IPC_CALLS)
+			break;
+		const struct ipc_call *c = &calls[row];
+		if (c->op_arg == IPC_NO_OP || (__u32)regs_arg(regs, c->op_arg) == c->op_value)
+			return row;
+		row = next_row[row];
+	}
+	return IPC_CALL_none;
+}
+
+/* Bytes asked for where an argument says so; a vector's count otherwise tells only whether it is empty. */
+static void asked_for(struct task_state *t, const struct pt_regs *regs)
+{
+	switch (t->call) {
+	case IPC_CALL_read:
+	case IPC_CALL_write:
+	case IPC_CALL_pread64:
+	case IPC_CALL_pwrite64:
+	case IPC_CALL_tee:
+		t->arg1 = regs_arg(regs, 2);
+		break;
+	case IPC_CALL_splice:
+		t->arg1 = regs_arg(regs, 4);
+		break;
+	case IPC_CALL_sendfile:
+		t->arg1 = regs_arg(regs, 3);
+		break;
+	default:
+		t->arg1 = 0;
+		t->asked = regs_arg(regs, 2) != 0;
+		return;
+	}
+	t->asked = t->arg1 != 0;
+}
+
+static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 row)
+{
+	struct end end = {}, end2 = {};
+
+	if (row >= IPC_CALLS)
+		return 0;
+	classify(regs_arg(regs, IPC_OBJ_ARG(calls[row].object)), &end);
+	if (calls[row].object2)
+		classify(regs_arg(regs, IPC_OBJ_ARG(calls[row].object2)), &end2);
+	if (!end.object && !end2.object)
+		return 0;
+	t->object = end.object;
+	t->arg0 = end.arg0;
+	t->object2 = end2.object;
+	t->arg0_2 = end2.arg0;
+	t->call = row;
+	asked_for(t, regs);
+	t->start = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* exec and exit do not return when they succeed: told when they begin. */
+static __noinline int enter_self(struct task_state *t, const struct pt_regs *regs, __u32 row)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct ipc_event e = { .object = ipc_object(IPC_MECH_process, task->tgid),
+			       .call = row,
+			       .thread = t->thread };
+
+	t->call = row;
+	t->object = e.object;
+	t->start = bpf_ktime_get_ns();
+	if (row != IPC_CALL_exit_group) {
+		e.flags = IPC_F_ENTRY;
+		emit(&e, t->image);
+		return 0;
+	}
+	e.arg0 = (regs_arg(regs, 0) & 0xff) << 8;
+	emit(&e, t->image);
+	struct task_state *leader = bpf_task_storage_get(&tasks, task->group_leader, 0, 0);
+	if (leader) {
+		leader->status = e.arg0;
+		leader->exiting = 1;
+	}
+	return 0;
+}
+
+static void enter_range(struct task_state *t, const struct pt_regs *regs, __u32 row)
+{
+	__u32 flags = regs_arg(regs, 2);
+	if (!(flags & ~CLOSE_RANGE_UNSHARE_)) /* with CLOEXEC it closes nothing now */
+		walk(t, row, regs_arg(regs, 0), regs_arg(regs, 1));
+}
+
+static __always_inline int enter(struct task_state *t, const struct pt_regs *regs, long nr)
+{
+	__u32 row = row_of(regs, nr);
+
+	if (row == IPC_CALL_none || row >= IPC_CALLS)
+		return 0;
+	t->nr = nr;
+	switch (IPC_OBJ_KIND(calls[row].object)) {
+	case IPC_OBJ_KIND_FD:
+		return enter_descriptor(t, regs, row);
+	case IPC_OBJ_SELF:
+		return enter_self(t, regs, row);
+	case IPC_OBJ_RANGE:
+		enter_range(t, regs, row);
+		return 0;
+	case IPC_OBJ_RET:
+	case IPC_OBJ_KIND_PAIR:
+	case IPC_OBJ_CHILD:
+		t->object = 0;
+		t->object2 = 0;
+		t->child = 0;
+		t->call = row;
+		t->start = bpf_ktime_get_ns();
+	}
+	return 0;
+}
+
+/* ---- a call ends ---- */
+
+static struct ipc_event event_of(const struct task_state *t, __s64 result)
+{
+	struct ipc_event e = {
+		.start = t->start, .object = t->object, .result = result, .thread = t->thread
+	};
+	e.call = t->call;
+	return e;
+}
+
+static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
+{
+	__u32 call = t->call;
+	struct ipc_event e = event_of(t, result);
+
+	if (call >= IPC_CALLS || (calls[call].effect == IPC_FX_CLOSES && result == -NR_EBADF))
+		return 0;
+	if (result == -NR_EAGAIN)
+		flags |= IPC_F_NONBLOCK;
+	e.arg1 = t->arg1;
+	if (t->object) {
+		e.arg0 = t->arg0;
+		e.flags = flags | (call == IPC_CALL_tee ? IPC_F_PEEK : 0);
+		if (result == 0 && t->asked && !flags && verb_of(&e) == IPC_VERB_recv)
+			e.flags |= IPC_F_EOF;
+		emit(&e, t->image);
+	}
+	if (t->object2) {
+		e.object = t->object2;
+		e.arg0 = t->arg0_2;
+		e.flags = flags | IPC_F_PART;
+		emit(&e, t->image);
+	}
+	return 0;
+}
+
+static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, __u16 flags)
+{
+	struct ipc_event e = event_of(t, result);
+	struct end end;
+
+	if (!classify(fd, &end))
+		return 0;
+	e.object = end.object;
+	e.arg0 = end.arg0;
+	e.flags = flags | open_flags(fd);
+	return emit(&e, t->image);
+}
+
+static void leave_pair(struct task_state *t, const struct pt_regs *regs)
+{
+	__u32 fds[2];
+	if (bpf_probe_read_user(fds, sizeof(fds), (void *)regs_arg(regs, 0)))
+		return;
+	leave_open(t, 0, fds[0], 0);
+	leave_open(t, 0, fds[1], IPC_F_PART);
+}
+
+static __u64 clone_flags(__u32 call, const struct pt_regs *regs)
+{
+	__u64 flags = 0;
+	switch (call) {
+	case IPC_CALL_clone:
+		return regs_arg(regs, 0);
+	case IPC_CALL_clone3:
+		bpf_probe_read_user(&flags, sizeof(flags), (void *)regs_arg(regs, 0));
+		return flags;
+	case IPC_CALL_vfork:
+		return CLONE_VFORK | CLONE_VM;
+	default:
+		return 0;
+	}
+}
+
+static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	struct ipc_event e = event_of(t, t->child);
+
+	if (result <= 0 || !t->child)
+		return 0;
+	e.object = ipc_object(IPC_MECH_process, t->child);
+	e.arg0 = clone_flags(t->call, regs);
+	return emit(&e, t->image);
+}
+
+/* The child that wait4 or waitid reaped and its status in the form of wait(2). Returns 0: none. */
+static __u32 reaped_by_wait4(const struct pt_regs *regs, __s64 result, __u64 *status)
+{
+	__s32 word;
+
+	if (result <= 0)
+		return 0;
+	if (bpf_probe_read_user(&word, sizeof(word), (void *)regs_arg(regs, 1)))
+		*status = -1;
+	else if ((word & 0xff) == 0x7f || word == 0xffff) /* stopped, continued */
+		return 0;
+	else
+		*status = (__u32)word;
+	return result;
+}
+
+static __u32 reaped_by_waitid(const struct pt_regs *regs, __s64 result, __u64 *status)
+{
+	enum { WNOWAIT_ = 0x01000000, EXITED = 1, KILLED = 2, DUMPED = 3 };
+	struct {
+		__s32 signo, error, code, pad, pid, uid, status;
+	} info;
+
+	if (result || regs_arg(regs, 3) & WNOWAIT_)
+		return 0;
+	if (bpf_probe_read_user(&info, sizeof(info), (void *)regs_arg(regs, 2)))
+		return 0;
+	if (info.pid <= 0 || info.code < EXITED || info.code > DUMPED)
+		return 0;
+	*status = info.code == EXITED ? (info.status & 0xff) << 8
+				      : info.status | (info.code == DUMPED ? 0x80 : 0);
+	return info.pid;
+}
+
+static __noinline int leave_wait(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	__u64 status = 0;
+	__u32 pid = t->call == IPC_CALL_wait4 ? reaped_by_wait4(regs, result, &status)
+					      : reaped_by_waitid(regs, result, &status);
+	struct ipc_event e = event_of(t, pid);
+
+	if (!pid)
+		return 0;
+	e.object = ipc_object(IPC_MECH_process, pid);
+	e.arg0 = status;
+	return emit(&e, t->image);
+}
+
+static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	__u32 call = t->call;
+	struct ipc_event e;
+
+	if (call >= IPC_CALLS)
+		return 0;
+	switch (IPC_OBJ_KIND(calls[call].object)) {
+	case IPC_OBJ_KIND_FD:
+		leave_descriptor(t, result, 0);
+		break;
+	case IPC_OBJ_RET:
+		if (result >= 0)
+			leave_open(t, result, result, 0);
+		break;
+	case IPC_OBJ_KIND_PAIR:
+		if (result == 0)
+			leave_pair(t, regs);
+		break;
+	case IPC_OBJ_CHILD:
+		if (calls[call].verb == IPC_VERB_spawn)
+			leave_spawn(t, regs, result);
+		else
+			leave_wait(t, regs, result);
+		break;
+	case IPC_OBJ_SELF: /* an exec that failed */
+		e = event_of(t, result);
+		emit(&e, t->image);
+	}
+	t->call = IPC_CALL_none;
+	return 0;
+}
+
+/* The task ends, or the recording, inside a call on a channel. */
+static void leave_unfinished(struct task_state *t)
+{
+	__u32 call = t->call;
+
+	if (call != IPC_CALL_none && call < IPC_CALLS && IPC_OBJ_KIND(calls[call].object) == IPC_OBJ_KIND_FD)
+		leave_descriptor(t, 0, IPC_F_INSIDE);
+	t->call = IPC_CALL_none;
+}
+
+/* ---- calls that a signal stops ---- */
+
+static _Bool stopped_by_signal(__s64 result)
+{
+	return result == -ERESTARTSYS || result == -ERESTARTNOINTR || result == -ERESTARTNOHAND ||
+	       result == -ERESTART_RESTARTBLOCK;
+}
+
+/*
+ * A parked call meets a new system call of its task: the same one again goes on as if nothing had happened,
+ * as the program sees it. After the handler's sigreturn the return address tells (see exit_of_sigreturn). A
+ * handler that makes calls of its own, or jumps away, leaves it undecided: EINTR. Returns whether it goes on.
+ */
+static _Bool unpark(struct task_state *t, const struct pt_regs *regs, long nr)
+{
+	if (nr == __NR_rt_sigreturn)
+		return 1;
+	t->parked = 0;
+	if ((nr == t->nr || nr == __NR_restart_syscall) && regs->ip == t->ip)
+		return 1;
+	leave(t, regs, -NR_EINTR);
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+
+	if (!t || !t->image)
+		return 0;
+	if (t->parked && unpark(t, regs, nr))
+		return 0;
+	t->call = IPC_CALL_none;
+	if (!regs_compat(&task->thread_info))
+		return enter(t, regs, nr);
+	if (!t->alien) {
+		struct ipc_def def = { .call = IPC_DEF_LOSS, .thread = t->thread };
+		def.loss.reason = IPC_REASON_other_arch;
+		def.loss.pid = task->tgid;
+		def.loss.count = 1;
+		define(&def, 0);
+		t->alien = 1;
+	}
+	return 0;
+}
+
+static void begin_child(struct task_state *t)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct ipc_event e = { .call = IPC_CALL_start, .thread = t->thread };
+
+	t->fresh = 0;
+	e.object = ipc_object(IPC_MECH_process, task->tgid);
+	emit(&e, t->image);
+	walk(t, IPC_CALL_inherit, 0, -1);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+
+	if (!t)
+		return 0;
+	if (t->fresh) {
+		begin_child(t);
+		return 0;
+	}
+	if (t->call == IPC_CALL_none)
+		return 0;
+	if (t->parked) { /* a handler returns: behind the call with EINTR, or to its instruction again */
+		if (regs->ip != t->ip)
+			return 0;
+		t->parked = 0;
+		return leave(t, regs, -NR_EINTR);
+	}
+	if (stopped_by_signal(result)) {
+		t->ip = regs->ip;
+		t->parked = 1;
+		return 0;
+	}
+	return leave(t, regs, result);
+}
+
+/* ---- life of a process ---- */
+
+static __u32 next_id(void)
+{
+	return __sync_fetch_and_add(&ids, 1) + 1;
+}
+
+static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 image)
+{
+	__builtin_memset(def, 0, sizeof(*def));
+	def->call = IPC_DEF_IMAGE;
+	def->image.image = image;
+	def->image.pid = task->tgid;
+	def->image.ppid = task->real_parent->tgid;
+	def->image.uid = bpf_get_current_uid_gid();
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
+{
+	struct task_state *p = bpf_task_storage_get(&tasks, parent, 0, 0);
+	struct ipc_def def;
+
+	if (!p || !p->image)
+		return 0;
+	struct task_state *c = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!c) {
+		count_lost(IPC_REASON_spawn_unseen);
+		return 0;
+	}
+	c->thread = next_id();
+	c->image = p->image;
+	if (child->tgid != parent->tgid) {
+		c->image = next_id();
+		c->fresh = 1;
+		p->child = child->tgid;
+		fill_image(&def, child, c->image);
+		def.thread = p->thread;
+		def.image.parent = p->image;
+		def.image.via = IPC_VIA_FORK;
+		def.image.spawn_time = p->call ? p->start : 0;
+		define(&def, 0);
+	}
+	define_thread(child, c->thread, c->image);
+	return 0;
+}
+
+/* Text of an image: comm, exe, cgroup (not known here), arguments as they stand in memory, each ended by NUL.
+ */
+static __noinline __u32 image_text(struct scratch *s)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 args = task->mm->arg_start;
+	__u64 len = task->mm->arg_end - args;
+
+	__u32 at = bpf_probe_read_kernel_str(s->text, COMM_ROOM, task->comm);
+	at = append_path(s, at, path_of(task->mm->exe_file));
+	at &= 2 * PATH_ROOM - 1;
+	s->text[at++] = 0;
+	if (len >= ARGS_ROOM)
+		len = ARGS_ROOM - 1;
+	len &= ARGS_ROOM - 1;
+	if (bpf_probe_read_user(&s->text[at], len, (void *)args))
+		len = 0;
+	s->text[at + len] = 0;
+	return at + len + 1;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(task_execs, struct task_struct *task)
+{
+	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct scratch *s = scratch_get();
+
+	if (!t || !s)
+		return 0;
+	struct task_state old = *t;
+	__builtin_memset(t, 0, sizeof(*t));
+	t->image = next_id();
+	t->thread = next_id();
+	fill_image(&s->def, task, t->image);
+	s->def.thread = t->thread;
+	s->def.image.prev = old.image;
+	s->def.image.via = old.image ? IPC_VIA_EXEC : IPC_VIA_START;
+	define(&s->def, image_text(s) & (IPC_TEXT_MAX - 1));
+	define_thread(task, t->thread, t->image);
+	walk(t, IPC_CALL_inherit, 0, -1);
+	return 0;
+}
+
+/* The last thread of a process ends. exit_group may have been overtaken by a signal, so status decides. */
+static void process_ends(struct task_state *t, struct task_struct *task)
+{
+	struct task_struct *first = task->group_leader;
+	struct task_state *leader = bpf_task_storage_get(&tasks, first, 0, 0);
+	struct ipc_def def = { .call = IPC_DEF_GONE, .thread = t->thread };
+
+	if (!leader || __sync_fetch_and_add(&leader->gone, 1))
+		return;
+	def.gone.pid = task->tgid;
+	if (task->signal->flags & SIGNAL_GROUP_EXIT)
+		def.gone.status = task->signal->group_exit_code;
+	else
+		def.gone.status = first->exit_code;
+	if (!leader->exiting || leader->status != def.gone.status)
+		define(&def, 0);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(task_ends, struct task_struct *task)
+{
+	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+
+	if (!t || !t->image)
+		return 0;
+	leave_unfinished(t);
+	if (task->signal->live.counter == 0)
+		process_ends(t, task);
+	return 0;
+}
+
+/* Run by the loader when the recording has ended: what tasks are inside then. */
+SEC("iter/task")
+int calls_under_way(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct task_state *t = task ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
+
+	if (t && t->image)
+		leave_unfinished(t);
+	return 0;
+}

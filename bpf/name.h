@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Paths of open files, put together from the directory entries over mounts. Scratch memory is per processor:
+ * the programs run with preemption off. */
+#ifndef IPC_BPF_NAME_H
+#define IPC_BPF_NAME_H
+
+#include "emit.h"
+
+enum { PATH_DEPTH = 48, PATH_ROOM = 1024, NAME_ROOM = 256 };
+
+struct scratch {
+	struct ipc_def def;
+	char text[IPC_TEXT_MAX];
+	char path[PATH_ROOM + NAME_ROOM];
+	/* the climb from a file to the root */
+	struct dentry *dentry;
+	struct mount *mount;
+	__u32 start; /* of what stands in `path` so far */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+static struct scratch *scratch_get(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&scratch, &zero);
+}
+
+static int climb_step(__u32 i, void *unused)
+{
+	struct scratch *s = scratch_get();
+	if (!s)
+		return 1;
+	struct dentry *parent = PEEK(dentry, s->dentry, d_parent);
+	struct dentry *root = PEEK(mount, s->mount, mnt.mnt_root);
+
+	if (s->dentry == root) {
+		struct mount *up = PEEK(mount, s->mount, mnt_parent);
+		if (up == s->mount)
+			return 1;
+		s->dentry = PEEK(mount, s->mount, mnt_mountpoint);
+		s->mount = up;
+		return 0;
+	}
+	__u32 len = PEEK(dentry, s->dentry, d_name.len);
+	if (s->dentry == parent || len >= NAME_ROOM || len + 1 > s->start)
+		return 1;
+	__u32 start = (s->start - len - 1) & (PATH_ROOM - 1);
+	s->path[start] = '/';
+	bpf_probe_read_kernel(&s->path[start + 1], len & (NAME_ROOM - 1),
+			      PEEK(dentry, s->dentry, d_name.name));
+	s->start = start;
+	s->dentry = parent;
+	return 0;
+}
+
+/* Writes the path that `file` was opened by, over mounts, into scratch->path up to PATH_ROOM. Returns where
+ * it starts. */
+static __noinline __u32 path_of(struct file *file)
+{
+	struct scratch *s = scratch_get();
+	if (!s)
+		return PATH_ROOM;
+	s->dentry = PEEK(file, file, f_path.dentry);
+	s->mount = (void *)PEEK(file, file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
+	s->start = PATH_ROOM;
+	bpf_loop(PATH_DEPTH, climb_step, 0, 0);
+	return s->start;
+}
+
+/* Appends scratch->path from `start`, ended by a NUL, to the text at `at`. Returns the text's new length. */
+static __u32 append_path(struct scratch *s, __u32 at, __u32 start)
+{
+	__u32 len = (PATH_ROOM - start) & (PATH_ROOM - 1);
+	at &= PATH_ROOM - 1;
+	start &= PATH_ROOM - 1;
+	bpf_probe_read_kernel(&s->text[at], len, &s->path[start]);
+	s->text[at + len] = 0;
+	return at + len + 1;
+}
+
+#endif

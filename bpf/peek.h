@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Reading kernel objects that we hold as bare addresses (an array's elements: the verifier knows no type). */
+#ifndef IPC_BPF_PEEK_H
+#define IPC_BPF_PEEK_H
+
+#include "kernel.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+const volatile _Bool fast_reads; /* the kernel has bpf_rdonly_cast: a read costs 1 ns instead of 26 */
+
+extern void *bpf_rdonly_cast(void *object, __u32 btf_id) __ksym __weak;
+
+/* Member of a kernel object that we hold as a bare address. */
+#define PEEK(type, address, member)                                                                          \
+	({                                                                                                   \
+		struct type *object_ = (void *)(address);                                                    \
+		typeof(object_->member) value_;                                                              \
+		if (fast_reads) {                                                                            \
+			object_ = bpf_rdonly_cast(object_, bpf_core_type_id_kernel(struct type));            \
+			value_ = object_->member;                                                            \
+		} else {                                                                                     \
+			bpf_core_read(&value_, sizeof(value_), &object_->member);                            \
+		}                                                                                            \
+		value_;                                                                                      \
+	})
+
+#endif

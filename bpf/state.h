@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What the eBPF programs and their loader share: a task's state, and the counters of what was dropped. */
+#ifndef IPC_BPF_STATE_H
+#define IPC_BPF_STATE_H
+
+#include <linux/types.h>
+
+enum {
+	RING_BYTES = 16 << 20,
+	SYSCALLS_MAX = 512, /* numbers at and above are none of ours */
+};
+
+/* In task storage: exists for tracked tasks and no others. */
+struct task_state {
+	__u32 thread, image;   /* numbers of definitions; 0: tracked from its next successful exec on */
+	__u64 start;	       /* of the call it is inside */
+	__u64 ip;	       /* where a parked call returns to */
+	__u64 object, object2; /* 0: that descriptor is no channel */
+	__u64 arg0, arg0_2, arg1;
+	__u32 child; /* pid that the call made */
+	__u16 call;  /* it is inside, or IPC_CALL_none */
+	__u16 nr;
+	__u8 asked;  /* for more than 0 bytes */
+	__u8 parked; /* a signal stopped the call: it will go on, fail with EINTR, or die */
+	__u8 fresh;  /* a fork child that has not returned to its program yet */
+	__u8 alien;  /* a call of another architecture was met and told */
+	/* the process's, in its group leader's state */
+	__u8 exiting; /* exit_group was told, with `status` */
+	__u32 gone;
+	__s32 status;
+};
+
+struct dropped_key {
+	__u64 object;
+	__u32 image;
+	__u32 reserved;
+};
+
+/* Calls and bytes of an endpoint whose events found no room. */
+struct dropped {
+	__u64 sends, recvs, bytes_sent, bytes_received;
+};
+
+#endif

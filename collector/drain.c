@@ -1,0 +1,596 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shim's source: moves what targets wrote into the arena (common/arena.h) to the collector.
+ *
+ * One poll: find who died; note how far chunks have been claimed; list the owned chunks and drain them in the
+ * order of their claims (which is each thread's own order); finish the dead; tell the watermark. A chunk that
+ * was claimed after the note waits for the next poll, so no thread's later chunk overtakes its earlier one.
+ *
+ * The arena is written by strangers: each field is copied once and judged by the copy.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "arena_file.h"
+#include "clock.h"
+#include "environment.h"
+#include "owners.h"
+#include "source.h"
+#include "tables.h"
+
+enum {
+	MS = 1000000,
+	CHECK_NS = 10 * MS,	   /* how often owners are looked at; at once when chunks are short */
+	HOLD_BACK_NS = 200 * MS,   /* how far the watermark may fall behind */
+	STAMP_SLACK_NS = 10000,	   /* of time stamps between processors */
+	FUTURE_NS = 1000 * MS,	   /* an end so far ahead is looked at twice */
+	CLAIMING_NS = 1000 * MS,   /* a claim takes less, unless its process is stopped or dead */
+	ENDING_NS = 5 * MS,	   /* at the end records under way are waited for so long */
+	LOOK_AHEAD = 4,		   /* slots; see abandoned() */
+};
+
+/* What the recorder remembers of a chunk. */
+struct cursor {
+	uint64_t order;	      /* its claim's number, widened: chunks are drained in this order */
+	uint64_t seen_ns;     /* no record of it ended before this without having been drained */
+	uint64_t claiming_ns; /* since when it is owned without a base, 0: it is not */
+	uint32_t base, next;  /* of its slots; the next to look at */
+};
+
+/* A chunk that is owned now, as its control block said at the start of the scan. */
+struct listed {
+	uint64_t order;
+	uint32_t chunk, image;
+	int pid;
+	bool closed; /* nobody writes to it any more */
+	bool over;   /* its image is no more */
+};
+
+struct source {
+	struct arena_file file;
+	struct clock clock;
+	struct owners owners;
+	struct collector *collector; /* of the poll under way */
+	struct cursor cursor[ARENA_CHUNKS_MAX];
+	struct listed list[ARENA_CHUNKS_MAX];
+	unsigned int listed, free;
+	uint64_t claims;		  /* the highest base that was given out, widened */
+	uint64_t scan_ns, previous_scan_ns; /* start of this poll and of the one before */
+	uint64_t watermark, checked_ns;
+	uint64_t counted[IPC_REASONS]; /* our own counts of this poll */
+	long records;
+	char *shim, **environment;
+};
+
+/* --- records --- */
+
+/* A copy of a record, out of the targets' reach. */
+union record {
+	struct ipc_event event;
+	struct ipc_def def;
+	struct ipc_event slots[1 + IPC_TEXT_MAX / IPC_SLOT];
+};
+
+static void hand_over(struct source *s, const struct ipc_event *slots)
+{
+	collector_record(s->collector, COLLECTOR_SHIM, slots);
+	s->records++;
+}
+
+/* A stamp far ahead of the scan is true only if the scan itself took that long. */
+static bool from_the_future(struct source *s, uint64_t ns)
+{
+	if (ns <= s->scan_ns + FUTURE_NS)
+		return false;
+	return ns > clock_sample(&s->clock) + FUTURE_NS;
+}
+
+static void take_event(struct source *s, struct ipc_event *e)
+{
+	uint64_t start = clock_ns(&s->clock, e->start), end = clock_ns(&s->clock, e->start + e->duration);
+	if (e->call == IPC_CALL_none || e->call >= IPC_CALLS || end < start || from_the_future(s, end)) {
+		s->counted[IPC_REASON_rejected]++;
+		return;
+	}
+	e->start = start;
+	e->duration = end - start;
+	if (e->call == IPC_CALL_exit_group && ipc_object_mechanism(e->object) == IPC_MECH_process) {
+		struct owner *owner = owners_find(&s->owners, (int)ipc_object_id(e->object));
+		if (owner)
+			owner->exited = true;
+	}
+	hand_over(s, e);
+}
+
+static void meet_image(struct source *s, const struct listed *here, const struct ipc_def_image *image, uint64_t now);
+
+static void take_definition(struct source *s, const struct listed *here, union record *copy)
+{
+	struct ipc_def *def = &copy->def;
+	def->time = clock_ns(&s->clock, def->time);
+	if (from_the_future(s, def->time)) {
+		s->counted[IPC_REASON_rejected]++;
+		return;
+	}
+	if (def->call == IPC_DEF_IMAGE) {
+		if (def->image.spawn_time)
+			def->image.spawn_time = clock_ns(&s->clock, def->image.spawn_time);
+		meet_image(s, here, &def->image, def->time);
+	}
+	hand_over(s, copy->slots);
+}
+
+/* Takes the whole record at `i` and returns how many slots it has. */
+static uint32_t take(struct source *s, const struct listed *here, const struct ipc_event *slots, uint32_t i)
+{
+	union record copy;
+	copy.event = slots[i];
+	if (copy.event.call < IPC_DEF_FIRST) {
+		take_event(s, &copy.event);
+		return 1;
+	}
+	uint32_t n = ipc_def_slots(copy.def.text);
+	if (copy.def.call >= IPC_DEF_GONE || copy.def.text > IPC_TEXT_MAX || i + n > CHUNK_SLOTS) {
+		s->counted[IPC_REASON_rejected]++;
+		return 1;
+	}
+	memcpy(&copy.slots[1], &slots[i + 1], (n - 1) * sizeof(*slots));
+	take_definition(s, here, &copy);
+	return n;
+}
+
+/* --- one chunk --- */
+
+static bool whole(const struct ipc_event *slots, uint32_t base, uint32_t i)
+{
+	return atomic_load_explicit((const _Atomic uint32_t *)&slots[i].seq, memory_order_acquire) == base + i;
+}
+
+/* The first whole slot from `i` on, of the next `n`; CHUNK_SLOTS: none. */
+static uint32_t next_whole(const struct ipc_event *slots, uint32_t base, uint32_t i, uint32_t n)
+{
+	uint32_t end = n < CHUNK_SLOTS - i ? i + n : CHUNK_SLOTS;
+	while (i < end && !whole(slots, base, i))
+		i++;
+	return i < end ? i : CHUNK_SLOTS;
+}
+
+/* A handler jumped out of a record: the slot is not whole, one behind it is, and no record is under way. */
+static uint32_t abandoned(const struct arena_control *control, const struct ipc_event *slots, uint32_t base, uint32_t i)
+{
+	uint32_t next = next_whole(slots, base, i + 1, LOOK_AHEAD);
+	if (next == CHUNK_SLOTS || atomic_load_explicit(&control->ending, memory_order_acquire) != 0)
+		return i;
+	return whole(slots, base, i) ? i : next;
+}
+
+/* `final`: nobody writes to it any more, what is not whole never will be. */
+static void drain(struct source *s, const struct listed *l, bool final)
+{
+	struct cursor *cursor = &s->cursor[l->chunk];
+	struct arena_control *control = &s->file.controls[l->chunk];
+	const struct ipc_event *slots = (const void *)(s->file.chunks + (size_t)l->chunk * CHUNK_BYTES);
+	uint32_t base = cursor->base, i = cursor->next;
+	while (i < CHUNK_SLOTS) {
+		if (whole(slots, base, i)) {
+			i += take(s, l, slots, i);
+			continue;
+		}
+		uint32_t next = final ? next_whole(slots, base, i, CHUNK_SLOTS) : abandoned(control, slots, base, i);
+		if (next < CHUNK_SLOTS && next > i)
+			s->counted[IPC_REASON_torn]++;
+		if (next == i && !whole(slots, base, i))
+			break;
+		i = next;
+	}
+	cursor->next = i;
+}
+
+/* Calls that tell of themselves at their entry: that such a call did not return says nothing. */
+static bool silent_inside(uint32_t call)
+{
+	return ipc_calls[call].verb == IPC_VERB_exec || ipc_calls[call].verb == IPC_VERB_exit ||
+	       ipc_calls[call].verb == IPC_VERB_none;
+}
+
+/* The call that the chunk's thread is inside becomes an event that ends now. */
+static void tell_inside(struct source *s, const struct listed *l, uint64_t now)
+{
+	const struct arena_control *control = &s->file.controls[l->chunk];
+	uint32_t call = __atomic_load_n(&control->call, __ATOMIC_ACQUIRE);
+	struct ipc_event e = {
+		.start = control->start,
+		.object = control->object,
+		.arg0 = control->arg0,
+		.arg1 = control->arg1,
+		.thread = control->thread,
+		.call = call,
+		.flags = (control->flags & (IPC_F_NONBLOCK | IPC_F_THREADS | IPC_F_PEEK)) | IPC_F_INSIDE,
+	};
+	atomic_thread_fence(memory_order_acquire);
+	if (call == IPC_CALL_none || call >= IPC_CALLS || silent_inside(call) || e.thread == 0 ||
+	    __atomic_load_n(&control->call, __ATOMIC_RELAXED) != call || control->start != e.start)
+		return;
+	e.start = clock_ns(&s->clock, e.start);
+	if (e.start > now || e.start == 0) {
+		s->counted[IPC_REASON_rejected]++;
+		return;
+	}
+	e.duration = now - e.start;
+	hand_over(s, &e);
+}
+
+/* The chunk's process, or its image, is no more: nothing will be added. */
+static void finish_chunk(struct source *s, const struct listed *l)
+{
+	drain(s, l, true);
+	if (!l->closed)
+		tell_inside(s, l, clock_sample(&s->clock));
+	s->cursor[l->chunk] = (struct cursor){ 0 };
+	arena_file_offer(&s->file, l->chunk);
+	s->free++;
+}
+
+/* --- processes --- */
+
+static void tell_gone(struct source *s, struct owner *owner)
+{
+	union record copy;
+	if (owner->exited)
+		return;
+	owner->exited = true;
+	copy.def = (struct ipc_def){
+		.time = clock_sample(&s->clock),
+		.gone = { .pid = owner->pid, .status = -1 },
+		.call = IPC_DEF_GONE,
+	};
+	hand_over(s, copy.slots);
+}
+
+/* An image introduces itself. What its pid claimed as another image is over: it is of before the exec, or of a
+ * dead process that had the same pid, whose end must be told before. */
+static void meet_image(struct source *s, const struct listed *here, const struct ipc_def_image *image, uint64_t now)
+{
+	for (struct owner *dead = s->owners.dead; dead; dead = dead->next_dead)
+		if (dead->pid == image->pid)
+			tell_gone(s, dead);
+	struct owner *owner = owners_find(&s->owners, image->pid);
+	if (owner && owner->image == image->image)
+		return;
+	for (struct listed *l = s->list; l < here; l++)
+		if (l->pid == image->pid && l->image != image->image)
+			l->over = true;
+	if (owner && (image->via == IPC_VIA_EXEC || owner->image == 0)) {
+		owner->image = image->image;
+		owner->exited = false;
+		return;
+	}
+	if (owner) {
+		tell_gone(s, owner);
+		owners_declare_dead(&s->owners, owner);
+	}
+	owners_add(&s->owners, image->pid, image->image, now);
+}
+
+/* Whether the chunk's process died before this poll began. One that was not known is from now on. */
+static bool owner_is_dead(struct source *s, const struct listed *l)
+{
+	const struct owner *owner = owners_find(&s->owners, l->pid);
+	if (owner && owner->image == l->image)
+		return false;
+	for (const struct owner *dead = s->owners.dead; dead; dead = dead->next_dead)
+		if (dead->pid == l->pid && dead->image == l->image)
+			return true;
+	if (!owner)
+		owners_add(&s->owners, l->pid, l->image, s->scan_ns);
+	return l->pid <= 0;
+}
+
+static void check_owners(struct source *s, bool now)
+{
+	bool shortage = s->free * 4 < s->file.allocated;
+	if (!now && s->scan_ns - s->checked_ns < (shortage ? CHECK_NS / 10 : CHECK_NS))
+		return;
+	s->checked_ns = s->scan_ns;
+	owners_check(&s->owners);
+}
+
+/* --- the scan --- */
+
+/* A chunk that is owned and cannot be drained yet: it has no base, or one from after the scan's start. True: it
+ * is so for too long, because its process died in the middle of the claim or wrote nonsense. */
+static bool claim_is_stuck(struct source *s, struct cursor *cursor, int pid)
+{
+	if (!cursor->claiming_ns)
+		*cursor = (struct cursor){ .claiming_ns = s->scan_ns };
+	return s->scan_ns - cursor->claiming_ns >= CLAIMING_NS && !owners_alive(pid, cursor->claiming_ns);
+}
+
+/* Looks up, or gives, the chunk's place in the order. False: it was claimed after the scan began. */
+static bool place(struct source *s, struct cursor *cursor, uint32_t base)
+{
+	if (base == 0)
+		return false;
+	if (base == cursor->base && !cursor->claiming_ns)
+		return true;
+	int64_t ahead = (int32_t)(base - (uint32_t)s->claims);
+	if (ahead > 0)
+		return false;
+	*cursor = (struct cursor){ .order = s->claims + ahead, .seen_ns = s->previous_scan_ns, .base = base };
+	return true;
+}
+
+/* Lists the chunk if it is owned. True: it is free. */
+static bool look_at(struct source *s, uint32_t chunk)
+{
+	struct arena_control *control = &s->file.controls[chunk];
+	struct cursor *cursor = &s->cursor[chunk];
+	uint64_t owner = atomic_load_explicit(&control->owner, memory_order_acquire);
+	uint32_t state = (uint32_t)owner;
+	int pid = (int)(owner >> 32);
+	if (owner == 0) {
+		cursor->claiming_ns = 0;
+		return true;
+	}
+	uint32_t base = atomic_load_explicit(&control->base, memory_order_acquire);
+	bool sane = state == ARENA_OWNED || (state == ARENA_CLOSED && base != 0);
+	if (!sane || !place(s, cursor, base)) {
+		if (sane && !claim_is_stuck(s, cursor, pid))
+			return false;
+		s->counted[IPC_REASON_rejected] += !sane;
+		*cursor = (struct cursor){ 0 };
+		arena_file_offer(&s->file, chunk);
+		return true;
+	}
+	s->list[s->listed++] = (struct listed){
+		.order = cursor->order,
+		.chunk = chunk,
+		.image = control->image,
+		.pid = pid,
+		.closed = state == ARENA_CLOSED,
+	};
+	return false;
+}
+
+static int by_order(const void *a, const void *b)
+{
+	uint64_t x = ((const struct listed *)a)->order, y = ((const struct listed *)b)->order;
+	return (x > y) - (x < y);
+}
+
+/* Free chunks whose hint got lost get it again: a producer that loses a race for a chunk clears the hint late. */
+static void scan(struct source *s)
+{
+	struct arena_header *h = s->file.header;
+	uint32_t claims = atomic_load(&h->claims) * CHUNK_SLOTS + 1;
+	s->claims += claims - (uint32_t)s->claims;
+	s->listed = s->free = 0;
+	for (uint32_t first = 0; first < s->file.allocated; first += 64) {
+		uint64_t free = 0;
+		for (uint32_t chunk = first; chunk < first + 64 && chunk < s->file.allocated; chunk++)
+			free |= (uint64_t)look_at(s, chunk) << chunk % 64;
+		s->free += __builtin_popcountll(free);
+		if (free & ~atomic_load_explicit(&h->free_map[first / 64], memory_order_relaxed))
+			atomic_fetch_or(&h->free_map[first / 64], free);
+	}
+	qsort(s->list, s->listed, sizeof(s->list[0]), by_order);
+}
+
+/* Drains what is listed. Returns the time up to which everything that ended has been handed over. `ending` is
+ * read before the slots: what was stamped before the scan is then whole, or will hold `ending`. */
+static uint64_t drain_listed(struct source *s)
+{
+	uint64_t complete = s->scan_ns;
+	for (struct listed *l = s->list; l < s->list + s->listed; l++) {
+		struct cursor *cursor = &s->cursor[l->chunk];
+		struct arena_control *control = &s->file.controls[l->chunk];
+		if (atomic_load_explicit(&control->ending, memory_order_acquire) == 0)
+			cursor->seen_ns = s->scan_ns;
+		l->over |= owner_is_dead(s, l);
+		drain(s, l, l->closed || l->over);
+		if (!l->closed && !l->over && cursor->seen_ns < complete)
+			complete = cursor->seen_ns;
+	}
+	for (const struct listed *l = s->list; l < s->list + s->listed; l++)
+		if (l->closed || l->over)
+			finish_chunk(s, l);
+	for (struct owner *dead = s->owners.dead; dead; dead = dead->next_dead)
+		tell_gone(s, dead);
+	owners_forget(&s->owners);
+	return complete;
+}
+
+static void tell_watermark(struct source *s, uint64_t complete)
+{
+	if (complete + HOLD_BACK_NS < s->scan_ns)
+		complete = s->scan_ns - HOLD_BACK_NS;
+	complete -= STAMP_SLACK_NS;
+	if (complete > s->watermark)
+		s->watermark = complete;
+	collector_watermark(s->collector, COLLECTOR_SHIM, s->watermark);
+}
+
+static void tell_counted(struct source *s)
+{
+	for (unsigned int reason = 0; reason < IPC_REASONS; reason++) {
+		if (s->counted[reason])
+			collector_loss(s->collector, COLLECTOR_SHIM, reason, 0, NULL, s->counted[reason]);
+		s->counted[reason] = 0;
+	}
+}
+
+static void poll_once(struct source *s, bool end)
+{
+	struct arena_file *file = &s->file;
+	s->previous_scan_ns = s->scan_ns;
+	s->scan_ns = clock_sample(&s->clock);
+	check_owners(s, end);
+	scan(s);
+	if (s->free * 4 < file->allocated && !end)
+		arena_file_grow(file);
+	uint64_t complete = drain_listed(s);
+	if (s->free * 8 >= file->allocated && !end)
+		atomic_store_explicit(&file->header->full, 0, memory_order_relaxed);
+	tell_watermark(s, complete);
+	tell_counted(s);
+}
+
+/* --- the end --- */
+
+static bool any_ending(const struct source *s)
+{
+	for (const struct listed *l = s->list; l < s->list + s->listed; l++)
+		if (!l->closed && !l->over && atomic_load(&s->file.controls[l->chunk].ending))
+			return true;
+	return false;
+}
+
+static void tell_totals(struct source *s)
+{
+	struct arena_header *h = s->file.header;
+	char number[24];
+	for (unsigned int i = 0; i < ARENA_OVERFLOW; i++) {
+		const struct arena_overflow *o = &h->overflow[i];
+		if (o->key && o->whole)
+			collector_overflow(s->collector, COLLECTOR_SHIM, o->image, o->object, o->sends, o->recvs,
+					   o->bytes_sent, o->bytes_received);
+	}
+	for (unsigned int reason = 0; reason < IPC_REASONS; reason++)
+		s->counted[reason] += atomic_load(&h->lost[reason]);
+	tell_counted(s);
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)atomic_load(&h->blocked_ns));
+	collector_meta(s->collector, "blocked_ns", number);
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)atomic_load(&h->blocked_claims));
+	collector_meta(s->collector, "blocked_claims", number);
+}
+
+/* Twice: what was claimed after the first scan began is found by the second. */
+static void end_recording(struct source *s)
+{
+	const struct timespec moment = { .tv_nsec = 100000 };
+	atomic_store(&s->file.header->stop, 1);
+	poll_once(s, true);
+	for (uint64_t start = s->scan_ns; any_ending(s) && clock_sample(&s->clock) - start < ENDING_NS;)
+		nanosleep(&moment, NULL);
+	poll_once(s, true);
+	for (const struct listed *l = s->list; l < s->list + s->listed; l++)
+		if (!l->closed && !l->over)
+			tell_inside(s, l, clock_sample(&s->clock));
+	tell_totals(s);
+}
+
+static long shim_poll(struct source *s, struct collector *c, bool end)
+{
+	s->collector = c;
+	s->records = 0;
+	if (end)
+		end_recording(s);
+	else
+		poll_once(s, false);
+	return s->records;
+}
+
+/* --- the source --- */
+
+/* Beside the running program, or where it is installed. Returns malloc'ed memory or NULL. */
+static char *find_shim(void)
+{
+	static const char *const places[] = { "libipctrace.so", "../lib/ipctrace/libipctrace.so" };
+	char self[PATH_MAX], path[PATH_MAX + 64];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (len < 0)
+		return NULL;
+	self[len] = '\0';
+	*strrchr(self, '/') = '\0';
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", self, places[i]);
+		char *found = realpath(path, NULL);
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
+/* Without the shim: the arena and who watches it. */
+static int source_make(struct source **out, char *error, size_t error_size)
+{
+	struct source *s = calloc(1, sizeof(*s));
+	if (!s) {
+		snprintf(error, error_size, "out of memory");
+		return -ENOMEM;
+	}
+	int ret = owners_open(&s->owners);
+	if (ret) {
+		snprintf(error, error_size, "cannot watch processes: %s", strerror(-ret));
+		free(s);
+		return ret;
+	}
+	enum arena_clock kind = clock_choose();
+	clock_start(&s->clock, kind);
+	ret = arena_file_open(&s->file, kind, error, error_size);
+	if (ret) {
+		owners_close(&s->owners);
+		free(s);
+		return ret;
+	}
+	s->scan_ns = clock_sample(&s->clock);
+	s->free = s->file.allocated;
+	*out = s;
+	return 0;
+}
+
+static int shim_open(struct source **out, char *error, size_t error_size)
+{
+	char *shim = find_shim();
+	if (!shim) {
+		snprintf(error, error_size, "libipctrace.so is neither beside ipctrace nor in ../lib/ipctrace; "
+					    "build it with make, or install ipctrace again");
+		return -ENOENT;
+	}
+	int ret = source_make(out, error, error_size);
+	if (ret)
+		free(shim);
+	else
+		(*out)->shim = shim;
+	return ret;
+}
+
+static int shim_attach(struct source *s, pid_t child)
+{
+	(void)s;
+	(void)child;
+	return 0;
+}
+
+static char **shim_environment(struct source *s, char **envp)
+{
+	const struct environment e = { .shim = s->shim, .arena = s->file.path };
+	free(s->environment);
+	s->environment = malloc(environment_size(envp, &e));
+	if (!s->environment)
+		return NULL;
+	return environment_write(s->environment, envp, &e);
+}
+
+static void shim_close(struct source *s)
+{
+	arena_file_close(&s->file);
+	owners_close(&s->owners);
+	free(s->environment);
+	free(s->shim);
+	free(s);
+}
+
+const struct source_ops source_shim = {
+	.name = "shim",
+	.open = shim_open,
+	.attach = shim_attach,
+	.environment = shim_environment,
+	.poll = shim_poll,
+	.close = shim_close,
+};

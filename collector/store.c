@@ -11,12 +11,10 @@
  * first held row holds back all behind it. A row is held until its link is known, or HOLD_NS have passed, or
  * the ring is full; a link that comes later goes to `links`.
  *
- * The first failure ends the writing: the transaction is rolled back, what was committed stays, what comes
- * afterwards is counted in `dropped`.
+ * The first failure ends the writing: the transaction is rolled back, what was committed stays, all
+ * behind that is dropped; ids are still given out, so that what was lost can be told.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +22,11 @@
 #include <unistd.h>
 
 #include "schema.h"
+#include "sql.h"
 #include "store.h"
 #include "tables.h"
 
-enum { RING = 1 << 18, BATCH = 32, EVENT_COLUMNS = 5, BUSY_MS = 2000 };
+enum { RING = 1 << 18 };
 #define HOLD_NS 200000000ULL
 #define NO_LINK INT64_MIN
 
@@ -37,54 +36,11 @@ struct queued {
 	bool held;
 };
 
-enum statement {
-	SQL_META,
-	SQL_HOST,
-	SQL_MECHANISM,
-	SQL_CALL,
-	SQL_PROCESS,
-	SQL_THREAD,
-	SQL_CHANNEL,
-	SQL_ENDPOINT,
-	SQL_EDGE,
-	SQL_LOSS,
-	SQL_LANE,
-	SQL_LINK,
-	SQL_EVENT,
-	SQL_EVENTS, /* BATCH rows at once */
-	STATEMENTS
-};
-
-#define EVENT_ROW   "(?,?,?,?,?)"
-#define FOUR(row)   row "," row "," row "," row
-#define EVENT_BATCH FOUR(FOUR(EVENT_ROW)) "," FOUR(FOUR(EVENT_ROW))
-
-static const char *const statements[STATEMENTS] = {
-	[SQL_META] = "INSERT OR REPLACE INTO meta VALUES (?,?)",
-	[SQL_HOST] = "INSERT INTO hosts VALUES (?,?,?,?)",
-	[SQL_MECHANISM] = "INSERT INTO mechanisms VALUES (?,?,?,?,?,?,?,?)",
-	[SQL_CALL] = "INSERT INTO calls VALUES (?,?,?,?,?,?,?,?,?,?)",
-	[SQL_PROCESS] = "INSERT OR REPLACE INTO processes VALUES (?,1,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[SQL_THREAD] = "INSERT OR REPLACE INTO threads VALUES (?,?,?,?,?,?)",
-	[SQL_CHANNEL] = "INSERT OR REPLACE INTO channel_rows VALUES (?,?,?,?,?,?,?,?,?)",
-	[SQL_ENDPOINT] = "INSERT OR REPLACE INTO endpoints VALUES (?,?,?,?,?,?,?,?,?,?)",
-	[SQL_EDGE] = "INSERT OR REPLACE INTO edge_rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[SQL_LOSS] = "INSERT OR REPLACE INTO loss_rows VALUES (?,?,?,?,?,?,?,?)",
-	[SQL_LANE] = "INSERT INTO lanes VALUES (?,?,?,?,?,?,?,?)",
-	[SQL_LINK] = "INSERT INTO links VALUES (?,?,?,?)",
-	[SQL_EVENT] = "INSERT INTO event_rows VALUES " EVENT_ROW,
-	[SQL_EVENTS] = "INSERT INTO event_rows VALUES " EVENT_BATCH,
-};
-
 struct store {
-	sqlite3 *db;
-	sqlite3_stmt *stmt[STATEMENTS];
+	struct sql sql;
 	uint64_t start_ns;
 	uint64_t last, written, committed; /* event ids */
-	uint64_t dropped;
 	uint32_t lanes;
-	unsigned int pending;
-	int error; /* the first failure, -errno */
 	struct queued ring[RING];
 };
 
@@ -93,105 +49,18 @@ static struct queued *slot(struct store *s, uint64_t id)
 	return &s->ring[id & (RING - 1)];
 }
 
-static int sqlite_errno(sqlite3 *db, int rc)
-{
-	int err = 0;
-
-	switch (rc & 0xff) {
-	case SQLITE_FULL:
-		return -ENOSPC;
-	case SQLITE_NOMEM:
-		return -ENOMEM;
-	case SQLITE_BUSY:
-		return -EBUSY;
-	case SQLITE_IOERR:
-	case SQLITE_CANTOPEN:
-		err = sqlite3_system_errno(db);
-	}
-	return err > 0 ? -err : -EIO;
-}
-
-static void fail(struct store *s, int rc)
-{
-	if (s->error)
-		return;
-	s->error = sqlite_errno(s->db, rc);
-	if (!sqlite3_get_autocommit(s->db))
-		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-	s->dropped += s->last - s->committed;
-}
-
-static void exec(struct store *s, const char *sql)
-{
-	int rc;
-
-	if (s->error)
-		return;
-	rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
-	if (rc != SQLITE_OK)
-		fail(s, rc);
-}
-
-/* A row being bound, column by column. Texts need live only until put(). */
-struct row {
-	sqlite3_stmt *stmt;
-	int column;
-};
-
-static struct row row(struct store *s, enum statement which)
-{
-	return (struct row){ .stmt = s->stmt[which] };
-}
-
-static void number(struct row *r, int64_t value)
-{
-	sqlite3_bind_int64(r->stmt, ++r->column, value);
-}
-
-static void null(struct row *r)
-{
-	sqlite3_bind_null(r->stmt, ++r->column);
-}
-
-/* An id or a time, where 0 is none. */
-static void maybe(struct row *r, uint64_t value)
-{
-	if (value)
-		number(r, value);
-	else
-		null(r);
-}
-
-static void text(struct row *r, const char *value)
-{
-	sqlite3_bind_text(r->stmt, ++r->column, value, -1, SQLITE_STATIC);
-}
-
-static void put(struct store *s, struct row *r)
-{
-	int rc;
-
-	if (s->error)
-		return;
-	sqlite3_step(r->stmt);
-	rc = sqlite3_reset(r->stmt);
-	if (rc != SQLITE_OK)
-		fail(s, rc);
-	s->pending++;
-}
-
 void store_meta(struct store *s, const char *key, const char *value)
 {
-	struct row r = row(s, SQL_META);
+	struct sql_row r = sql_row(&s->sql, SQL_META);
 
-	text(&r, key);
-	text(&r, value);
-	put(s, &r);
+	sql_text(&r, key);
+	sql_text(&r, value);
+	sql_put(&s->sql, &r);
 }
 
 static void store_host(struct store *s)
 {
-	struct row r = row(s, SQL_HOST);
+	struct sql_row r = sql_row(&s->sql, SQL_HOST);
 	char boot_id[37] = "";
 	struct utsname name;
 	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -202,28 +71,28 @@ static void store_host(struct store *s)
 		fclose(f);
 	}
 	uname(&name);
-	number(&r, 1);
-	text(&r, name.nodename);
-	text(&r, boot_id[0] ? boot_id : NULL);
-	text(&r, name.release);
-	put(s, &r);
+	sql_number(&r, 1);
+	sql_text(&r, name.nodename);
+	sql_text(&r, boot_id[0] ? boot_id : NULL);
+	sql_text(&r, name.release);
+	sql_put(&s->sql, &r);
 }
 
 static void store_mechanisms(struct store *s)
 {
 	for (unsigned int id = 0; id < IPC_MECHANISMS; id++) {
 		const struct ipc_mechanism_row *m = &ipc_mechanisms[id];
-		struct row r = row(s, SQL_MECHANISM);
+		struct sql_row r = sql_row(&s->sql, SQL_MECHANISM);
 
-		number(&r, id);
-		text(&r, m->name);
-		text(&r, m->model);
-		text(&r, m->boundary);
-		text(&r, m->matching);
-		text(&r, m->scope);
-		text(&r, m->ends);
-		text(&r, m->sources);
-		put(s, &r);
+		sql_number(&r, id);
+		sql_text(&r, m->name);
+		sql_text(&r, m->model);
+		sql_text(&r, m->boundary);
+		sql_text(&r, m->matching);
+		sql_text(&r, m->scope);
+		sql_text(&r, m->ends);
+		sql_text(&r, m->sources);
+		sql_put(&s->sql, &r);
 	}
 }
 
@@ -241,179 +110,179 @@ static void store_calls(struct store *s)
 {
 	for (unsigned int id = 0; id < IPC_CALLS; id++) {
 		const struct ipc_call *c = &ipc_calls[id];
-		struct row r = row(s, SQL_CALL);
+		struct sql_row r = sql_row(&s->sql, SQL_CALL);
 
-		number(&r, id);
-		text(&r, ipc_call_names[id]);
+		sql_number(&r, id);
+		sql_text(&r, ipc_call_names[id]);
 		if (c->nr == IPC_NO_NR)
-			null(&r);
+			sql_null(&r);
 		else
-			number(&r, c->nr);
+			sql_number(&r, c->nr);
 		if (c->op_arg == IPC_NO_OP) {
-			null(&r);
-			null(&r);
+			sql_null(&r);
+			sql_null(&r);
 		} else {
-			number(&r, c->op_arg);
-			number(&r, c->op_value);
+			sql_number(&r, c->op_arg);
+			sql_number(&r, c->op_value);
 		}
-		text(&r, ipc_verb_names[c->verb]);
-		text(&r, call_words[id].object);
-		text(&r, call_words[id].object2);
-		text(&r, call_words[id].size);
-		text(&r, call_words[id].effect);
-		put(s, &r);
+		sql_text(&r, ipc_verb_names[c->verb]);
+		sql_text(&r, call_words[id].object);
+		sql_text(&r, call_words[id].object2);
+		sql_text(&r, call_words[id].size);
+		sql_text(&r, call_words[id].effect);
+		sql_put(&s->sql, &r);
 	}
 }
 
 void store_process(struct store *s, const struct store_process *p)
 {
-	struct row r = row(s, SQL_PROCESS);
+	struct sql_row r = sql_row(&s->sql, SQL_PROCESS);
 
-	number(&r, p->id);
-	number(&r, p->pid);
-	number(&r, p->ppid);
-	maybe(&r, p->parent_id);
-	maybe(&r, p->prev_id);
-	text(&r, p->comm);
-	text(&r, p->exe);
-	text(&r, p->cmdline);
-	number(&r, p->uid);
-	text(&r, p->cgroup);
-	maybe(&r, p->start_ns);
-	maybe(&r, p->end_ns);
+	sql_number(&r, p->id);
+	sql_number(&r, p->pid);
+	sql_number(&r, p->ppid);
+	sql_maybe(&r, p->parent_id);
+	sql_maybe(&r, p->prev_id);
+	sql_text(&r, p->comm);
+	sql_text(&r, p->exe);
+	sql_text(&r, p->cmdline);
+	sql_number(&r, p->uid);
+	sql_text(&r, p->cgroup);
+	sql_maybe(&r, p->start_ns);
+	sql_maybe(&r, p->end_ns);
 	if (p->exit_status == -1)
-		null(&r);
+		sql_null(&r);
 	else
-		number(&r, p->exit_status);
-	text(&r, p->source);
-	text(&r, p->coverage);
-	put(s, &r);
+		sql_number(&r, p->exit_status);
+	sql_text(&r, p->source);
+	sql_text(&r, p->coverage);
+	sql_put(&s->sql, &r);
 }
 
 void store_thread(struct store *s, const struct store_thread *t)
 {
-	struct row r = row(s, SQL_THREAD);
+	struct sql_row r = sql_row(&s->sql, SQL_THREAD);
 
-	number(&r, t->id);
-	maybe(&r, t->process_id);
-	number(&r, t->tid);
-	text(&r, t->name);
-	maybe(&r, t->start_ns);
-	maybe(&r, t->end_ns);
-	put(s, &r);
+	sql_number(&r, t->id);
+	sql_maybe(&r, t->process_id);
+	sql_number(&r, t->tid);
+	sql_text(&r, t->name);
+	sql_maybe(&r, t->start_ns);
+	sql_maybe(&r, t->end_ns);
+	sql_put(&s->sql, &r);
 }
 
 void store_channel(struct store *s, const struct store_channel *c)
 {
-	struct row r = row(s, SQL_CHANNEL);
+	struct sql_row r = sql_row(&s->sql, SQL_CHANNEL);
 
-	number(&r, c->id);
-	number(&r, c->mechanism);
-	text(&r, c->key);
-	text(&r, c->name);
-	maybe(&r, c->first_ns);
-	maybe(&r, c->last_ns);
-	number(&r, c->bytes_sent);
-	number(&r, c->bytes_received);
-	number(&r, c->partial);
-	put(s, &r);
+	sql_number(&r, c->id);
+	sql_number(&r, c->mechanism);
+	sql_text(&r, c->key);
+	sql_text(&r, c->name);
+	sql_maybe(&r, c->first_ns);
+	sql_maybe(&r, c->last_ns);
+	sql_number(&r, c->bytes_sent);
+	sql_number(&r, c->bytes_received);
+	sql_number(&r, c->partial);
+	sql_put(&s->sql, &r);
 }
 
 void store_endpoint(struct store *s, const struct store_endpoint *e)
 {
-	struct row r = row(s, SQL_ENDPOINT);
+	struct sql_row r = sql_row(&s->sql, SQL_ENDPOINT);
 
-	number(&r, e->id);
-	number(&r, e->channel_id);
-	number(&r, e->process_id);
-	text(&r, e->role);
-	number(&r, e->sends);
-	number(&r, e->receives);
-	number(&r, e->bytes_sent);
-	number(&r, e->bytes_received);
-	maybe(&r, e->first_ns);
-	maybe(&r, e->last_ns);
-	put(s, &r);
+	sql_number(&r, e->id);
+	sql_number(&r, e->channel_id);
+	sql_number(&r, e->process_id);
+	sql_text(&r, e->role);
+	sql_number(&r, e->sends);
+	sql_number(&r, e->receives);
+	sql_number(&r, e->bytes_sent);
+	sql_number(&r, e->bytes_received);
+	sql_maybe(&r, e->first_ns);
+	sql_maybe(&r, e->last_ns);
+	sql_put(&s->sql, &r);
 }
 
 void store_edge(struct store *s, const struct store_edge *e)
 {
-	struct row r = row(s, SQL_EDGE);
+	struct sql_row r = sql_row(&s->sql, SQL_EDGE);
 
-	number(&r, e->src_id);
-	number(&r, e->dst_id);
-	number(&r, e->channel_id);
-	number(&r, e->messages);
-	number(&r, e->bytes);
-	number(&r, e->pages);
-	maybe(&r, e->first_ns);
-	maybe(&r, e->last_ns);
-	number(&r, e->latency_min_ns);
-	number(&r, e->latency_p50_ns);
-	number(&r, e->latency_p90_ns);
-	number(&r, e->latency_p99_ns);
-	number(&r, e->latency_max_ns);
-	number(&r, e->exact);
-	number(&r, e->partial);
-	put(s, &r);
+	sql_number(&r, e->src_id);
+	sql_number(&r, e->dst_id);
+	sql_number(&r, e->channel_id);
+	sql_number(&r, e->messages);
+	sql_number(&r, e->bytes);
+	sql_number(&r, e->pages);
+	sql_maybe(&r, e->first_ns);
+	sql_maybe(&r, e->last_ns);
+	sql_number(&r, e->latency_min_ns);
+	sql_number(&r, e->latency_p50_ns);
+	sql_number(&r, e->latency_p90_ns);
+	sql_number(&r, e->latency_p99_ns);
+	sql_number(&r, e->latency_max_ns);
+	sql_number(&r, e->exact);
+	sql_number(&r, e->partial);
+	sql_put(&s->sql, &r);
 }
 
 void store_loss(struct store *s, const struct store_loss *l)
 {
-	struct row r = row(s, SQL_LOSS);
+	struct sql_row r = sql_row(&s->sql, SQL_LOSS);
 
-	text(&r, ipc_reasons[l->reason].kind);
-	text(&r, l->source ? l->source : "");
-	text(&r, ipc_reasons[l->reason].name);
-	number(&r, l->process_id);
-	text(&r, l->comm ? l->comm : "");
-	number(&r, l->count);
-	maybe(&r, l->first_ns);
-	maybe(&r, l->last_ns);
-	put(s, &r);
+	sql_text(&r, ipc_reasons[l->reason].kind);
+	sql_text(&r, l->source ? l->source : "");
+	sql_text(&r, ipc_reasons[l->reason].name);
+	sql_number(&r, l->process_id);
+	sql_text(&r, l->comm ? l->comm : "");
+	sql_number(&r, l->count);
+	sql_maybe(&r, l->first_ns);
+	sql_maybe(&r, l->last_ns);
+	sql_put(&s->sql, &r);
 }
 
 uint32_t store_lane(struct store *s, const struct store_lane *l)
 {
-	struct row r = row(s, SQL_LANE);
+	struct sql_row r = sql_row(&s->sql, SQL_LANE);
 
-	number(&r, ++s->lanes);
-	number(&r, l->thread_id);
-	maybe(&r, l->endpoint_id);
+	sql_number(&r, ++s->lanes);
+	sql_number(&r, l->thread_id);
+	sql_maybe(&r, l->endpoint_id);
 	if (l->fd < 0)
-		null(&r);
+		sql_null(&r);
 	else
-		number(&r, l->fd);
-	number(&r, l->call);
-	number(&r, l->flags);
-	text(&r, ipc_verb_names[l->verb]);
-	text(&r, l->source);
-	put(s, &r);
+		sql_number(&r, l->fd);
+	sql_number(&r, l->call);
+	sql_number(&r, l->flags);
+	sql_text(&r, ipc_verb_names[l->verb]);
+	sql_text(&r, l->source);
+	sql_put(&s->sql, &r);
 	return s->lanes;
 }
 
-static void event_columns(struct row *r, const struct queued *q)
+static void event_columns(struct sql_row *r, const struct queued *q)
 {
-	number(r, q->ts);
-	number(r, q->dur);
-	number(r, q->lane);
-	number(r, q->res);
+	sql_number(r, q->ts);
+	sql_number(r, q->dur);
+	sql_number(r, q->lane);
+	sql_number(r, q->res);
 	if (q->link == NO_LINK)
-		null(r);
+		sql_null(r);
 	else
-		number(r, q->link);
+		sql_number(r, q->link);
 }
 
 /* Moves the rows up to the id `to` from the ring to the table. */
 static void write_to(struct store *s, uint64_t to)
 {
-	while (s->written < to && !s->error) {
-		unsigned int rows = to - s->written >= BATCH ? BATCH : 1;
-		struct row r = row(s, rows == BATCH ? SQL_EVENTS : SQL_EVENT);
+	while (s->written < to && !s->sql.error) {
+		unsigned int rows = to - s->written >= SQL_BATCH ? SQL_BATCH : 1;
+		struct sql_row r = sql_row(&s->sql, rows == SQL_BATCH ? SQL_EVENTS : SQL_EVENT);
 
 		for (unsigned int i = 1; i <= rows; i++)
 			event_columns(&r, slot(s, s->written + i));
-		put(s, &r);
+		sql_put(&s->sql, &r);
 		s->written += rows;
 	}
 }
@@ -436,7 +305,7 @@ static uint64_t releasable(struct store *s, uint64_t from, uint64_t now_ns)
 /* Gives up holding the oldest rows. */
 static void make_room(struct store *s)
 {
-	write_to(s, releasable(s, s->written + BATCH, s->start_ns));
+	write_to(s, releasable(s, s->written + SQL_BATCH, s->start_ns));
 }
 
 uint64_t store_event(struct store *s, const struct store_event *e, bool linkable)
@@ -446,10 +315,8 @@ uint64_t store_event(struct store *s, const struct store_event *e, bool linkable
 	if (s->last - s->written == RING)
 		make_room(s);
 	id = ++s->last;
-	if (s->error) {
-		s->dropped++;
+	if (s->sql.error)
 		return id;
-	}
 	*slot(s, id) = (struct queued){
 		.ts = e->start_ns - s->start_ns,
 		.dur = e->dur_ns,
@@ -458,16 +325,16 @@ uint64_t store_event(struct store *s, const struct store_event *e, bool linkable
 		.lane = e->lane,
 		.held = linkable,
 	};
-	s->pending++;
+	s->sql.rows++;
 	return id;
 }
 
 void store_link(struct store *s, uint64_t send, uint64_t recv, uint64_t bytes, bool exact)
 {
 	struct queued *q = send > s->written ? slot(s, send) : NULL;
-	struct row r;
+	struct sql_row r;
 
-	if (s->error)
+	if (s->sql.error)
 		return;
 	if (q)
 		q->held = false;
@@ -475,75 +342,47 @@ void store_link(struct store *s, uint64_t send, uint64_t recv, uint64_t bytes, b
 		q->link = (int64_t)(recv - send) * 2 + !exact;
 		return;
 	}
-	r = row(s, SQL_LINK);
-	number(&r, send);
-	number(&r, recv);
-	number(&r, bytes);
-	number(&r, exact);
-	put(s, &r);
+	r = sql_row(&s->sql, SQL_LINK);
+	sql_number(&r, send);
+	sql_number(&r, recv);
+	sql_number(&r, bytes);
+	sql_number(&r, exact);
+	sql_put(&s->sql, &r);
 }
 
 unsigned int store_pending(const struct store *s)
 {
-	return s->pending;
+	return s->sql.rows;
 }
 
 uint64_t store_dropped(const struct store *s)
 {
-	return s->dropped;
+	return s->sql.error ? s->last - s->committed : 0;
 }
 
 static void commit(struct store *s)
 {
-	exec(s, "COMMIT");
-	if (!s->error)
+	sql_exec(&s->sql, "COMMIT");
+	if (!s->sql.error)
 		s->committed = s->written;
-	s->pending = 0;
+	s->sql.rows = 0;
 }
 
 int store_commit(struct store *s, uint64_t now_ns)
 {
 	write_to(s, releasable(s, s->written, now_ns));
 	commit(s);
-	exec(s, "BEGIN IMMEDIATE");
-	return s->error;
+	sql_exec(&s->sql, "BEGIN IMMEDIATE");
+	return s->sql.error;
 }
 
-/* SQLite takes some names for something else (":memory:", "file:…", ""): none of those begins with ./ or /.
- */
-static int open_file(struct store *s, const char *path)
-{
-	char *plain;
-	int fd, rc;
-
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	if (asprintf(&plain, "%s%s", path[0] == '/' ? "" : "./", path) < 0)
-		return -ENOMEM;
-	rc = sqlite3_open_v2(plain, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-	free(plain);
-	return rc == SQLITE_OK ? 0 : sqlite_errno(s->db, rc);
-}
-
-static int create_schema(struct store *s)
+static int create(struct store *s, const char *path)
 {
 	char start[24];
+	int err = sql_open(&s->sql, path, schema_sql);
 
-	sqlite3_busy_timeout(s->db, BUSY_MS);
-	exec(s, "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-		"PRAGMA wal_autocheckpoint = 20000; BEGIN IMMEDIATE");
-	exec(s, schema_sql);
-	for (unsigned int i = 0; i < STATEMENTS && !s->error; i++) {
-		int rc = sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i],
-					    NULL);
-
-		if (rc != SQLITE_OK)
-			fail(s, rc);
-	}
-	if (s->error)
-		return s->error;
+	if (err)
+		return err;
 	snprintf(start, sizeof(start), "%llu", (unsigned long long)s->start_ns);
 	store_meta(s, "schema_version", "1");
 	store_meta(s, "start_ns", start);
@@ -551,16 +390,6 @@ static int create_schema(struct store *s)
 	store_mechanisms(s);
 	store_calls(s);
 	return store_commit(s, s->start_ns);
-}
-
-static int close_file(struct store *s)
-{
-	int rc;
-
-	for (unsigned int i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(s->stmt[i]);
-	rc = sqlite3_close(s->db);
-	return s->error ? s->error : rc == SQLITE_OK ? 0 : -EIO;
 }
 
 int store_open(struct store **out, const char *path, uint64_t start_ns)
@@ -571,15 +400,13 @@ int store_open(struct store **out, const char *path, uint64_t start_ns)
 	if (!s)
 		return -ENOMEM;
 	s->start_ns = start_ns;
-	err = open_file(s, path);
-	if (!err)
-		err = create_schema(s);
+	err = create(s, path);
 	if (!err) {
 		*out = s;
 		return 0;
 	}
-	if (s->db) {
-		close_file(s);
+	if (s->sql.db) {
+		sql_close(&s->sql);
 		unlink(path);
 	}
 	free(s);
@@ -588,16 +415,12 @@ int store_open(struct store **out, const char *path, uint64_t start_ns)
 
 int store_close(struct store *s)
 {
-	int err, rc;
+	int err;
 
 	write_to(s, s->last);
 	commit(s);
-	exec(s, "ANALYZE; PRAGMA wal_checkpoint(TRUNCATE)");
-	/* While a viewer has the file open this is refused, and the WAL goes when that viewer does. */
-	rc = sqlite3_exec(s->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
-	if (rc != SQLITE_OK && rc != SQLITE_BUSY)
-		fail(s, rc);
-	err = close_file(s);
+	sql_exec(&s->sql, "ANALYZE; PRAGMA wal_checkpoint(TRUNCATE)");
+	err = sql_close(&s->sql);
 	free(s);
 	return err;
 }

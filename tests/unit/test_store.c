@@ -234,10 +234,10 @@ static void test_lookup_tables(void **state)
 		   "two|NONE\n");
 	snprintf(expected, sizeof(expected), "%d\n", IPC_CALLS);
 	check_file("SELECT count(*) FROM calls", expected);
-	snprintf(expected, sizeof(expected), "%d|%d|-|-|send|FD(0)|NONE|RESULT|NONE\n", IPC_CALL_write,
-		 ipc_calls[IPC_CALL_write].nr);
+	snprintf(expected, sizeof(expected), "%d|%d|-|-|close|FD(0)|NONE|NONE|CLOSES\n", IPC_CALL_close,
+		 ipc_calls[IPC_CALL_close].nr);
 	check_file("SELECT id, nr, op_arg, op_value, verb, object, object2, size, effect FROM calls "
-		   "WHERE name = 'write'",
+		   "WHERE name = 'close'",
 		   expected);
 	snprintf(expected, sizeof(expected), "1|%d|open|RET|COPIES\n", F_DUPFD_CLOEXEC);
 	check_file(
@@ -538,7 +538,7 @@ static void test_waits(void **state)
 	uint64_t first = event(s, 1, 100, 110, 2, true), second, recv = event(s, 2, 40, 130, 5, false), third;
 
 	(void)state;
-	second = event(s, 1, 105, 115, 3, true); /* one receive took both: one wait, ended by the first */
+	second = event(s, 3, 105, 115, 3, true); /* one receive took both: one wait, ended by the first */
 	store_link(s, second, recv, 3, true);
 	store_link(s, first, recv, 2, true);
 	third = event(s, 1, 200, 210, 9, true);
@@ -793,6 +793,7 @@ static void test_open_errors(void **state)
 {
 	static const char *const odd[] = { ":memory:", "file:x?mode=memory", " " };
 	struct store *s;
+	struct stat st;
 	char cwd[512];
 	int fd;
 
@@ -815,6 +816,8 @@ static void test_open_errors(void **state)
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
 		assert_int_equal(store_open(&s, odd[i], START), 0);
 		assert_int_equal(store_close(s), 0);
+		assert_int_equal(stat(odd[i], &st), 0);
+		assert_true(st.st_size > 0);
 		assert_int_equal(unlink(odd[i]), 0);
 	}
 	assert_int_equal(chdir(cwd), 0);
@@ -852,6 +855,8 @@ static void test_no_permission(void **state)
 
 /* Feeds events until a commit fails with `expected`; exactly the committed ones can be read, before and
  * after. */
+static struct rlimit old_limit = { RLIM_INFINITY, RLIM_INFINITY };
+
 static void fill(int expected)
 {
 	struct store *s = open_scene();
@@ -882,12 +887,13 @@ static void fill(int expected)
 	snprintf(rows, sizeof(rows), "%llu|%llu\n", (unsigned long long)committed,
 		 (unsigned long long)committed / 2);
 	check_file("SELECT count(*), (SELECT count(*) FROM messages) FROM events", rows);
+	setrlimit(RLIMIT_FSIZE, &old_limit);
 	assert_int_equal(store_close(s), expected);
+	assert_int_equal(exists("-wal"),
+			 expected == -ENOSPC); /* where there is room again, the file is made whole */
 	check_file("SELECT count(*), (SELECT count(*) FROM messages) FROM events", rows);
 	check_file("PRAGMA integrity_check", "ok\n");
 }
-
-static struct rlimit old_limit;
 
 static int limit_file_size(void **state)
 {

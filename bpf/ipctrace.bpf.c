@@ -57,31 +57,6 @@ static __u32 row_of(const struct pt_regs *regs, long nr)
 	return IPC_CALL_none;
 }
 
-/* Bytes asked for where an argument says so; a vector's count otherwise tells only whether it is empty. */
-static void asked_for(struct task_state *t, const struct pt_regs *regs)
-{
-	switch (t->call) {
-	case IPC_CALL_read:
-	case IPC_CALL_write:
-	case IPC_CALL_pread64:
-	case IPC_CALL_pwrite64:
-	case IPC_CALL_tee:
-		t->arg1 = regs_arg(regs, 2);
-		break;
-	case IPC_CALL_splice:
-		t->arg1 = regs_arg(regs, 4);
-		break;
-	case IPC_CALL_sendfile:
-		t->arg1 = regs_arg(regs, 3);
-		break;
-	default:
-		t->arg1 = 0;
-		t->asked = regs_arg(regs, 2) != 0;
-		return;
-	}
-	t->asked = t->arg1 != 0;
-}
-
 static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 row)
 {
 	struct end end = {}, end2 = {};
@@ -98,7 +73,28 @@ static __noinline int enter_descriptor(struct task_state *t, const struct pt_reg
 	t->object2 = end2.object;
 	t->arg0_2 = end2.arg0;
 	t->call = row;
-	asked_for(t, regs);
+	t->arg1 = calls[row].asks ? regs_arg(regs, calls[row].asks - 1) : 0;
+	t->asked = calls[row].asks ? t->arg1 != 0
+				   : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
+	t->start = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* Calls whose object only the result tells. dup2 and dup3 close what they replace. */
+static __noinline int enter_maker(struct task_state *t, const struct pt_regs *regs, __u32 row)
+{
+	struct end old = {};
+
+	if (row == IPC_CALL_dup2 || row == IPC_CALL_dup3) {
+		if ((__u32)regs_arg(regs, 0) == (__u32)regs_arg(regs, 1))
+			return 0; /* changes nothing */
+		classify(regs_arg(regs, 1), &old);
+	}
+	t->object = 0;
+	t->object2 = old.object;
+	t->arg0_2 = old.arg0;
+	t->child = 0;
+	t->call = row;
 	t->start = bpf_ktime_get_ns();
 	return 0;
 }
@@ -154,11 +150,7 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	case IPC_OBJ_RET:
 	case IPC_OBJ_KIND_PAIR:
 	case IPC_OBJ_CHILD:
-		t->object = 0;
-		t->object2 = 0;
-		t->child = 0;
-		t->call = row;
-		t->start = bpf_ktime_get_ns();
+		return enter_maker(t, regs, row);
 	}
 	return 0;
 }
@@ -200,11 +192,23 @@ static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16
 	return 0;
 }
 
+static void leave_replaced(const struct task_state *t)
+{
+	struct ipc_event e = {
+		.object = t->object2, .arg0 = t->arg0_2, .thread = t->thread, .call = IPC_CALL_close
+	};
+
+	e.flags = IPC_F_PART;
+	emit(&e, t->image);
+}
+
 static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, __u16 flags)
 {
 	struct ipc_event e = event_of(t, result);
 	struct end end;
 
+	if (t->object2)
+		leave_replaced(t);
 	if (!classify(fd, &end))
 		return 0;
 	e.object = end.object;
@@ -388,17 +392,6 @@ int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 	return 0;
 }
 
-static void begin_child(struct task_state *t)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct ipc_event e = { .call = IPC_CALL_start, .thread = t->thread };
-
-	t->fresh = 0;
-	e.object = ipc_object(IPC_MECH_process, task->tgid);
-	emit(&e, t->image);
-	walk(t, IPC_CALL_inherit, 0, -1);
-}
-
 SEC("tp_btf/sys_exit")
 int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 {
@@ -408,8 +401,8 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 	if (!t)
 		return 0;
 	if (t->fresh) {
-		begin_child(t);
-		return 0;
+		t->fresh = 0;
+		return walk(t, IPC_CALL_inherit, 0, -1);
 	}
 	if (t->call == IPC_CALL_none)
 		return 0;
@@ -441,7 +434,7 @@ static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 imag
 	def->image.image = image;
 	def->image.pid = task->tgid;
 	def->image.ppid = task->real_parent->tgid;
-	def->image.uid = bpf_get_current_uid_gid();
+	def->image.uid = task->cred->euid.val;
 }
 
 SEC("tp_btf/sched_process_fork")

@@ -92,11 +92,20 @@ struct signal_struct {
 	unsigned int flags;
 };
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct cred {
+	kuid_t euid;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	struct mm_struct *mm;
 	struct files_struct *files;
 	struct signal_struct *signal;
+	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
 	int pid, tgid, exit_code;
 	char comm[16];

@@ -11,7 +11,8 @@
 
 #include "sql.h"
 
-enum { BUSY_MS = 2000 };
+/* How long somebody else may hold the file: one who writes to it while the recording goes on. */
+enum { BUSY_MS = 5000 };
 
 #define EVENT_ROW   "(?,?,?,?,?)"
 #define FOUR(row)   row "," row "," row "," row
@@ -103,21 +104,31 @@ void sql_put(struct sql *q, struct sql_row *r)
 	q->rows++;
 }
 
+static int create_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 /* SQLite takes some names for something else (":memory:", "file:…", ""): none begins with ./ or /. */
 static int open_file(struct sql *q, const char *path)
 {
 	char *plain;
-	int fd, rc;
+	int err, rc;
 
-	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -errno;
-	close(fd);
 	if (asprintf(&plain, "%s%s", path[0] == '/' ? "" : "./", path) < 0)
 		return -ENOMEM;
-	rc = sqlite3_open_v2(plain, &q->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	err = create_file(path);
+	if (!err) {
+		rc = sqlite3_open_v2(plain, &q->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+		err = rc == SQLITE_OK ? 0 : sqlite_errno(q->db, rc);
+	}
 	free(plain);
-	return rc == SQLITE_OK ? 0 : sqlite_errno(q->db, rc);
+	return err;
 }
 
 static void prepare(struct sql *q)

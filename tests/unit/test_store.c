@@ -773,6 +773,48 @@ static void test_close_beside_reader(void **state)
 	check_file("SELECT count(*) FROM events", "1\n");
 }
 
+/* A recorder that commits 500 events, takes one more, and is killed. */
+static void record_and_die(void)
+{
+	struct store *s;
+	int status;
+	pid_t pid;
+
+	unlink(path);
+	pid = fork();
+	if (pid == 0) {
+		if (store_open(&s, path, START))
+			_exit(1);
+		for (int i = 0; i < 500; i++)
+			event(s, 1, i, i + 1, 1, false);
+		if (store_commit(s, START))
+			_exit(2);
+		event(s, 1, 1, 2, 1, false);
+		raise(SIGKILL);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_true(exists("-wal"));
+}
+
+/* What was committed before a kill is there, and what it left does not disturb the next recording. */
+static void test_killed(void **state)
+{
+	struct store *s;
+
+	(void)state;
+	record_and_die();
+	unlink(path); /* and only that: the WAL stays */
+	s = open_store();
+	event(s, 1, 1, 2, 1, false);
+	assert_int_equal(store_close(s), 0);
+	check_file("SELECT count(*) FROM events", "1\n");
+
+	record_and_die();
+	check_file("SELECT count(*) FROM events", "500\n");
+	assert_false(exists("-wal"));
+}
+
 static void test_vacuum_keeps_links(void **state)
 {
 	struct store *s = open_scene();
@@ -1000,6 +1042,7 @@ int main(void)
 		cmocka_unit_test(test_reader_beside_writer),
 		cmocka_unit_test(test_plain_file_after_close),
 		cmocka_unit_test(test_close_beside_reader),
+		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_vacuum_keeps_links),
 		cmocka_unit_test(test_open_errors),
 		cmocka_unit_test(test_no_permission),

@@ -369,6 +369,46 @@ static int work_alien(void)
 	return pid != getpid();
 }
 
+static void *exec_true(void *unused)
+{
+	char *argv[] = { "true", NULL };
+
+	(void)unused;
+	execv("/bin/true", argv);
+	_exit(99);
+}
+
+static void *end_last(void *unused)
+{
+	(void)unused;
+	usleep(50000);
+	syscall(SYS_exit, 6);
+	return NULL;
+}
+
+/* Ends of processes other than by exit_group of their only thread. */
+static int work_ends(void)
+{
+	pthread_t thread;
+
+	if (!fork_noted(0))
+		syscall(SYS_exit, 4);
+	reap(facts[0]);
+	if (!fork_noted(1)) {
+		pthread_create(&thread, NULL, exec_true, NULL);
+		pthread_join(thread, NULL);
+	}
+	reap(facts[1]);
+	if (!fork_noted(2)) {
+		pthread_create(&thread, NULL, end_last, NULL);
+		syscall(SYS_exit, 5);
+	}
+	int status;
+	waitpid(facts[2], &status, 0);
+	facts[3] = status;
+	return 0;
+}
+
 static int work_inside(void)
 {
 	char byte;
@@ -390,6 +430,7 @@ static const struct work {
 	{ "dup", work_dup },	 { "exec", work_exec },	      { "killed", work_killed },
 	{ "spawn", work_spawn }, { "threads", work_threads }, { "signals", work_signals },
 	{ "flood", work_flood }, { "alien", work_alien },     { "inside", work_inside },
+	{ "ends", work_ends },
 };
 
 static int work(const char *name)
@@ -733,7 +774,7 @@ static void test_exec(void **state)
 	char exe[256] = {};
 	const struct definition *first = find(IPC_DEF_IMAGE, target, 0);
 	assert_true(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
-	assert_string_equal(first->text, "test_bpf");
+	assert_string_equal(first->text, program_invocation_short_name);
 	assert_string_equal(first->text + strlen(first->text) + 1, exe);
 	assert_null(find(IPC_DEF_IMAGE, child, 2));
 }
@@ -863,6 +904,26 @@ static void test_alien(void **state)
 	assert_int_equal(d->def.loss.count, 1);
 }
 
+static void test_ends(void **state)
+{
+	(void)state;
+	record("ends");
+	uint64_t x = facts[0], y = facts[1], z = facts[2];
+	struct cursor a = cursor_of(x, 0, 0), b = cursor_of(y, 0, 1), c = cursor_of(y, 1, 0);
+
+	assert_null(next(&a));
+	assert_int_equal(find(IPC_DEF_GONE, x, 0)->def.gone.status, 4 << 8);
+	expect(&b, execve, process_id(y), 0, 0, 0, IPC_F_ENTRY | MANY);
+	assert_null(next(&b));
+	expect_exit(&c, y, 0, NONE);
+	uint32_t image = image_of(y, 1)->image;
+	assert_int_equal(image_of(y, 1)->prev, image_of(y, 0)->image);
+	assert_int_equal(find(IPC_DEF_THREAD, image, 0)->def.thread_def.tid, y);
+	assert_null(find(IPC_DEF_THREAD, image, 1));
+	assert_int_equal(find(IPC_DEF_GONE, z, 0)->def.gone.status, facts[3]);
+	assert_null(find(IPC_DEF_GONE, z, 1));
+}
+
 static void test_inside(void **state)
 {
 	(void)state;
@@ -913,6 +974,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_dup),   cmocka_unit_test(test_exec),    cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_spawn), cmocka_unit_test(test_threads), cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_flood), cmocka_unit_test(test_alien),   cmocka_unit_test(test_inside),
+		cmocka_unit_test(test_ends),
 	};
 	char error[512];
 	struct source *s;

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * A system call of a tracked task, from its entry to the events it gives. It is classified when it begins (a
+ * close takes its descriptor away) and told when it ends; an exec, an exit and a close_range are told when
+ * they begin. What the calls are stands in common/calls.def.
+ */
+#ifndef IPC_BPF_CALL_H
+#define IPC_BPF_CALL_H
+
+#include "channel.h"
+
+#include <linux/sched.h>
+
+enum {
+	ROWS_PER_NR = 8,
+	NR_EAGAIN = 11,
+	NR_EINTR = 4,
+	NR_EBADF = 9,
+	CLOSE_RANGE_UNSHARE_ = 2,
+};
+
+/* Rows of one system call: first_row[nr], then next_row[row] until 0. Made by the loader from calls.def. */
+const volatile __u8 first_row[SYSCALLS_MAX];
+const volatile __u8 next_row[IPC_CALLS];
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} tasks SEC(".maps");
+
+/* ---- a call begins ---- */
+
+/* The row of calls.def for this call, or IPC_CALL_none. */
+static __u32 row_of(const struct pt_regs *regs, long nr)
+{
+	if (nr < 0 || nr >= SYSCALLS_MAX)
+		return IPC_CALL_none;
+	__u32 row = first_row[nr];
+	for (int i = 0; i < ROWS_PER_NR; i++) {
+		if (row >= IPC_CALLS)
+			break;
+		const struct ipc_call *c = &calls[row];
+		if (c->op_arg == IPC_NO_OP || (__u32)regs_arg(regs, c->op_arg) == c->op_value)
+			return row;
+		row = next_row[row];
+	}
+	return IPC_CALL_none;
+}
+
+static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 row)
+{
+	struct end end = {}, end2 = {};
+
+	if (row >= IPC_CALLS)
+		return 0;
+	classify(regs_arg(regs, IPC_OBJ_ARG(calls[row].object)), &end);
+	if (calls[row].object2)
+		classify(regs_arg(regs, IPC_OBJ_ARG(calls[row].object2)), &end2);
+	if (!end.object && !end2.object)
+		return 0;
+	t->object = end.object;
+	t->arg0 = end.arg0;
+	t->object2 = end2.object;
+	t->arg0_2 = end2.arg0;
+	t->call = row;
+	t->arg1 = calls[row].asks ? regs_arg(regs, calls[row].asks - 1) : 0;
+	t->asked = calls[row].asks ? t->arg1 != 0
+				   : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
+	t->start = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* Calls whose object only the result tells. dup2 and dup3 close what they replace. */
+static __noinline int enter_maker(struct task_state *t, const struct pt_regs *regs, __u32 row)
+{
+	struct end old = {};
+
+	if (row == IPC_CALL_dup2 || row == IPC_CALL_dup3) {
+		if ((__u32)regs_arg(regs, 0) == (__u32)regs_arg(regs, 1))
+			return 0; /* changes nothing */
+		classify(regs_arg(regs, 1), &old);
+	}
+	t->object = 0;
+	t->object2 = old.object;
+	t->arg0_2 = old.arg0;
+	t->child = 0;
+	t->call = row;
+	t->start = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* exec and exit do not return when they succeed: told when they begin. */
+static __noinline int enter_self(struct task_state *t, const struct pt_regs *regs, __u32 row)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct ipc_event e = { .object = ipc_object(IPC_MECH_process, task->tgid),
+			       .call = row,
+			       .thread = t->thread };
+
+	t->call = row;
+	t->object = e.object;
+	t->start = bpf_ktime_get_ns();
+	if (row != IPC_CALL_exit_group) {
+		e.flags = IPC_F_ENTRY;
+		emit(&e, t->image);
+		return 0;
+	}
+	e.arg0 = (regs_arg(regs, 0) & 0xff) << 8;
+	emit(&e, t->image);
+	struct task_state *leader = bpf_task_storage_get(&tasks, task->group_leader, 0, 0);
+	if (leader) {
+		leader->status = e.arg0;
+		leader->exiting = 1;
+	}
+	return 0;
+}
+
+static void enter_range(struct task_state *t, const struct pt_regs *regs, __u32 row)
+{
+	__u32 flags = regs_arg(regs, 2);
+	if (!(flags & ~CLOSE_RANGE_UNSHARE_)) /* with CLOEXEC it closes nothing now */
+		walk(t, row, regs_arg(regs, 0), regs_arg(regs, 1));
+}
+
+static __always_inline int enter(struct task_state *t, const struct pt_regs *regs, long nr)
+{
+	__u32 row = row_of(regs, nr);
+
+	if (row == IPC_CALL_none || row >= IPC_CALLS)
+		return 0;
+	t->nr = nr;
+	switch (IPC_OBJ_KIND(calls[row].object)) {
+	case IPC_OBJ_KIND_FD:
+		return enter_descriptor(t, regs, row);
+	case IPC_OBJ_SELF:
+		return enter_self(t, regs, row);
+	case IPC_OBJ_RANGE:
+		enter_range(t, regs, row);
+		return 0;
+	case IPC_OBJ_RET:
+	case IPC_OBJ_KIND_PAIR:
+	case IPC_OBJ_CHILD:
+		return enter_maker(t, regs, row);
+	}
+	return 0;
+}
+
+/* ---- a call ends ---- */
+
+static struct ipc_event event_of(const struct task_state *t, __s64 result)
+{
+	struct ipc_event e = {
+		.start = t->start, .object = t->object, .result = result, .thread = t->thread
+	};
+	e.call = t->call;
+	return e;
+}
+
+static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
+{
+	__u32 call = t->call;
+	struct ipc_event e = event_of(t, result);
+
+	if (call >= IPC_CALLS || (calls[call].effect == IPC_FX_CLOSES && result == -NR_EBADF))
+		return 0;
+	if (result == -NR_EAGAIN)
+		flags |= IPC_F_NONBLOCK;
+	e.arg1 = t->arg1;
+	if (t->object) {
+		e.arg0 = t->arg0;
+		e.flags = flags | (call == IPC_CALL_tee ? IPC_F_PEEK : 0);
+		if (result == 0 && t->asked && !flags && verb_of(&e) == IPC_VERB_recv)
+			e.flags |= IPC_F_EOF;
+		emit(&e, t->image);
+	}
+	if (t->object2) {
+		e.object = t->object2;
+		e.arg0 = t->arg0_2;
+		e.flags = flags | IPC_F_PART;
+		emit(&e, t->image);
+	}
+	return 0;
+}
+
+static void leave_replaced(const struct task_state *t)
+{
+	struct ipc_event e = {
+		.object = t->object2, .arg0 = t->arg0_2, .thread = t->thread, .call = IPC_CALL_close
+	};
+
+	e.flags = IPC_F_PART;
+	emit(&e, t->image);
+}
+
+static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, __u16 flags)
+{
+	struct ipc_event e = event_of(t, result);
+	struct end end;
+
+	if (t->object2)
+		leave_replaced(t);
+	if (!classify(fd, &end))
+		return 0;
+	e.object = end.object;
+	e.arg0 = end.arg0;
+	e.flags = flags | open_flags(fd);
+	return emit(&e, t->image);
+}
+
+static void leave_pair(struct task_state *t, const struct pt_regs *regs)
+{
+	__u32 fds[2];
+	if (bpf_probe_read_user(fds, sizeof(fds), (void *)regs_arg(regs, 0)))
+		return;
+	leave_open(t, 0, fds[0], 0);
+	leave_open(t, 0, fds[1], IPC_F_PART);
+}
+
+static __u64 clone_flags(__u32 call, const struct pt_regs *regs)
+{
+	__u64 flags = 0;
+	switch (call) {
+	case IPC_CALL_clone:
+		return regs_arg(regs, 0);
+	case IPC_CALL_clone3:
+		bpf_probe_read_user(&flags, sizeof(flags), (void *)regs_arg(regs, 0));
+		return flags;
+	case IPC_CALL_vfork:
+		return CLONE_VFORK | CLONE_VM;
+	default:
+		return 0;
+	}
+}
+
+static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	struct ipc_event e = event_of(t, t->child);
+
+	if (result <= 0 || !t->child)
+		return 0;
+	e.object = ipc_object(IPC_MECH_process, t->child);
+	e.arg0 = clone_flags(t->call, regs);
+	return emit(&e, t->image);
+}
+
+/* The child that wait4 or waitid reaped and its status in the form of wait(2). Returns 0: none. */
+static __u32 reaped_by_wait4(const struct pt_regs *regs, __s64 result, __u64 *status)
+{
+	__s32 word;
+
+	if (result <= 0)
+		return 0;
+	if (bpf_probe_read_user(&word, sizeof(word), (void *)regs_arg(regs, 1)))
+		*status = -1;
+	else if ((word & 0xff) == 0x7f || word == 0xffff) /* stopped, continued */
+		return 0;
+	else
+		*status = (__u32)word;
+	return result;
+}
+
+static __u32 reaped_by_waitid(const struct pt_regs *regs, __s64 result, __u64 *status)
+{
+	enum { WNOWAIT_ = 0x01000000, EXITED = 1, KILLED = 2, DUMPED = 3 };
+	struct {
+		__s32 signo, error, code, pad, pid, uid, status;
+	} info;
+
+	if (result || regs_arg(regs, 3) & WNOWAIT_)
+		return 0;
+	if (bpf_probe_read_user(&info, sizeof(info), (void *)regs_arg(regs, 2)))
+		return 0;
+	if (info.pid <= 0 || info.code < EXITED || info.code > DUMPED)
+		return 0;
+	*status = info.code == EXITED ? (info.status & 0xff) << 8
+				      : info.status | (info.code == DUMPED ? 0x80 : 0);
+	return info.pid;
+}
+
+static __noinline int leave_wait(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	__u64 status = 0;
+	__u32 pid = t->call == IPC_CALL_wait4 ? reaped_by_wait4(regs, result, &status)
+					      : reaped_by_waitid(regs, result, &status);
+	struct ipc_event e = event_of(t, pid);
+
+	if (!pid)
+		return 0;
+	e.object = ipc_object(IPC_MECH_process, pid);
+	e.arg0 = status;
+	return emit(&e, t->image);
+}
+
+static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	__u32 call = t->call;
+	struct ipc_event e;
+
+	if (call >= IPC_CALLS)
+		return 0;
+	switch (IPC_OBJ_KIND(calls[call].object)) {
+	case IPC_OBJ_KIND_FD:
+		leave_descriptor(t, result, 0);
+		break;
+	case IPC_OBJ_RET:
+		if (result >= 0)
+			leave_open(t, result, result, 0);
+		break;
+	case IPC_OBJ_KIND_PAIR:
+		if (result == 0)
+			leave_pair(t, regs);
+		break;
+	case IPC_OBJ_CHILD:
+		if (calls[call].verb == IPC_VERB_spawn)
+			leave_spawn(t, regs, result);
+		else
+			leave_wait(t, regs, result);
+		break;
+	case IPC_OBJ_SELF: /* an exec that failed */
+		e = event_of(t, result);
+		emit(&e, t->image);
+	}
+	t->call = IPC_CALL_none;
+	return 0;
+}
+
+/* The task ends, or the recording, inside a call on a channel. */
+static void leave_unfinished(struct task_state *t)
+{
+	__u32 call = t->call;
+
+	if (call != IPC_CALL_none && call < IPC_CALLS && IPC_OBJ_KIND(calls[call].object) == IPC_OBJ_KIND_FD)
+		leave_descriptor(t, 0, IPC_F_INSIDE);
+	t->call = IPC_CALL_none;
+}
+
+#endif

@@ -31,6 +31,8 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_LOSS] = "INSERT OR REPLACE INTO loss_rows VALUES (?,?,?,?,?,?,?,?)",
 	[SQL_LANE] = "INSERT INTO lanes VALUES (?,?,?,?,?,?,?,?)",
 	[SQL_LINK] = "INSERT INTO links VALUES (?,?,?,?)",
+	[SQL_DOUBT_EVENT] = "UPDATE event_rows SET link = link | 1 WHERE rowid = ?",
+	[SQL_DOUBT_LINK] = "UPDATE links SET exact = 0 WHERE rowid = ?",
 	[SQL_EVENT] = "INSERT INTO event_rows VALUES " EVENT_ROW,
 	[SQL_EVENTS] = "INSERT INTO event_rows VALUES " EVENT_BATCH,
 };

@@ -22,6 +22,8 @@ enum statement {
 	SQL_LOSS,
 	SQL_LANE,
 	SQL_LINK,
+	SQL_DOUBT_EVENT,
+	SQL_DOUBT_LINK,
 	SQL_EVENT,
 	SQL_EVENTS, /* SQL_BATCH rows at once */
 	STATEMENTS

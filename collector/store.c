@@ -40,6 +40,7 @@ struct store {
 	struct sql sql;
 	uint64_t start_ns;
 	uint64_t last, written, committed; /* event ids */
+	uint64_t links; /* rows of `links` */
 	uint32_t lanes;
 	struct queued ring[RING];
 };
@@ -329,24 +330,37 @@ uint64_t store_event(struct store *s, const struct store_event *e, bool linkable
 	return id;
 }
 
-void store_link(struct store *s, uint64_t send, uint64_t recv, uint64_t bytes, bool exact)
+uint64_t store_link(struct store *s, uint64_t send, uint64_t recv, uint64_t bytes, bool exact)
 {
 	struct queued *q = send > s->written ? slot(s, send) : NULL;
 	struct sql_row r;
 
 	if (s->sql.error)
-		return;
+		return 0;
 	if (q)
 		q->held = false;
 	if (q && q->link == NO_LINK && bytes == (q->res > 0 ? (uint64_t)q->res : 0)) {
 		q->link = (int64_t)(recv - send) * 2 + !exact;
-		return;
+		return 0;
 	}
 	r = sql_row(&s->sql, SQL_LINK);
 	sql_number(&r, send);
 	sql_number(&r, recv);
 	sql_number(&r, bytes);
 	sql_number(&r, exact);
+	sql_put(&s->sql, &r);
+	return ++s->links;
+}
+
+void store_doubt(struct store *s, uint64_t send, uint64_t link)
+{
+	struct sql_row r = sql_row(&s->sql, link ? SQL_DOUBT_LINK : SQL_DOUBT_EVENT);
+
+	if (!link && send > s->written) {
+		slot(s, send)->link |= 1;
+		return;
+	}
+	sql_number(&r, link ? link : send);
 	sql_put(&s->sql, &r);
 }
 

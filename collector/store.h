@@ -97,8 +97,12 @@ uint32_t store_lane(struct store *s, const struct store_lane *row);
  * held back for at most 200 ms (and a bounded number of rows) so that the link can stand in it. */
 uint64_t store_event(struct store *s, const struct store_event *row, bool linkable);
 
-/* The receive event `recv` finished taking `bytes` of the send event `send`. One call per receiving process. */
-void store_link(struct store *s, uint64_t send, uint64_t recv, uint64_t bytes, bool exact);
+/* The receive event `recv` finished taking `bytes` of the send event `send`. One call per receiving process.
+ * Returns what store_doubt() asks for. */
+uint64_t store_link(struct store *s, uint64_t send, uint64_t recv, uint64_t bytes, bool exact);
+
+/* The link of `send` for which store_link() returned `link` was given as exact, and is not. */
+void store_doubt(struct store *s, uint64_t send, uint64_t link);
 
 /* Rows given since the last commit: what is worth one (10,000 rows, or 100 ms). */
 unsigned int store_pending(const struct store *s);

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Objects, channels, endpoints and the descriptors that hold them open.
+ *
+ * An object is the kernel's number; a channel is what it stood for at a time. A descriptor is followed from
+ * the event that opened it to its close, exec or exit: that tells who may still send (match.h) and when a
+ * FIFO's stream starts anew.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+#include "tables.h"
+
+#define SETTLE_AFTER_NS 1000000000ULL /* after the last end closed: a dead process's last call may come late */
+
+static bool is_stream(unsigned int mechanism)
+{
+	return !strcmp(ipc_mechanisms[mechanism].matching, "offset");
+}
+
+struct channel *channel_new(struct collector *c, unsigned int mechanism, const char *key)
+{
+	struct channel *ch = collector_new(c, sizeof(*ch));
+	if (!ch)
+		return NULL;
+	collector_row(c, &ch->row, ROW_CHANNEL);
+	ch->data.id = c->rows[ROW_CHANNEL];
+	ch->data.mechanism = mechanism;
+	ch->data.key = collector_text(c, key, strlen(key));
+	ch->collector = c;
+	ch->is_stream = is_stream(mechanism);
+	ch->stream.sink = &rollup_sink;
+	ch->stream.context = ch;
+	ch->next = c->channels;
+	c->channels = ch;
+	c->epoch++;
+	return ch;
+}
+
+static void default_key(uint64_t object, char *key, size_t size)
+{
+	unsigned int mechanism = ipc_object_mechanism(object);
+	const char *form = mechanism == IPC_MECH_pipe ? "%s:[%llu]" : "%s:%llx";
+	snprintf(key, size, form, ipc_mechanisms[mechanism].name, (unsigned long long)ipc_object_id(object));
+}
+
+struct channel *channel_of(struct collector *c, uint64_t object)
+{
+	void **place = table_put(&c->objects, object);
+	if (!place)
+		return NULL;
+	if (!*place) {
+		char key[64];
+		default_key(object, key, sizeof(key));
+		*place = channel_new(c, ipc_object_mechanism(object), key);
+	}
+	return *place;
+}
+
+struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object)
+{
+	struct channel *ch = channel_new(c, old->data.mechanism, old->data.key);
+	void **place = table_put(&c->objects, object);
+	if (!ch || !place)
+		return old;
+	*place = ch;
+	return ch;
+}
+
+void channel_define(struct collector *c, const struct ipc_def *d, const char *text, size_t length)
+{
+	uint64_t object = d->object.object;
+	unsigned int mechanism = ipc_object_mechanism(object);
+	if (!mechanism || mechanism >= IPC_MECHANISMS || mechanism == IPC_MECH_process) {
+		collector_lose(c, 0, IPC_REASON_rejected, NULL, NULL, 1, d->time);
+		return;
+	}
+	struct channel *ch = channel_of(c, object);
+	if (ch && ch->generation && d->object.generation && ch->generation != d->object.generation)
+		ch = channel_renew(c, ch, object);
+	if (!ch)
+		return;
+	ch->generation = d->object.generation;
+	if (mechanism == IPC_MECH_fifo) {
+		char key[64];
+		snprintf(key, sizeof(key), "fifo:%u:%u:%llu", d->object.dev_major, d->object.dev_minor,
+			 (unsigned long long)d->object.inode);
+		ch->data.key = collector_text(c, key, strlen(key));
+	}
+	if (strnlen(text, length))
+		ch->data.name = collector_text(c, text, strnlen(text, length));
+	collector_dirty(c, &ch->row);
+}
+
+void channel_partial(struct collector *c, struct channel *ch)
+{
+	if (ch->data.partial)
+		return;
+	ch->data.partial = true;
+	collector_dirty(c, &ch->row);
+	for (struct edge *e = ch->edges; e; e = e->next)
+		collector_dirty(c, &e->row);
+}
+
+/* What the matcher may take for granted about who sends and who receives. */
+void channel_parties(struct channel *ch)
+{
+	struct match_stream *st = &ch->stream;
+	st->one_writer = !ch->loose && ch->open_writers <= 1;
+	st->one_reader = !ch->loose && ch->open_readers <= 1;
+	st->had_writer |= ch->open_writers > 0;
+	st->had_reader |= ch->open_readers > 0;
+}
+
+static void add_endpoint(struct collector *c, struct endpoint *ep, struct process *p, struct channel *ch)
+{
+	collector_row(c, &ep->row, ROW_ENDPOINT);
+	ep->data.id = c->rows[ROW_ENDPOINT];
+	ep->data.channel_id = ch->data.id;
+	ep->data.process_id = p->data.id;
+	ep->data.role = "none";
+	ep->process = p;
+	ep->channel = ch;
+	ep->next_of_process = p->endpoints;
+	p->endpoints = ep;
+	ep->next_of_channel = ch->endpoints;
+	ch->endpoints = ep;
+	if (p->thread_count > 1)
+		ch->loose = true;
+}
+
+struct endpoint *endpoint_of(struct collector *c, struct process *p, struct channel *ch)
+{
+	void **place = table_put(&c->endpoints, (uint64_t)p->data.id << 32 | ch->data.id);
+	if (!place)
+		return NULL;
+	if (!*place) {
+		struct endpoint *ep = collector_new(c, sizeof(*ep));
+		if (ep)
+			add_endpoint(c, ep, p, ch);
+		*place = ep;
+	}
+	return *place;
+}
+
+void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles)
+{
+	static const char *const names[] = { "none", "reader", "writer", "both" };
+	if ((ep->roles | roles) == ep->roles)
+		return;
+	ep->roles |= roles;
+	ep->data.role = names[ep->roles];
+	collector_dirty(c, &ep->row);
+}
+
+static void seen(uint64_t *first, uint64_t *last, uint64_t start, uint64_t end)
+{
+	if (!*first || start < *first)
+		*first = start;
+	if (end > *last)
+		*last = end;
+}
+
+void endpoint_seen(struct collector *c, struct endpoint *ep, uint64_t start, uint64_t end)
+{
+	seen(&ep->data.first_ns, &ep->data.last_ns, start, end);
+	seen(&ep->channel->data.first_ns, &ep->channel->data.last_ns, start, end);
+	collector_dirty(c, &ep->row);
+	collector_dirty(c, &ep->channel->row);
+}
+
+/* Counts descriptors of an endpoint up or down. An untraced holder may send or receive unseen. */
+static void count_fd(struct endpoint *ep, uint8_t roles, int by)
+{
+	struct channel *ch = ep->channel;
+	bool wrote = ep->open_writers, read = ep->open_readers;
+	if (roles & ROLE_WRITER)
+		ep->open_writers += by;
+	if (roles & ROLE_READER)
+		ep->open_readers += by;
+	ch->open_ends += by;
+	if (!ep->process->untraced) {
+		ch->open_writers += (ep->open_writers > 0) - wrote;
+		ch->open_readers += (ep->open_readers > 0) - read;
+	}
+	channel_parties(ch);
+}
+
+/* The kernel drops what nobody holds open; a FIFO that is opened again is empty. */
+static void restart(struct channel *ch, const struct ipc_event *e)
+{
+	if (!ch->closed_ns)
+		return;
+	if (ch->data.mechanism == IPC_MECH_fifo && e->call != IPC_CALL_inherit) {
+		if (e->start >= ch->closed_ns)
+			match_settle(&ch->stream);
+		else if (match_unread(&ch->stream))
+			ch->stream.doubtful = true; /* which of the two came first cannot be seen */
+	}
+	ch->settled &= ch->data.mechanism != IPC_MECH_fifo;
+	ch->closed_ns = 0;
+}
+
+static struct fd *fd_slot(struct process *p, uint32_t fd)
+{
+	if (fd >= FD_MAX)
+		return NULL;
+	if (fd >= p->fd_room) {
+		uint32_t room = p->fd_room ? p->fd_room : 16;
+		while (room <= fd)
+			room *= 2;
+		struct fd *fds = realloc(p->fds, room * sizeof(*fds));
+		if (!fds)
+			return NULL;
+		memset(fds + p->fd_room, 0, (room - p->fd_room) * sizeof(*fds));
+		p->fds = fds;
+		p->fd_room = room;
+	}
+	return &p->fds[fd];
+}
+
+static uint8_t roles_of_flags(uint64_t arg0)
+{
+	switch (arg0 >> 32 & O_ACCMODE) {
+	case O_RDONLY:
+		return ROLE_READER;
+	case O_WRONLY:
+		return ROLE_WRITER;
+	default:
+		return ROLE_READER | ROLE_WRITER;
+	}
+}
+
+static void drop(struct collector *c, const struct fd *fd, uint64_t time)
+{
+	if (!fd->endpoint)
+		return;
+	struct channel *ch = fd->endpoint->channel;
+	count_fd(fd->endpoint, fd->roles, -1);
+	if (ch->open_ends)
+		return;
+	ch->closed_ns = time ? time : 1;
+	if (ch->closed_listed)
+		return;
+	ch->closed_listed = true;
+	ch->next_closed = NULL;
+	*c->closed_last = ch;
+	c->closed_last = &ch->next_closed;
+}
+
+void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e)
+{
+	struct channel *ch = ep->channel;
+	uint8_t roles = roles_of_flags(e->arg0);
+	if (ch->data.mechanism == IPC_MECH_pipe && !ch->created &&
+	    (e->call == IPC_CALL_pipe || e->call == IPC_CALL_pipe2)) {
+		ch->created = true;
+	} else if (ch->data.mechanism == IPC_MECH_pipe && !ch->created) {
+		ch->stream.doubtful = true; /* made outside the trace: others may hold it too */
+	}
+	endpoint_role(c, ep, roles);
+	restart(ch, e);
+	struct fd *fd = fd_slot(p, (uint32_t)e->arg0);
+	if (!fd) {
+		ch->loose = true;
+		channel_parties(ch);
+		return;
+	}
+	struct fd old = *fd;
+	*fd = (struct fd){ ep, roles };
+	count_fd(ep, roles, 1);
+	drop(c, &old, order_end(e)); /* dup2 closes what it replaces */
+}
+
+void fd_close(struct collector *c, struct process *p, uint32_t number, uint64_t time)
+{
+	if (number >= p->fd_room)
+		return;
+	struct fd old = p->fds[number];
+	p->fds[number].endpoint = NULL;
+	drop(c, &old, time);
+}
+
+void fd_close_all(struct collector *c, struct process *p, uint64_t time)
+{
+	for (uint32_t i = 0; i < p->fd_room; i++)
+		fd_close(c, p, i, time);
+	free(p->fds);
+	p->fds = NULL;
+	p->fd_room = 0;
+}
+
+void fd_hand_over(struct collector *c, struct process *from, struct process *to, uint64_t time)
+{
+	for (uint32_t i = 0; i < from->fd_room; i++) {
+		struct fd old = from->fds[i];
+		struct endpoint *ep = old.endpoint ? endpoint_of(c, to, old.endpoint->channel) : NULL;
+		struct fd *fd = ep ? fd_slot(to, i) : NULL;
+		if (!fd)
+			continue;
+		*fd = (struct fd){ ep, old.roles };
+		endpoint_role(c, ep, old.roles);
+		endpoint_seen(c, ep, time, time);
+		count_fd(ep, old.roles, 1);
+		ep->channel->stream.doubtful = true;
+		channel_partial(c, ep->channel);
+	}
+	fd_close_all(c, from, time);
+}
+
+static void settle(struct channel *ch)
+{
+	match_settle(&ch->stream);
+	match_trim(&ch->stream);
+	ch->settled = true;
+}
+
+void channel_settle_closed(struct collector *c, bool all)
+{
+	while (c->closed && (all || !c->closed->closed_ns || c->now > c->closed->closed_ns + SETTLE_AFTER_NS)) {
+		struct channel *ch = c->closed;
+		c->closed = ch->next_closed;
+		if (!c->closed)
+			c->closed_last = &c->closed;
+		ch->closed_listed = false;
+		if (ch->closed_ns && ch->is_stream)
+			settle(ch);
+	}
+	for (struct channel *ch = all ? c->channels : NULL; ch; ch = ch->next)
+		if (ch->is_stream)
+			settle(ch);
+}

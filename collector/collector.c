@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The pipeline's glue (collector.h): takes records in, puts them into the order of time, hands them on, and
+ * commits. Definitions wait in a heap by time beside the queues of events; of two with one time a definition
+ * comes first, but the end of a process last.
+ */
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "model.h"
+#include "tables.h"
+
+enum { POOL_BLOCK = 1 << 18, COMMIT_ROWS = 10000, COMMIT_NS = 100000000, TIMED_MAX = 1 << 16 };
+
+struct pool_block {
+	struct pool_block *next;
+	size_t used;
+	_Alignas(16) char bytes[POOL_BLOCK];
+};
+
+struct timed {
+	uint64_t time, number;
+	enum collector_source source;
+	struct ipc_def def;
+	char text[]; /* def.text bytes */
+};
+
+struct text {
+	struct text *next; /* of the same hash */
+	size_t length;
+	char bytes[];
+};
+
+static uint64_t clock_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+void *collector_new(struct collector *c, size_t size)
+{
+	struct pool_block *b = c->pool;
+	size = (size + 15) & ~(size_t)15;
+	if (!b || b->used + size > POOL_BLOCK) {
+		b = size <= POOL_BLOCK ? malloc(sizeof(*b)) : NULL;
+		if (!b) {
+			c->error = -ENOMEM;
+			return NULL;
+		}
+		b->next = c->pool;
+		b->used = 0;
+		c->pool = b;
+	}
+	void *p = b->bytes + b->used;
+	b->used += size;
+	return memset(p, 0, size);
+}
+
+const char *collector_text(struct collector *c, const char *text, size_t length)
+{
+	void **place = table_put(&c->texts, table_hash_text(text, length));
+	if (!place)
+		return NULL;
+	for (struct text *t = *place; t; t = t->next)
+		if (t->length == length && !memcmp(t->bytes, text, length))
+			return t->bytes;
+	struct text *t = collector_new(c, sizeof(*t) + length + 1);
+	if (!t)
+		return NULL;
+	t->next = *place;
+	t->length = length;
+	memcpy(t->bytes, text, length);
+	*place = t;
+	return t->bytes;
+}
+
+void collector_row(struct collector *c, struct row *row, enum row_kind kind)
+{
+	row->kind = kind;
+	c->rows[kind]++;
+	collector_dirty(c, row);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+static struct loss *loss_of(struct collector *c, const struct store_loss *key)
+{
+	uint64_t comm = key->comm ? table_hash_text(key->comm, strlen(key->comm)) : 0;
+	uint64_t hash = table_hash((uint64_t)key->process_id << 32 | key->reason, comm);
+	void **place = table_put(&c->losses, hash);
+	if (!place)
+		return NULL;
+	for (struct loss *l = *place; l; l = l->next)
+		if (l->data.reason == key->reason && l->data.process_id == key->process_id &&
+		    l->data.source == key->source && same_text(l->data.comm, key->comm))
+			return l;
+	struct loss *l = collector_new(c, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->data = *key;
+	l->next = *place;
+	*place = l;
+	collector_row(c, &l->row, ROW_LOSS);
+	return l;
+}
+
+void collector_lose(struct collector *c, enum collector_source source, enum ipc_reason reason,
+		    const struct process *p, const char *comm, uint64_t count, uint64_t time)
+{
+	struct store_loss key = {
+		.reason = reason,
+		.source = source_names[source],
+		.comm = comm,
+		.process_id = p ? p->data.id : 0,
+		.first_ns = time,
+	};
+	struct loss *l = loss_of(c, &key);
+	if (!l)
+		return;
+	l->data.count += count;
+	if (time < l->data.first_ns)
+		l->data.first_ns = time;
+	if (time > l->data.last_ns)
+		l->data.last_ns = time;
+	collector_dirty(c, &l->row);
+}
+
+int collector_open(struct collector **out, const char *path)
+{
+	struct collector *c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->commit_ns = clock_ns();
+	c->closed_last = &c->closed;
+	int err = store_open(&c->store, path, c->commit_ns);
+	if (err) {
+		free(c);
+		return err;
+	}
+	*out = c;
+	return 0;
+}
+
+void collector_meta(struct collector *c, const char *key, const char *value)
+{
+	store_meta(c->store, key, value);
+}
+
+void collector_loss(struct collector *c, enum collector_source source, enum ipc_reason reason, int pid,
+		    const char *comm, uint64_t count)
+{
+	struct life *l = pid > 0 ? join_life(c, source, pid) : NULL;
+	struct process *p = l ? l->latest : NULL;
+	const char *name = comm ? collector_text(c, comm, strlen(comm)) : p ? p->data.comm : NULL;
+	collector_lose(c, source, reason, p, name, count, c->now);
+}
+
+void collector_overflow(struct collector *c, enum collector_source source, uint32_t image, uint64_t object,
+			uint64_t sends, uint64_t recvs, uint64_t bytes_sent, uint64_t bytes_received)
+{
+	struct process *p = table_get(&c->images, source_key(source, image));
+	unsigned int mechanism = ipc_object_mechanism(object);
+	bool sense = mechanism && mechanism < IPC_MECHANISMS && mechanism != IPC_MECH_process;
+	struct channel *ch = p && sense ? channel_of(c, object) : NULL;
+	struct endpoint *ep = ch ? endpoint_of(c, p, ch) : NULL;
+	if (!ep) {
+		collector_lose(c, source, IPC_REASON_rejected, p, NULL, 1, c->now);
+		return;
+	}
+	ch->receivers += !ep->data.bytes_received && bytes_received;
+	ep->data.sends += sends;
+	ep->data.receives += recvs;
+	ep->data.bytes_sent += bytes_sent;
+	ep->data.bytes_received += bytes_received;
+	ch->data.bytes_sent += bytes_sent;
+	ch->data.bytes_received += bytes_received;
+	ch->stream.doubtful = true;
+	endpoint_role(c, ep, (sends ? ROLE_WRITER : 0) | (recvs ? ROLE_READER : 0));
+	collector_dirty(c, &ep->row);
+	channel_partial(c, ch);
+}
+
+/* Taking in. */
+
+static bool timed_before(const struct timed *a, const struct timed *b)
+{
+	return a->time != b->time ? a->time < b->time : a->number < b->number;
+}
+
+static int timed_add(struct collector *c, struct timed *t)
+{
+	if (c->timeds == c->timed_room) {
+		uint32_t room = c->timed_room ? c->timed_room * 2 : 64;
+		struct timed **timed = realloc(c->timed, room * sizeof(*timed));
+		if (!timed)
+			return -ENOMEM;
+		c->timed = timed;
+		c->timed_room = room;
+	}
+	uint32_t i = c->timeds++;
+	for (; i && timed_before(t, c->timed[(i - 1) / 2]); i = (i - 1) / 2)
+		c->timed[i] = c->timed[(i - 1) / 2];
+	c->timed[i] = t;
+	return 0;
+}
+
+static struct timed *timed_pop(struct collector *c)
+{
+	struct timed *first = c->timed[0], *moving = c->timed[--c->timeds];
+	uint32_t i = 0;
+	for (uint32_t child; (child = 2 * i + 1) < c->timeds; i = child) {
+		if (child + 1 < c->timeds && timed_before(c->timed[child + 1], c->timed[child]))
+			child++;
+		if (!timed_before(c->timed[child], moving))
+			break;
+		c->timed[i] = c->timed[child];
+	}
+	c->timed[i] = moving;
+	return first;
+}
+
+static void take_definition(struct collector *c, enum collector_source source, const struct ipc_def *d)
+{
+	if (d->call > IPC_DEF_GONE || d->text > IPC_TEXT_MAX) {
+		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);
+		return;
+	}
+	struct timed *t = malloc(sizeof(*t) + d->text);
+	if (!t) {
+		c->error = -ENOMEM;
+		return;
+	}
+	t->time = d->time;
+	t->number = c->timed_count++;
+	t->source = source;
+	t->def = *d;
+	memcpy(t->text, d + 1, d->text);
+	if (timed_add(c, t)) {
+		free(t);
+		c->error = -ENOMEM;
+	}
+}
+
+static struct thread *find_thread(struct collector *c, enum collector_source source, uint32_t number)
+{
+	uint64_t key = source_key(source, number);
+	if (c->last_key != key || !c->last_thread) {
+		c->last_thread = join_thread_of(c, source, number);
+		c->last_key = key;
+	}
+	return c->last_thread;
+}
+
+void collector_record(struct collector *c, enum collector_source source, const struct ipc_event *e)
+{
+	if (c->error)
+		return;
+	if (e->call >= IPC_DEF_FIRST) {
+		take_definition(c, source, (const struct ipc_def *)e);
+		return;
+	}
+	uint64_t end;
+	if (__builtin_add_overflow(e->start, e->duration, &end) || !e->thread) {
+		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);
+		return;
+	}
+	struct thread *t = find_thread(c, source, e->thread);
+	int err = t ? order_push(&c->order, &t->queue, e) : -ENOMEM;
+	if (err == -ENOSPC)
+		collector_lose(c, source, IPC_REASON_undefined, NULL, NULL, 1, c->now);
+	else if (err)
+		c->error = err;
+}
+
+void collector_watermark(struct collector *c, enum collector_source source, uint64_t ns)
+{
+	c->heard[source] = true;
+	if (ns > c->watermark[source])
+		c->watermark[source] = ns;
+}
+
+/* Handing on. */
+
+static void define(struct collector *c, const struct timed *t)
+{
+	switch (t->def.call) {
+	case IPC_DEF_IMAGE:
+		join_image(c, t->source, &t->def, t->text, t->def.text);
+		break;
+	case IPC_DEF_THREAD:
+		join_thread(c, t->source, &t->def);
+		break;
+	case IPC_DEF_OBJECT:
+		channel_define(c, &t->def, t->text, t->def.text);
+		break;
+	case IPC_DEF_LOSS:
+		join_loss(c, t->source, &t->def, t->text, t->def.text);
+		break;
+	case IPC_DEF_GONE:
+		join_gone(c, t->source, &t->def);
+		break;
+	}
+}
+
+static void write_row(struct collector *c, struct row *row)
+{
+	switch (row->kind) {
+	case ROW_PROCESS:
+		store_process(c->store, &((struct process *)row)->data);
+		break;
+	case ROW_THREAD:
+		store_thread(c->store, &((struct thread *)row)->data);
+		break;
+	case ROW_CHANNEL:
+		store_channel(c->store, &((struct channel *)row)->data);
+		break;
+	case ROW_ENDPOINT:
+		store_endpoint(c->store, &((struct endpoint *)row)->data);
+		break;
+	case ROW_EDGE:
+		rollup_write(c, (struct edge *)row);
+		break;
+	case ROW_LOSS:
+		store_loss(c->store, &((struct loss *)row)->data);
+		break;
+	}
+}
+
+static void write_dirty(struct collector *c)
+{
+	while (c->dirty) {
+		struct row *row = c->dirty;
+		c->dirty = row->next_dirty;
+		row->dirty = false;
+		write_row(c, row);
+	}
+}
+
+static void commit(struct collector *c)
+{
+	join_settle_execs(c, false);
+	channel_settle_closed(c, false);
+	write_dirty(c);
+	int err = store_commit(c->store, c->now);
+	if (err && !c->error)
+		c->error = err;
+	c->commit_ns = clock_ns();
+}
+
+static uint64_t horizon(const struct collector *c)
+{
+	uint64_t ns = UINT64_MAX;
+	bool heard = false;
+	for (int i = 0; i < COLLECTOR_SOURCES; i++) {
+		heard |= c->heard[i];
+		if (c->heard[i] && c->watermark[i] < ns)
+			ns = c->watermark[i];
+	}
+	return heard ? ns : 0;
+}
+
+/* Hands on the next record that ended at or before `limit`. False: there is none. */
+static bool hand_on(struct collector *c, uint64_t limit)
+{
+	uint64_t end = UINT64_MAX;
+	if (c->order.queued - c->order.parked > ORDER_QUEUED_MAX || c->timeds > TIMED_MAX)
+		limit = UINT64_MAX;
+	struct order_queue *q = order_first(&c->order, &end);
+	struct timed *t = c->timeds ? c->timed[0] : NULL;
+	if (t && (!q || t->time < end || (t->time == end && t->def.call != IPC_DEF_GONE))) {
+		if (t->time > limit)
+			return false;
+		if (t->time > c->now)
+			c->now = t->time;
+		define(c, timed_pop(c));
+		free(t);
+		return true;
+	}
+	if (!q || end > limit)
+		return false;
+	struct thread *thread = (struct thread *)((char *)q - offsetof(struct thread, queue));
+	struct ipc_event e;
+	order_pop(&c->order, &e);
+	bool late = end < c->now;
+	if (!late)
+		c->now = end;
+	event_handle(c, thread, &e, late);
+	return true;
+}
+
+static void hand_on_all(struct collector *c, uint64_t limit)
+{
+	for (unsigned int n = 1; !c->error && hand_on(c, limit); n++)
+		if (n % 256 == 0 && store_pending(c->store) >= COMMIT_ROWS)
+			commit(c);
+}
+
+int collector_step(struct collector *c)
+{
+	uint64_t limit = horizon(c);
+	hand_on_all(c, limit);
+	if (limit > c->now && limit != UINT64_MAX)
+		c->now = limit;
+	if (!c->error && clock_ns() - c->commit_ns >= COMMIT_NS)
+		commit(c);
+	return c->error;
+}
+
+unsigned int collector_running(const struct collector *c)
+{
+	return c->running;
+}
+
+/* Ending. */
+
+static void drop_undefined(struct collector *c)
+{
+	for (uint32_t i = 0; c->threads.slots && i <= c->threads.mask; i++) {
+		struct thread *t = c->threads.slots[i].value;
+		if (!t)
+			continue;
+		uint32_t n = order_drop(&c->order, &t->queue);
+		if (n && !c->error)
+			collector_lose(c, t->source, IPC_REASON_undefined, NULL, NULL, n, c->now);
+		if (t->note.reason && !c->error)
+			collector_lose(c, t->source, t->note.reason, t->process, t->note.comm, t->note.count,
+				       t->note.time);
+		free(t->cache);
+	}
+}
+
+/* Whether an edge is exact may depend on what its channel has left at the end. */
+static void finish_edges(struct collector *c)
+{
+	for (struct channel *ch = c->channels; ch; ch = ch->next)
+		for (struct edge *e = ch->edges; e; e = e->next)
+			if (e->inexact)
+				collector_dirty(c, &e->row);
+}
+
+static void free_all(struct collector *c)
+{
+	for (struct channel *ch = c->channels; ch; ch = ch->next)
+		for (struct edge *e = ch->edges; e; e = e->next)
+			latency_free(&e->latency);
+	for (struct process *p = c->processes; p; p = p->next)
+		free(p->fds);
+	while (c->timeds)
+		free(timed_pop(c));
+	order_free(&c->order);
+	struct table *tables[] = { &c->threads, &c->images, &c->lives,	&c->objects, &c->endpoints,
+				   &c->edges,	&c->lanes,  &c->losses, &c->texts };
+	for (unsigned int i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+		free(tables[i]->slots);
+	while (c->pool) {
+		struct pool_block *next = c->pool->next;
+		free(c->pool);
+		c->pool = next;
+	}
+	free(c->timed);
+	free(c);
+}
+
+int collector_close(struct collector *c, uint64_t end_ns)
+{
+	char end[24];
+	hand_on_all(c, UINT64_MAX);
+	if (end_ns > c->now)
+		c->now = end_ns;
+	drop_undefined(c);
+	join_close(c);
+	channel_settle_closed(c, true);
+	finish_edges(c);
+	snprintf(end, sizeof(end), "%llu", (unsigned long long)end_ns);
+	store_meta(c->store, "end_ns", end);
+	write_dirty(c);
+	int err = store_close(c->store);
+	if (c->error)
+		err = c->error;
+	free_all(c);
+	return err;
+}

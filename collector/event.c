@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * One event, in its place in the order: finds its channel and endpoint, keeps descriptors and totals, stores
+ * the row, and hands sends and receives to the matcher.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "model.h"
+#include "tables.h"
+
+const char *const source_names[] = { [COLLECTOR_SHIM] = "shim", [COLLECTOR_BPF] = "bpf" };
+
+enum { ERRNO_MAX = 4095 };
+
+static bool same_lane(const struct store_lane *a, const struct store_lane *b)
+{
+	return a->thread_id == b->thread_id && a->endpoint_id == b->endpoint_id && a->fd == b->fd &&
+	       a->call == b->call && a->flags == b->flags && a->verb == b->verb;
+}
+
+uint32_t event_lane(struct collector *c, const struct store_lane *key)
+{
+	uint64_t hash = table_hash((uint64_t)key->thread_id << 32 | key->endpoint_id,
+				   ((uint64_t)(uint32_t)key->fd << 32 | (uint32_t)key->call << 16 | key->flags) ^
+					   (uint64_t)key->verb << 58);
+	void **place = table_put(&c->lanes, hash);
+	if (!place)
+		return 0;
+	for (struct lane *l = *place; l; l = l->next)
+		if (same_lane(&l->key, key))
+			return l->id;
+	struct lane *l = collector_new(c, sizeof(*l));
+	if (!l)
+		return 0;
+	*l = (struct lane){ .key = *key, .id = store_lane(c->store, key), .next = *place };
+	*place = l;
+	return l->id;
+}
+
+static uint8_t verb_of(const struct ipc_event *e)
+{
+	const struct ipc_call *call = &ipc_calls[e->call];
+	if (e->flags & IPC_F_PART && call->object2 != IPC_OBJ_NONE)
+		return IPC_VERB_send;
+	if (call->verb != IPC_VERB_by_end)
+		return call->verb;
+	return (e->arg0 >> 32 & O_ACCMODE) == O_RDONLY ? IPC_VERB_recv : IPC_VERB_send;
+}
+
+static bool makes_sense(const struct ipc_event *e)
+{
+	if (e->call == IPC_CALL_none || e->call == IPC_CALL_start || e->call >= IPC_CALLS)
+		return false;
+	if (ipc_object_mechanism(e->object) >= IPC_MECHANISMS)
+		return false;
+	return e->result >= -ERRNO_MAX && (ipc_calls[e->call].size == IPC_SIZE_NONE || e->result <= MOVED_MAX);
+}
+
+/* What a row says about where an event belongs. */
+struct place {
+	struct endpoint *endpoint; /* NULL: no channel */
+	uint32_t lane;
+	uint8_t verb;
+};
+
+static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p)
+{
+	bool has_fd = p->endpoint && p->endpoint->channel->data.mechanism != IPC_MECH_process;
+	struct store_lane key = {
+		.thread_id = t->data.id,
+		.endpoint_id = p->endpoint ? p->endpoint->data.id : 0,
+		.fd = has_fd ? (int32_t)(uint32_t)e->arg0 : -1,
+		.call = e->call,
+		.flags = e->flags,
+		.verb = p->verb,
+		.source = source_names[t->source],
+	};
+	return event_lane(c, &key);
+}
+
+/* The channel of an event on a process; its effects on processes happen here too. */
+static struct channel *process_channel(struct collector *c, struct thread *t, const struct ipc_event *e, uint8_t verb)
+{
+	switch (verb) {
+	case IPC_VERB_spawn:
+		return join_spawn(c, t->process, e);
+	case IPC_VERB_wait:
+		return join_wait(c, t->source, e);
+	case IPC_VERB_exit:
+		return join_exit(c, t->process, e);
+	case IPC_VERB_exec:
+		return join_exec(c, t, e);
+	default:
+		return NULL;
+	}
+}
+
+static struct channel *find_channel(struct collector *c, struct thread *t, const struct ipc_event *e, uint8_t verb)
+{
+	unsigned int mechanism = ipc_object_mechanism(e->object);
+	if (mechanism == IPC_MECH_process || mechanism == IPC_MECH_none)
+		return process_channel(c, t, e, verb);
+	struct channel *ch = channel_of(c, e->object);
+	bool makes = (e->call == IPC_CALL_pipe || e->call == IPC_CALL_pipe2) && !(e->flags & IPC_F_PART);
+	if (ch && ch->created && makes && e->result >= 0)
+		ch = channel_renew(c, ch, e->object);
+	return ch;
+}
+
+static struct place find_place(struct collector *c, struct thread *t, const struct ipc_event *e)
+{
+	struct place p = { .verb = verb_of(e) };
+	struct channel *ch = find_channel(c, t, e, p.verb);
+	if (ch)
+		p.endpoint = endpoint_of(c, t->process, ch);
+	p.lane = lane_of(c, t, e, &p);
+	return p;
+}
+
+static struct cached_lane *cache_slot(struct thread *t, const struct ipc_event *e)
+{
+	if (!t->cache && !(t->cache = calloc(CACHED_LANES, sizeof(*t->cache))))
+		return NULL;
+	return &t->cache[table_mix(e->object ^ e->arg0 << 7 ^ (uint64_t)e->call << 48) % CACHED_LANES];
+}
+
+/* Like find_place(), by the thread's cache where sends and receives are concerned. */
+static struct place cached_place(struct collector *c, struct thread *t, const struct ipc_event *e)
+{
+	struct cached_lane *slot = cache_slot(t, e);
+	if (slot && slot->object == e->object && slot->arg0 == e->arg0 && slot->call == e->call &&
+	    slot->flags == e->flags && slot->epoch == c->epoch && slot->lane)
+		return (struct place){ slot->endpoint, slot->lane, slot->verb };
+	struct place p = find_place(c, t, e);
+	if (slot && p.endpoint && (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv))
+		*slot = (struct cached_lane){ e->object, e->arg0, e->call,    e->flags,
+					      c->epoch,	 p.lane,  p.endpoint, p.verb };
+	return p;
+}
+
+static struct match_call match_call_of(const struct thread *t, const struct ipc_event *e, struct endpoint *ep,
+				       uint64_t event)
+{
+	return (struct match_call){ e->start, order_end(e), (uint64_t)e->result, event, ep, t->data.id };
+}
+
+/* A party that is not known to hold the channel open uses it: take nothing for granted. */
+static void check_party(struct channel *ch, const struct endpoint *ep, bool sends)
+{
+	if (ch->settled)
+		ch->stream.doubtful = true;
+	if (sends ? ep->open_writers : ep->open_readers)
+		return;
+	ch->loose = true;
+	if (sends)
+		ch->stream.had_writer = true;
+	else
+		ch->stream.had_reader = true;
+	channel_parties(ch);
+}
+
+static void check_late(struct collector *c, const struct thread *t, const struct channel *ch, const struct ipc_event *e)
+{
+	if (ch->stream.one_writer && ch->stream.one_reader)
+		return;
+	collector_lose(c, t->source, IPC_REASON_late, t->process, t->process->data.comm, 1, e->start);
+}
+
+/* A write that never returned: its row waits for its size. */
+static void send_inside(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p)
+{
+	struct inside *inside = collector_new(c, sizeof(*inside));
+	if (!inside)
+		return;
+	inside->row = (struct store_event){ e->start, e->duration, p->lane, 0 };
+	p->endpoint->channel->killed = true;
+	collector_lose(c, t->source, IPC_REASON_killed, t->process, t->process->data.comm, 1, order_end(e));
+	check_party(p->endpoint->channel, p->endpoint, true);
+	struct match_call call = match_call_of(t, e, p->endpoint, (uint64_t)(uintptr_t)inside);
+	match_unfinished(&p->endpoint->channel->stream, &call);
+}
+
+static void count_send(struct endpoint *ep, uint64_t bytes)
+{
+	ep->data.sends++;
+	ep->data.bytes_sent += bytes;
+	ep->channel->data.bytes_sent += bytes;
+}
+
+static void count_receive(struct endpoint *ep, uint64_t bytes)
+{
+	ep->channel->receivers += !ep->data.bytes_received;
+	ep->data.receives++;
+	ep->data.bytes_received += bytes;
+	ep->channel->data.bytes_received += bytes;
+}
+
+/* A send or receive that moved bytes. */
+static void moved(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p, bool late)
+{
+	struct endpoint *ep = p->endpoint;
+	struct channel *ch = ep->channel;
+	bool sends = p->verb == IPC_VERB_send;
+	struct store_event row = { e->start, e->duration, p->lane, e->result };
+	uint64_t event = store_event(c->store, &row, sends && ch->is_stream);
+	if (sends)
+		count_send(ep, e->result);
+	else
+		count_receive(ep, e->result);
+	if (!ch->is_stream)
+		return;
+	check_party(ch, ep, sends);
+	if (late)
+		check_late(c, t, ch, e);
+	struct match_call call = match_call_of(t, e, ep, event);
+	if (sends)
+		match_send(&ch->stream, &call);
+	else
+		match_receive(&ch->stream, &call);
+}
+
+static void transfer(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p, bool late)
+{
+	bool sends = p->verb == IPC_VERB_send;
+	endpoint_role(c, p->endpoint, sends ? ROLE_WRITER : ROLE_READER);
+	if (e->result > 0 && !(e->flags & IPC_F_PEEK)) {
+		moved(c, t, e, p, late);
+	} else if (sends && e->flags & IPC_F_INSIDE && p->endpoint->channel->is_stream) {
+		send_inside(c, t, e, p);
+	} else {
+		struct store_event row = { e->start, e->duration, p->lane, e->result < 0 ? e->result : 0 };
+		store_event(c->store, &row, false);
+	}
+}
+
+/* Every other event: on a process, or on a descriptor. */
+static void effect(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p)
+{
+	struct store_event row = { e->start, e->duration, p->lane, e->result < 0 ? e->result : 0 };
+	bool links = p->verb == IPC_VERB_spawn || p->verb == IPC_VERB_exit;
+	uint64_t event = store_event(c->store, &row, links && p->endpoint);
+	if (e->call == IPC_CALL_exit)
+		join_thread_exit(c, t, order_end(e));
+	if (!p->endpoint)
+		return;
+	if (p->endpoint->channel->data.mechanism == IPC_MECH_process)
+		join_stored(c, p->endpoint, e, p->verb, event);
+	else if (p->verb == IPC_VERB_open && e->result >= 0)
+		fd_open(c, t->process, p->endpoint, e);
+	else if (p->verb == IPC_VERB_close && e->result != -EBADF)
+		fd_close(c, t->process, (uint32_t)e->arg0, order_end(e));
+}
+
+void event_handle(struct collector *c, struct thread *t, const struct ipc_event *e, bool late)
+{
+	if (!makes_sense(e)) {
+		collector_lose(c, t->source, IPC_REASON_rejected, NULL, NULL, 1, e->start);
+		return;
+	}
+	join_note(c, t, e);
+	struct place p = cached_place(c, t, e);
+	if (!p.lane)
+		return;
+	if (p.endpoint) {
+		endpoint_seen(c, p.endpoint, e->start, order_end(e));
+		if (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv) {
+			transfer(c, t, e, &p, late);
+			return;
+		}
+	}
+	effect(c, t, e, &p);
+}

@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The byte-stream matcher (match.h). Sends and receives wait in two rings, the oldest in front; bytes are
+ * taken from the front of one by the front of the other. What a process has taken of a send is a share; a
+ * send's shares become messages when its last byte is taken.
+ * If memory runs out a call is left out of the matching, and the stream doubtful.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "match.h"
+
+struct match_share {
+	struct endpoint *dst; /* NULL: none yet */
+	uint64_t bytes, event, end;
+	uint32_t thread; /* 0: several */
+	bool exact;
+	struct match_share *next;
+};
+
+struct send {
+	uint64_t start, end, event, left;
+	uint64_t max_end; /* of this one and all in front of it */
+	struct endpoint *src;
+	uint32_t thread;
+	bool doubt;
+	struct match_share share; /* the first; further ones are chained */
+};
+
+struct receive {
+	uint64_t start, first_end, end; /* of the first call, the first, the last (see join_run) */
+	uint64_t event, left, calls, admitted;
+	struct endpoint *endpoint;
+	uint32_t thread;
+	bool doubt, placed;
+};
+
+struct past {
+	struct match_message message;
+	uint64_t send_end, max_end, handle;
+	uint32_t dst_thread;
+};
+
+struct unfinished {
+	struct send send;
+	struct unfinished *next;
+};
+
+static void *ring_at(const struct match_ring *r, size_t size, uint32_t i)
+{
+	return (char *)r->items + size * ((r->head + i) & (r->room - 1));
+}
+
+static struct send *send_at(const struct match_stream *st, uint32_t i)
+{
+	return ring_at(&st->sends, sizeof(struct send), i);
+}
+
+static struct receive *receive_at(const struct match_stream *st, uint32_t i)
+{
+	return ring_at(&st->receives, sizeof(struct receive), i);
+}
+
+static struct past *past_at(const struct match_stream *st, uint32_t i)
+{
+	return ring_at(&st->window, sizeof(struct past), i);
+}
+
+static bool ring_grow(struct match_ring *r, size_t size)
+{
+	uint32_t room = r->room ? r->room * 2 : 8;
+	char *items = malloc(size * room);
+	if (!items)
+		return false;
+	for (uint32_t i = 0; i < r->count; i++)
+		memcpy(items + size * i, ring_at(r, size, i), size);
+	free(r->items);
+	*r = (struct match_ring){ .items = items, .count = r->count, .room = room };
+	return true;
+}
+
+static inline bool ring_add(struct match_ring *r, size_t size)
+{
+	if (r->count == r->room && !ring_grow(r, size))
+		return false;
+	r->count++;
+	return true;
+}
+
+static inline void ring_drop(struct match_ring *r)
+{
+	r->head = (r->head + 1) & (r->room - 1);
+	r->count--;
+}
+
+static void now(struct match_stream *st, uint64_t end)
+{
+	if (end > st->now)
+		st->now = end;
+}
+
+static void latest_add(struct match_latest *l, uint64_t end, uint32_t thread)
+{
+	if (thread == l->thread || !l->thread) {
+		l->thread = thread;
+		if (end > l->end)
+			l->end = end;
+	} else if (end > l->end) {
+		*l = (struct match_latest){ .end = end, .other_end = l->end, .thread = thread };
+	} else if (end > l->other_end) {
+		l->other_end = end;
+	}
+}
+
+/* The latest end of a thread other than this one. */
+static uint64_t latest_of_others(const struct match_latest *l, uint32_t thread)
+{
+	return thread == l->thread ? l->other_end : l->end;
+}
+
+/* Doubt: taking back what a call contradicts that came after it was decided. */
+
+static void lose_certainty(struct match_stream *st, struct past *p)
+{
+	if (p->message.exact) {
+		p->message.exact = false;
+		st->sink->doubt(st->context, &p->message, p->handle);
+	}
+}
+
+/* Messages of sends of other threads that ended after `end`. */
+static void doubt_sends(struct match_stream *st, uint64_t end, uint32_t thread)
+{
+	for (uint32_t i = st->window.count; i-- > 0;) {
+		struct past *p = past_at(st, i);
+		if (p->max_end <= end)
+			break;
+		if (p->send_end > end && p->message.src_thread != thread)
+			lose_certainty(st, p);
+	}
+}
+
+/* Messages, and shares of sends not yet used up, of receives of other threads that ended after `end`. */
+static void doubt_receives(struct match_stream *st, uint64_t end, uint32_t thread)
+{
+	for (uint32_t i = 0; i < st->sends.count && send_at(st, i)->share.dst; i++)
+		for (struct match_share *s = &send_at(st, i)->share; s; s = s->next)
+			if (s->end > end && s->thread != thread)
+				s->exact = false;
+	for (uint32_t i = st->window.count; i-- > 0;) {
+		struct past *p = past_at(st, i);
+		if (p->max_end <= end)
+			break;
+		if (p->message.received > end && p->dst_thread != thread)
+			lose_certainty(st, p);
+	}
+}
+
+static void remember(struct match_stream *st, struct past p)
+{
+	if (st->one_writer && st->one_reader)
+		return;
+	if (st->window.count == MATCH_WINDOW)
+		ring_drop(&st->window);
+	if (!ring_add(&st->window, sizeof(struct past)))
+		return;
+	uint32_t last = st->window.count - 1;
+	p.max_end = p.send_end > p.message.received ? p.send_end : p.message.received;
+	if (last && past_at(st, last - 1)->max_end > p.max_end)
+		p.max_end = past_at(st, last - 1)->max_end;
+	*past_at(st, last) = p;
+}
+
+/* Shares and messages. */
+
+static void share_add(struct match_stream *st, struct send *s, const struct receive *r, uint64_t bytes)
+{
+	struct match_share *share = &s->share;
+	while (share->dst && share->dst != r->endpoint && share->next)
+		share = share->next;
+	if (share->dst && share->dst != r->endpoint) {
+		struct match_share *more = st->spare;
+		if (more)
+			st->spare = more->next;
+		else if (!(more = malloc(sizeof(*more))))
+			return;
+		more->dst = NULL;
+		more->next = NULL;
+		share->next = more;
+		share = more;
+	}
+	if (!share->dst)
+		*share = (struct match_share){ .dst = r->endpoint, .thread = r->thread, .exact = true };
+	share->bytes += bytes;
+	share->event = r->event;
+	share->end = r->end;
+	share->exact &= !r->doubt;
+	if (share->thread != r->thread)
+		share->thread = 0;
+}
+
+/* Tells of the shares of a send and frees them. */
+static void tell(struct match_stream *st, struct send *s)
+{
+	for (struct match_share *share = &s->share; share && share->dst; share = share->next) {
+		struct past p = { .send_end = s->end, .dst_thread = share->thread };
+		p.message = (struct match_message){
+			.send_event = s->event,
+			.recv_event = share->event,
+			.sent = s->start,
+			.received = share->end,
+			.bytes = share->bytes,
+			.src = s->src,
+			.dst = share->dst,
+			.src_thread = s->thread,
+			.exact = share->exact && !s->doubt && !st->doubtful,
+		};
+		p.handle = st->sink->message(st->context, &p.message);
+		remember(st, p);
+	}
+	while (s->share.next) {
+		struct match_share *share = s->share.next;
+		s->share.next = share->next;
+		share->next = st->spare;
+		st->spare = share;
+	}
+}
+
+static void finish_send(struct match_stream *st)
+{
+	struct send *s = send_at(st, 0);
+	tell(st, s);
+	latest_add(&st->sent, s->end, s->thread);
+	if (s->start > st->sent_start)
+		st->sent_start = s->start;
+	ring_drop(&st->sends);
+}
+
+static void forget_oldest(struct match_stream *st)
+{
+	st->doubtful = true;
+	st->sink->partial(st->context);
+	finish_send(st);
+}
+
+/* Receiving. */
+
+/* The receive takes its first byte, of a send that began at `first`. */
+static void place(struct match_stream *st, struct receive *r, uint64_t first)
+{
+	uint64_t earliest = r->start > first ? r->start : first;
+	if (latest_of_others(&st->received, r->thread) > earliest) {
+		r->doubt = true;
+		doubt_receives(st, earliest, r->thread);
+	}
+	r->placed = true;
+}
+
+static void take(struct match_stream *st, struct receive *r)
+{
+	while (r->left && st->sends.count) {
+		struct send *s = send_at(st, 0);
+		if (s->start > (r->placed ? r->end : r->first_end))
+			return;
+		if (!r->placed)
+			place(st, r, s->start);
+		uint64_t bytes = r->left < s->left ? r->left : s->left;
+		share_add(st, s, r, bytes);
+		r->left -= bytes;
+		s->left -= bytes;
+		if (!s->left)
+			finish_send(st);
+	}
+}
+
+static bool give_up(const struct match_stream *st, const struct receive *r)
+{
+	if (st->settling || st->receives.count > MATCH_RECVS_MAX || (!st->had_writer && !st->unfinished))
+		return true;
+	return st->sends.count && (st->one_writer || st->now > r->end + MATCH_PATIENCE_NS);
+}
+
+/* No finished send covers the rest of the receive, and none will. */
+static void leave_uncovered(struct match_stream *st, struct receive *r)
+{
+	struct unfinished *u = st->unfinished;
+	while (u && u->send.start > r->end)
+		u = u->next;
+	if (!r->placed)
+		place(st, r, u ? u->send.start : 0);
+	if (u) {
+		share_add(st, &u->send, r, r->left);
+		return;
+	}
+	struct match_call call = { r->start, r->end, r->left, r->event, r->endpoint, r->thread };
+	st->doubtful = true;
+	doubt_sends(st, 0, 0);
+	st->credit += r->left;
+	st->credit_end = r->end;
+	st->credit_call = call;
+	st->sink->unmatched(st->context, &call, r->calls);
+}
+
+static void run(struct match_stream *st)
+{
+	while (st->receives.count) {
+		struct receive *r = receive_at(st, 0);
+		take(st, r);
+		if (r->left) {
+			if (!give_up(st, r))
+				return;
+			leave_uncovered(st, r);
+		}
+		latest_add(&st->received, r->end, r->thread);
+		ring_drop(&st->receives);
+	}
+}
+
+/*
+ * Receives of one thread that follow each other with no send ending between them, the first of them still
+ * waiting, wait for the same send: one that is under way. (Were they for two, these would overlap and the
+ * messages be doubtful.) They become one receive, so that a huge write costs no memory while it goes on.
+ */
+static bool join_run(struct match_stream *st, const struct match_call *call)
+{
+	if (!st->receives.count)
+		return false;
+	struct receive *r = receive_at(st, st->receives.count - 1);
+	if (r->thread != call->thread || r->endpoint != call->endpoint || r->admitted != st->admitted ||
+	    call->end < r->end)
+		return false;
+	r->end = call->end;
+	r->event = call->event;
+	r->left += call->bytes;
+	r->calls++;
+	return true;
+}
+
+void match_receive(struct match_stream *st, const struct match_call *call)
+{
+	now(st, call->end);
+	if (!join_run(st, call)) {
+		if (!ring_add(&st->receives, sizeof(struct receive))) {
+			st->doubtful = true;
+			return;
+		}
+		uint32_t i = st->receives.count - 1;
+		for (; i && !receive_at(st, i - 1)->placed && receive_at(st, i - 1)->end > call->end; i--)
+			*receive_at(st, i) = *receive_at(st, i - 1);
+		*receive_at(st, i) = (struct receive){
+			.start = call->start,
+			.first_end = call->end,
+			.end = call->end,
+			.event = call->event,
+			.left = call->bytes,
+			.calls = 1,
+			.admitted = st->admitted,
+			.endpoint = call->endpoint,
+			.thread = call->thread,
+		};
+	}
+	run(st);
+}
+
+/* Sending. */
+
+static void mark_overlap(struct send *a, struct send *b)
+{
+	if (a->thread != b->thread)
+		a->doubt = b->doubt = true;
+}
+
+/* Marks what the new send at `i` overlaps among those that wait, and keeps max_end. */
+static void mark_overlaps(struct match_stream *st, uint32_t i)
+{
+	struct send *s = send_at(st, i);
+	s->max_end = s->end;
+	if (i && send_at(st, i - 1)->max_end > s->end)
+		s->max_end = send_at(st, i - 1)->max_end;
+	for (uint32_t j = i; j-- > 0 && send_at(st, j)->max_end > s->start;)
+		if (send_at(st, j)->end > s->start)
+			mark_overlap(send_at(st, j), s);
+	for (uint32_t j = i + 1; j < st->sends.count; j++) {
+		struct send *later = send_at(st, j);
+		if (later->start < s->end)
+			mark_overlap(later, s);
+		if (later->max_end < s->max_end)
+			later->max_end = s->max_end;
+	}
+}
+
+/* A send that was under way while later ones were already received. */
+static void contradict(struct match_stream *st, struct send *s)
+{
+	if (latest_of_others(&st->sent, s->thread) > s->start) {
+		s->doubt = true;
+		doubt_sends(st, s->start, s->thread);
+	}
+	if (s->start < st->sent_start && !st->one_reader)
+		doubt_receives(st, s->start, 0);
+}
+
+/* Bytes of it that receives took which were given up. */
+static void take_credit(struct match_stream *st, struct send *s)
+{
+	uint64_t bytes = s->left < st->credit ? s->left : st->credit;
+	struct receive r = {
+		.end = st->credit_call.end,
+		.event = st->credit_call.event,
+		.endpoint = st->credit_call.endpoint,
+		.thread = st->credit_call.thread,
+		.doubt = true,
+	};
+	share_add(st, s, &r, bytes);
+	st->credit -= bytes;
+	s->left -= bytes;
+}
+
+void match_send(struct match_stream *st, const struct match_call *call)
+{
+	now(st, call->end);
+	st->admitted++;
+	struct send new = {
+		.start = call->start,
+		.end = call->end,
+		.event = call->event,
+		.left = call->bytes,
+		.src = call->endpoint,
+		.thread = call->thread,
+		.doubt = st->unsure_position,
+	};
+	contradict(st, &new);
+	if (st->credit && call->start < st->credit_end)
+		take_credit(st, &new);
+	if (!new.left) {
+		tell(st, &new);
+		return;
+	}
+	if (st->sends.count >= (st->had_reader ? MATCH_SENDS_MAX : MATCH_SENDS_UNREAD))
+		forget_oldest(st);
+	if (!ring_add(&st->sends, sizeof(struct send))) {
+		st->doubtful = true;
+		return;
+	}
+	uint32_t i = st->sends.count - 1;
+	for (; i && send_at(st, i - 1)->start > call->start; i--)
+		*send_at(st, i) = *send_at(st, i - 1);
+	*send_at(st, i) = new;
+	mark_overlaps(st, i);
+	run(st);
+}
+
+void match_unfinished(struct match_stream *st, const struct match_call *call)
+{
+	struct unfinished *u = calloc(1, sizeof(*u));
+	if (!u) {
+		st->doubtful = true;
+		return;
+	}
+	now(st, call->end);
+	st->admitted++;
+	u->send = (struct send){
+		.start = call->start,
+		.end = call->end,
+		.event = call->event,
+		.src = call->endpoint,
+		.thread = call->thread,
+		.doubt = true,
+	};
+	contradict(st, &u->send);
+	for (uint32_t i = 0; i < st->sends.count; i++)
+		if (send_at(st, i)->end > call->start)
+			mark_overlap(send_at(st, i), &u->send);
+	if (st->credit && call->start < st->credit_end) {
+		u->send.left = UINT64_MAX;
+		take_credit(st, &u->send);
+	}
+	st->unsure_position = true;
+	struct unfinished **last = &st->unfinished;
+	while (*last)
+		last = &(*last)->next;
+	*last = u;
+	run(st);
+}
+
+bool match_unread(const struct match_stream *st)
+{
+	return st->sends.count;
+}
+
+static void finish_unfinished(struct match_stream *st, struct unfinished *u)
+{
+	struct match_call call = { u->send.start, u->send.end, 0, u->send.event, u->send.src, u->send.thread };
+	for (struct match_share *s = &u->send.share; s && s->dst; s = s->next)
+		call.bytes += s->bytes;
+	u->send.event = st->sink->inferred(st->context, &call);
+	tell(st, &u->send);
+	free(u);
+}
+
+void match_settle(struct match_stream *st)
+{
+	st->settling = true;
+	run(st);
+	while (st->unfinished) {
+		struct unfinished *u = st->unfinished;
+		st->unfinished = u->next;
+		finish_unfinished(st, u);
+	}
+	while (st->sends.count)
+		finish_send(st);
+	st->settling = st->unsure_position = false;
+	st->credit = 0;
+}
+
+static void ring_free(struct match_ring *r)
+{
+	free(r->items);
+	*r = (struct match_ring){ 0 };
+}
+
+void match_trim(struct match_stream *st)
+{
+	if (!st->sends.count)
+		ring_free(&st->sends);
+	if (!st->receives.count)
+		ring_free(&st->receives);
+	if (!st->sends.count && !st->receives.count)
+		ring_free(&st->window);
+	while (st->spare) {
+		struct match_share *next = st->spare->next;
+		free(st->spare);
+		st->spare = next;
+	}
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the collector knows: private to collector.c, event.c, join.c, channel.c and rollup.c.
+ *
+ *	life (of a pid) --- process (an image) --- thread
+ *	     |                   |
+ *	     +---- channel --- endpoint --- edge (from one endpoint to another)
+ *
+ * Everything here is made in the order of time (order.h), lives in one pool and is freed with it at the
+ * close. What has a row in the trace file begins with struct row; a changed row is marked dirty and written
+ * at the next commit.
+ */
+#ifndef IPC_MODEL_H
+#define IPC_MODEL_H
+
+#include "collector.h"
+#include "edge.h"
+#include "match.h"
+#include "order.h"
+#include "store.h"
+#include "table.h"
+
+enum row_kind { ROW_PROCESS, ROW_THREAD, ROW_CHANNEL, ROW_ENDPOINT, ROW_EDGE, ROW_LOSS, ROW_KINDS };
+
+enum {
+	FD_MAX = 1 << 16, /* descriptors beyond are not followed */
+	CACHED_LANES = 8,
+	ROLE_READER = 1,
+	ROLE_WRITER = 2,
+};
+
+#define MOVED_MAX 0x7ffff000LL /* no call moves more (MAX_RW_COUNT) */
+
+struct row {
+	struct row *next_dirty;
+	uint8_t kind;
+	bool dirty;
+};
+
+struct loss {
+	struct row row;
+	struct store_loss data;
+	struct loss *next; /* of the same hash */
+};
+
+/* A loss that names a program, until it is known whether the exec it belongs to went well. */
+struct note {
+	enum ipc_reason reason; /* IPC_REASON_none: there is none */
+	const char *comm;
+	uint64_t count, time;
+};
+
+/* An open descriptor of a process. */
+struct fd {
+	struct endpoint *endpoint; /* NULL: closed */
+	uint8_t roles;
+};
+
+struct process {
+	struct row row;
+	struct store_process data;
+	enum collector_source source;
+	struct life *life;
+	struct thread *main;	/* has a row from the start; its number comes later */
+	struct thread *threads; /* that are defined */
+	struct endpoint *endpoints;
+	struct fd *fds;
+	uint32_t fd_room, thread_count;
+	uint64_t exec_ns;    /* entered an exec whose outcome is not known, or 0 */
+	struct note note;    /* why the program it executes will not be seen */
+	bool exec_listed;    /* in collector.execs */
+	bool untraced;	     /* no source is in it */
+	bool main_defined;
+	struct process *next_exec, *next; /* next: all */
+};
+
+struct lane {
+	struct store_lane key;
+	uint32_t id;
+	struct lane *next; /* of the same hash */
+};
+
+/* What an event of a thread most likely is: one that was seen before. */
+struct cached_lane {
+	uint64_t object, arg0;
+	uint16_t call, flags;
+	uint32_t epoch, lane;
+	struct endpoint *endpoint;
+	uint8_t verb;
+};
+
+struct thread {
+	struct row row;
+	struct store_thread data;
+	enum collector_source source;
+	struct process *process; /* NULL: not defined yet */
+	struct order_queue queue;
+	struct note note;
+	struct cached_lane *cache;
+	uint32_t waits_for; /* the image of its definition, which is not defined yet */
+	struct thread *next; /* of the process */
+	struct thread *next_waiting;
+};
+
+/* An event at one end of a life: spawn, start, exit, wait. */
+struct moment {
+	uint64_t event, time;
+	struct endpoint *endpoint; /* NULL: has not been */
+};
+
+/* A pid from its spawn to its end; several images. */
+struct life {
+	enum collector_source source;
+	int32_t pid;
+	struct process *first, *latest; /* NULL: only its spawn was seen */
+	struct process *parent;
+	struct channel *channel;
+	struct moment spawn, start, exit, wait;
+	uint64_t spawn_ns;
+	bool ended, placeholder, running; /* placeholder: `first` was made up */
+	struct life *next; /* all */
+};
+
+struct channel {
+	struct row row;
+	struct store_channel data;
+	struct collector *collector;
+	struct life *life;	    /* of a process channel */
+	struct match_stream stream; /* unused where the mechanism is not a byte stream */
+	bool is_stream, created, loose, settled, killed;
+	uint32_t open_ends, open_writers, open_readers, receivers;
+	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or 0 */
+	struct endpoint *endpoints;
+	struct edge *edges;
+	struct channel *next, *next_closed;
+	bool closed_listed;
+};
+
+struct endpoint {
+	struct row row;
+	struct store_endpoint data;
+	struct process *process;
+	struct channel *channel;
+	uint8_t roles;
+	uint32_t open_readers, open_writers; /* descriptors */
+	struct edge *last_edge;
+	struct endpoint *next_of_process, *next_of_channel;
+};
+
+struct edge {
+	struct row row;
+	struct store_edge data;
+	struct endpoint *src, *dst;
+	struct latency latency;
+	uint64_t inexact; /* messages */
+	struct edge *next;
+};
+
+/* A send that never returned; becomes a row when its size is known. */
+struct inside {
+	struct store_event row;
+	struct endpoint *endpoint;
+};
+
+/* Something with a time that is not an event of a known thread. */
+struct timed;
+
+struct collector {
+	struct store *store;
+	int error;
+	struct pool_block *pool;
+	struct order order;
+	struct timed **timed; /* a heap by time */
+	uint32_t timeds, timed_room;
+	uint64_t timed_count;
+	uint64_t watermark[COLLECTOR_SOURCES];
+	bool heard[COLLECTOR_SOURCES];
+	uint64_t now;	    /* end of the latest record in the order */
+	uint64_t commit_ns; /* when the last commit was, by the clock */
+	struct table threads, images, lives, objects, endpoints, edges, lanes, losses, texts;
+	struct thread *last_thread; /* of collector_record */
+	uint64_t last_key;
+	uint32_t epoch; /* of the cached lanes; changes when a channel is replaced */
+	uint32_t rows[ROW_KINDS]; /* ids given */
+	struct row *dirty;
+	struct process *processes, *execs;
+	struct life *all_lives;
+	struct channel *channels, *closed, **closed_last;
+	struct thread *waiting; /* defined, for an image that is not */
+	unsigned int running;
+};
+
+/* collector.c */
+void *collector_new(struct collector *c, size_t size); /* zeroed, of the pool; NULL: c->error is set */
+const char *collector_text(struct collector *c, const char *text, size_t length); /* interned */
+void collector_row(struct collector *c, struct row *row, enum row_kind kind);
+void collector_lose(struct collector *c, enum collector_source source, enum ipc_reason reason,
+		    const struct process *p, const char *comm, uint64_t count, uint64_t time);
+
+static inline void collector_dirty(struct collector *c, struct row *row)
+{
+	if (row->dirty)
+		return;
+	row->dirty = true;
+	row->next_dirty = c->dirty;
+	c->dirty = row;
+}
+
+static inline uint64_t source_key(enum collector_source source, uint32_t number)
+{
+	return (uint64_t)(source + 1) << 32 | number;
+}
+
+/* join.c: definitions, processes, threads, lives. Text is within `length` bytes, NULs anywhere. */
+void join_image(struct collector *c, enum collector_source source, const struct ipc_def *d, const char *text,
+		size_t length);
+void join_thread(struct collector *c, enum collector_source source, const struct ipc_def *d);
+void join_loss(struct collector *c, enum collector_source source, const struct ipc_def *d, const char *text,
+	       size_t length);
+void join_gone(struct collector *c, enum collector_source source, const struct ipc_def *d);
+struct thread *join_thread_of(struct collector *c, enum collector_source source, uint32_t number);
+struct life *join_life(struct collector *c, enum collector_source source, int32_t pid); /* the latest */
+/* What events do to processes. Each gives the channel that the event is on, or NULL. */
+struct channel *join_spawn(struct collector *c, struct process *p, const struct ipc_event *e);
+struct channel *join_wait(struct collector *c, enum collector_source source, const struct ipc_event *e);
+struct channel *join_exit(struct collector *c, struct process *p, const struct ipc_event *e);
+struct channel *join_exec(struct collector *c, struct thread *t, const struct ipc_event *e);
+/* The row of such an event is stored: what it was a part of may be whole. */
+void join_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb, uint64_t event);
+/* Before each event of a thread: a loss that named a program belonged to no exec. */
+void join_note(struct collector *c, struct thread *t, const struct ipc_event *e);
+void join_thread_exit(struct collector *c, struct thread *t, uint64_t time);
+/* Execs whose outcome did not come in time: they went well. */
+void join_settle_execs(struct collector *c, bool all);
+void join_close(struct collector *c);
+
+/* channel.c: objects, channels, endpoints, descriptors. */
+struct channel *channel_new(struct collector *c, unsigned int mechanism, const char *key);
+struct channel *channel_of(struct collector *c, uint64_t object);
+/* The object's number stands for something new. */
+struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object);
+void channel_define(struct collector *c, const struct ipc_def *d, const char *text, size_t length);
+struct endpoint *endpoint_of(struct collector *c, struct process *p, struct channel *ch);
+void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles);
+void channel_partial(struct collector *c, struct channel *ch);
+void channel_parties(struct channel *ch);
+/* Seen at `start` .. `end`. */
+void endpoint_seen(struct collector *c, struct endpoint *ep, uint64_t start, uint64_t end);
+void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e);
+void fd_close(struct collector *c, struct process *p, uint32_t fd, uint64_t time);
+void fd_close_all(struct collector *c, struct process *p, uint64_t time);
+/* The untraced program `to` has what `from` had open. */
+void fd_hand_over(struct collector *c, struct process *from, struct process *to, uint64_t time);
+/* Settles streams whose ends are all closed for long enough, or all. */
+void channel_settle_closed(struct collector *c, bool all);
+
+/* event.c */
+void event_handle(struct collector *c, struct thread *t, const struct ipc_event *e, bool late);
+uint32_t event_lane(struct collector *c, const struct store_lane *key);
+extern const char *const source_names[COLLECTOR_SOURCES];
+
+/* rollup.c: edges */
+extern const struct match_sink rollup_sink; /* its context is the channel */
+void rollup_message(struct collector *c, const struct match_message *m);
+void rollup_write(struct collector *c, struct edge *e);
+
+#endif

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The merge of the threads' queues (order.h): a binary heap by the heads' end times. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "order.h"
+
+struct order_block {
+	struct order_block *next;
+	uint64_t unused[7]; /* the events start on a cache line of their own */
+	struct ipc_event events[ORDER_BLOCK];
+};
+
+struct order_slot {
+	uint64_t end;
+	struct order_queue *queue;
+};
+
+static void sift_up(struct order *o, uint32_t i)
+{
+	struct order_slot moving = o->heap[i];
+	for (; i && moving.end < o->heap[(i - 1) / 2].end; i = (i - 1) / 2)
+		o->heap[i] = o->heap[(i - 1) / 2];
+	o->heap[i] = moving;
+}
+
+static void sift_down(struct order *o, uint32_t i)
+{
+	struct order_slot moving = o->heap[i];
+	for (;;) {
+		uint32_t child = 2 * i + 1;
+		if (child >= o->heaped)
+			break;
+		if (child + 1 < o->heaped && o->heap[child + 1].end < o->heap[child].end)
+			child++;
+		if (moving.end <= o->heap[child].end)
+			break;
+		o->heap[i] = o->heap[child];
+		i = child;
+	}
+	o->heap[i] = moving;
+}
+
+static int heap_add(struct order *o, struct order_queue *q)
+{
+	if (o->heaped == o->room) {
+		uint32_t room = o->room ? o->room * 2 : 64;
+		struct order_slot *heap = realloc(o->heap, room * sizeof(*heap));
+		if (!heap)
+			return -ENOMEM;
+		o->heap = heap;
+		o->room = room;
+	}
+	o->heap[o->heaped] = (struct order_slot){ order_end(&q->first->events[q->head]), q };
+	sift_up(o, o->heaped++);
+	return 0;
+}
+
+static int add_block(struct order *o, struct order_queue *q)
+{
+	struct order_block *b = o->spare;
+	if (b)
+		o->spare = b->next;
+	else if (!(b = aligned_alloc(64, sizeof(*b))))
+		return -ENOMEM;
+	b->next = NULL;
+	if (q->last)
+		q->last->next = b;
+	else
+		q->first = b;
+	q->last = b;
+	q->tail = 0;
+	return 0;
+}
+
+int order_push(struct order *o, struct order_queue *q, const struct ipc_event *e)
+{
+	if (q->parked && o->parked >= ORDER_PARKED_MAX)
+		return -ENOSPC;
+	if ((!q->last || q->tail == ORDER_BLOCK) && add_block(o, q))
+		return -ENOMEM;
+	q->last->events[q->tail] = *e;
+	if (!q->count && !q->parked && heap_add(o, q))
+		return -ENOMEM;
+	q->tail++;
+	q->count++;
+	o->queued++;
+	o->parked += q->parked;
+	return 0;
+}
+
+int order_unpark(struct order *o, struct order_queue *q)
+{
+	if (!q->parked)
+		return 0;
+	if (q->count && heap_add(o, q))
+		return -ENOMEM;
+	q->parked = false;
+	o->parked -= q->count;
+	return 0;
+}
+
+struct order_queue *order_first(const struct order *o, uint64_t *end)
+{
+	if (!o->heaped)
+		return NULL;
+	*end = o->heap[0].end;
+	return o->heap[0].queue;
+}
+
+static void retire_block(struct order *o, struct order_queue *q)
+{
+	struct order_block *b = q->first;
+	q->first = b->next;
+	q->head = 0;
+	if (!q->first)
+		q->last = NULL;
+	b->next = o->spare;
+	o->spare = b;
+}
+
+void order_pop(struct order *o, struct ipc_event *e)
+{
+	struct order_queue *q = o->heap[0].queue;
+	*e = q->first->events[q->head++];
+	o->queued--;
+	if (--q->count == 0 || q->head == ORDER_BLOCK)
+		retire_block(o, q);
+	if (q->count)
+		o->heap[0].end = order_end(&q->first->events[q->head]);
+	else
+		o->heap[0] = o->heap[--o->heaped];
+	if (o->heaped)
+		sift_down(o, 0);
+}
+
+uint32_t order_drop(struct order *o, struct order_queue *q)
+{
+	uint32_t had = q->count;
+	while (q->first)
+		retire_block(o, q);
+	if (q->parked)
+		o->parked -= had;
+	o->queued -= had;
+	q->count = 0;
+	return had;
+}
+
+void order_free(struct order *o)
+{
+	while (o->spare) {
+		struct order_block *next = o->spare->next;
+		free(o->spare);
+		o->spare = next;
+	}
+	free(o->heap);
+	*o = (struct order){ 0 };
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * From messages to edges: totals, latencies, and whether they are exact (design: an edge is exact when all
+ * its messages are, or when one process only received from the channel and nothing is left in it: then the bytes
+ * and messages of each sender are certain, whichever receive took them).
+ */
+#include <stdlib.h>
+
+#include "model.h"
+
+static struct edge *edge_new(struct collector *c, struct endpoint *src, struct endpoint *dst)
+{
+	struct edge *e = collector_new(c, sizeof(*e));
+	if (!e)
+		return NULL;
+	collector_row(c, &e->row, ROW_EDGE);
+	e->data.src_id = src->data.process_id;
+	e->data.dst_id = dst->data.process_id;
+	e->data.channel_id = src->data.channel_id;
+	e->src = src;
+	e->dst = dst;
+	e->next = src->channel->edges;
+	src->channel->edges = e;
+	return e;
+}
+
+static struct edge *edge_of(struct collector *c, struct endpoint *src, struct endpoint *dst)
+{
+	if (src->last_edge && src->last_edge->dst == dst)
+		return src->last_edge;
+	void **place = table_put(&c->edges, (uint64_t)src->data.id << 32 | dst->data.id);
+	if (!place)
+		return NULL;
+	if (!*place)
+		*place = edge_new(c, src, dst);
+	return src->last_edge = *place;
+}
+
+static void inexact(struct collector *c, struct edge *e)
+{
+	e->inexact++;
+	collector_dirty(c, &e->row);
+}
+
+void rollup_message(struct collector *c, const struct match_message *m)
+{
+	struct edge *e = edge_of(c, m->src, m->dst);
+	if (!e)
+		return;
+	e->data.messages++;
+	e->data.bytes += m->bytes;
+	if (!e->data.first_ns || m->sent < e->data.first_ns)
+		e->data.first_ns = m->sent;
+	if (m->received > e->data.last_ns)
+		e->data.last_ns = m->received;
+	latency_add(&e->latency, m->received > m->sent ? m->received - m->sent : 0);
+	if (!m->exact)
+		e->inexact++;
+	collector_dirty(c, &e->row);
+}
+
+static uint64_t message(void *context, const struct match_message *m)
+{
+	struct channel *ch = context;
+	rollup_message(ch->collector, m);
+	return store_link(ch->collector->store, m->send_event, m->recv_event, m->bytes, m->exact);
+}
+
+static void doubt(void *context, const struct match_message *m, uint64_t handle)
+{
+	struct channel *ch = context;
+	struct edge *e = edge_of(ch->collector, m->src, m->dst);
+	if (e)
+		inexact(ch->collector, e);
+	store_doubt(ch->collector->store, m->send_event, handle);
+}
+
+static void unmatched(void *context, const struct match_call *receive, uint64_t calls)
+{
+	struct channel *ch = context;
+	struct process *p = receive->endpoint->process;
+	collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, calls, receive->end);
+	channel_partial(ch->collector, ch);
+}
+
+static uint64_t inferred(void *context, const struct match_call *send)
+{
+	struct channel *ch = context;
+	struct inside *inside = (struct inside *)(uintptr_t)send->event;
+	struct endpoint *ep = send->endpoint;
+	inside->row.result = send->bytes;
+	ep->data.sends += send->bytes > 0;
+	ep->data.bytes_sent += send->bytes;
+	ch->data.bytes_sent += send->bytes;
+	collector_dirty(ch->collector, &ep->row);
+	collector_dirty(ch->collector, &ch->row);
+	return store_event(ch->collector->store, &inside->row, send->bytes > 0);
+}
+
+static void partial(void *context)
+{
+	struct channel *ch = context;
+	channel_partial(ch->collector, ch);
+}
+
+const struct match_sink rollup_sink = {
+	.message = message,
+	.doubt = doubt,
+	.unmatched = unmatched,
+	.inferred = inferred,
+	.partial = partial,
+};
+
+static bool drained(const struct channel *ch)
+{
+	return ch->receivers == 1 && ch->data.bytes_sent == ch->data.bytes_received && !ch->stream.doubtful &&
+	       !ch->data.partial && !ch->killed;
+}
+
+void rollup_write(struct collector *c, struct edge *e)
+{
+	static const unsigned int percent[] = { 50, 90, 99 };
+	struct store_edge *row = &e->data;
+	uint64_t ns[3];
+	latency_percentiles(&e->latency, percent, ns, 3);
+	row->latency_min_ns = e->latency.min;
+	row->latency_p50_ns = ns[0];
+	row->latency_p90_ns = ns[1];
+	row->latency_p99_ns = ns[2];
+	row->latency_max_ns = e->latency.max;
+	row->exact = !e->inexact || drained(e->src->channel);
+	row->partial = e->src->channel->data.partial;
+	store_edge(c->store, row);
+}

@@ -464,6 +464,32 @@ static void test_several_receivers(void **state)
 		   "-1|101|102|4|1|2|1\n-2|101|103|6|1|3|0\n4|101|102|8|4|2|1\n-3|101|103|8|4|3|1\n");
 }
 
+/* A link that was given as exact is taken back: while its row waits, when it is written, and in `links`. */
+static void test_doubt(void **state)
+{
+	struct store *s = open_scene();
+	uint64_t send[4], recv[4], link[4], part[2];
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		send[i] = event(s, 1, 10 + i, 20, 5, true);
+		recv[i] = event(s, 2, 12 + i, 30, 5, false);
+		link[i] = store_link(s, send[i], recv[i], 5, true);
+		if (i == 1)
+			assert_int_equal(store_commit(s, START), 0);
+	}
+	part[0] = store_link(s, send[3], recv[1], 2, true);
+	part[1] = store_link(s, send[3], recv[2], 3, true);
+	store_doubt(s, send[0], link[0]);
+	store_doubt(s, send[2], link[2]);
+	store_doubt(s, send[2], link[2]);
+	store_doubt(s, send[3], part[1]);
+	assert_int_not_equal(part[0], part[1]);
+	assert_int_equal(store_close(s), 0);
+	check_file(MESSAGE, "1|101|102|5|1|2|0\n3|101|102|5|3|4|1\n5|101|102|5|5|6|0\n"
+			    "-1|101|102|2|7|4|1\n-2|101|102|3|7|6|0\n7|101|102|5|7|8|1\n");
+}
+
 /* Spawn and exit: messages of 0 bytes; whatever the event's result is. */
 static void test_zero_bytes(void **state)
 {
@@ -1031,6 +1057,7 @@ int main(void)
 		cmocka_unit_test(test_link_backwards_and_approximate),
 		cmocka_unit_test(test_late_link),
 		cmocka_unit_test(test_several_receivers),
+		cmocka_unit_test(test_doubt),
 		cmocka_unit_test(test_zero_bytes),
 		cmocka_unit_test(test_latency_parts),
 		cmocka_unit_test(test_waits),

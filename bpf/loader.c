@@ -179,13 +179,6 @@ static int bpf_attach(struct source *s, pid_t child)
 	return err;
 }
 
-static char **bpf_environment(struct source *s, char **envp)
-{
-	(void)s;
-	(void)envp;
-	return NULL;
-}
-
 static uint64_t clock_now(void)
 {
 	struct timespec now;
@@ -313,7 +306,6 @@ const struct source_ops source_bpf = {
 	.name = "bpf",
 	.open = bpf_open,
 	.attach = bpf_attach,
-	.environment = bpf_environment,
 	.poll = bpf_poll,
 	.close = bpf_close,
 };

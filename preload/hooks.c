@@ -69,14 +69,31 @@ static void show_call(struct shim_thread *t, const struct pending *p)
 	__atomic_store_n(&c->call, p->call, __ATOMIC_RELEASE);
 }
 
+/* A transfer whose return will never be seen: its thread was cancelled in it, or a handler jumped out of it.
+ * It may have moved bytes. */
+static void tell_abandoned(struct shim_thread *t, const struct pending *p)
+{
+	if (!p->object || ipc_calls[p->call].size != IPC_SIZE_RESULT)
+		return;
+	struct ipc_event e = { .start = p->start,
+			       .object = p->object,
+			       .arg0 = p->arg0,
+			       .arg1 = p->arg1,
+			       .thread = shim_number(t),
+			       .call = p->call,
+			       .flags = IPC_F_INSIDE };
+	shim_emit(t, &e);
+}
+
 /* Reserves the top of the stack of pending calls: at once, so that a handler's calls go above it. A frame
- * deeper than ours on the same stack is gone: its call was left by a longjmp. */
+ * deeper than ours on the same stack is gone: its call was left by a longjmp, or by a cancellation. */
 static struct pending *push(struct shim_thread *t, uintptr_t stack)
 {
 	while (t->depth) {
-		uintptr_t top = t->pending[t->depth - 1].stack;
-		if (top > stack || stack - top > SAME_STACK)
+		const struct pending *top = &t->pending[t->depth - 1];
+		if (top->stack > stack || stack - top->stack > SAME_STACK)
 			break;
+		tell_abandoned(t, top);
 		t->depth--;
 	}
 	if (t->depth == SHIM_PENDING)

@@ -15,7 +15,6 @@ enum {
 	ROWS_PER_NR = 8,
 	NR_EAGAIN = 11,
 	NR_EINTR = 4,
-	NR_EBADF = 9,
 	CLOSE_RANGE_UNSHARE_ = 2,
 };
 
@@ -163,7 +162,7 @@ static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16
 	__u32 call = t->call;
 	struct ipc_event e = event_of(t, result);
 
-	if (call >= IPC_CALLS || (calls[call].effect == IPC_FX_CLOSES && result == -NR_EBADF))
+	if (call >= IPC_CALLS)
 		return 0;
 	if (result == -NR_EAGAIN)
 		flags |= IPC_F_NONBLOCK;

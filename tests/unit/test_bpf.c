@@ -229,6 +229,7 @@ static int work_exec(void)
 	if (!fork_noted(0)) {
 		make_pipe(p, 0);
 		dup3(p[1], 40, O_CLOEXEC);
+		dup2(p[1], 255);
 		facts[1] = inode_of(p[0]);
 		execv("/nonexistent", argv);
 		execv("/bin/true", argv);
@@ -293,18 +294,25 @@ static void *exit_all(void *unused)
 {
 	(void)unused;
 	facts[2] = gettid();
+	await_blocked(getpid());
 	_exit(5);
 }
 
 static int work_threads(void)
 {
+	char path[64], byte;
 	pthread_t thread;
-	char byte;
 
+	if (!fork_noted(3))
+		_exit(0);
+	reap(facts[3]);
 	make_pipe(shared_pipe, 0);
 	facts[0] = inode_of(shared_pipe[0]);
 	pthread_create(&thread, NULL, write_and_end, NULL);
 	pthread_join(thread, NULL);
+	snprintf(path, sizeof(path), "/proc/self/task/%d", (int)facts[1]);
+	while (!access(path, F_OK)) /* joined is not yet gone */
+		usleep(1000);
 	if (read(shared_pipe[0], &byte, 1) != 1)
 		return 99;
 	pthread_create(&thread, NULL, exit_all, NULL);
@@ -382,7 +390,7 @@ static void *end_last(void *unused)
 {
 	(void)unused;
 	usleep(50000);
-	syscall(SYS_exit, 6);
+	syscall(SYS_exit, 0);
 	return NULL;
 }
 
@@ -405,7 +413,14 @@ static int work_ends(void)
 	}
 	int status;
 	waitpid(facts[2], &status, 0);
-	facts[3] = status;
+	facts[4] = status;
+	if (!fork_noted(3)) {
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	waitpid(facts[3], &status, WUNTRACED);
+	kill(facts[3], SIGCONT);
+	reap(facts[3]);
 	return 0;
 }
 
@@ -758,11 +773,13 @@ static void test_exec(void **state)
 
 	expect_pipe(&b, p, 3, SHARED);
 	expect(&b, dup3, p, 40, w(40), 0, NONE);
+	expect(&b, dup2, p, 255, w(255), 0, SHARED);
 	expect(&b, execve, process_id(child), 0, 0, 0, IPC_F_ENTRY);
 	expect(&b, execve, process_id(child), -ENOENT, 0, 0, NONE);
 	expect(&b, execve, process_id(child), 0, 0, 0, IPC_F_ENTRY);
 	assert_null(next(&b));
 	expect_inherited(&c, p, 3);
+	expect(&c, inherit, p, 255, w(255), 0, PART | SHARED);
 	expect_exit(&c, child, 0, NONE);
 
 	const struct definition *d = find(IPC_DEF_IMAGE, child, 1);
@@ -836,6 +853,8 @@ static void test_threads(void **state)
 	struct cursor a = cursor_of(target, 0, 0), b = cursor_of(target, 0, 1), c = cursor_of(target, 0, 2);
 	uint32_t image = image_of(target, 0)->image;
 
+	expect(&a, clone, process_id(facts[3]), facts[3], FORK_FLAGS, 0, NONE);
+	expect(&a, wait4, process_id(facts[3]), facts[3], 0, 0, NONE);
 	expect_pipe(&a, p, 3, SHARED);
 	expect(&a, read, p, 1, r(3), 1, NONE);
 	assert_int_equal(find(IPC_DEF_THREAD, image, 0)->def.thread_def.tid, target);
@@ -910,7 +929,14 @@ static void test_ends(void **state)
 	record("ends");
 	uint64_t x = facts[0], y = facts[1], z = facts[2];
 	struct cursor a = cursor_of(x, 0, 0), b = cursor_of(y, 0, 1), c = cursor_of(y, 1, 0);
+	struct cursor all = cursor_of(target, 0, 0);
 
+	const uint64_t statuses[] = { 4 << 8, 0, facts[4], 0 };
+	for (int i = 0; i < 4; i++) {
+		expect(&all, clone, process_id(facts[i]), facts[i], FORK_FLAGS, 0, NONE);
+		expect(&all, wait4, process_id(facts[i]), facts[i], statuses[i], 0, NONE);
+	}
+	expect_exit(&all, target, 0, NONE);
 	assert_null(next(&a));
 	assert_int_equal(find(IPC_DEF_GONE, x, 0)->def.gone.status, 4 << 8);
 	expect(&b, execve, process_id(y), 0, 0, 0, IPC_F_ENTRY | MANY);
@@ -920,7 +946,7 @@ static void test_ends(void **state)
 	assert_int_equal(image_of(y, 1)->prev, image_of(y, 0)->image);
 	assert_int_equal(find(IPC_DEF_THREAD, image, 0)->def.thread_def.tid, y);
 	assert_null(find(IPC_DEF_THREAD, image, 1));
-	assert_int_equal(find(IPC_DEF_GONE, z, 0)->def.gone.status, facts[3]);
+	assert_int_equal(find(IPC_DEF_GONE, z, 0)->def.gone.status, facts[4]);
 	assert_null(find(IPC_DEF_GONE, z, 1));
 }
 
@@ -940,7 +966,8 @@ static void test_inside(void **state)
 
 static int make_folder(void **state)
 {
-	static char path[] = "/tmp/test_bpf.XXXXXX";
+	static char path[] = /* a file system of its own: paths cross a mount */
+		"/dev/shm/test_bpf.XXXXXX";
 
 	(void)state;
 	folder = mkdtemp(path);

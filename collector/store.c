@@ -40,7 +40,7 @@ struct store {
 	struct sql sql;
 	uint64_t start_ns;
 	uint64_t last, written, committed; /* event ids */
-	uint64_t links; /* rows of `links` */
+	uint64_t links;			   /* rows of `links` */
 	uint32_t lanes;
 	struct queued ring[RING];
 };
@@ -135,6 +135,12 @@ static void store_calls(struct store *s)
 	}
 }
 
+/* Sources that do not know a text leave it empty. */
+static const char *known(const char *value)
+{
+	return value && *value ? value : NULL;
+}
+
 void store_process(struct store *s, const struct store_process *p)
 {
 	struct sql_row r = sql_row(&s->sql, SQL_PROCESS);
@@ -144,11 +150,11 @@ void store_process(struct store *s, const struct store_process *p)
 	sql_number(&r, p->ppid);
 	sql_maybe(&r, p->parent_id);
 	sql_maybe(&r, p->prev_id);
-	sql_text(&r, p->comm);
-	sql_text(&r, p->exe);
-	sql_text(&r, p->cmdline);
+	sql_text(&r, known(p->comm));
+	sql_text(&r, known(p->exe));
+	sql_text(&r, known(p->cmdline));
 	sql_number(&r, p->uid);
-	sql_text(&r, p->cgroup);
+	sql_text(&r, known(p->cgroup));
 	sql_maybe(&r, p->start_ns);
 	sql_maybe(&r, p->end_ns);
 	if (p->exit_status == -1)
@@ -167,7 +173,7 @@ void store_thread(struct store *s, const struct store_thread *t)
 	sql_number(&r, t->id);
 	sql_maybe(&r, t->process_id);
 	sql_number(&r, t->tid);
-	sql_text(&r, t->name);
+	sql_text(&r, known(t->name));
 	sql_maybe(&r, t->start_ns);
 	sql_maybe(&r, t->end_ns);
 	sql_put(&s->sql, &r);
@@ -180,7 +186,7 @@ void store_channel(struct store *s, const struct store_channel *c)
 	sql_number(&r, c->id);
 	sql_number(&r, c->mechanism);
 	sql_text(&r, c->key);
-	sql_text(&r, c->name);
+	sql_text(&r, known(c->name));
 	sql_maybe(&r, c->first_ns);
 	sql_maybe(&r, c->last_ns);
 	sql_number(&r, c->bytes_sent);

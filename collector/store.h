@@ -23,7 +23,7 @@ struct store;
 struct store_process {
 	uint32_t id, parent_id, prev_id; /* 0: none */
 	int32_t pid, ppid;
-	const char *comm, *exe, *cmdline, *cgroup; /* NULL: unknown */
+	const char *comm, *exe, *cmdline, *cgroup; /* NULL or empty: unknown */
 	uint32_t uid;
 	uint64_t start_ns, end_ns; /* end 0: has not ended */
 	int32_t exit_status;	   /* wait(2) form; -1: unknown */

@@ -201,6 +201,54 @@ static void test_columns(void **state)
 	}
 }
 
+/* The columns that docs/schema.md documents for a table, in the form of `contract`. */
+static void documented(const char *docs, const char *table, char *out)
+{
+	char heading[64];
+	const char *at;
+
+	snprintf(heading, sizeof(heading), "\n## %s\n", table);
+	at = strstr(docs, heading);
+	assert_non_null(at);
+	at = strstr(at, "| column |");
+	assert_non_null(at);
+	at = strstr(at, "\n| `");
+	*out = 0;
+	while (at && !strncmp(at, "\n| `", 4)) {
+		const char *end = strchr(at + 4, '`');
+
+		out += sprintf(out, "%.*s", (int)(end - at - 4), at + 4);
+		at = strchr(at + 1, '\n');
+		if (!strncmp(at, "\n| `", 4))
+			out += sprintf(out, ", ");
+	}
+	strcpy(out, "\n");
+}
+
+static void test_documentation(void **state)
+{
+	static const char *const tables[] = { "meta",	 "hosts",    "mechanisms", "calls",  "processes",
+					      "threads", "channels", "endpoints",  "events", "messages",
+					      "edges",	 "waits",    "losses" };
+	static char docs[65536];
+	FILE *f = fopen("docs/schema.md", "r");
+
+	(void)state;
+	if (!f)
+		skip(); /* not run from the top of the tree */
+	docs[fread(docs, 1, sizeof(docs) - 1, f)] = 0;
+	fclose(f);
+	assert_int_equal(store_close(open_store()), 0);
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		char sql[128], columns[1024];
+
+		documented(docs, tables[i], columns);
+		snprintf(sql, sizeof(sql), "SELECT group_concat(name, ', ') FROM pragma_table_info('%s')",
+			 tables[i]);
+		check_file(sql, columns);
+	}
+}
+
 static void test_identity(void **state)
 {
 	struct utsname name;
@@ -270,8 +318,10 @@ static void test_processes(void **state)
 	};
 
 	(void)state;
-	store_process(s, &(struct store_process){
-				 .id = 1, .pid = 42, .ppid = 7, .start_ns = START, .exit_status = -1 });
+	store_process(
+		s,
+		&(struct store_process){
+			.id = 1, .pid = 42, .ppid = 7, .start_ns = START, .exit_status = -1, .cgroup = "" });
 	store_process(s, &p);
 	store_thread(s, &(struct store_thread){
 				.id = 1, .process_id = 2, .tid = 43, .name = "w", .start_ns = START });
@@ -1045,6 +1095,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_columns),
+		cmocka_unit_test(test_documentation),
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_lookup_tables),
 		cmocka_unit_test(test_processes),

@@ -24,7 +24,7 @@ TRUTH_CALLS = ("read,write,readv,writev,pread64,pwrite64,preadv,pwritev,preadv2,
                "sendfile")
 
 Result = collections.namedtuple("Result", "status out err")
-Moved = collections.namedtuple("Moved", "calls failed bytes")
+Moved = collections.namedtuple("Moved", "calls bytes")  # calls that moved bytes, and how many
 
 
 class Skip(Exception):
@@ -108,7 +108,7 @@ class Session:
         if same:
             self.same(command, **options)
         log = self.path("strace.log")
-        result, trace = self.record(["strace", "-f", "-y", "-s", "0", "-o", log, "-e", f"trace=execve,{TRUTH_CALLS}",
+        result, trace = self.record(["strace", "-f", "-y", "-s", "0", "-o", log, "-e", f"trace=clone,clone3,{TRUTH_CALLS}",
                                      *command], **options)
         if same:
             plain = self.run(command, **options)
@@ -133,7 +133,7 @@ class Strace:
 
     def __init__(self, path):
         self.moved = {}
-        self.programs = {}
+        self.leader = {}
         pending = {}
         with open(path, encoding="latin-1") as lines:
             for line in lines:
@@ -149,22 +149,21 @@ class Strace:
                 result = self.RESULT.search(rest)
                 if result and result[1] != "?":
                     self.take(pid, call, rest, int(result[1]))
+        threads, self.moved = self.moved, {}
+        for (tid, channel, way), moved in threads.items():
+            key = self.leader.get(tid, tid), channel, way
+            self.moved[key] = Moved(*map(sum, zip(moved, self.moved.get(key, (0, 0)))))
 
     def take(self, pid, call, rest, result):
-        if call == "execve":
-            if result == 0:
-                self.programs.setdefault(pid, []).append(os.path.basename(rest.split('"')[1])[:15])
-            return
+        if call.startswith("clone") and "CLONE_THREAD" in rest:
+            self.leader[result] = self.leader.get(pid, pid)
         ends = [name for _, name in self.FD.findall(rest)]
         for channel, way in zip(ends, self.ways(call)):
             if not channel.startswith("pipe:[") and not self.is_fifo(channel):
                 continue
-            if way == "tee":
-                way, moved = "recv", 0
-            else:
-                moved = max(result, 0)
-            old = self.moved.get((pid, channel, way), Moved(0, 0, 0))
-            self.moved[pid, channel, way] = Moved(old.calls + 1, old.failed + (result < 0), old.bytes + moved)
+            if result > 0 and way != "peek":
+                old = self.moved.get((pid, channel, way), Moved(0, 0))
+                self.moved[pid, channel, way] = Moved(old.calls + 1, old.bytes + result)
 
     @staticmethod
     def ways(call):
@@ -174,7 +173,7 @@ class Strace:
         if call == "splice":
             return "recv", "send"
         if call == "tee":
-            return "tee", "send"
+            return "peek", "send"
         return ("send",) if "write" in call or call == "vmsplice" else ("recv",)
 
     @staticmethod
@@ -231,28 +230,34 @@ class Trace:
     def check_truth(self, truth):
         """Every endpoint's calls and bytes are strace's, and the edges follow from them where they must."""
         ours = self.moved()
-        theirs = {key: (moved.calls, moved.bytes) for key, moved in truth.moved.items()}
+        theirs = {key: tuple(moved) for key, moved in truth.moved.items()}
         differ = [f"{key}: strace {theirs.get(key)}, trace {ours.get(key)}"
                   for key in sorted(set(ours) | set(theirs)) if ours.get(key) != theirs.get(key)]
         assert not differ, "calls and bytes differ:\n" + "\n".join(differ[:20])
-        edges = collections.Counter()
-        for src, dst, channel, moved in self.rows(
-                """SELECT e.src_pid, e.dst_pid, CASE c.mechanism WHEN 'pipe' THEN c.key ELSE c.name END, e.bytes
-                FROM edges e JOIN channels c ON c.id = e.channel_id WHERE e.mechanism IN ('pipe', 'fifo')"""):
-            edges[src, dst, channel] += moved
+        edges = {}
+        for src, dst, channel, messages, moved in self.rows(
+                """SELECT e.src_pid, e.dst_pid, CASE c.mechanism WHEN 'pipe' THEN c.key ELSE c.name END,
+                sum(e.messages), sum(e.bytes) FROM edges e JOIN channels c ON c.id = e.channel_id
+                WHERE e.mechanism IN ('pipe', 'fifo') GROUP BY 1, 2, 3"""):
+            edges.setdefault(channel, {})[src, dst] = messages, moved
         for channel in {key[1] for key in theirs}:
-            sent = {pid: moved.bytes for (pid, at, way), moved in truth.moved.items()
-                    if at == channel and way == "send" and moved.bytes}
-            received = {pid: moved.bytes for (pid, at, way), moved in truth.moved.items()
-                        if at == channel and way == "recv" and moved.bytes}
-            if len(sent) == 1:
-                wanted = {(src, dst, channel): n for src in sent for dst, n in received.items()}
-            elif len(received) == 1 and sum(sent.values()) == sum(received.values()):
-                wanted = {(src, dst, channel): n for dst in received for src, n in sent.items()}
-            else:
-                continue
-            found = {key: n for key, n in edges.items() if key[2] == channel and n}
-            assert found == wanted, f"edges of {channel}: strace {wanted}, trace {found}"
+            self.check_edges(channel, edges.get(channel, {}), truth)
+
+    @staticmethod
+    def check_edges(channel, edges, truth):
+        """Who sent how much to whom follows from the endpoints where there is one sender, or one receiver that took
+        all; with one receiver every send is a message."""
+        sent, received = ({pid: moved for (pid, at, way), moved in truth.moved.items() if (at, way) == (channel, end)}
+                          for end in ("send", "recv"))
+        drained = sum(moved.bytes for moved in sent.values()) == sum(moved.bytes for moved in received.values())
+        if len(received) == 1 and drained:
+            wanted = {(src, dst): tuple(moved) for dst in received for src, moved in sent.items()}
+        elif len(sent) == 1:
+            wanted = {(src, dst): moved.bytes for src in sent for dst, moved in received.items()}
+            edges = {ends: moved for ends, (_, moved) in edges.items()}
+        else:
+            return
+        assert edges == wanted, f"edges of {channel}: strace {wanted}, trace {edges}"
 
     def check_sound(self):
         """What holds in every trace in which nothing was lost, whatever ran."""
@@ -264,11 +269,11 @@ class Trace:
         self.none("endpoints against events", """SELECT * FROM (
             SELECT n.id, n.process_id, n.channel_id, n.sends, n.bytes_sent, n.receives, n.bytes_received,
             (SELECT count(*) FROM events e WHERE e.channel_id = n.channel_id AND e.process_id = n.process_id
-                AND verb = 'send') AS s,
+                AND verb = 'send' AND bytes > 0) AS s,
             (SELECT coalesce(sum(bytes), 0) FROM events e WHERE e.channel_id = n.channel_id
                 AND e.process_id = n.process_id AND verb = 'send') AS sb,
             (SELECT count(*) FROM events e WHERE e.channel_id = n.channel_id AND e.process_id = n.process_id
-                AND verb = 'recv') AS r
+                AND verb = 'recv' AND bytes > 0) AS r
             FROM endpoints n JOIN channels c ON c.id = n.channel_id WHERE c.mechanism IN ('pipe', 'fifo')
             AND (SELECT count(*) FROM endpoints) < 200)
             WHERE s != sends OR sb != bytes_sent OR r != receives""")

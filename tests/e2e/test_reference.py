@@ -42,7 +42,7 @@ def key_matches(ledger_key, trace_key):
 
 def compare(s, source, name, options, exact):
     ledger_path = s.path(f"ledger-{name}")
-    result, trace = s.record([s.ipctrace, "reference", name, "--ledger", ledger_path, *options], source)
+    result, trace = s.record([s.ipctrace, "reference", "--ledger", ledger_path, name, *options], source)
     assert result.status == 0, result
     trace.check_sound()
     ledger = read_ledger(ledger_path)

@@ -116,13 +116,14 @@ static int walk_step(__u32 i, struct walk *w)
 	if (!(w->word >> (fd & 63) & 1) || !classify(fd, &end))
 		return 0;
 	struct ipc_event e = { .object = end.object, .arg0 = end.arg0, .call = w->call, .thread = w->thread };
-	e.flags = w->flags;
 	if (w->call == IPC_CALL_inherit) {
 		e.result = fd;
-		e.flags |= open_flags(fd);
+		e.flags = open_flags(fd);
+	} else {
+		e.flags = w->flags;
+		w->flags = IPC_F_PART;
 	}
 	emit(&e, w->image);
-	w->flags = IPC_F_PART;
 	return 0;
 }
 

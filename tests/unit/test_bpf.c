@@ -647,7 +647,7 @@ static void expect_pipe(struct cursor *c, uint64_t object, int fd, unsigned int 
 static void expect_inherited(struct cursor *c, uint64_t object, int fd)
 {
 	expect(c, inherit, object, fd, r(fd), 0, SHARED);
-	expect(c, inherit, object, fd + 1, w(fd + 1), 0, PART | SHARED);
+	expect(c, inherit, object, fd + 1, w(fd + 1), 0, SHARED);
 }
 
 static void test_pipe(void **state)
@@ -779,7 +779,7 @@ static void test_exec(void **state)
 	expect(&b, execve, process_id(child), 0, 0, 0, IPC_F_ENTRY);
 	assert_null(next(&b));
 	expect_inherited(&c, p, 3);
-	expect(&c, inherit, p, 255, w(255), 0, PART | SHARED);
+	expect(&c, inherit, p, 255, w(255), 0, SHARED);
 	expect_exit(&c, child, 0, NONE);
 
 	const struct definition *d = find(IPC_DEF_IMAGE, child, 1);
@@ -814,8 +814,8 @@ static void test_killed(void **state)
 	struct cursor *both[] = { &b, &c };
 	for (int i = 0; i < 2; i++) {
 		expect_inherited(both[i], p, 3);
-		expect(both[i], inherit, q, 5, r(5), 0, PART | SHARED);
-		expect(both[i], inherit, q, 6, w(6), 0, PART | SHARED);
+		expect(both[i], inherit, q, 5, r(5), 0, SHARED);
+		expect(both[i], inherit, q, 6, w(6), 0, SHARED);
 	}
 	expect(&b, write, p, facts[2], w(4), 200000, NONE);
 	assert_null(next(&b));

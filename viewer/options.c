@@ -169,7 +169,7 @@ static int take(struct options *o, unsigned int accepted, char **argv, int *i, c
 	if (r->value && !value)
 		value = argv[++*i];
 	if (r->value && !value) {
-		snprintf(error, error_size, "option '%s' needs a %s", word, r->value);
+		snprintf(error, error_size, "option '%s' needs %s", word, r->value);
 		return -EINVAL;
 	}
 	if (r->set(o, value)) {

@@ -52,9 +52,9 @@ int unit_format(char *out, size_t size, enum unit unit, int64_t value, uint64_t 
 	case UNIT_TIME:
 		return snprintf(out, size, "%.6f", (double)(value - (int64_t)start_ns) / 1e9);
 	case UNIT_STATUS:
-		if (WIFEXITED(value))
-			return snprintf(out, size, "%d", WEXITSTATUS(value));
-		return snprintf(out, size, "SIG%s", sigabbrev_np(WTERMSIG(value)) ?: "?");
+		if (WIFEXITED((int)value))
+			return snprintf(out, size, "%d", WEXITSTATUS((int)value));
+		return snprintf(out, size, "SIG%s", sigabbrev_np(WTERMSIG((int)value)) ?: "?");
 	case UNIT_TEXT:
 	case UNIT_NUMBER:
 		break;

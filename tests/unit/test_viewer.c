@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The viewer's parts that need no trace: options, SQL, units, JSON, the layout of tables. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "options.h"
+#include "render.h"
+#include "schema.h"
+#include "units.h"
+#include "view.h"
+
+#define PARSE(o, accepted, ...)                                                                              \
+	options_parse(&(o), (accepted), (int)(sizeof((char *[]){ "x", ##__VA_ARGS__ }) / sizeof(char *)),    \
+		      (char *[]){ "x", ##__VA_ARGS__, NULL }, error, sizeof(error))
+
+static char error[256];
+
+static void defaults(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(PARSE(o, OPT_VIEW), 0);
+	assert_string_equal(o.input, "ipctrace.db");
+	assert_string_equal(o.output, "ipctrace.db");
+	assert_string_equal(o.source, "shim");
+	assert_int_equal(o.limit, -1);
+	assert_int_equal(o.pid, 0);
+	assert_null(o.sort);
+	assert_false(o.json || o.help || o.quiet || o.follow || o.descending);
+	assert_int_equal(o.nargs, 0);
+}
+
+static void every_way_to_give_a_value(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(PARSE(o, OPT_VIEW, "-i", "a"), 0);
+	assert_string_equal(o.input, "a");
+	assert_int_equal(PARSE(o, OPT_VIEW, "-ib"), 0);
+	assert_string_equal(o.input, "b");
+	assert_int_equal(PARSE(o, OPT_VIEW, "--limit", "7"), 0);
+	assert_int_equal(o.limit, 7);
+	assert_int_equal(PARSE(o, OPT_VIEW, "--limit=0"), 0);
+	assert_int_equal(o.limit, 0);
+	assert_int_equal(PARSE(o, OPT_VIEW, "--sort", "-bytes"), 0);
+	assert_string_equal(o.sort, "bytes");
+	assert_true(o.descending);
+	assert_int_equal(PARSE(o, OPT_VIEW, "--sort=bytes"), 0);
+	assert_false(o.descending);
+	assert_int_equal(
+		PARSE(o, OPT_MECHANISM | OPT_COMM | OPT_PID, "--mechanism=fifo", "--comm=", "--pid", "1"), 0);
+	assert_string_equal(o.mechanism, "fifo");
+	assert_string_equal(o.comm, "");
+	assert_int_equal(o.pid, 1);
+	assert_int_equal(PARSE(o, 0, "-h"), 0);
+	assert_true(o.help);
+}
+
+static void refused(void **state)
+{
+	static const struct {
+		char *words[2];
+		const char *error;
+	} bad[] = {
+		{ { "--lim", "1" }, "unknown option '--lim'" },
+		{ { "--limits", "1" }, "unknown option '--limits'" },
+		{ { "-x", "" }, "unknown option '-x'" },
+		{ { "-o", "file" }, "unknown option '-o'" },
+		{ { "--json=1", "" }, "option '--json=1' takes no value" },
+		{ { "--limit", "-1" }, "'-1' is not a good N for '--limit'" },
+		{ { "--limit=1k", "" }, "'1k' is not a good N for '--limit'" },
+		{ { "--limit", "99999999999999999999" },
+		  "'99999999999999999999' is not a good N for '--limit'" },
+		{ { "--pid=0", "" }, "'0' is not a good PID for '--pid'" },
+		{ { "--sort", "-" }, "'-' is not a good [-]COLUMN for '--sort'" },
+		{ { "--mechanism", "none" }, "'none' is not a good NAME for '--mechanism'" },
+		{ { "--mechanism", "pip" }, "'pip' is not a good NAME for '--mechanism'" },
+		{ { "", "--limit" }, "option '--limit' needs N" },
+	};
+	struct options o;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(
+			PARSE(o, OPT_VIEW | OPT_PID | OPT_MECHANISM, bad[i].words[0], bad[i].words[1]),
+			-EINVAL);
+		assert_string_equal(error, bad[i].error);
+	}
+}
+
+static void words_and_options_mix(void **state)
+{
+	struct options o;
+
+	(void)state;
+	assert_int_equal(PARSE(o, OPT_VIEW, "SELECT 1", "--json", "--", "-x"), 0);
+	assert_true(o.json);
+	assert_int_equal(o.nargs, 2);
+	assert_string_equal(o.args[0], "SELECT 1");
+	assert_string_equal(o.args[1], "-x");
+	assert_null(o.args[2]);
+}
+
+static void a_program_keeps_its_options(void **state)
+{
+	unsigned int record = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_REST;
+	struct options o;
+
+	(void)state;
+	assert_int_equal(PARSE(o, record, "-q", "-o", "t", "ls", "-q", "--", "--help"), 0);
+	assert_true(o.quiet && !o.separator && !o.help);
+	assert_string_equal(o.output, "t");
+	assert_int_equal(o.nargs, 4);
+	assert_string_equal(o.args[0], "ls");
+	assert_string_equal(o.args[3], "--help");
+	assert_int_equal(PARSE(o, record, "--follow", "--", "--", "x"), 0);
+	assert_true(o.separator && o.follow);
+	assert_int_equal(o.nargs, 2);
+	assert_string_equal(o.args[0], "--");
+	assert_int_equal(PARSE(o, record, "--"), 0);
+	assert_int_equal(o.nargs, 0);
+	assert_null(o.args[0]);
+}
+
+static void bytes_and_times_for_people(void **state)
+{
+	static const struct {
+		enum unit unit;
+		int64_t value;
+		const char *text;
+	} rows[] = {
+		{ UNIT_BYTES, 0, "0 B" },
+		{ UNIT_BYTES, 63, "63 B" },
+		{ UNIT_BYTES, 1023, "1023 B" },
+		{ UNIT_BYTES, 1024, "1.0 KiB" },
+		{ UNIT_BYTES, 1048575, "1.0 MiB" },
+		{ UNIT_BYTES, 4299162, "4.1 MiB" },
+		{ UNIT_BYTES, INT64_MAX, "8388608.0 TiB" },
+		{ UNIT_DURATION, 0, "0 ns" },
+		{ UNIT_DURATION, 999, "999 ns" },
+		{ UNIT_DURATION, 1000, "1.0 us" },
+		{ UNIT_DURATION, 999949, "999.9 us" },
+		{ UNIT_DURATION, 999951, "1.0 ms" },
+		{ UNIT_DURATION, 1234567, "1.2 ms" },
+		{ UNIT_DURATION, 61000000000, "61.0 s" },
+		{ UNIT_NUMBER, -5, "-5" },
+		{ UNIT_TIME, 1500000, "0.000500" },
+		{ UNIT_STATUS, 3 << 8, "3" },
+		{ UNIT_STATUS, 9, "SIGKILL" },
+		{ UNIT_STATUS, 11 | 0x80, "SIGSEGV" },
+	};
+	char text[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		unit_format(text, sizeof(text), rows[i].unit, rows[i].value, 1000000);
+		assert_string_equal(text, rows[i].text);
+	}
+}
+
+static void json_is(const char *bytes, size_t n, const char *expected)
+{
+	char *text;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	json_string(f, bytes, n);
+	fclose(f);
+	assert_string_equal(text, expected);
+	free(text);
+}
+#define JSON(bytes, expected) json_is(bytes, sizeof(bytes) - 1, expected)
+
+static void json_escapes(void **state)
+{
+	(void)state;
+	JSON("", "\"\"");
+	JSON("a\"b\\c/", "\"a\\\"b\\\\c/\"");
+	JSON("\b\f\n\r\t", "\"\\b\\f\\n\\r\\t\"");
+	JSON("\x01\x1f\x7f", "\"\\u0001\\u001f\\u007f\"");
+	JSON("a\0b", "\"a\\u0000b\"");
+	JSON("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80",
+	     "\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80\"");
+}
+
+/* Unicode 15, table 3-7: the well-formed byte sequences. */
+static void json_of_what_is_not_utf8(void **state)
+{
+	(void)state;
+	JSON("\xff", "\"\\ufffd\"");
+	JSON("\x80"
+	     "a",
+	     "\"\\ufffda\"");
+	JSON("\xc0\xaf", "\"\\ufffd\\ufffd\"");
+	JSON("\xc1\xbf", "\"\\ufffd\\ufffd\"");
+	JSON("\xe0\x9f\xbf", "\"\\ufffd\\ufffd\\ufffd\"");
+	JSON("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"");
+	JSON("\xf0\x8f\xbf\xbf", "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
+	JSON("\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
+	JSON("\xf5\x80\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
+	JSON("\xe2\x82", "\"\\ufffd\\ufffd\"");
+	JSON("\xc3", "\"\\ufffd\"");
+	JSON("\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf", "\"\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf\"");
+}
+
+static void nothing_reaches_the_terminal(void **state)
+{
+	static const char evil[] = "a\033[2J\n\xff\xc2\x9b"
+				   "b\xc3\xa9";
+	char *text = text_printable(evil, sizeof(evil) - 1);
+
+	(void)state;
+	assert_string_equal(text, "a\\x1b[2J\\x0a\\xff\\xc2\\x9bb\xc3\xa9");
+	assert_int_equal(text_width("b\xc3\xa9"), 2);
+	free(text);
+}
+
+static const struct column columns[] = {
+	{ "name", "NAME", UNIT_TEXT, false },
+	{ "bytes", "BYTES", UNIT_BYTES, true },
+	{ "latency_ns", "LATENCY", UNIT_DURATION, false },
+	{ "exact", NULL, UNIT_NUMBER, false },
+	{ 0 },
+};
+enum { COLUMNS = 4 };
+
+static const struct view view = { .name = "rows",
+				  .columns = columns,
+				  .order = "bytes DESC",
+				  .pid = "a = :pid OR b = :pid",
+				  .comm = "c = :comm" };
+
+static void sql_is(const struct options *o, const char *expected)
+{
+	char *sql = view_sql(&view, o);
+
+	assert_string_equal(sql, expected);
+	free(sql);
+}
+
+static void sql_of_options(void **state)
+{
+	(void)state;
+	sql_is(&(struct options){ .limit = -1 },
+	       "SELECT name, bytes, latency_ns, exact FROM rows ORDER BY bytes DESC");
+	sql_is(&(struct options){ .limit = 0, .sort = "name" },
+	       "SELECT name, bytes, latency_ns, exact FROM rows ORDER BY name LIMIT :limit");
+	sql_is(&(struct options){ .limit = -1, .sort = "name", .descending = true, .pid = 3, .comm = "x" },
+	       "SELECT name, bytes, latency_ns, exact FROM rows WHERE (a = :pid OR b = :pid) AND (c = :comm)"
+	       " ORDER BY name DESC");
+	assert_true(view_has(&view, "exact"));
+	assert_false(view_has(&view, "exact; DROP TABLE rows"));
+}
+
+/* What the renderer makes of `sql`. */
+static char *rendered(const char *sql, bool json, bool human, size_t width)
+{
+	char *text;
+	size_t size;
+	sqlite3 *db;
+	sqlite3_stmt *stmt;
+	struct output o;
+	FILE *f = open_memstream(&text, &size);
+
+	assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	output_init(&o, f, json, 0);
+	o.human = human;
+	o.width = width;
+	assert_int_equal(output_rows(&o, columns, COLUMNS, stmt), 0);
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	fclose(f);
+	return text;
+}
+
+static void rendered_is(const char *sql, bool json, bool human, size_t width, const char *expected)
+{
+	char *text = rendered(sql, json, human, width);
+
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+static void tables(void **state)
+{
+	static const char rows[] = "VALUES ('cat', 2048, 1500, 1), ('a long name', 7, NULL, 0)";
+
+	(void)state;
+	rendered_is(rows, false, true, 0,
+		    "NAME           BYTES  LATENCY\n"
+		    "cat          2.0 KiB   1.5 us\n"
+		    "a long name     ~7 B        -\n");
+	rendered_is(rows, false, true, 26,
+		    "NAME        BYTES  LATENCY\n"
+		    "cat       2.0 KiB   1.5 us\n"
+		    "a long..     ~7 B        -\n");
+	rendered_is(rows, false, false, 0,
+		    "name         bytes  latency_ns\n"
+		    "cat           2048        1500\n"
+		    "a long name      7           -\n");
+	rendered_is("SELECT 1, 1, 1, 1 WHERE 0", false, false, 0, "name  bytes  latency_ns\n");
+}
+
+static void json_rows_have_every_column(void **state)
+{
+	(void)state;
+	rendered_is("VALUES ('c\"t', 2048, NULL, 1), (x'ff', 1.5, 9e999, -1)", true, false, 0,
+		    "[\n"
+		    "{\"name\": \"c\\\"t\", \"bytes\": 2048, \"latency_ns\": null, \"exact\": 1},\n"
+		    "{\"name\": \"\\ufffd\", \"bytes\": 1.5, \"latency_ns\": null, \"exact\": -1}\n"
+		    "]\n");
+	rendered_is("SELECT 1, 1, 1, 1 WHERE 0", true, false, 0, "[\n]\n");
+}
+
+static void many_rows_stream(void **state)
+{
+	char *text = rendered("WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
+			      " SELECT 'r' || i, i, i, 1 FROM n",
+			      false, false, 0);
+	size_t lines = 0;
+
+	(void)state;
+	for (const char *p = text; *p; p++)
+		lines += *p == '\n';
+	assert_int_equal(lines, 5001);
+	assert_non_null(strstr(text, "\nr5000   5000        5000\n"));
+	free(text);
+}
+
+/* The viewer takes a file for a trace by these two numbers. */
+static void schema_is_the_viewers(void **state)
+{
+	char id[64], version[64];
+
+	(void)state;
+	snprintf(id, sizeof(id), "PRAGMA application_id = %d;", TRACE_APPLICATION_ID);
+	snprintf(version, sizeof(version), "PRAGMA user_version = %d;", TRACE_SCHEMA);
+	assert_non_null(strstr(schema_sql, id));
+	assert_non_null(strstr(schema_sql, version));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(every_way_to_give_a_value),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(words_and_options_mix),
+		cmocka_unit_test(a_program_keeps_its_options),
+		cmocka_unit_test(bytes_and_times_for_people),
+		cmocka_unit_test(json_escapes),
+		cmocka_unit_test(json_of_what_is_not_utf8),
+		cmocka_unit_test(nothing_reaches_the_terminal),
+		cmocka_unit_test(sql_of_options),
+		cmocka_unit_test(tables),
+		cmocka_unit_test(json_rows_have_every_column),
+		cmocka_unit_test(many_rows_stream),
+		cmocka_unit_test(schema_is_the_viewers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -177,7 +177,7 @@ static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16
 	if (t->object2) {
 		e.object = t->object2;
 		e.arg0 = t->arg0_2;
-		e.flags = flags | IPC_F_PART;
+		e.flags = flags | IPC_F_SECOND | (t->object ? IPC_F_PART : 0);
 		emit(&e, t->image);
 	}
 	return 0;
@@ -204,7 +204,7 @@ static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, _
 		return 0;
 	e.object = end.object;
 	e.arg0 = end.arg0;
-	e.flags = flags | open_flags(fd);
+	e.flags = flags;
 	return emit(&e, t->image);
 }
 

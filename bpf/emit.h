@@ -58,7 +58,7 @@ static __u32 verb_of(const struct ipc_event *e)
 	__u32 call = e->call;
 	if (call >= IPC_CALLS)
 		return IPC_VERB_none;
-	if (calls[call].object2 && e->flags & IPC_F_PART)
+	if (e->flags & IPC_F_SECOND)
 		return IPC_VERB_send;
 	if (calls[call].verb == IPC_VERB_by_end)
 		return (e->arg0 >> 32 & O_ACCMODE) == O_RDONLY ? IPC_VERB_recv : IPC_VERB_send;

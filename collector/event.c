@@ -42,7 +42,7 @@ uint32_t event_lane(struct collector *c, const struct store_lane *key)
 static uint8_t verb_of(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
-	if (e->flags & IPC_F_PART && call->object2 != IPC_OBJ_NONE)
+	if (e->flags & IPC_F_SECOND)
 		return IPC_VERB_send;
 	if (call->verb != IPC_VERB_by_end)
 		return call->verb;

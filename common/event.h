@@ -45,6 +45,7 @@ enum {
 	IPC_F_ENTRY = 1 << 7,	  /* execve: announced at entry; what follows tells how it went (see below) */
 	IPC_F_NO_START = 1 << 8,  /* the entry was not seen: start is the end, duration 0 */
 	IPC_F_SHARED_FD = 1 << 9, /* open: the descriptor stays open over exec */
+	IPC_F_SECOND = 1 << 10,	  /* on the call's second object (the sending side of splice, tee, sendfile) */
 };
 
 /*

@@ -13,6 +13,14 @@ static const char *preload_of(char *const *envp)
 	return "";
 }
 
+bool environment_is_traced(char *const *envp)
+{
+	for (; envp && *envp; envp++)
+		if (text_after(*envp, ours_name))
+			return true;
+	return false;
+}
+
 size_t environment_size(char *const *envp, const struct environment *e)
 {
 	size_t n = 0;

@@ -7,6 +7,7 @@
 #ifndef IPC_ENVIRONMENT_H
 #define IPC_ENVIRONMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,10 @@ struct environment {
 	const char *arena; /* absolute path of the arena's file */
 	uint32_t image;	   /* image before the exec, 0: none */
 };
+
+/* Whether an exec with this `envp` belongs to a recorder: ours are taken out of a traced program's
+ * environment, so there they are those of a recorder that it started itself. Async-signal-safe. */
+bool environment_is_traced(char *const *envp);
 
 /* Bytes that environment_write() needs for this `envp` (NULL: empty). */
 size_t environment_size(char *const *envp, const struct environment *e);

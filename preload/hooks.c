@@ -63,7 +63,7 @@ static void show_call(struct shim_thread *t, const struct pending *p)
 	c->thread = t->spawn_call ? t->spawn_number : t->number;
 	c->start = p->start;
 	c->object = p->object ? p->object : p->object2;
-	c->flags = p->object ? 0 : IPC_F_PART;
+	c->flags = p->object ? 0 : IPC_F_SECOND;
 	c->arg0 = p->object ? p->arg0 : p->other0;
 	c->arg1 = p->arg1;
 	__atomic_store_n(&c->call, p->call, __ATOMIC_RELEASE);
@@ -218,6 +218,8 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	enum ipc_reason reason = program_check(at ? (int)r->arg[0] : AT_FDCWD, path);
 	if (reason != IPC_REASON_none) {
 		define_loss(t, reason, path);
+	} else if (environment_is_traced((char *const *)*envp)) {
+		define_loss(t, IPC_REASON_other_recorder, path);
 	} else {
 		const struct environment e = { shim.path, shim.arena, shim_image(t) };
 		size_t size = environment_size((char *const *)*envp, &e);
@@ -408,7 +410,8 @@ static void return_transfer(struct shim_thread *t, const struct pending *p, cons
 	if (p->object2) {
 		e.object = p->object2;
 		e.arg0 = p->other0;
-		e.flags = (uint16_t)((result == -EAGAIN ? IPC_F_NONBLOCK : 0) | (p->object ? IPC_F_PART : 0));
+		e.flags = (uint16_t)(IPC_F_SECOND | (result == -EAGAIN ? IPC_F_NONBLOCK : 0) |
+				     (p->object ? IPC_F_PART : 0));
 		shim_emit(t, &e);
 	}
 }

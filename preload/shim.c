@@ -42,7 +42,7 @@ void shim_dropped(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
 	bool moves = call->size == IPC_SIZE_RESULT && e->result > 0 && !(e->flags & IPC_F_PEEK);
-	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_PART ||
+	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
 	uint64_t bytes = moves ? (uint64_t)e->result : 0;
 	if (moves)
@@ -93,11 +93,12 @@ static void tell_spawn(struct shim_thread *t, uint32_t parent, int32_t pid)
 	shim_emit(t, &spawn);
 }
 
-static void define_child(struct shim_thread *t, uint32_t image, int32_t pid, uint64_t spawn_time)
+static void define_child(struct shim_thread *t, uint32_t image, uint32_t parent, int32_t pid,
+			 uint64_t spawn_time)
 {
 	struct ipc_def def = { .time = shim_now(), .call = IPC_DEF_IMAGE };
 	def.image = (struct ipc_def_image){ .image = image,
-					    .parent = shim.ring.image,
+					    .parent = parent,
 					    .pid = pid,
 					    .ppid = (int32_t)raw_syscall(__NR_getppid),
 					    .uid = (uint32_t)raw_syscall(__NR_geteuid),
@@ -112,14 +113,14 @@ static void fork_child(struct shim_thread *t)
 	*shim.alive = 1;
 	t->fast = false;
 	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
-	uint32_t parent = t->number, image = new_number();
+	uint32_t parent = shim.ring.image, parent_thread = t->number, image = new_number();
 	uint64_t spawn_time = t->spawn_call ? t->spawn_start : t->depth ? t->pending[t->depth - 1].start : 0;
 	ring_fork_child(&shim.ring, &t->ring, pid);
-	define_child(t, image, pid, spawn_time);
-	if (t->spawn_call && parent)
-		tell_spawn(t, parent, pid);
+	shim.ring.image = image; /* before a chunk is claimed in its name */
+	define_child(t, image, parent, pid, spawn_time);
+	if (t->spawn_call && parent_thread)
+		tell_spawn(t, parent_thread, pid);
 	t->spawn_call = 0;
-	shim.ring.image = image;
 	t->number = introduce_thread(t, image);
 	descriptor_inherit(t, false);
 }
@@ -134,7 +135,7 @@ static uint32_t vfork_child(struct shim_thread *t, int32_t pid)
 	t->spawn_image = image;
 	if (t->number)
 		tell_spawn(t, t->number, pid);
-	define_child(t, image, pid, t->spawn_start);
+	define_child(t, image, shim.ring.image, pid, t->spawn_start);
 	t->spawn_number = introduce_thread(t, image);
 	descriptor_inherit(t, false);
 	return t->spawn_number;

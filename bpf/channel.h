@@ -91,15 +91,6 @@ static __noinline __u64 classify(__u32 fd, struct end *end)
 	return end->object;
 }
 
-static __u16 open_flags(__u32 fd)
-{
-	struct fdtable *table = descriptors();
-	unsigned long word = 0;
-
-	bpf_probe_read_kernel(&word, sizeof(word), table->close_on_exec + fd / 64);
-	return word >> (fd & 63) & 1 ? 0 : IPC_F_SHARED_FD;
-}
-
 struct walk {
 	__u32 first, image, thread;
 	__u16 call, flags;
@@ -118,7 +109,6 @@ static int walk_step(__u32 i, struct walk *w)
 	struct ipc_event e = { .object = end.object, .arg0 = end.arg0, .call = w->call, .thread = w->thread };
 	if (w->call == IPC_CALL_inherit) {
 		e.result = fd;
-		e.flags = open_flags(fd);
 	} else {
 		e.flags = w->flags;
 		w->flags = IPC_F_PART;

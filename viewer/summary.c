@@ -54,12 +54,12 @@ static void show_head(FILE *out, struct trace *t)
 	int64_t messages =
 		trace_number(t, "SELECT sum(messages) FROM edges WHERE mechanism IS NOT 'process'");
 	int64_t bytes = trace_number(t, "SELECT sum(bytes) FROM edges");
+	int64_t start = trace_number(t, "SELECT min(start_ns) FROM processes");
 	char took[32] = "", size[32];
 	char *name = text_printable(command ? command : "?", command ? strlen(command) : 1);
 
 	if (end)
-		unit_format(took, sizeof(took), UNIT_DURATION, strtoll(end, NULL, 10) - (int64_t)t->start_ns,
-			    t->start_ns);
+		unit_format(took, sizeof(took), UNIT_DURATION, strtoll(end, NULL, 10) - start, 0);
 	unit_format(size, sizeof(size), UNIT_BYTES, bytes, 0);
 	fprintf(out, "%s: %s%s, %lld process%s, %lld channel%s, %lld message%s, %s -> %s\n",
 		name ? name : "?", end ? "ran " : "the recording has not ended", took, (long long)processes,

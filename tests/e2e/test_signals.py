@@ -251,6 +251,7 @@ def a_command_that_stops_itself(s):
     shell.read_until(b"again\r\n")
     wait_for(lambda: state(command) == "S")
     os.kill(command, signal.SIGKILL)
+    shell.foreground()
     assert os.WTERMSIG(shell.wait()) == signal.SIGKILL
 
 

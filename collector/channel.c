@@ -105,12 +105,19 @@ void channel_partial(struct collector *c, struct channel *ch)
 		collector_dirty(c, &e->row);
 }
 
+static uint64_t alone_since(const struct channel *ch, uint64_t before, uint32_t open)
+{
+	if (ch->loose || open > 1)
+		return MATCH_SEVERAL;
+	return before == MATCH_SEVERAL ? ch->collector->now : before;
+}
+
 /* What the matcher may take for granted about who sends and who receives. */
 void channel_parties(struct channel *ch)
 {
 	struct match_stream *st = &ch->stream;
-	st->one_writer = !ch->loose && ch->open_writers <= 1;
-	st->one_reader = !ch->loose && ch->open_readers <= 1;
+	st->one_writer = alone_since(ch, st->one_writer, ch->open_writers);
+	st->one_reader = alone_since(ch, st->one_reader, ch->open_readers);
 	st->had_writer |= ch->open_writers > 0;
 	st->had_reader |= ch->open_readers > 0;
 }

@@ -441,9 +441,8 @@ static void drop_undefined(struct collector *c)
 static void finish_edges(struct collector *c)
 {
 	for (struct channel *ch = c->channels; ch; ch = ch->next)
-		for (struct edge *e = ch->edges; e; e = e->next)
-			if (e->inexact)
-				collector_dirty(c, &e->row);
+		for (struct edge *e = ch->inexact ? ch->edges : NULL; e; e = e->next)
+			collector_dirty(c, &e->row);
 }
 
 static void free_all(struct collector *c)

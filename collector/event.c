@@ -163,7 +163,7 @@ static void check_party(struct channel *ch, const struct endpoint *ep, bool send
 
 static void check_late(struct collector *c, const struct thread *t, const struct channel *ch, const struct ipc_event *e)
 {
-	if (ch->stream.one_writer && ch->stream.one_reader)
+	if (ch->stream.one_writer != MATCH_SEVERAL && ch->stream.one_reader != MATCH_SEVERAL)
 		return;
 	collector_lose(c, t->source, IPC_REASON_late, t->process, t->process->data.comm, 1, e->start);
 }

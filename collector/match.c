@@ -12,8 +12,9 @@
 
 struct match_share {
 	struct endpoint *dst; /* NULL: none yet */
-	uint64_t bytes, event, end;
-	uint32_t thread; /* 0: several */
+	uint64_t bytes, event;
+	uint64_t start, end; /* of the first and last receive */
+	uint32_t thread;     /* 0: several */
 	bool exact;
 	struct match_share *next;
 };
@@ -38,6 +39,7 @@ struct receive {
 struct past {
 	struct match_message message;
 	uint64_t send_end, max_end, handle;
+	uint64_t recv_start, cut; /* cut: the latest when it was matched */
 	uint32_t dst_thread;
 };
 
@@ -64,6 +66,11 @@ static struct receive *receive_at(const struct match_stream *st, uint32_t i)
 static struct past *past_at(const struct match_stream *st, uint32_t i)
 {
 	return ring_at(&st->window, sizeof(struct past), i);
+}
+
+static struct receive *given_up_at(const struct match_stream *st, uint32_t i)
+{
+	return ring_at(&st->given_up, sizeof(struct receive), i);
 }
 
 static bool ring_grow(struct match_ring *r, size_t size)
@@ -120,9 +127,16 @@ static uint64_t latest_of_others(const struct match_latest *l, uint32_t thread)
 
 /* Doubt: taking back what a call contradicts that came after it was decided. */
 
-static void lose_certainty(struct match_stream *st, struct past *p)
+/* With one share of a send all are doubtful: what it has too much another has too little. */
+static void lose_certainty(struct match_stream *st, uint32_t i)
 {
-	if (p->message.exact) {
+	uint64_t event = past_at(st, i)->message.send_event;
+	while (i && past_at(st, i - 1)->message.send_event == event)
+		i--;
+	for (; i < st->window.count && past_at(st, i)->message.send_event == event; i++) {
+		struct past *p = past_at(st, i);
+		if (!p->message.exact)
+			continue;
 		p->message.exact = false;
 		st->sink->doubt(st->context, &p->message, p->handle);
 	}
@@ -136,30 +150,51 @@ static void doubt_sends(struct match_stream *st, uint64_t end, uint32_t thread)
 		if (p->max_end <= end)
 			break;
 		if (p->send_end > end && p->message.src_thread != thread)
-			lose_certainty(st, p);
+			lose_certainty(st, i);
 	}
 }
 
 /* Messages, and shares of sends not yet used up, of receives of other threads that ended after `end`. */
 static void doubt_receives(struct match_stream *st, uint64_t end, uint32_t thread)
 {
-	for (uint32_t i = 0; i < st->sends.count && send_at(st, i)->share.dst; i++)
+	for (uint32_t i = 0; i < st->sends.count && send_at(st, i)->start <= st->sent_start; i++)
 		for (struct match_share *s = &send_at(st, i)->share; s; s = s->next)
-			if (s->end > end && s->thread != thread)
+			if (s->dst && s->end > end && s->thread != thread)
 				s->exact = false;
 	for (uint32_t i = st->window.count; i-- > 0;) {
 		struct past *p = past_at(st, i);
 		if (p->max_end <= end)
 			break;
 		if (p->message.received > end && p->dst_thread != thread)
-			lose_certainty(st, p);
+			lose_certainty(st, i);
 	}
+}
+
+/* A send that began at `start` was in the stream when what followed it was matched: cuts since then were none. */
+static void undo_cuts(struct match_stream *st, uint64_t start)
+{
+	uint64_t reach = start, valid = 0;
+	for (uint32_t i = 0; i < st->sends.count && send_at(st, i)->start <= st->sent_start; i++)
+		for (struct match_share *s = &send_at(st, i)->share; s; s = s->next)
+			if (s->dst && s->end > start && s->start < reach)
+				reach = s->start;
+	for (uint32_t i = st->window.count; i-- > 0 && !valid;) {
+		struct past *p = past_at(st, i);
+		if (p->message.received > start && p->recv_start < reach)
+			reach = p->recv_start;
+		if (p->cut <= start)
+			valid = p->cut;
+	}
+	if (st->cut > start)
+		st->cut = valid;
+	if (st->received.other_end) /* several received */
+		doubt_receives(st, reach > valid ? reach : valid, 0);
 }
 
 static void remember(struct match_stream *st, struct past p)
 {
-	if (st->one_writer && st->one_reader)
-		return;
+	if (p.message.sent >= st->one_writer && p.recv_start >= st->one_reader)
+		return; /* nothing can contradict it */
 	if (st->window.count == MATCH_WINDOW)
 		ring_drop(&st->window);
 	if (!ring_add(&st->window, sizeof(struct past)))
@@ -190,7 +225,11 @@ static void share_add(struct match_stream *st, struct send *s, const struct rece
 		share = more;
 	}
 	if (!share->dst)
-		*share = (struct match_share){ .dst = r->endpoint, .thread = r->thread, .exact = true };
+		*share = (struct match_share){
+			.dst = r->endpoint, .start = r->start, .thread = r->thread, .exact = true
+		};
+	if (r->start < share->start)
+		share->start = r->start;
 	share->bytes += bytes;
 	share->event = r->event;
 	share->end = r->end;
@@ -202,8 +241,16 @@ static void share_add(struct match_stream *st, struct send *s, const struct rece
 /* Tells of the shares of a send and frees them. */
 static void tell(struct match_stream *st, struct send *s)
 {
+	bool exact = !s->doubt && !st->doubtful;
+	for (struct match_share *share = &s->share; share; share = share->next)
+		exact &= share->exact || !share->dst;
 	for (struct match_share *share = &s->share; share && share->dst; share = share->next) {
-		struct past p = { .send_end = s->end, .dst_thread = share->thread };
+		struct past p = {
+			.send_end = s->end,
+			.recv_start = share->start,
+			.cut = st->cut,
+			.dst_thread = share->thread,
+		};
 		p.message = (struct match_message){
 			.send_event = s->event,
 			.recv_event = share->event,
@@ -213,7 +260,7 @@ static void tell(struct match_stream *st, struct send *s)
 			.src = s->src,
 			.dst = share->dst,
 			.src_thread = s->thread,
-			.exact = share->exact && !s->doubt && !st->doubtful,
+			.exact = exact,
 		};
 		p.handle = st->sink->message(st->context, &p.message);
 		remember(st, p);
@@ -231,8 +278,6 @@ static void finish_send(struct match_stream *st)
 	struct send *s = send_at(st, 0);
 	tell(st, s);
 	latest_add(&st->sent, s->end, s->thread);
-	if (s->start > st->sent_start)
-		st->sent_start = s->start;
 	ring_drop(&st->sends);
 }
 
@@ -248,10 +293,15 @@ static void forget_oldest(struct match_stream *st)
 /* The receive takes its first byte, of a send that began at `first`. */
 static void place(struct match_stream *st, struct receive *r, uint64_t first)
 {
-	uint64_t earliest = r->start > first ? r->start : first;
-	if (latest_of_others(&st->received, r->thread) > earliest) {
+	uint64_t latest = latest_of_others(&st->received, r->thread);
+	for (struct unfinished *u = st->unfinished; u; u = u->next)
+		if (u->send.start < first)
+			first = u->send.start; /* it may have put more into the stream than was seen */
+	if (first >= st->received.end) {
+		st->cut = first;
+	} else if (latest > r->start && latest > first) {
 		r->doubt = true;
-		doubt_receives(st, earliest, r->thread);
+		doubt_receives(st, r->start > st->cut ? r->start : st->cut, r->thread);
 	}
 	r->placed = true;
 }
@@ -264,6 +314,8 @@ static void take(struct match_stream *st, struct receive *r)
 			return;
 		if (!r->placed)
 			place(st, r, s->start);
+		if (s->start > st->sent_start)
+			st->sent_start = s->start;
 		uint64_t bytes = r->left < s->left ? r->left : s->left;
 		share_add(st, s, r, bytes);
 		r->left -= bytes;
@@ -277,7 +329,7 @@ static bool give_up(const struct match_stream *st, const struct receive *r)
 {
 	if (st->settling || st->receives.count > MATCH_RECVS_MAX || (!st->had_writer && !st->unfinished))
 		return true;
-	return st->sends.count && (st->one_writer || st->now > r->end + MATCH_PATIENCE_NS);
+	return st->sends.count && st->now > r->end + MATCH_PATIENCE_NS;
 }
 
 /* No finished send covers the rest of the receive, and none will. */
@@ -295,9 +347,11 @@ static void leave_uncovered(struct match_stream *st, struct receive *r)
 	struct match_call call = { r->start, r->end, r->left, r->event, r->endpoint, r->thread };
 	st->doubtful = true;
 	doubt_sends(st, 0, 0);
-	st->credit += r->left;
-	st->credit_end = r->end;
-	st->credit_call = call;
+	r->doubt = true;
+	if (st->given_up.count == MATCH_WINDOW)
+		ring_drop(&st->given_up);
+	if (ring_add(&st->given_up, sizeof(struct receive)))
+		*given_up_at(st, st->given_up.count - 1) = *r;
 	st->sink->unmatched(st->context, &call, r->calls);
 }
 
@@ -396,24 +450,27 @@ static void contradict(struct match_stream *st, struct send *s)
 		s->doubt = true;
 		doubt_sends(st, s->start, s->thread);
 	}
-	if (s->start < st->sent_start && !st->one_reader)
-		doubt_receives(st, s->start, 0);
+	if (s->start < st->sent_start)
+		undo_cuts(st, s->start);
 }
 
-/* Bytes of it that receives took which were given up. */
-static void take_credit(struct match_stream *st, struct send *s)
+/* Bytes of it may have been taken by receives that were given up. */
+static void take_given_up(struct match_stream *st, struct send *s)
 {
-	uint64_t bytes = s->left < st->credit ? s->left : st->credit;
-	struct receive r = {
-		.end = st->credit_call.end,
-		.event = st->credit_call.event,
-		.endpoint = st->credit_call.endpoint,
-		.thread = st->credit_call.thread,
-		.doubt = true,
-	};
-	share_add(st, s, &r, bytes);
-	st->credit -= bytes;
-	s->left -= bytes;
+	uint32_t count = st->given_up.count;
+	if (!count || given_up_at(st, count - 1)->end < s->start)
+		return;
+	for (uint32_t i = 0; i < count && s->left; i++) {
+		struct receive *r = given_up_at(st, i);
+		uint64_t bytes = r->left < s->left ? r->left : s->left;
+		if (!bytes || r->end < s->start)
+			continue;
+		share_add(st, s, r, bytes);
+		r->left -= bytes;
+		s->left -= bytes;
+	}
+	while (st->given_up.count && !given_up_at(st, 0)->left)
+		ring_drop(&st->given_up);
 }
 
 void match_send(struct match_stream *st, const struct match_call *call)
@@ -430,8 +487,7 @@ void match_send(struct match_stream *st, const struct match_call *call)
 		.doubt = st->unsure_position,
 	};
 	contradict(st, &new);
-	if (st->credit && call->start < st->credit_end)
-		take_credit(st, &new);
+	take_given_up(st, &new);
 	if (!new.left) {
 		tell(st, &new);
 		return;
@@ -471,10 +527,8 @@ void match_unfinished(struct match_stream *st, const struct match_call *call)
 	for (uint32_t i = 0; i < st->sends.count; i++)
 		if (send_at(st, i)->end > call->start)
 			mark_overlap(send_at(st, i), &u->send);
-	if (st->credit && call->start < st->credit_end) {
-		u->send.left = UINT64_MAX;
-		take_credit(st, &u->send);
-	}
+	u->send.left = UINT64_MAX;
+	take_given_up(st, &u->send);
 	st->unsure_position = true;
 	struct unfinished **last = &st->unfinished;
 	while (*last)
@@ -510,7 +564,7 @@ void match_settle(struct match_stream *st)
 	while (st->sends.count)
 		finish_send(st);
 	st->settling = st->unsure_position = false;
-	st->credit = 0;
+	st->given_up.count = 0;
 }
 
 static void ring_free(struct match_ring *r)
@@ -527,6 +581,7 @@ void match_trim(struct match_stream *st)
 		ring_free(&st->receives);
 	if (!st->sends.count && !st->receives.count)
 		ring_free(&st->window);
+	ring_free(&st->given_up);
 	while (st->spare) {
 		struct match_share *next = st->spare->next;
 		free(st->spare);

@@ -9,9 +9,10 @@
  * in time. Sends are placed by start, receives by end, and a message is exact only if
  *  - no send of another thread overlaps its send: each earlier send is earlier in the stream, whatever the
  *    order among them, so the send's position is certain; and
- *  - no receive of another thread could have taken its bytes instead. Receive j can only have been before
- *    receive i (ended earlier) if j's call started before i's end, and, since otherwise the stream had nothing for
- *    it then, if the send of j's first byte did too.
+ *  - no receive of another thread could have taken its bytes instead. A receive can have been before one that
+ *    ended earlier only if it started before that end, and if the stream then had more than its turn's
+ *    bytes: if the send of its first byte began later, all that was sent was taken by those before. Where
+ *    that holds for all threads is a cut: no doubt reaches back over it.
  * A call that was under way for long is seen only when it ends: what it contradicts is taken back (doubt),
  * from a window of the last MATCH_WINDOW messages.
  *
@@ -30,6 +31,8 @@ enum {
 	MATCH_RECVS_MAX = 1 << 16,    /* waiting for a send that has not ended */
 	MATCH_PATIENCE_NS = 1000000000, /* how long one waits when a later send is already there */
 };
+
+#define MATCH_SEVERAL UINT64_MAX
 
 struct endpoint; /* whose call: the matcher only compares */
 
@@ -78,19 +81,19 @@ struct match_stream {
 	const struct match_sink *sink;
 	void *context;
 	/* kept up to date by the owner */
-	bool one_writer, one_reader; /* one thread only can send (receive): nothing can contradict */
+	uint64_t one_writer, one_reader; /* since when one thread only can send (receive), or MATCH_SEVERAL */
 	bool had_writer, had_reader; /* someone in the trace held that end */
 	bool doubtful;		     /* someone unseen sends or receives too: nothing is exact any more */
 	/* the matcher's own */
 	bool settling, unsure_position;
 	struct match_ring sends, receives, window;
+	struct match_ring given_up; /* receives whose send may still end */
 	struct unfinished *unfinished;
 	struct match_share *spare;
 	struct match_latest sent, received; /* of what is matched */
-	uint64_t sent_start;		    /* latest start of a send that is matched */
+	uint64_t sent_start;		    /* latest start of a send that was taken from */
+	uint64_t cut;			    /* the latest cut: when its next send began */
 	uint64_t now, admitted;
-	uint64_t credit, credit_end; /* bytes of receives that were given up, and when the last of them ended */
-	struct match_call credit_call;
 };
 
 /* A zeroed stream is valid; set sink, context and the owner's flags. Every function may call the sink. */

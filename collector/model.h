@@ -128,6 +128,7 @@ struct channel {
 	struct life *life;	    /* of a process channel */
 	struct match_stream stream; /* unused where the mechanism is not a byte stream */
 	bool is_stream, created, loose, settled, killed;
+	bool inexact; /* a message of it is not exact */
 	uint32_t open_ends, open_writers, open_readers, receivers;
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or 0 */
 	struct endpoint *endpoints;
@@ -152,7 +153,6 @@ struct edge {
 	struct store_edge data;
 	struct endpoint *src, *dst;
 	struct latency latency;
-	uint64_t inexact; /* messages */
 	struct edge *next;
 };
 

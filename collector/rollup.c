@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * From messages to edges: totals, latencies, and whether they are exact (design: an edge is exact when all
- * its messages are, or when one process only received from the channel and nothing is left in it: then the bytes
- * and messages of each sender are certain, whichever receive took them).
+ * From messages to edges: totals, latencies, and whether they are exact. A message that is not may belong to
+ * any edge of its channel: so an edge is exact when all messages of its channel are; or when one process
+ * only received from the channel and nothing is left in it: then the bytes and messages of each sender are
+ * certain, whichever receive took them.
  */
 #include <stdlib.h>
 
@@ -36,10 +37,18 @@ static struct edge *edge_of(struct collector *c, struct endpoint *src, struct en
 	return src->last_edge = *place;
 }
 
-static void inexact(struct collector *c, struct edge *e)
+static void edges_dirty(struct collector *c, struct channel *ch)
 {
-	e->inexact++;
-	collector_dirty(c, &e->row);
+	for (struct edge *e = ch->edges; e; e = e->next)
+		collector_dirty(c, &e->row);
+}
+
+static void inexact(struct collector *c, struct channel *ch)
+{
+	if (ch->inexact)
+		return;
+	ch->inexact = true;
+	edges_dirty(c, ch);
 }
 
 void rollup_message(struct collector *c, const struct match_message *m)
@@ -55,7 +64,7 @@ void rollup_message(struct collector *c, const struct match_message *m)
 		e->data.last_ns = m->received;
 	latency_add(&e->latency, m->received > m->sent ? m->received - m->sent : 0);
 	if (!m->exact)
-		e->inexact++;
+		inexact(c, m->src->channel);
 	collector_dirty(c, &e->row);
 }
 
@@ -69,9 +78,7 @@ static uint64_t message(void *context, const struct match_message *m)
 static void doubt(void *context, const struct match_message *m, uint64_t handle)
 {
 	struct channel *ch = context;
-	struct edge *e = edge_of(ch->collector, m->src, m->dst);
-	if (e)
-		inexact(ch->collector, e);
+	inexact(ch->collector, ch);
 	store_doubt(ch->collector->store, m->send_event, handle);
 }
 
@@ -128,7 +135,7 @@ void rollup_write(struct collector *c, struct edge *e)
 	row->latency_p90_ns = ns[1];
 	row->latency_p99_ns = ns[2];
 	row->latency_max_ns = e->latency.max;
-	row->exact = !e->inexact || drained(e->src->channel);
+	row->exact = !e->src->channel->inexact || drained(e->src->channel);
 	row->partial = e->src->channel->data.partial;
 	store_edge(c->store, row);
 }

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A store that keeps its rows in memory, for tests of the collector: takes the place of collector/store.c,
+ * of which the linker then needs nothing. One at a time. Rows are found by id (fake.events[id]).
+ */
+#ifndef TEST_FAKE_STORE_H
+#define TEST_FAKE_STORE_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "store.h"
+
+struct fake_link {
+	uint64_t send, recv, bytes;
+	bool exact;
+};
+
+#define FAKE_ROWS(type, name)                                                                      \
+	struct type *name;                                                                         \
+	size_t name##_count, name##_room
+
+struct fake_store {
+	FAKE_ROWS(store_process, processes);
+	FAKE_ROWS(store_thread, threads);
+	FAKE_ROWS(store_channel, channels);
+	FAKE_ROWS(store_endpoint, endpoints);
+	FAKE_ROWS(store_edge, edges);
+	FAKE_ROWS(store_lane, lanes);
+	FAKE_ROWS(store_event, events);
+	FAKE_ROWS(fake_link, links);
+	FAKE_ROWS(store_loss, losses);
+	int dummy;
+};
+
+static struct fake_store fake;
+
+static void *fake_row(void *rows, size_t *room, size_t *count, size_t index, size_t size)
+{
+	while (index >= *room) {
+		size_t old = *room;
+		*room = old ? old * 2 : 64;
+		rows = realloc(rows, *room * size);
+		memset((char *)rows + old * size, 0, (*room - old) * size);
+	}
+	if (index >= *count) {
+		memset((char *)rows + *count * size, 0, (index + 1 - *count) * size);
+		*count = index + 1;
+	}
+	return rows;
+}
+
+#define FAKE_AT(name, index)                                                                                 \
+	(fake.name = fake_row(fake.name, &fake.name##_room, &fake.name##_count, (index), sizeof(*fake.name)), \
+	 &fake.name[index])
+
+/* Forgets all rows, keeps the memory. */
+static void fake_reset(void)
+{
+	fake.processes_count = fake.threads_count = fake.channels_count = fake.endpoints_count = 0;
+	fake.edges_count = fake.lanes_count = fake.events_count = fake.links_count = fake.losses_count = 0;
+	*FAKE_AT(lanes, 0) = (struct store_lane){ 0 };
+	*FAKE_AT(events, 0) = (struct store_event){ 0 };
+	*FAKE_AT(links, 0) = (struct fake_link){ 0 };
+}
+
+static void fake_free(void)
+{
+	free(fake.processes);
+	free(fake.threads);
+	free(fake.channels);
+	free(fake.endpoints);
+	free(fake.edges);
+	free(fake.lanes);
+	free(fake.events);
+	free(fake.links);
+	free(fake.losses);
+	memset(&fake, 0, sizeof(fake));
+}
+
+int store_open(struct store **out, const char *path, uint64_t start_ns)
+{
+	(void)path;
+	(void)start_ns;
+	*out = (struct store *)&fake;
+	fake_reset();
+	return 0;
+}
+
+void store_meta(struct store *s, const char *key, const char *value)
+{
+	(void)s;
+	(void)key;
+	(void)value;
+}
+
+/* The collector's texts do not outlive it: tests look at texts before collector_close(). */
+void store_process(struct store *s, const struct store_process *row)
+{
+	(void)s;
+	*FAKE_AT(processes, row->id) = *row;
+}
+
+void store_thread(struct store *s, const struct store_thread *row)
+{
+	(void)s;
+	*FAKE_AT(threads, row->id) = *row;
+}
+
+void store_channel(struct store *s, const struct store_channel *row)
+{
+	(void)s;
+	*FAKE_AT(channels, row->id) = *row;
+}
+
+void store_endpoint(struct store *s, const struct store_endpoint *row)
+{
+	(void)s;
+	*FAKE_AT(endpoints, row->id) = *row;
+}
+
+void store_edge(struct store *s, const struct store_edge *row)
+{
+	(void)s;
+	size_t i = 0;
+	while (i < fake.edges_count &&
+	       (fake.edges[i].src_id != row->src_id || fake.edges[i].dst_id != row->dst_id ||
+		fake.edges[i].channel_id != row->channel_id))
+		i++;
+	*FAKE_AT(edges, i) = *row;
+}
+
+void store_loss(struct store *s, const struct store_loss *row)
+{
+	(void)s;
+	size_t i = 0;
+	while (i < fake.losses_count &&
+	       (fake.losses[i].reason != row->reason || fake.losses[i].process_id != row->process_id))
+		i++;
+	*FAKE_AT(losses, i) = *row;
+}
+
+uint32_t store_lane(struct store *s, const struct store_lane *row)
+{
+	(void)s;
+	uint32_t id = fake.lanes_count;
+	*FAKE_AT(lanes, id) = *row;
+	return id;
+}
+
+uint64_t store_event(struct store *s, const struct store_event *row, bool linkable)
+{
+	(void)s;
+	(void)linkable;
+	uint64_t id = fake.events_count;
+	*FAKE_AT(events, id) = *row;
+	return id;
+}
+
+uint64_t store_link(struct store *s, uint64_t send, uint64_t recv, uint64_t bytes, bool exact)
+{
+	(void)s;
+	uint64_t id = fake.links_count;
+	*FAKE_AT(links, id) = (struct fake_link){ send, recv, bytes, exact };
+	return id;
+}
+
+void store_doubt(struct store *s, uint64_t send, uint64_t link)
+{
+	(void)s;
+	if (fake.links[link].send != send)
+		abort();
+	fake.links[link].exact = false;
+}
+
+unsigned int store_pending(const struct store *s)
+{
+	(void)s;
+	return 0;
+}
+
+int store_commit(struct store *s, uint64_t now_ns)
+{
+	(void)s;
+	(void)now_ns;
+	return 0;
+}
+
+int store_close(struct store *s)
+{
+	(void)s;
+	return 0;
+}
+
+#endif

@@ -27,7 +27,7 @@ static _Bool stopped_by_signal(__s64 result)
 
 /*
  * A parked call meets a new system call of its task: the same one again goes on as if nothing had happened,
- * as the program sees it. After the handler's sigreturn the return address tells (see exit_of_sigreturn). A
+ * as the program sees it. After the handler's sigreturn the return address tells (call_ends). A
  * handler that makes calls of its own, or jumps away, leaves it undecided: EINTR. Returns whether it goes on.
  */
 static _Bool unpark(struct task_state *t, const struct pt_regs *regs, long nr)

@@ -113,7 +113,7 @@ static void begin(struct shim_thread *t, struct pending *p, uint16_t call, const
 	shim_number(t);
 	p->start = shim_now();
 	show_call(t, p);
-	t->fast = t->ring.control && !t->spawn_call;
+	t->fast = t->number && t->ring.control && !t->spawn_call;
 }
 
 static struct ipc_event event_of(struct shim_thread *t, const struct pending *p, long result)
@@ -319,7 +319,8 @@ static inline bool enter_fast(struct shim_thread *t, const struct hook_registers
 {
 	uint64_t nr = (uint64_t)r->nr;
 	uint32_t fd = (uint32_t)r->arg[0];
-	if (!t->fast || t->depth || nr >= NUMBERS || !hook_filtered[nr] || fd >= DESCRIPTORS ||
+	struct arena_control *c = t->ring.control; /* NULL after a claim in vain */
+	if (!t->fast || !c || t->depth || nr >= NUMBERS || !hook_filtered[nr] || fd >= DESCRIPTORS ||
 	    descriptor_kinds[fd] != DESCRIPTOR_CHANNEL || !*shim.alive || !recording())
 		return false;
 	t->depth = 1; /* from here on a handler's calls go above */
@@ -327,7 +328,6 @@ static inline bool enter_fast(struct shim_thread *t, const struct hook_registers
 	const struct ipc_call *row = &ipc_calls[hook_filtered[nr]];
 	const struct descriptor *d = descriptor_entry(fd);
 	struct pending *p = &t->pending[0];
-	struct arena_control *c = t->ring.control;
 	p->stack = stack;
 	p->call = hook_filtered[nr];
 	p->plain = true;

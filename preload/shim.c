@@ -50,13 +50,13 @@ void shim_dropped(const struct ipc_event *e)
 	shim_lost(IPC_REASON_dropped);
 }
 
-void shim_define(struct shim_thread *t, const struct ipc_def *def, const char *text, size_t length)
+bool shim_define(struct shim_thread *t, const struct ipc_def *def, const char *text, size_t length)
 {
 	length = length < IPC_TEXT_MAX ? length : IPC_TEXT_MAX;
 	struct ipc_event *slot = ring_begin(&shim.ring, &t->ring, ipc_def_slots(length));
 	if (!slot) {
 		shim_lost(IPC_REASON_dropped);
-		return;
+		return false;
 	}
 	struct ipc_def *out = (struct ipc_def *)slot;
 	out->time = def->time;
@@ -70,16 +70,43 @@ void shim_define(struct shim_thread *t, const struct ipc_def *def, const char *t
 	for (size_t i = 0; i < length; i++)
 		to[i] = text[i];
 	ring_publish(&t->ring, slot);
+	return true;
 }
 
+/* Returns the thread's number, or 0: no room. */
 static uint32_t introduce_thread(struct shim_thread *t, uint32_t image)
 {
 	struct ipc_def def = { .time = shim_now(), .thread = new_number(), .call = IPC_DEF_THREAD };
 	def.thread_def.image = image;
 	def.thread_def.tid = (int32_t)raw_syscall(__NR_gettid);
 	raw_syscall(__NR_prctl, PR_GET_NAME, def.thread_def.name);
-	shim_define(t, &def, NULL, 0);
-	return def.thread;
+	return shim_define(t, &def, NULL, 0) ? def.thread : 0;
+}
+
+static bool introduce_image(struct shim_thread *t, const struct ipc_def_image *image, const char *text,
+			    size_t length)
+{
+	struct ipc_def def = { .time = shim_now(), .image = *image, .call = IPC_DEF_IMAGE };
+	return shim_define(t, &def, text, length);
+}
+
+/* The process's image and this thread: the usual case of shim_number(). */
+static uint32_t introduce(struct shim_thread *t)
+{
+	if (!shim.introduced)
+		shim.introduced = introduce_image(t, &shim.image, shim.text, shim.text_length);
+	return shim.introduced ? introduce_thread(t, shim.ring.image) : 0;
+}
+
+static struct ipc_def_image describe_child(uint32_t parent, int32_t pid, uint64_t spawn_time)
+{
+	return (struct ipc_def_image){ .image = new_number(),
+				       .parent = parent,
+				       .pid = pid,
+				       .ppid = (int32_t)raw_syscall(__NR_getppid),
+				       .uid = (uint32_t)raw_syscall(__NR_geteuid),
+				       .via = IPC_VIA_FORK,
+				       .spawn_time = spawn_time };
 }
 
 /* The event of a parent whose own return from the call is not seen, told by its child. */
@@ -93,35 +120,23 @@ static void tell_spawn(struct shim_thread *t, uint32_t parent, int32_t pid)
 	shim_emit(t, &spawn);
 }
 
-static void define_child(struct shim_thread *t, uint32_t image, uint32_t parent, int32_t pid,
-			 uint64_t spawn_time)
-{
-	struct ipc_def def = { .time = shim_now(), .call = IPC_DEF_IMAGE };
-	def.image = (struct ipc_def_image){ .image = image,
-					    .parent = parent,
-					    .pid = pid,
-					    .ppid = (int32_t)raw_syscall(__NR_getppid),
-					    .uid = (uint32_t)raw_syscall(__NR_geteuid),
-					    .via = IPC_VIA_FORK,
-					    .spawn_time = spawn_time };
-	shim_define(t, &def, NULL, 0);
-}
-
 /* First hook in a fork child: it has a copy of everything and owns nothing of it. */
 static void fork_child(struct shim_thread *t)
 {
 	*shim.alive = 1;
 	t->fast = false;
 	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
-	uint32_t parent = shim.ring.image, parent_thread = t->number, image = new_number();
+	uint32_t parent_thread = t->number;
 	uint64_t spawn_time = t->spawn_call ? t->spawn_start : t->depth ? t->pending[t->depth - 1].start : 0;
 	ring_fork_child(&shim.ring, &t->ring, pid);
-	shim.ring.image = image; /* before a chunk is claimed in its name */
-	define_child(t, image, parent, pid, spawn_time);
-	if (t->spawn_call && parent_thread)
+	shim.image = describe_child(shim.ring.image, pid, spawn_time);
+	shim.ring.image = shim.image.image; /* before a chunk is claimed in its name */
+	shim.text_length = 0;
+	shim.introduced = false;
+	t->number = introduce(t);
+	if (t->spawn_call)
 		tell_spawn(t, parent_thread, pid);
 	t->spawn_call = 0;
-	t->number = introduce_thread(t, image);
 	descriptor_inherit(t, false);
 }
 
@@ -130,13 +145,11 @@ static uint32_t vfork_child(struct shim_thread *t, int32_t pid)
 {
 	if (t->spawn_pid == pid)
 		return t->spawn_number;
-	uint32_t image = new_number();
+	struct ipc_def_image image = describe_child(shim.ring.image, pid, t->spawn_start);
 	t->spawn_pid = pid;
-	t->spawn_image = image;
-	if (t->number)
-		tell_spawn(t, t->number, pid);
-	define_child(t, image, shim.ring.image, pid, t->spawn_start);
-	t->spawn_number = introduce_thread(t, image);
+	t->spawn_image = image.image;
+	tell_spawn(t, t->number, pid);
+	t->spawn_number = introduce_image(t, &image, NULL, 0) ? introduce_thread(t, image.image) : 0;
 	descriptor_inherit(t, false);
 	return t->spawn_number;
 }
@@ -161,7 +174,7 @@ uint32_t shim_number(struct shim_thread *t)
 		t->exec_memory = NULL;
 	}
 	if (__builtin_expect(!t->number, 0))
-		t->number = introduce_thread(t, shim.ring.image);
+		t->number = introduce(t);
 	return t->number;
 }
 
@@ -190,18 +203,15 @@ static size_t describe_program(char *text, const char *end, int argc, char **arg
 
 static void introduce_program(struct shim_thread *t, int argc, char **argv, uint32_t prev)
 {
-	char text[IPC_TEXT_MAX];
-	struct ipc_def def = { .time = shim_now(), .call = IPC_DEF_IMAGE };
 	shim.ring.image = new_number();
-	def.image = (struct ipc_def_image){ .image = shim.ring.image,
-					    .prev = prev,
-					    .pid = shim.ring.pid,
-					    .ppid = (int32_t)raw_syscall(__NR_getppid),
-					    .uid = (uint32_t)raw_syscall(__NR_geteuid),
-					    .via = prev ? IPC_VIA_EXEC : IPC_VIA_START };
-	size_t length = describe_program(text, text + sizeof(text), argc, argv);
-	shim_define(t, &def, text, length);
-	t->number = introduce_thread(t, shim.ring.image);
+	shim.image = (struct ipc_def_image){ .image = shim.ring.image,
+					     .prev = prev,
+					     .pid = shim.ring.pid,
+					     .ppid = (int32_t)raw_syscall(__NR_getppid),
+					     .uid = (uint32_t)raw_syscall(__NR_geteuid),
+					     .via = prev ? IPC_VIA_EXEC : IPC_VIA_START };
+	shim.text_length = (uint16_t)describe_program(shim.text, shim.text + sizeof(shim.text), argc, argv);
+	t->number = introduce(t);
 }
 
 /* Takes our two variables out of `envp` in place, so that the program sees the environment it would have had.

@@ -48,7 +48,11 @@ struct shim {
 	bool ticks; /* the arena's clock is the time-stamp counter */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */
-	char path[SHIM_PATH];	  /* of the shim itself */
+	bool introduced;	  /* the image's definition is in the arena; else it is tried again */
+	struct ipc_def_image image;
+	uint16_t text_length;
+	char text[IPC_TEXT_MAX]; /* of its definition */
+	char path[SHIM_PATH];	 /* of the shim itself */
 	char arena[SHIM_PATH];
 };
 
@@ -76,7 +80,7 @@ void shim_dropped(const struct ipc_event *event);
 static inline __attribute__((always_inline)) void shim_emit(struct shim_thread *t,
 							    const struct ipc_event *event)
 {
-	struct ipc_event *slot = ring_begin(&shim.ring, &t->ring, 1);
+	struct ipc_event *slot = event->thread ? ring_begin(&shim.ring, &t->ring, 1) : NULL;
 	if (__builtin_expect(!slot, 0)) {
 		shim_dropped(event);
 		return;
@@ -94,8 +98,9 @@ static inline __attribute__((always_inline)) void shim_emit(struct shim_thread *
 	ring_publish(&t->ring, slot);
 }
 
-/* Records a definition with its text (may be NULL); `def` has everything but seq, text. */
-void shim_define(struct shim_thread *t, const struct ipc_def *def, const char *text, size_t length);
+/* Records a definition with its text (may be NULL); `def` has everything but seq, text. False: there was no
+ * room (counted). */
+bool shim_define(struct shim_thread *t, const struct ipc_def *def, const char *text, size_t length);
 
 /* Counts what cannot be told by an event. */
 void shim_lost(enum ipc_reason reason);

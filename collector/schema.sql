@@ -16,7 +16,8 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE hosts (id INTEGER PRIMARY KEY, name TEXT, boot_id TEXT, kernel TEXT);
 
 CREATE TABLE mechanisms (
-	id INTEGER PRIMARY KEY, name TEXT, model TEXT, boundary TEXT, matching TEXT, scope TEXT, ends TEXT, sources TEXT
+	id INTEGER PRIMARY KEY, name TEXT, model TEXT, boundary TEXT, matching TEXT, scope TEXT, ends TEXT,
+	sources TEXT
 );
 
 CREATE TABLE calls (

@@ -7,10 +7,10 @@
  * functions below whenever they changed and a commit is due (insert or replace by id): readers of the
  * growing file see totals that are at most a commit old.
  *
- * Events are packed: an event row is (start relative to the trace's start, duration, lane, result, link). A lane
- * is what repeats: (thread, endpoint, call, flags, descriptor). `link` of a send joins it to the
- * receive that took it: the distance between their ids, and whether that is exact. A send that several
- * receives took, or that was written before it was matched, has its further links in a table of their own.
+ * Events are packed: an event row is (start relative to the trace's start, duration, lane, result, link). A
+ * lane is what repeats: (thread, endpoint, call, flags, descriptor). `link` of a send joins it to the receive
+ * that took it: the distance between their ids, and whether that is exact. A send that several receives took,
+ * or that was written before it was matched, has its further links in a table of their own.
  */
 #ifndef IPC_STORE_H
 #define IPC_STORE_H

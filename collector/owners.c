@@ -113,7 +113,8 @@ bool owners_alive(int pid, uint64_t since_ns)
 static void bury(struct owners *o, struct owner *owner)
 {
 	if (owner->pidfd >= 0) {
-		close(owner->pidfd); /* leaves the epoll set with it */
+		epoll_ctl(o->epoll, EPOLL_CTL_DEL, owner->pidfd, NULL); /* a child of ours may hold a copy */
+		close(owner->pidfd);
 		o->pidfds--;
 	}
 	owner->pidfd = -1;

@@ -11,10 +11,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/resource.h>
-#include <linux/time.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "ring.h"
 
@@ -46,7 +47,8 @@ struct ring_windows {
 	uint32_t spare;
 	uint64_t chunk_offset;
 	_Atomic uint32_t refusals;
-	_Atomic uint32_t used; /* entries of `window` that were ever used */
+	_Atomic uint32_t tired; /* a wait for a window was in vain: the next claim does not wait */
+	_Atomic uint32_t used;	/* entries of `window` that were ever used */
 	struct window window[WINDOWS_MAX];
 };
 
@@ -163,11 +165,11 @@ static uint32_t windows_used(struct ring_windows *windows)
 	return used < WINDOWS_MAX ? used : WINDOWS_MAX;
 }
 
-static uint32_t windows_mapped(struct ring_windows *windows)
+static uint32_t windows_mapped(struct ring_windows *windows, bool unused)
 {
 	uint32_t mapped = 0;
 	for (uint32_t i = 0; i < windows_used(windows); i++)
-		mapped += windows->window[i].slots != NULL;
+		mapped += windows->window[i].slots && (!unused || !windows->window[i].user);
 	return mapped;
 }
 
@@ -383,11 +385,10 @@ static enum claim claim_moved(struct ring_process *p, struct ring_thread *t, con
 {
 	struct ring_windows *windows = p->windows;
 	bool refused = windows->refusals >= REFUSALS_MAX;
-	uint32_t mapped = windows_mapped(windows);
 	uint32_t chunk = refused ? NO_CHUNK : chunk_find(p, t);
 	if (!refused && chunk == NO_CHUNK)
 		return WAIT_CHUNK;
-	bool move = mapped >= windows->spare;
+	bool move = windows_mapped(windows, false) >= windows->spare;
 	for (int attempt = 0; !refused && attempt < 2; attempt++, move = !move) {
 		struct window *w = window_find(windows, move, (uintptr_t)t);
 		if (!w)
@@ -400,7 +401,7 @@ static enum claim claim_moved(struct ring_process *p, struct ring_thread *t, con
 	}
 	if (!refused)
 		chunk_give_back(p, t, chunk);
-	return mapped ? WAIT_WINDOW : NEVER;
+	return windows_mapped(windows, true) && !windows->tired ? WAIT_WINDOW : NEVER;
 }
 
 static enum claim claim_any(struct ring_process *p, struct ring_thread *t, const struct inside *inside)
@@ -445,6 +446,7 @@ static bool claim_wait(struct ring_process *p, struct ring_thread *t, const stru
 	}
 	if (got == WAIT_CHUNK)
 		atomic_store_explicit(&h->full, 1, memory_order_relaxed);
+	p->windows->tired = got == WAIT_WINDOW;
 	atomic_fetch_add_explicit(&h->blocked_ns, waited, memory_order_relaxed);
 	atomic_fetch_add_explicit(&h->blocked_claims, 1, memory_order_relaxed);
 	return got == CLAIMED;
@@ -543,6 +545,18 @@ void ring_fork_child(struct ring_process *p, struct ring_thread *t, int32_t pid)
 	t->base = 0;
 	for (uint32_t i = 0; i < windows_used(p->windows); i++)
 		window_leave(&p->windows->window[i]);
+}
+
+/* A handler's record nests below the one that it interrupted, unless it runs on the alternate stack, which may
+ * lie anywhere. */
+bool ring_abandoned(const struct ring_thread *t, uintptr_t here)
+{
+	stack_t alternate;
+	if (failed(raw_syscall(__NR_sigaltstack, 0, &alternate)))
+		return false;
+	bool now = alternate.ss_flags & SS_ONSTACK;
+	bool then = t->stack - (uintptr_t)alternate.ss_sp < alternate.ss_size;
+	return now == then ? here >= t->stack : then;
 }
 
 /* --- overflow --- */

@@ -68,13 +68,17 @@ bool ring_overflow(struct ring_process *p, uint64_t object, uint64_t sends, uint
 /* Unmaps every window that no thread uses (before the target's mlockall). */
 void ring_shrink(struct ring_process *p);
 
+/* Whether the records that `busy` counts will never be finished: a handler jumped out of them. `here` is the
+ * frame of the record that begins now. */
+bool ring_abandoned(const struct ring_thread *t, uintptr_t here);
+
 /* Reserves `n` slots in a row. NULL: no room (see ring_claim), or a handler's record while the chunk is full.
  */
 static inline struct ipc_event *ring_begin(struct ring_process *p, struct ring_thread *t, unsigned int n)
 {
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-	if (__builtin_expect(t->busy != 0, 0) && here > t->stack)
-		t->busy = 0; /* a handler jumped out of the record that was under way */
+	if (__builtin_expect(t->busy != 0, 0) && ring_abandoned(t, here))
+		t->busy = 0;
 	if (!t->busy)
 		t->stack = here;
 	arch_local_inc(&t->busy);

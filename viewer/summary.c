@@ -54,7 +54,7 @@ static void show_head(FILE *out, struct trace *t)
 	int64_t messages =
 		trace_number(t, "SELECT sum(messages) FROM edges WHERE mechanism IS NOT 'process'");
 	int64_t bytes = trace_number(t, "SELECT sum(bytes) FROM edges");
-	int64_t start = trace_number(t, "SELECT min(start_ns) FROM processes");
+	int64_t start = trace_number(t, "SELECT min(start_ns) FROM processes") ?: (int64_t)t->start_ns;
 	char took[32] = "", size[32];
 	char *name = text_printable(command ? command : "?", command ? strlen(command) : 1);
 

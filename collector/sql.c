@@ -152,7 +152,7 @@ int sql_open(struct sql *q, const char *path, const char *schema)
 	if (q->error)
 		return q->error;
 	sqlite3_busy_timeout(q->db, BUSY_MS);
-	sql_exec(q, "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+	sql_exec(q, "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
 		    "PRAGMA wal_autocheckpoint = 2000; BEGIN IMMEDIATE");
 	sql_exec(q, schema);
 	prepare(q);

@@ -429,7 +429,7 @@ static void test_killed(void **state)
 		expect(both[i], inherit, q, 5, r(5), 0, NONE);
 		expect(both[i], inherit, q, 6, w(6), 0, NONE);
 	}
-	expect(&b, write, p, facts[2], w(4), 200000, NONE);
+	expect(&b, write, p, facts[2], w(4), 200000, NONE); /* the kernel answers to the dead */
 	assert_null(next(&b));
 	expect(&c, read, q, 0, r(5), 200000, IPC_F_INSIDE);
 	assert_null(next(&c));

@@ -10,11 +10,13 @@
 
 #include "match.h"
 
+#define SEVERAL UINT32_MAX /* threads of one process received; no thread has this number */
+
 struct match_share {
 	struct endpoint *dst; /* NULL: none yet */
 	uint64_t bytes, event;
 	uint64_t start, end; /* of the first and last receive */
-	uint32_t thread;     /* 0: several */
+	uint32_t thread;     /* or SEVERAL */
 	bool exact;
 	struct match_share *next;
 };
@@ -187,8 +189,12 @@ static void undo_cuts(struct match_stream *st, uint64_t start)
 	}
 	if (st->cut > start)
 		st->cut = valid;
-	if (st->received.other_end) /* several received */
-		doubt_receives(st, reach > valid ? reach : valid, 0);
+	struct receive *current = st->receives.count && receive_at(st, 0)->placed ? receive_at(st, 0) : NULL;
+	if (!st->received.other_end && (!current || current->thread == st->received.thread))
+		return; /* one thread receives: its order is certain */
+	if (current)
+		current->doubt = true;
+	doubt_receives(st, reach > valid ? reach : valid, 0);
 }
 
 static void remember(struct match_stream *st, struct past p)
@@ -235,7 +241,7 @@ static void share_add(struct match_stream *st, struct send *s, const struct rece
 	share->end = r->end;
 	share->exact &= !r->doubt;
 	if (share->thread != r->thread)
-		share->thread = 0;
+		share->thread = SEVERAL;
 }
 
 /* Tells of the shares of a send and frees them. */
@@ -506,6 +512,19 @@ void match_send(struct match_stream *st, const struct match_call *call)
 	run(st);
 }
 
+/* The oldest: nothing more is taken from it. */
+static void finish_unfinished(struct match_stream *st)
+{
+	struct unfinished *u = st->unfinished;
+	st->unfinished = u->next;
+	struct match_call call = { u->send.start, u->send.end, 0, u->send.event, u->send.src, u->send.thread };
+	for (struct match_share *s = &u->send.share; s && s->dst; s = s->next)
+		call.bytes += s->bytes;
+	u->send.event = st->sink->inferred(st->context, &call);
+	tell(st, &u->send);
+	free(u);
+}
+
 void match_unfinished(struct match_stream *st, const struct match_call *call)
 {
 	struct unfinished *u = calloc(1, sizeof(*u));
@@ -531,9 +550,12 @@ void match_unfinished(struct match_stream *st, const struct match_call *call)
 	take_given_up(st, &u->send);
 	st->unsure_position = true;
 	struct unfinished **last = &st->unfinished;
-	while (*last)
+	unsigned int waiting = 1;
+	for (; *last; waiting++)
 		last = &(*last)->next;
 	*last = u;
+	if (waiting > MATCH_UNFINISHED_MAX)
+		finish_unfinished(st);
 	run(st);
 }
 
@@ -542,25 +564,12 @@ bool match_unread(const struct match_stream *st)
 	return st->sends.count;
 }
 
-static void finish_unfinished(struct match_stream *st, struct unfinished *u)
-{
-	struct match_call call = { u->send.start, u->send.end, 0, u->send.event, u->send.src, u->send.thread };
-	for (struct match_share *s = &u->send.share; s && s->dst; s = s->next)
-		call.bytes += s->bytes;
-	u->send.event = st->sink->inferred(st->context, &call);
-	tell(st, &u->send);
-	free(u);
-}
-
 void match_settle(struct match_stream *st)
 {
 	st->settling = true;
 	run(st);
-	while (st->unfinished) {
-		struct unfinished *u = st->unfinished;
-		st->unfinished = u->next;
-		finish_unfinished(st, u);
-	}
+	while (st->unfinished)
+		finish_unfinished(st);
 	while (st->sends.count)
 		finish_send(st);
 	st->settling = st->unsure_position = false;

@@ -17,8 +17,8 @@
 
 enum {
 	ORDER_BLOCK = 63,	    /* events: with its link a block has 4 KiB */
-	ORDER_PARKED_MAX = 1 << 16, /* events of undefined threads */
-	ORDER_QUEUED_MAX = 1 << 18, /* 16 MiB of events; beyond it the watermark is not waited for */
+	ORDER_PARKED_MAX = 1 << 20, /* events of undefined threads: as many as an arena holds */
+	ORDER_QUEUED_MAX = 1 << 20, /* 64 MiB of events; beyond it the watermark is not waited for */
 };
 
 struct order_block;

@@ -30,7 +30,8 @@ struct fake_store {
 	FAKE_ROWS(store_event, events);
 	FAKE_ROWS(fake_link, links);
 	FAKE_ROWS(store_loss, losses);
-	int dummy;
+	char texts[1 << 16];
+	size_t texts_used;
 };
 
 static struct fake_store fake;
@@ -54,10 +55,24 @@ static void *fake_row(void *rows, size_t *room, size_t *count, size_t index, siz
 	(fake.name = fake_row(fake.name, &fake.name##_room, &fake.name##_count, (index), sizeof(*fake.name)), \
 	 &fake.name[index])
 
+/* The collector's texts do not outlive it. */
+static const char *fake_text(const char *text)
+{
+	if (!text)
+		return NULL;
+	char *copy = fake.texts + fake.texts_used;
+	size_t size = strlen(text) + 1;
+	if (fake.texts_used + size > sizeof(fake.texts))
+		return "(too many texts)";
+	fake.texts_used += size;
+	return memcpy(copy, text, size);
+}
+
 /* Forgets all rows, keeps the memory. */
 static void fake_reset(void)
 {
 	fake.processes_count = fake.threads_count = fake.channels_count = fake.endpoints_count = 0;
+	fake.texts_used = 0;
 	fake.edges_count = fake.lanes_count = fake.events_count = fake.links_count = fake.losses_count = 0;
 	*FAKE_AT(lanes, 0) = (struct store_lane){ 0 };
 	*FAKE_AT(events, 0) = (struct store_event){ 0 };
@@ -94,23 +109,31 @@ void store_meta(struct store *s, const char *key, const char *value)
 	(void)value;
 }
 
-/* The collector's texts do not outlive it: tests look at texts before collector_close(). */
 void store_process(struct store *s, const struct store_process *row)
 {
 	(void)s;
-	*FAKE_AT(processes, row->id) = *row;
+	struct store_process *p = FAKE_AT(processes, row->id);
+	*p = *row;
+	p->comm = fake_text(row->comm);
+	p->exe = fake_text(row->exe);
+	p->cmdline = fake_text(row->cmdline);
+	p->cgroup = fake_text(row->cgroup);
 }
 
 void store_thread(struct store *s, const struct store_thread *row)
 {
 	(void)s;
-	*FAKE_AT(threads, row->id) = *row;
+	FAKE_AT(threads, row->id)[0] = *row;
+	fake.threads[row->id].name = fake_text(row->name);
 }
 
 void store_channel(struct store *s, const struct store_channel *row)
 {
 	(void)s;
-	*FAKE_AT(channels, row->id) = *row;
+	struct store_channel *c = FAKE_AT(channels, row->id);
+	*c = *row;
+	c->key = fake_text(row->key);
+	c->name = fake_text(row->name);
 }
 
 void store_endpoint(struct store *s, const struct store_endpoint *row)
@@ -135,9 +158,11 @@ void store_loss(struct store *s, const struct store_loss *row)
 	(void)s;
 	size_t i = 0;
 	while (i < fake.losses_count &&
-	       (fake.losses[i].reason != row->reason || fake.losses[i].process_id != row->process_id))
+	       (fake.losses[i].reason != row->reason || fake.losses[i].process_id != row->process_id ||
+		strcmp(fake.losses[i].comm ? fake.losses[i].comm : "", row->comm ? row->comm : "")))
 		i++;
 	*FAKE_AT(losses, i) = *row;
+	fake.losses[i].comm = fake_text(row->comm);
 }
 
 uint32_t store_lane(struct store *s, const struct store_lane *row)

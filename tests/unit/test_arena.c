@@ -224,6 +224,7 @@ static void poll_until_free(void)
 	for (int i = 0; i < 3000 && (i < 2 || source->listed || source->free != source->file.allocated); i++)
 		poll_some(1);
 	assert_int_equal(source->free, source->file.allocated);
+	poll_some(2 * CHECK_NS / MS); /* who died without a chunk */
 	for (uint32_t i = 0; i < source->file.allocated; i++)
 		assert_int_equal(source->file.controls[i].owner, 0);
 }
@@ -406,14 +407,16 @@ static void test_handlers_record_in_the_middle(void **state)
 static void *produce_on_a_low_stack(void *alternate)
 {
 	const stack_t high = { .ss_sp = alternate, .ss_size = 65536 };
+	stack_t before;
 	sigset_t alarm_signal;
 	sigemptyset(&alarm_signal);
 	sigaddset(&alarm_signal, SIGALRM);
-	sigaltstack(&high, NULL);
+	sigaltstack(&high, &before);
 	pthread_sigmask(SIG_UNBLOCK, &alarm_signal, NULL);
 	for (uint32_t i = 0; i < 3000000; i++)
 		emit(&handled, 1);
 	pthread_sigmask(SIG_BLOCK, &alarm_signal, NULL);
+	sigaltstack(&before, NULL);
 	return NULL;
 }
 
@@ -452,7 +455,16 @@ static void on_alarm_jump(int signal)
 	siglongjmp(out_of_handler, 1);
 }
 
-/* The counter is taken before the publish and corrected after: a jump in between leaves it unsure by one. */
+static void __attribute__((noinline)) emit_deeper(uint32_t depth, uint32_t count)
+{
+	volatile uint32_t room[64] = { 0 };
+	if (depth > room[0])
+		emit_deeper(depth - 1, count);
+	for (uint32_t i = 0; !depth && i < count; i++)
+		truth->notes[1] += !emit(&handled, 4);
+}
+
+/* Afterwards all records come from deeper frames than those that were jumped out of. */
 static void produce_with_jumps(uint32_t jumps)
 {
 	static volatile uint32_t jumped;
@@ -472,8 +484,7 @@ static void produce_with_jumps(uint32_t jumps)
 	}
 	const struct itimerval never = { 0 };
 	setitimer(ITIMER_REAL, &never, NULL);
-	for (uint32_t i = 0; i < 3000; i++)
-		truth->notes[1] += !emit(&handled, 4);
+	emit_deeper(5, 10000);
 	truth->notes[2] = windows_mapped(ring.windows, false);
 }
 
@@ -484,9 +495,9 @@ static void test_handlers_jump_out(void **state)
 	poll_while_alive(spawn(produce_with_jumps, 5000));
 	poll_until_free();
 	assert_int_equal(noted.next[2], truth->published[2]);
-	assert_int_equal(noted.next[4], 3000);
-	assert_int_equal(truth->notes[1], 0);
-	assert_true(noted.events >= truth->notes[0] + 3000);
+	assert_int_equal(noted.next[4] + truth->notes[1], 10000);
+	assert_in_range(truth->notes[1], 0, NESTED_MAX);
+	assert_true(noted.events >= truth->notes[0] + noted.next[4]);
 	assert_in_range(truth->notes[2], 1, WINDOWS_SPARE + 1);
 }
 

@@ -227,7 +227,7 @@ static void setup_pipe(int writers, int readers)
 		add_event(ct, sim.now, IPC_CALL_inherit, 0, FD_WRITE, O_WRONLY, 0);
 		if (!chance(15))
 			close_end(ct, !proc->writes);
-		while (chance(20))
+		while (sim.thread_count < THREADS_MAX - 8 && chance(20))
 			new_thread(p);
 	}
 	if (chance(80)) {
@@ -258,7 +258,7 @@ static void setup_fifo(int writers, int readers)
 		sim.procs[p].writes = i < writers;
 		sim.procs[p].reads = i >= writers;
 		open_end(t, i < writers);
-		while (chance(20))
+		while (sim.thread_count < THREADS_MAX - 8 && chance(20))
 			new_thread(p);
 	}
 }

@@ -14,7 +14,8 @@
 #include "model.h"
 #include "tables.h"
 
-#define SETTLE_AFTER_NS 1000000000ULL /* after the last end closed: a dead process's last call may come late */
+#define SETTLE_AFTER_NS                                                                                      \
+	1000000000ULL /* after the last end closed: a dead process's last call may come late */
 
 static bool is_stream(unsigned int mechanism)
 {
@@ -327,7 +328,8 @@ static void settle(struct channel *ch)
 
 void channel_settle_closed(struct collector *c, bool all)
 {
-	while (c->closed && (all || !c->closed->closed_ns || c->now > c->closed->closed_ns + SETTLE_AFTER_NS)) {
+	while (c->closed &&
+	       (all || !c->closed->closed_ns || c->now > c->closed->closed_ns + SETTLE_AFTER_NS)) {
 		struct channel *ch = c->closed;
 		c->closed = ch->next_closed;
 		if (!c->closed)

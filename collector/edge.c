@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The latency histogram of an edge (edge.h). Without memory a value counts towards minimum and maximum only. */
+/* The latency histogram of an edge (edge.h). Without memory a value counts towards minimum and maximum only.
+ */
 #include <stdbool.h>
 #include <stdlib.h>
 

@@ -22,9 +22,10 @@ static bool same_lane(const struct store_lane *a, const struct store_lane *b)
 
 uint32_t event_lane(struct collector *c, const struct store_lane *key)
 {
-	uint64_t hash = table_hash((uint64_t)key->thread_id << 32 | key->endpoint_id,
-				   ((uint64_t)(uint32_t)key->fd << 32 | (uint32_t)key->call << 16 | key->flags) ^
-					   (uint64_t)key->verb << 58);
+	uint64_t hash =
+		table_hash((uint64_t)key->thread_id << 32 | key->endpoint_id,
+			   ((uint64_t)(uint32_t)key->fd << 32 | (uint32_t)key->call << 16 | key->flags) ^
+				   (uint64_t)key->verb << 58);
 	void **place = table_put(&c->lanes, hash);
 	if (!place)
 		return 0;
@@ -55,7 +56,8 @@ static bool makes_sense(const struct ipc_event *e)
 		return false;
 	if (ipc_object_mechanism(e->object) >= IPC_MECHANISMS)
 		return false;
-	return e->result >= -ERRNO_MAX && (ipc_calls[e->call].size == IPC_SIZE_NONE || e->result <= MOVED_MAX);
+	return e->result >= -ERRNO_MAX &&
+	       (ipc_calls[e->call].size == IPC_SIZE_NONE || e->result <= MOVED_MAX);
 }
 
 /* What a row says about where an event belongs. */
@@ -65,7 +67,8 @@ struct place {
 	uint8_t verb;
 };
 
-static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p)
+static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e,
+			const struct place *p)
 {
 	bool has_fd = p->endpoint && p->endpoint->channel->data.mechanism != IPC_MECH_process;
 	struct store_lane key = {
@@ -81,7 +84,8 @@ static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_
 }
 
 /* The channel of an event on a process; its effects on processes happen here too. */
-static struct channel *process_channel(struct collector *c, struct thread *t, const struct ipc_event *e, uint8_t verb)
+static struct channel *process_channel(struct collector *c, struct thread *t, const struct ipc_event *e,
+				       uint8_t verb)
 {
 	switch (verb) {
 	case IPC_VERB_spawn:
@@ -97,7 +101,8 @@ static struct channel *process_channel(struct collector *c, struct thread *t, co
 	}
 }
 
-static struct channel *find_channel(struct collector *c, struct thread *t, const struct ipc_event *e, uint8_t verb)
+static struct channel *find_channel(struct collector *c, struct thread *t, const struct ipc_event *e,
+				    uint8_t verb)
 {
 	unsigned int mechanism = ipc_object_mechanism(e->object);
 	if (mechanism == IPC_MECH_process || mechanism == IPC_MECH_none)
@@ -161,7 +166,8 @@ static void check_party(struct channel *ch, const struct endpoint *ep, bool send
 	channel_parties(ch);
 }
 
-static void check_late(struct collector *c, const struct thread *t, const struct channel *ch, const struct ipc_event *e)
+static void check_late(struct collector *c, const struct thread *t, const struct channel *ch,
+		       const struct ipc_event *e)
 {
 	if (ch->stream.one_writer != MATCH_SEVERAL && ch->stream.one_reader != MATCH_SEVERAL)
 		return;
@@ -169,7 +175,8 @@ static void check_late(struct collector *c, const struct thread *t, const struct
 }
 
 /* A write that never returned: its row waits for its size. */
-static void send_inside(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p)
+static void send_inside(struct collector *c, struct thread *t, const struct ipc_event *e,
+			const struct place *p)
 {
 	struct inside *inside = collector_new(c, sizeof(*inside));
 	if (!inside)
@@ -198,7 +205,8 @@ static void count_receive(struct endpoint *ep, uint64_t bytes)
 }
 
 /* A send or receive that moved bytes. */
-static void moved(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p, bool late)
+static void moved(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p,
+		  bool late)
 {
 	struct endpoint *ep = p->endpoint;
 	struct channel *ch = ep->channel;
@@ -221,7 +229,8 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 		match_receive(&ch->stream, &call);
 }
 
-static void transfer(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p, bool late)
+static void transfer(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p,
+		     bool late)
 {
 	bool sends = p->verb == IPC_VERB_send;
 	endpoint_role(c, p->endpoint, sends ? ROLE_WRITER : ROLE_READER);

@@ -60,7 +60,8 @@ static struct life *life_new(struct collector *c, enum collector_source source, 
 
 /* Threads. */
 
-static struct thread *thread_row(struct collector *c, struct thread *t, struct process *p, int32_t tid, uint64_t time)
+static struct thread *thread_row(struct collector *c, struct thread *t, struct process *p, int32_t tid,
+				 uint64_t time)
 {
 	collector_row(c, &t->row, ROW_THREAD);
 	t->data.id = c->rows[ROW_THREAD];
@@ -328,8 +329,8 @@ static void life_message(struct collector *c, const struct moment *sent, const s
 	store_link(c->store, m.send_event, m.recv_event, 0, true);
 }
 
-static void set_moment(struct collector *c, struct moment *m, struct endpoint *ep, uint64_t event, uint64_t time,
-		       uint8_t role)
+static void set_moment(struct collector *c, struct moment *m, struct endpoint *ep, uint64_t event,
+		       uint64_t time, uint8_t role)
 {
 	*m = (struct moment){ event, time, ep };
 	if (role == ROLE_WRITER)
@@ -340,8 +341,8 @@ static void set_moment(struct collector *c, struct moment *m, struct endpoint *e
 }
 
 /* An event that no source saw, made for the sake of the message. */
-static void make_event(struct collector *c, struct life *l, struct process *p, struct moment *m, enum ipc_call_id call,
-		       uint64_t time)
+static void make_event(struct collector *c, struct life *l, struct process *p, struct moment *m,
+		       enum ipc_call_id call, uint64_t time)
 {
 	struct endpoint *ep = endpoint_of(c, p, l->channel);
 	bool starts = call == IPC_CALL_start;
@@ -382,7 +383,8 @@ static struct life *life_of_fork(struct collector *c, enum collector_source sour
 	return life_new(c, source, d->image.pid);
 }
 
-static struct process *image_by(struct collector *c, enum collector_source source, uint32_t number, int32_t pid)
+static struct process *image_by(struct collector *c, enum collector_source source, uint32_t number,
+				int32_t pid)
 {
 	struct process *p = number ? table_get(&c->images, source_key(source, number)) : NULL;
 	if (p)
@@ -409,8 +411,8 @@ static struct process *image_of_exec(struct collector *c, struct process *prev, 
 	return p;
 }
 
-static struct process *image_of_fork(struct collector *c, enum collector_source source, const struct ipc_def *d,
-				     struct process *parent)
+static struct process *image_of_fork(struct collector *c, enum collector_source source,
+				     const struct ipc_def *d, struct process *parent)
 {
 	struct life *l = d->image.via == IPC_VIA_FORK ? life_of_fork(c, source, d) : NULL;
 	if (!l)
@@ -467,7 +469,8 @@ static const char *basename_of(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
-static void lose_of(struct collector *c, enum collector_source source, struct process *p, const struct note *n)
+static void lose_of(struct collector *c, enum collector_source source, struct process *p,
+		    const struct note *n)
 {
 	const char *comm = n->comm ? n->comm : p ? p->data.comm : NULL;
 	collector_lose(c, source, n->reason, p, comm, n->count, n->time);
@@ -595,7 +598,8 @@ struct channel *join_exit(struct collector *c, struct process *p, const struct i
 	return p->life->channel;
 }
 
-void join_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb, uint64_t event)
+void join_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
+		 uint64_t event)
 {
 	struct life *l = ep->channel->life;
 	switch (verb) {
@@ -634,6 +638,7 @@ void join_close(struct collector *c)
 		if (!l->first)
 			make_placeholder(c, l);
 		else if (l->running)
-			collector_lose(c, l->source, IPC_REASON_outlived, l->latest, l->latest->data.comm, 1, c->now);
+			collector_lose(c, l->source, IPC_REASON_outlived, l->latest, l->latest->data.comm, 1,
+				       c->now);
 	}
 }

@@ -172,7 +172,8 @@ static void doubt_receives(struct match_stream *st, uint64_t end, uint32_t threa
 	}
 }
 
-/* A send that began at `start` was in the stream when what followed it was matched: cuts since then were none. */
+/* A send that began at `start` was in the stream when what followed it was matched: cuts since then were
+ * none. */
 static void undo_cuts(struct match_stream *st, uint64_t start)
 {
 	uint64_t reach = start, valid = 0;
@@ -517,7 +518,9 @@ static void finish_unfinished(struct match_stream *st)
 {
 	struct unfinished *u = st->unfinished;
 	st->unfinished = u->next;
-	struct match_call call = { u->send.start, u->send.end, 0, u->send.event, u->send.src, u->send.thread };
+	struct match_call call = {
+		u->send.start, u->send.end, 0, u->send.event, u->send.src, u->send.thread
+	};
 	for (struct match_share *s = &u->send.share; s && s->dst; s = s->next)
 		call.bytes += s->bytes;
 	u->send.event = st->sink->inferred(st->context, &call);

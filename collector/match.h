@@ -25,11 +25,11 @@
 #include <stdint.h>
 
 enum {
-	MATCH_WINDOW = 1024,	      /* messages that may still be taken back */
-	MATCH_SENDS_MAX = 1 << 17,    /* not yet received; beyond it the oldest is forgotten */
-	MATCH_SENDS_UNREAD = 1 << 13, /* the same where no one was ever seen to receive */
-	MATCH_RECVS_MAX = 1 << 16,    /* waiting for a send that has not ended */
-	MATCH_UNFINISHED_MAX = 64,    /* sends that never returned; beyond it the oldest is settled */
+	MATCH_WINDOW = 1024,		/* messages that may still be taken back */
+	MATCH_SENDS_MAX = 1 << 17,	/* not yet received; beyond it the oldest is forgotten */
+	MATCH_SENDS_UNREAD = 1 << 13,	/* the same where no one was ever seen to receive */
+	MATCH_RECVS_MAX = 1 << 16,	/* waiting for a send that has not ended */
+	MATCH_UNFINISHED_MAX = 64,	/* sends that never returned; beyond it the oldest is settled */
 	MATCH_PATIENCE_NS = 1000000000, /* how long one waits when a later send is already there */
 };
 
@@ -60,8 +60,8 @@ struct match_sink {
 	void (*doubt)(void *context, const struct match_message *m, uint64_t handle);
 	/* `bytes` of the receive (of `calls` calls in a row) came from no send that is known. */
 	void (*unmatched)(void *context, const struct match_call *receive, uint64_t calls);
-	/* The unfinished send moved `send->bytes`, as far as receivers saw. Returns the store's id of its event;
-	 * `send->event` is what match_unfinished() was given. */
+	/* The unfinished send moved `send->bytes`, as far as receivers saw. Returns the store's id of its
+	 * event; `send->event` is what match_unfinished() was given. */
 	uint64_t (*inferred)(void *context, const struct match_call *send);
 	/* Something was forgotten or cannot be attributed: the channel is partial. */
 	void (*partial)(void *context);
@@ -83,8 +83,8 @@ struct match_stream {
 	void *context;
 	/* kept up to date by the owner */
 	uint64_t one_writer, one_reader; /* since when one thread only can send (receive), or MATCH_SEVERAL */
-	bool had_writer, had_reader; /* someone in the trace held that end */
-	bool doubtful;		     /* someone unseen sends or receives too: nothing is exact any more */
+	bool had_writer, had_reader;	 /* someone in the trace held that end */
+	bool doubtful;			 /* someone unseen sends or receives too: nothing is exact any more */
 	/* the matcher's own */
 	bool settling, unsure_position;
 	struct match_ring sends, receives, window;

@@ -66,10 +66,10 @@ struct process {
 	struct endpoint *endpoints;
 	struct fd *fds;
 	uint32_t fd_room, thread_count;
-	uint64_t exec_ns;    /* entered an exec whose outcome is not known, or 0 */
-	struct note note;    /* why the program it executes will not be seen */
-	bool exec_listed;    /* in collector.execs */
-	bool untraced;	     /* no source is in it */
+	uint64_t exec_ns; /* entered an exec whose outcome is not known, or 0 */
+	struct note note; /* why the program it executes will not be seen */
+	bool exec_listed; /* in collector.execs */
+	bool untraced;	  /* no source is in it */
 	bool main_defined;
 	struct process *next_exec, *next; /* next: all */
 };
@@ -97,7 +97,7 @@ struct thread {
 	struct order_queue queue;
 	struct note note;
 	struct cached_lane *cache;
-	uint32_t waits_for; /* the image of its definition, which is not defined yet */
+	uint32_t waits_for;  /* the image of its definition, which is not defined yet */
 	struct thread *next; /* of the process */
 	struct thread *next_waiting;
 };
@@ -118,7 +118,7 @@ struct life {
 	struct moment spawn, start, exit, wait;
 	uint64_t spawn_ns;
 	bool ended, placeholder, running; /* placeholder: `first` was made up */
-	struct life *next; /* all */
+	struct life *next;		  /* all */
 };
 
 struct channel {
@@ -180,7 +180,7 @@ struct collector {
 	struct table threads, images, lives, objects, endpoints, edges, lanes, losses, texts;
 	struct thread *last_thread; /* of collector_record */
 	uint64_t last_key;
-	uint32_t epoch; /* of the cached lanes; changes when a channel is replaced */
+	uint32_t epoch;		  /* of the cached lanes; changes when a channel is replaced */
 	uint32_t rows[ROW_KINDS]; /* ids given */
 	struct row *dirty;
 	struct process *processes, *execs;
@@ -226,7 +226,8 @@ struct channel *join_wait(struct collector *c, enum collector_source source, con
 struct channel *join_exit(struct collector *c, struct process *p, const struct ipc_event *e);
 struct channel *join_exec(struct collector *c, struct thread *t, const struct ipc_event *e);
 /* The row of such an event is stored: what it was a part of may be whole. */
-void join_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb, uint64_t event);
+void join_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
+		 uint64_t event);
 /* Before each event of a thread: a loss that named a program belonged to no exec. */
 void join_note(struct collector *c, struct thread *t, const struct ipc_event *e);
 void join_thread_exit(struct collector *c, struct thread *t, uint64_t time);

@@ -16,8 +16,8 @@ struct fake_link {
 	bool exact;
 };
 
-#define FAKE_ROWS(type, name)                                                                      \
-	struct type *name;                                                                         \
+#define FAKE_ROWS(type, name)                                                                                \
+	struct type *name;                                                                                   \
 	size_t name##_count, name##_room
 
 struct fake_store {
@@ -52,7 +52,8 @@ static void *fake_row(void *rows, size_t *room, size_t *count, size_t index, siz
 }
 
 #define FAKE_AT(name, index)                                                                                 \
-	(fake.name = fake_row(fake.name, &fake.name##_room, &fake.name##_count, (index), sizeof(*fake.name)), \
+	(fake.name =                                                                                         \
+		 fake_row(fake.name, &fake.name##_room, &fake.name##_count, (index), sizeof(*fake.name)),    \
 	 &fake.name[index])
 
 /* The collector's texts do not outlive it. */

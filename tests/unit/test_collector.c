@@ -82,8 +82,8 @@ static void gone(int pid, int status)
 	define(d, NULL, 0);
 }
 
-static void event_at(uint32_t thread_number, enum ipc_call_id call, uint64_t start, uint64_t end, uint64_t object,
-		     int64_t result, uint64_t arg0, unsigned int flags)
+static void event_at(uint32_t thread_number, enum ipc_call_id call, uint64_t start, uint64_t end,
+		     uint64_t object, int64_t result, uint64_t arg0, unsigned int flags)
 {
 	struct ipc_event e = {
 		.start = start,
@@ -110,10 +110,11 @@ static uint64_t pid_object(int pid)
 	return ipc_object(IPC_MECH_process, pid);
 }
 
-static void on_pipe(uint32_t thread_number, enum ipc_call_id call, uint64_t start, uint64_t end, int64_t result,
-		    unsigned int mode, unsigned int flags)
+static void on_pipe(uint32_t thread_number, enum ipc_call_id call, uint64_t start, uint64_t end,
+		    int64_t result, unsigned int mode, unsigned int flags)
 {
-	event_at(thread_number, call, start, end, pipe_object(), result, ipc_arg0(mode == W ? 4 : 3, mode), flags);
+	event_at(thread_number, call, start, end, pipe_object(), result, ipc_arg0(mode == W ? 4 : 3, mode),
+		 flags);
 }
 
 static void do_write(uint32_t thread_number, uint64_t start, uint64_t end, int64_t bytes)
@@ -616,7 +617,8 @@ static void test_never_read(void **state)
 	assert_int_equal(lost(IPC_REASON_unmatched), 0);
 }
 
-static void fifo_event(uint32_t thread_number, enum ipc_call_id call, uint64_t start, int64_t result, unsigned int mode)
+static void fifo_event(uint32_t thread_number, enum ipc_call_id call, uint64_t start, int64_t result,
+		       unsigned int mode)
 {
 	event_at(thread_number, call, start, start + 5, ipc_object(IPC_MECH_fifo, 5), result,
 		 ipc_arg0(mode == W ? 4 : 3, mode), 0);
@@ -1083,10 +1085,12 @@ static void test_noise(void **state)
 			if (noise() % 50 == 0)
 				step();
 			if (noise() % 500 == 0)
-				collector_overflow(c, noise() % 2, small(8), noise() % 2 ? pipe_object() : noise(), noise(),
-						   noise(), noise(), noise());
+				collector_overflow(c, noise() % 2, small(8),
+						   noise() % 2 ? pipe_object() : noise(), noise(), noise(),
+						   noise(), noise());
 			if (noise() % 500 == 0)
-				collector_loss(c, 0, 1 + noise() % (IPC_REASONS - 1), small(8), noise() % 2 ? "x" : NULL, 1);
+				collector_loss(c, 0, 1 + noise() % (IPC_REASONS - 1), small(8),
+					       noise() % 2 ? "x" : NULL, 1);
 		}
 		end();
 	}

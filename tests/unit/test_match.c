@@ -2,8 +2,8 @@
 /*
  * The collector against a simulated kernel that knows the truth.
  *
- * A schedule is a random number's: processes with threads write to and read from one pipe (or FIFO) of a small
- * capacity. Every step takes one thread one state further: into its call, through the kernel's atomic
+ * A schedule is a random number's: processes with threads write to and read from one pipe (or FIFO) of a
+ * small capacity. Every step takes one thread one state further: into its call, through the kernel's atomic
  * moment, out of the call. So each call's entry and return lie around moments that only the simulation knows,
  * and blocked calls last long. Every byte carries the number of the write that sent it. The events then
  * go to the collector in a random interleaving of the threads, and what it says is compared with the truth:
@@ -109,8 +109,8 @@ static struct record *add(int thread)
 	return r;
 }
 
-static void add_event(int thread, uint64_t start, enum ipc_call_id call, int64_t result, int fd, unsigned int mode,
-		      unsigned int flags)
+static void add_event(int thread, uint64_t start, enum ipc_call_id call, int64_t result, int fd,
+		      unsigned int mode, unsigned int flags)
 {
 	struct record *r = add(thread);
 	r->event = (struct ipc_event){
@@ -188,7 +188,8 @@ static void close_end(int thread, bool write)
 		p->holds_read = false;
 	vanish();
 	tick();
-	add_event(thread, start, IPC_CALL_close, 0, write ? FD_WRITE : FD_READ, write ? O_WRONLY : O_RDONLY, 0);
+	add_event(thread, start, IPC_CALL_close, 0, write ? FD_WRITE : FD_READ, write ? O_WRONLY : O_RDONLY,
+		  0);
 	tick();
 }
 
@@ -246,7 +247,8 @@ static void open_end(int thread, bool write)
 	else
 		p->holds_read = true;
 	tick();
-	add_event(thread, start, IPC_CALL_openat, 3, write ? FD_WRITE : FD_READ, write ? O_WRONLY : O_RDONLY, 0);
+	add_event(thread, start, IPC_CALL_openat, 3, write ? FD_WRITE : FD_READ, write ? O_WRONLY : O_RDONLY,
+		  0);
 	tick();
 }
 
@@ -423,7 +425,8 @@ static void run_kernel(int first_proc)
 	int calls = 1 + rnd(60);
 	for (int t = 0; t < sim.thread_count; t++)
 		if (sim.threads[t].proc >= first_proc)
-			sim.threads[t].left = sim.procs[sim.threads[t].proc].writes ? (int)rnd(calls) : (int)rnd(calls * 4);
+			sim.threads[t].left =
+				sim.procs[sim.threads[t].proc].writes ? (int)rnd(calls) : (int)rnd(calls * 4);
 	int steps = 300 + rnd(6000);
 	for (int i = 0; i < steps && !all_dead() && sim.call_count < CALLS_MAX; i++) {
 		tick();
@@ -596,8 +599,9 @@ static const struct call *check_link(const struct fake_link *l)
 	tally.messages++;
 	tally.exact += l->exact;
 	if (l->exact && s->taken[r->proc] != l->bytes)
-		fail_msg("send at %llu: said exactly %llu bytes by process %d, truth %u", (unsigned long long)s->start,
-			 (unsigned long long)l->bytes, r->proc, s->taken[r->proc]);
+		fail_msg("send at %llu: said exactly %llu bytes by process %d, truth %u",
+			 (unsigned long long)s->start, (unsigned long long)l->bytes, r->proc,
+			 s->taken[r->proc]);
 	return r;
 }
 
@@ -619,7 +623,8 @@ static void check_links(bool simple)
 		assert_true(received[i] <= sim.procs[i].received);
 	}
 	assert_true(linked <= all);
-	if (sim.jitter <= 1000) /* every sender is in the trace: nothing is unmatched, if one has the patience */
+	if (sim.jitter <=
+	    1000) /* every sender is in the trace: nothing is unmatched, if one has the patience */
 		assert_int_equal(linked, all);
 	if (simple && !exact)
 		fail_msg("one sender, one receiver, and not exact");
@@ -650,9 +655,10 @@ static void dump(void)
 {
 	for (int i = 0; i < sim.call_count; i++) {
 		const struct call *c = &sim.calls[i];
-		print_message("%5llu .. %5llu  process %d thread %d %s %d of %d%s", (unsigned long long)c->start - 1000000,
-			      (unsigned long long)c->end - 1000000, c->proc, c->thread, c->write ? "write" : "read", c->done,
-			      c->asked, c->inside ? " inside" : "");
+		print_message("%5llu .. %5llu  process %d thread %d %s %d of %d%s",
+			      (unsigned long long)c->start - 1000000, (unsigned long long)c->end - 1000000,
+			      c->proc, c->thread, c->write ? "write" : "read", c->done, c->asked,
+			      c->inside ? " inside" : "");
 		for (int p = 0; p < sim.proc_count; p++)
 			if (c->taken[p])
 				print_message(", %u to %d", c->taken[p], p);
@@ -662,7 +668,8 @@ static void dump(void)
 		const struct fake_link *l = &fake.links[i];
 		int send = call_of_event(l->send), recv = call_of_event(l->recv);
 		if (send >= 0 && recv >= 0)
-			print_message("%s%llu bytes %llu -> %llu\n", l->exact ? "" : "~", (unsigned long long)l->bytes,
+			print_message("%s%llu bytes %llu -> %llu\n", l->exact ? "" : "~",
+				      (unsigned long long)l->bytes,
 				      (unsigned long long)sim.calls[send].start - 1000000,
 				      (unsigned long long)sim.calls[recv].start - 1000000);
 	}
@@ -707,10 +714,11 @@ static void test_simulated_kernel(void **state)
 		check_links(simple);
 		check_edges();
 	}
-	print_message("%llu schedules (%llu of one pair), %llu messages (%llu exact), %llu edges (%llu exact)\n",
-		      (unsigned long long)tally.seeds, (unsigned long long)tally.simple,
-		      (unsigned long long)tally.messages, (unsigned long long)tally.exact,
-		      (unsigned long long)tally.edges, (unsigned long long)tally.exact_edges);
+	print_message(
+		"%llu schedules (%llu of one pair), %llu messages (%llu exact), %llu edges (%llu exact)\n",
+		(unsigned long long)tally.seeds, (unsigned long long)tally.simple,
+		(unsigned long long)tally.messages, (unsigned long long)tally.exact,
+		(unsigned long long)tally.edges, (unsigned long long)tally.exact_edges);
 }
 
 int main(int argc, char **argv)

@@ -27,7 +27,8 @@ static bool privileged(int dirfd, const char *path, long fd)
 		egid = st.st_gid;
 	if (uid != euid || gid != egid)
 		return true;
-	return uid && fd >= 0 && raw_syscall(__NR_fgetxattr, fd, "security.capability", capability, sizeof(capability)) > 0;
+	return uid && fd >= 0 &&
+	       raw_syscall(__NR_fgetxattr, fd, "security.capability", capability, sizeof(capability)) > 0;
 }
 
 static enum ipc_reason check_elf(int fd, const char *head, long n)
@@ -38,7 +39,8 @@ static enum ipc_reason check_elf(int fd, const char *head, long n)
 	for (int i = 0; i < ehdr->e_phnum; i++) {
 		Elf64_Phdr phdr;
 		char path[sizeof(interpreter)];
-		if (raw_syscall(__NR_pread64, fd, &phdr, sizeof(phdr), ehdr->e_phoff + i * sizeof(phdr)) != sizeof(phdr))
+		if (raw_syscall(__NR_pread64, fd, &phdr, sizeof(phdr), ehdr->e_phoff + i * sizeof(phdr)) !=
+		    sizeof(phdr))
 			return IPC_REASON_none;
 		if (phdr.p_type != PT_INTERP)
 			continue;
@@ -83,7 +85,8 @@ enum ipc_reason program_check(int dirfd, const char *path)
 		if (!script)
 			return reason;
 		dirfd = AT_FDCWD;
-		path = script_interpreter(head, n); /* points into head: read again only after the open above */
+		path = script_interpreter(head,
+					  n); /* points into head: read again only after the open above */
 	}
 	return IPC_REASON_none;
 }

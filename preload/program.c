@@ -85,8 +85,7 @@ enum ipc_reason program_check(int dirfd, const char *path)
 		if (!script)
 			return reason;
 		dirfd = AT_FDCWD;
-		path = script_interpreter(head,
-					  n); /* points into head: read again only after the open above */
+		path = script_interpreter(head, n); /* in head, which is read again only after the open */
 	}
 	return IPC_REASON_none;
 }

@@ -157,7 +157,7 @@ void collector_meta(struct collector *c, const char *key, const char *value)
 void collector_loss(struct collector *c, enum collector_source source, enum ipc_reason reason, int pid,
 		    const char *comm, uint64_t count)
 {
-	struct life *l = pid > 0 ? join_life(c, source, pid) : NULL;
+	struct life *l = pid > 0 ? life_of(c, source, pid) : NULL;
 	struct process *p = l ? l->latest : NULL;
 	const char *name = comm ? collector_text(c, comm, strlen(comm)) : p ? p->data.comm : NULL;
 	collector_lose(c, source, reason, p, name, count, c->now);
@@ -305,7 +305,7 @@ static void define(struct collector *c, const struct timed *t)
 		join_loss(c, t->source, &t->def, t->text, t->def.text);
 		break;
 	case IPC_DEF_GONE:
-		join_gone(c, t->source, &t->def);
+		life_gone(c, t->source, &t->def);
 		break;
 	}
 }
@@ -346,7 +346,7 @@ static void write_dirty(struct collector *c)
 
 static void commit(struct collector *c)
 {
-	join_settle_execs(c, false);
+	life_settle_execs(c, false);
 	channel_settle_closed(c, false);
 	write_dirty(c);
 	int err = store_commit(c->store, c->now);
@@ -475,7 +475,7 @@ int collector_close(struct collector *c, uint64_t end_ns)
 	if (end_ns > c->now)
 		c->now = end_ns;
 	drop_undefined(c);
-	join_close(c);
+	life_close(c);
 	channel_settle_closed(c, true);
 	finish_edges(c);
 	snprintf(end, sizeof(end), "%llu", (unsigned long long)end_ns);

@@ -89,13 +89,13 @@ static struct channel *process_channel(struct collector *c, struct thread *t, co
 {
 	switch (verb) {
 	case IPC_VERB_spawn:
-		return join_spawn(c, t->process, e);
+		return life_spawn(c, t->process, e);
 	case IPC_VERB_wait:
-		return join_wait(c, t->source, e);
+		return life_wait(c, t->source, e);
 	case IPC_VERB_exit:
-		return join_exit(c, t->process, e);
+		return life_exit(c, t->process, e);
 	case IPC_VERB_exec:
-		return join_exec(c, t, e);
+		return life_exec(c, t, e);
 	default:
 		return NULL;
 	}
@@ -251,11 +251,11 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 	bool links = p->verb == IPC_VERB_spawn || p->verb == IPC_VERB_exit;
 	uint64_t event = store_event(c->store, &row, links && p->endpoint);
 	if (e->call == IPC_CALL_exit)
-		join_thread_exit(c, t, order_end(e));
+		thread_end(c, t, order_end(e));
 	if (!p->endpoint)
 		return;
 	if (p->endpoint->channel->data.mechanism == IPC_MECH_process)
-		join_stored(c, p->endpoint, e, p->verb, event);
+		life_stored(c, p->endpoint, e, p->verb, event);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)

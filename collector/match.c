@@ -6,101 +6,13 @@
  * If memory runs out a call is left out of the matching, and the stream doubtful.
  */
 #include <stdlib.h>
-#include <string.h>
 
-#include "match.h"
-
-#define SEVERAL UINT32_MAX /* threads of one process received; no thread has this number */
-
-struct match_share {
-	struct endpoint *dst; /* NULL: none yet */
-	uint64_t bytes, event;
-	uint64_t start, end; /* of the first and last receive */
-	uint32_t thread;     /* or SEVERAL */
-	bool exact;
-	struct match_share *next;
-};
-
-struct send {
-	uint64_t start, end, event, left;
-	uint64_t max_end; /* of this one and all in front of it */
-	struct endpoint *src;
-	uint32_t thread;
-	bool doubt;
-	struct match_share share; /* the first; further ones are chained */
-};
-
-struct receive {
-	uint64_t start, first_end, end; /* of the first call, the first, the last (see join_run) */
-	uint64_t event, left, calls, admitted;
-	struct endpoint *endpoint;
-	uint32_t thread;
-	bool doubt, placed;
-};
-
-struct past {
-	struct match_message message;
-	uint64_t send_end, max_end, handle;
-	uint64_t recv_start, cut; /* cut: the latest when it was matched */
-	uint32_t dst_thread;
-};
+#include "stream.h"
 
 struct unfinished {
 	struct send send;
 	struct unfinished *next;
 };
-
-static void *ring_at(const struct match_ring *r, size_t size, uint32_t i)
-{
-	return (char *)r->items + size * ((r->head + i) & (r->room - 1));
-}
-
-static struct send *send_at(const struct match_stream *st, uint32_t i)
-{
-	return ring_at(&st->sends, sizeof(struct send), i);
-}
-
-static struct receive *receive_at(const struct match_stream *st, uint32_t i)
-{
-	return ring_at(&st->receives, sizeof(struct receive), i);
-}
-
-static struct past *past_at(const struct match_stream *st, uint32_t i)
-{
-	return ring_at(&st->window, sizeof(struct past), i);
-}
-
-static struct receive *given_up_at(const struct match_stream *st, uint32_t i)
-{
-	return ring_at(&st->given_up, sizeof(struct receive), i);
-}
-
-static bool ring_grow(struct match_ring *r, size_t size)
-{
-	uint32_t room = r->room ? r->room * 2 : 8;
-	char *items = malloc(size * room);
-	if (!items)
-		return false;
-	for (uint32_t i = 0; i < r->count; i++)
-		memcpy(items + size * i, ring_at(r, size, i), size);
-	free(r->items);
-	*r = (struct match_ring){ .items = items, .count = r->count, .room = room };
-	return true;
-}
-
-static inline bool ring_add(struct match_ring *r, size_t size)
-{
-	if (r->count == r->room && !ring_grow(r, size))
-		return false;
-	r->count++;
-	return true;
-}
-
-static inline void ring_drop(struct match_ring *r)
-{
-	r->head = (r->head + 1) & (r->room - 1);
-	r->count--;
-}
 
 static void now(struct match_stream *st, uint64_t end)
 {
@@ -119,98 +31,6 @@ static void latest_add(struct match_latest *l, uint64_t end, uint32_t thread)
 	} else if (end > l->other_end) {
 		l->other_end = end;
 	}
-}
-
-/* The latest end of a thread other than this one. */
-static uint64_t latest_of_others(const struct match_latest *l, uint32_t thread)
-{
-	return thread == l->thread ? l->other_end : l->end;
-}
-
-/* Doubt: taking back what a call contradicts that came after it was decided. */
-
-/* With one share of a send all are doubtful: what it has too much another has too little. */
-static void lose_certainty(struct match_stream *st, uint32_t i)
-{
-	uint64_t event = past_at(st, i)->message.send_event;
-	while (i && past_at(st, i - 1)->message.send_event == event)
-		i--;
-	for (; i < st->window.count && past_at(st, i)->message.send_event == event; i++) {
-		struct past *p = past_at(st, i);
-		if (!p->message.exact)
-			continue;
-		p->message.exact = false;
-		st->sink->doubt(st->context, &p->message, p->handle);
-	}
-}
-
-/* Messages of sends of other threads that ended after `end`. */
-static void doubt_sends(struct match_stream *st, uint64_t end, uint32_t thread)
-{
-	for (uint32_t i = st->window.count; i-- > 0;) {
-		struct past *p = past_at(st, i);
-		if (p->max_end <= end)
-			break;
-		if (p->send_end > end && p->message.src_thread != thread)
-			lose_certainty(st, i);
-	}
-}
-
-/* Messages, and shares of sends not yet used up, of receives of other threads that ended after `end`. */
-static void doubt_receives(struct match_stream *st, uint64_t end, uint32_t thread)
-{
-	for (uint32_t i = 0; i < st->sends.count && send_at(st, i)->start <= st->sent_start; i++)
-		for (struct match_share *s = &send_at(st, i)->share; s; s = s->next)
-			if (s->dst && s->end > end && s->thread != thread)
-				s->exact = false;
-	for (uint32_t i = st->window.count; i-- > 0;) {
-		struct past *p = past_at(st, i);
-		if (p->max_end <= end)
-			break;
-		if (p->message.received > end && p->dst_thread != thread)
-			lose_certainty(st, i);
-	}
-}
-
-/* A send that began at `start` was in the stream when what followed it was matched: cuts since then were
- * none. */
-static void undo_cuts(struct match_stream *st, uint64_t start)
-{
-	uint64_t reach = start, valid = 0;
-	for (uint32_t i = 0; i < st->sends.count && send_at(st, i)->start <= st->sent_start; i++)
-		for (struct match_share *s = &send_at(st, i)->share; s; s = s->next)
-			if (s->dst && s->end > start && s->start < reach)
-				reach = s->start;
-	for (uint32_t i = st->window.count; i-- > 0 && !valid;) {
-		struct past *p = past_at(st, i);
-		if (p->message.received > start && p->recv_start < reach)
-			reach = p->recv_start;
-		if (p->cut <= start)
-			valid = p->cut;
-	}
-	if (st->cut > start)
-		st->cut = valid;
-	struct receive *current = st->receives.count && receive_at(st, 0)->placed ? receive_at(st, 0) : NULL;
-	if (!st->received.other_end && (!current || current->thread == st->received.thread))
-		return; /* one thread receives: its order is certain */
-	if (current)
-		current->doubt = true;
-	doubt_receives(st, reach > valid ? reach : valid, 0);
-}
-
-static void remember(struct match_stream *st, struct past p)
-{
-	if (p.message.sent >= st->one_writer && p.recv_start >= st->one_reader)
-		return; /* nothing can contradict it */
-	if (st->window.count == MATCH_WINDOW)
-		ring_drop(&st->window);
-	if (!ring_add(&st->window, sizeof(struct past)))
-		return;
-	uint32_t last = st->window.count - 1;
-	p.max_end = p.send_end > p.message.received ? p.send_end : p.message.received;
-	if (last && past_at(st, last - 1)->max_end > p.max_end)
-		p.max_end = past_at(st, last - 1)->max_end;
-	*past_at(st, last) = p;
 }
 
 /* Shares and messages. */
@@ -270,7 +90,7 @@ static void tell(struct match_stream *st, struct send *s)
 			.exact = exact,
 		};
 		p.handle = st->sink->message(st->context, &p.message);
-		remember(st, p);
+		doubt_remember(st, p);
 	}
 	while (s->share.next) {
 		struct match_share *share = s->share.next;
@@ -458,7 +278,7 @@ static void contradict(struct match_stream *st, struct send *s)
 		doubt_sends(st, s->start, s->thread);
 	}
 	if (s->start < st->sent_start)
-		undo_cuts(st, s->start);
+		doubt_cuts(st, s->start);
 }
 
 /* Bytes of it may have been taken by receives that were given up. */

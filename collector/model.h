@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the collector knows: private to collector.c, event.c, join.c, channel.c and rollup.c.
+ * What the collector knows: private to collector.c, event.c, join.c, life.c, channel.c and
+ * rollup.c.
  *
  *	life (of a pid) --- process (an image) --- thread
  *	     |                   |
@@ -211,29 +212,45 @@ static inline uint64_t source_key(enum collector_source source, uint32_t number)
 	return (uint64_t)(source + 1) << 32 | number;
 }
 
-/* join.c: definitions, processes, threads, lives. Text is within `length` bytes, NULs anywhere. */
+/* join.c: definitions. Text is within `length` bytes, NULs anywhere. */
 void join_image(struct collector *c, enum collector_source source, const struct ipc_def *d, const char *text,
 		size_t length);
 void join_thread(struct collector *c, enum collector_source source, const struct ipc_def *d);
 void join_loss(struct collector *c, enum collector_source source, const struct ipc_def *d, const char *text,
 	       size_t length);
-void join_gone(struct collector *c, enum collector_source source, const struct ipc_def *d);
 struct thread *join_thread_of(struct collector *c, enum collector_source source, uint32_t number);
-struct life *join_life(struct collector *c, enum collector_source source, int32_t pid); /* the latest */
-/* What events do to processes. Each gives the channel that the event is on, or NULL. */
-struct channel *join_spawn(struct collector *c, struct process *p, const struct ipc_event *e);
-struct channel *join_wait(struct collector *c, enum collector_source source, const struct ipc_event *e);
-struct channel *join_exit(struct collector *c, struct process *p, const struct ipc_event *e);
-struct channel *join_exec(struct collector *c, struct thread *t, const struct ipc_event *e);
-/* The row of such an event is stored: what it was a part of may be whole. */
-void join_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
-		 uint64_t event);
 /* Before each event of a thread: a loss that named a program belonged to no exec. */
 void join_note(struct collector *c, struct thread *t, const struct ipc_event *e);
-void join_thread_exit(struct collector *c, struct thread *t, uint64_t time);
+
+/* life.c: processes and lives. */
+enum { STATUS_UNKNOWN = -1 };
+struct life *life_of(struct collector *c, enum collector_source source, int32_t pid); /* the latest */
+struct life *life_new(struct collector *c, enum collector_source source, int32_t pid);
+void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status);
+void life_running(struct collector *c, struct life *l, bool running);
+/* An event that no source saw, made for the sake of the message: a start or an exit. */
+void life_event(struct collector *c, struct life *l, struct process *p, struct moment *m,
+		enum ipc_call_id call, uint64_t time);
+/* The message of two moments, once both have been. */
+void life_message(struct collector *c, const struct moment *sent, const struct moment *received);
+struct process *process_new(struct collector *c, struct life *l, uint64_t time);
+void process_inherit(struct process *p, const struct process *from); /* comm, exe, command line, cgroup */
+void process_end(struct collector *c, struct process *p, uint64_t time);
+struct thread *thread_add(struct collector *c, struct thread *t, struct process *p, int32_t tid,
+			  uint64_t time);
+void thread_end(struct collector *c, struct thread *t, uint64_t time);
+/* What events do to processes. Each gives the channel that the event is on, or NULL. */
+struct channel *life_spawn(struct collector *c, struct process *p, const struct ipc_event *e);
+struct channel *life_wait(struct collector *c, enum collector_source source, const struct ipc_event *e);
+struct channel *life_exit(struct collector *c, struct process *p, const struct ipc_event *e);
+struct channel *life_exec(struct collector *c, struct thread *t, const struct ipc_event *e);
+/* The row of such an event is stored: what it was a part of may be whole. */
+void life_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
+		 uint64_t event);
+void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d);
 /* Execs whose outcome did not come in time: they went well. */
-void join_settle_execs(struct collector *c, bool all);
-void join_close(struct collector *c);
+void life_settle_execs(struct collector *c, bool all);
+void life_close(struct collector *c);
 
 /* channel.c: objects, channels, endpoints, descriptors. */
 struct channel *channel_new(struct collector *c, unsigned int mechanism, const char *key);

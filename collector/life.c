@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Processes and the lives of pids; the events that begin and end them, into messages.
+ *
+ * A pid has one life after another, each with a channel `process:PID`: the parent's spawn is received by the
+ * child's start, the child's exit by the parent's wait. The child may be seen before its spawn (clone
+ * returns late) or never (no source in it); either half then waits for the other.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "model.h"
+
+#define EXEC_PATIENCE_NS 1000000000ULL /* for the failure of an exec into a program that will not be seen */
+
+struct life *life_of(struct collector *c, enum collector_source source, int32_t pid)
+{
+	return table_get(&c->lives, source_key(source, (uint32_t)pid));
+}
+
+struct life *life_new(struct collector *c, enum collector_source source, int32_t pid)
+{
+	char key[32];
+	void **place = table_put(&c->lives, source_key(source, (uint32_t)pid));
+	struct life *l = place ? collector_new(c, sizeof(*l)) : NULL;
+	if (!l)
+		return NULL;
+	snprintf(key, sizeof(key), "process:%d", pid);
+	l->source = source;
+	l->pid = pid;
+	l->channel = channel_new(c, IPC_MECH_process, key);
+	if (!l->channel)
+		return NULL;
+	l->channel->life = l;
+	l->next = c->all_lives;
+	c->all_lives = l;
+	*place = l;
+	return l;
+}
+
+struct thread *thread_add(struct collector *c, struct thread *t, struct process *p, int32_t tid,
+			  uint64_t time)
+{
+	collector_row(c, &t->row, ROW_THREAD);
+	t->data.id = c->rows[ROW_THREAD];
+	t->data.process_id = p->data.id;
+	t->data.tid = tid;
+	t->data.start_ns = time;
+	t->source = p->source;
+	t->process = p;
+	t->next = p->threads;
+	p->threads = t;
+	return t;
+}
+
+/* The row of the main thread exists from the start, so that a start or exit can be its event. */
+static void make_main(struct collector *c, struct process *p, uint64_t time)
+{
+	struct thread *t = collector_new(c, sizeof(*t));
+	if (t)
+		p->main = thread_add(c, t, p, p->data.pid, time);
+}
+
+void thread_end(struct collector *c, struct thread *t, uint64_t time)
+{
+	t->data.end_ns = time;
+	collector_dirty(c, &t->row);
+}
+
+/* Processes. */
+
+struct process *process_new(struct collector *c, struct life *l, uint64_t time)
+{
+	struct process *p = collector_new(c, sizeof(*p));
+	if (!p)
+		return NULL;
+	collector_row(c, &p->row, ROW_PROCESS);
+	p->data.id = c->rows[ROW_PROCESS];
+	p->data.pid = l->pid;
+	p->data.exit_status = STATUS_UNKNOWN;
+	p->data.start_ns = time;
+	p->data.source = source_names[l->source];
+	p->data.coverage = "full";
+	p->source = l->source;
+	p->life = l;
+	p->next = c->processes;
+	c->processes = p;
+	l->latest = p;
+	if (!l->first)
+		l->first = p;
+	make_main(c, p, time);
+	return p;
+}
+
+void process_inherit(struct process *p, const struct process *from)
+{
+	p->data.comm = from->data.comm;
+	p->data.exe = from->data.exe;
+	p->data.cmdline = from->data.cmdline;
+	p->data.cgroup = from->data.cgroup;
+}
+
+/* What is counted as running: processes that a source is in. */
+void life_running(struct collector *c, struct life *l, bool running)
+{
+	c->running += running - l->running;
+	l->running = running;
+}
+
+void process_end(struct collector *c, struct process *p, uint64_t time)
+{
+	if (p->data.end_ns)
+		return;
+	p->data.end_ns = time;
+	collector_dirty(c, &p->row);
+	for (struct thread *t = p->threads; t; t = t->next)
+		if (!t->data.end_ns)
+			thread_end(c, t, time);
+}
+
+void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status)
+{
+	l->ended = true;
+	life_running(c, l, false);
+	l->latest->exec_ns = 0;
+	l->latest->data.exit_status = status;
+	process_end(c, l->latest, time);
+	fd_close_all(c, l->latest, time);
+}
+
+/* An image nobody is in: the successor of an exec, or a child that was only spawned and waited for. */
+static struct process *untraced_new(struct collector *c, struct life *l, uint64_t time)
+{
+	struct process *p = process_new(c, l, time);
+	if (!p)
+		return NULL;
+	p->untraced = true;
+	p->data.coverage = "untraced";
+	life_running(c, l, false);
+	return p;
+}
+
+/* The exec that `p` is in went well, into a program that is not seen. */
+static void exec_unseen(struct collector *c, struct process *p)
+{
+	struct life *l = p->life;
+	uint64_t time = p->exec_ns;
+	struct process *next = untraced_new(c, l, time);
+	p->exec_ns = 0;
+	if (!next)
+		return;
+	next->data.parent_id = p->data.parent_id;
+	next->data.prev_id = p->data.id;
+	next->data.ppid = p->data.ppid;
+	next->data.uid = p->data.uid;
+	next->data.cgroup = p->data.cgroup;
+	next->data.comm = p->note.comm;
+	process_end(c, p, time);
+	fd_hand_over(c, p, next, time);
+	if (p->note.reason)
+		collector_lose(c, p->source, p->note.reason, next, p->note.comm, p->note.count, p->note.time);
+	p->note.reason = IPC_REASON_none;
+}
+
+static void settle_exec(struct collector *c, struct life *l)
+{
+	if (l->latest && l->latest->exec_ns && !l->ended)
+		exec_unseen(c, l->latest);
+}
+
+void life_settle_execs(struct collector *c, bool all)
+{
+	for (struct process **link = &c->execs; *link;) {
+		struct process *p = *link;
+		bool due = all || (p->note.reason && c->now > p->exec_ns + EXEC_PATIENCE_NS);
+		if (p->exec_ns && due && p->life->latest == p)
+			exec_unseen(c, p);
+		if (p->exec_ns && p->life->latest == p) {
+			link = &p->next_exec;
+		} else {
+			p->exec_listed = false;
+			*link = p->next_exec;
+		}
+	}
+}
+
+/* A child of which only the spawn was seen. */
+static void make_placeholder(struct collector *c, struct life *l)
+{
+	struct process *p = untraced_new(c, l, l->spawn_ns);
+	if (!p)
+		return;
+	l->placeholder = true;
+	if (l->parent) {
+		p->data.parent_id = l->parent->data.id;
+		p->data.ppid = l->parent->data.pid;
+		p->data.uid = l->parent->data.uid;
+		process_inherit(p, l->parent);
+	}
+	collector_lose(c, p->source, IPC_REASON_spawn_unseen, p, p->data.comm, 1, l->spawn_ns);
+}
+
+/* Messages of a life. */
+
+void life_message(struct collector *c, const struct moment *sent, const struct moment *received)
+{
+	if (!sent->endpoint || !received->endpoint)
+		return;
+	struct match_message m = {
+		.send_event = sent->event,
+		.recv_event = received->event,
+		.sent = sent->time,
+		.received = received->time,
+		.src = sent->endpoint,
+		.dst = received->endpoint,
+		.exact = true,
+	};
+	rollup_message(c, &m);
+	store_link(c->store, m.send_event, m.recv_event, 0, true);
+}
+
+static void set_moment(struct collector *c, struct moment *m, struct endpoint *ep, uint64_t event,
+		       uint64_t time, uint8_t role)
+{
+	*m = (struct moment){ event, time, ep };
+	if (role == ROLE_WRITER)
+		ep->data.sends++;
+	else
+		ep->data.receives++;
+	endpoint_role(c, ep, role);
+}
+
+/* An event that no source saw, made for the sake of the message. */
+void life_event(struct collector *c, struct life *l, struct process *p, struct moment *m,
+		enum ipc_call_id call, uint64_t time)
+{
+	struct endpoint *ep = endpoint_of(c, p, l->channel);
+	bool starts = call == IPC_CALL_start;
+	if (!ep || !p->main)
+		return;
+	struct store_lane lane = {
+		.thread_id = p->main->data.id,
+		.endpoint_id = ep->data.id,
+		.fd = -1,
+		.call = call,
+		.flags = starts ? 0 : IPC_F_NO_START,
+		.verb = starts ? IPC_VERB_recv : IPC_VERB_exit,
+		.source = p->data.source,
+	};
+	struct store_event row = { time, 0, event_lane(c, &lane), 0 };
+	endpoint_seen(c, ep, time, time);
+	set_moment(c, m, ep, store_event(c->store, &row, !starts), time, starts ? ROLE_READER : ROLE_WRITER);
+}
+
+/* The end of a life whose exit no source saw. */
+static void end_unseen(struct collector *c, struct life *l, uint64_t time, int32_t status)
+{
+	settle_exec(c, l);
+	struct process *p = l->latest;
+	life_event(c, l, p, &l->exit, IPC_CALL_exit_group, time);
+	life_end(c, l, time, status);
+}
+
+/* A program that is not seen gets the descriptors of `p`: nothing is certain about their channels. */
+static void doubt_channels(struct collector *c, struct process *p)
+{
+	for (uint32_t i = 0; i < p->fd_room; i++) {
+		if (!p->fds[i].endpoint)
+			continue;
+		p->fds[i].endpoint->channel->stream.doubtful = true;
+		channel_partial(c, p->fds[i].endpoint->channel);
+	}
+}
+
+/* Events. */
+
+struct channel *life_exec(struct collector *c, struct thread *t, const struct ipc_event *e)
+{
+	struct process *p = t->process;
+	if (!(e->flags & IPC_F_ENTRY)) {
+		p->exec_ns = 0;
+		p->note.reason = IPC_REASON_none;
+		return p->life->channel;
+	}
+	if (p != p->life->latest || p->life->ended)
+		return p->life->channel;
+	p->exec_ns = e->start ? e->start : 1;
+	if (p->note.reason)
+		doubt_channels(c, p);
+	if (!p->exec_listed) {
+		p->exec_listed = true;
+		p->next_exec = c->execs;
+		c->execs = p;
+	}
+	return p->life->channel;
+}
+
+/* The life that a spawn began: one that was seen first, or a new one. */
+struct channel *life_spawn(struct collector *c, struct process *p, const struct ipc_event *e)
+{
+	if (e->result <= 0 || e->result > INT32_MAX)
+		return NULL;
+	struct life *l = life_of(c, p->source, e->result);
+	if (!l || l->spawn.endpoint || !l->first || l->first->data.start_ns < e->start)
+		l = life_new(c, p->source, e->result);
+	if (!l)
+		return NULL;
+	if (!l->parent)
+		l->parent = p;
+	l->spawn_ns = order_end(e);
+	return l->channel;
+}
+
+static bool ended(int32_t status)
+{
+	return (status & 0xff) != 0x7f && status != 0xffff; /* neither stopped nor continued */
+}
+
+struct channel *life_wait(struct collector *c, enum collector_source source, const struct ipc_event *e)
+{
+	bool named = ipc_object_mechanism(e->object) == IPC_MECH_process;
+	uint64_t pid = named ? ipc_object_id(e->object) : (uint64_t)e->result;
+	bool reaped = e->result > 0 || (e->call == IPC_CALL_waitid && e->result == 0 && named);
+	if (!reaped || !pid || pid > INT32_MAX || !ended((int32_t)e->arg0))
+		return NULL;
+	struct life *l = life_of(c, source, (int32_t)pid);
+	if (!l || l->wait.endpoint)
+		return NULL;
+	if (!l->first)
+		make_placeholder(c, l);
+	if (!l->first)
+		return NULL;
+	if (!l->ended)
+		end_unseen(c, l, order_end(e), (int32_t)e->arg0);
+	if (l->latest->data.exit_status == STATUS_UNKNOWN) {
+		l->latest->data.exit_status = (int32_t)e->arg0;
+		collector_dirty(c, &l->latest->row);
+	}
+	return l->channel;
+}
+
+struct channel *life_exit(struct collector *c, struct process *p, const struct ipc_event *e)
+{
+	if (p->life->latest == p && !p->life->ended)
+		life_end(c, p->life, order_end(e), (int32_t)e->arg0);
+	return p->life->channel;
+}
+
+void life_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
+		 uint64_t event)
+{
+	struct life *l = ep->channel->life;
+	switch (verb) {
+	case IPC_VERB_spawn:
+		set_moment(c, &l->spawn, ep, event, e->start, ROLE_WRITER);
+		life_message(c, &l->spawn, &l->start);
+		break;
+	case IPC_VERB_exit:
+		if (!l->exit.endpoint)
+			set_moment(c, &l->exit, ep, event, e->start, ROLE_WRITER);
+		break;
+	case IPC_VERB_wait:
+		set_moment(c, &l->wait, ep, event, order_end(e), ROLE_READER);
+		life_message(c, &l->exit, &l->wait);
+		break;
+	}
+}
+
+void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d)
+{
+	struct life *l = life_of(c, source, d->gone.pid);
+	if (!l || !l->first)
+		return;
+	if (!l->ended) {
+		end_unseen(c, l, d->time, d->gone.status);
+	} else if (l->latest->data.exit_status == STATUS_UNKNOWN) {
+		l->latest->data.exit_status = d->gone.status;
+		collector_dirty(c, &l->latest->row);
+	}
+}
+
+void life_close(struct collector *c)
+{
+	life_settle_execs(c, true);
+	for (struct life *l = c->all_lives; l; l = l->next) {
+		if (!l->first)
+			make_placeholder(c, l);
+		else if (l->running)
+			collector_lose(c, l->source, IPC_REASON_outlived, l->latest, l->latest->data.comm, 1,
+				       c->now);
+	}
+}

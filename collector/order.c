@@ -5,11 +5,27 @@
 
 #include "order.h"
 
+/* What of an event is needed behind the order. */
+struct ordered {
+	uint64_t start, duration, object;
+	int64_t result;
+	uint64_t arg0;
+	uint16_t call, flags;
+	uint32_t tag;
+};
+
 struct order_block {
 	struct order_block *next;
-	uint64_t unused[7]; /* the events start on a cache line of their own */
-	struct ipc_event events[ORDER_BLOCK];
+	uint64_t unused;
+	struct ordered events[ORDER_BLOCK];
 };
+
+_Static_assert(sizeof(struct order_block) == 4096, "a page");
+
+static uint64_t end_of(const struct ordered *e)
+{
+	return e->start + e->duration;
+}
 
 struct order_slot {
 	uint64_t end;
@@ -51,7 +67,7 @@ static int heap_add(struct order *o, struct order_queue *q)
 		o->heap = heap;
 		o->room = room;
 	}
-	o->heap[o->heaped] = (struct order_slot){ order_end(&q->first->events[q->head]), q };
+	o->heap[o->heaped] = (struct order_slot){ end_of(&q->first->events[q->head]), q };
 	sift_up(o, o->heaped++);
 	return 0;
 }
@@ -61,7 +77,7 @@ static int add_block(struct order *o, struct order_queue *q)
 	struct order_block *b = o->spare;
 	if (b)
 		o->spare = b->next;
-	else if (!(b = aligned_alloc(64, sizeof(*b))))
+	else if (!(b = malloc(sizeof(*b))))
 		return -ENOMEM;
 	b->next = NULL;
 	if (q->last)
@@ -79,7 +95,8 @@ int order_push(struct order *o, struct order_queue *q, const struct ipc_event *e
 		return -ENOSPC;
 	if ((!q->last || q->tail == ORDER_BLOCK) && add_block(o, q))
 		return -ENOMEM;
-	q->last->events[q->tail] = *e;
+	q->last->events[q->tail] = (struct ordered){ e->start, e->duration, e->object, e->result,
+						     e->arg0,  e->call,	    e->flags,  e->tag };
 	if (!q->count && !q->parked && heap_add(o, q))
 		return -ENOMEM;
 	q->tail++;
@@ -122,12 +139,22 @@ static void retire_block(struct order *o, struct order_queue *q)
 void order_pop(struct order *o, struct ipc_event *e)
 {
 	struct order_queue *q = o->heap[0].queue;
-	*e = q->first->events[q->head++];
+	const struct ordered *head = &q->first->events[q->head++];
+	*e = (struct ipc_event){
+		.start = head->start,
+		.duration = head->duration,
+		.object = head->object,
+		.result = head->result,
+		.arg0 = head->arg0,
+		.call = head->call,
+		.flags = head->flags,
+		.tag = head->tag,
+	};
 	o->queued--;
 	if (--q->count == 0 || q->head == ORDER_BLOCK)
 		retire_block(o, q);
 	if (q->count)
-		o->heap[0].end = order_end(&q->first->events[q->head]);
+		o->heap[0].end = end_of(&q->first->events[q->head]);
 	else
 		o->heap[0] = o->heap[--o->heaped];
 	if (o->heaped)

@@ -7,6 +7,7 @@
  * returns late) or never (no source in it); either half then waits for the other.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model.h"
@@ -64,6 +65,8 @@ static void make_main(struct collector *c, struct process *p, uint64_t time)
 void thread_end(struct collector *c, struct thread *t, uint64_t time)
 {
 	t->data.end_ns = time;
+	free(t->cache);
+	t->cache = NULL;
 	collector_dirty(c, &t->row);
 }
 

@@ -25,7 +25,7 @@ enum row_kind { ROW_PROCESS, ROW_THREAD, ROW_CHANNEL, ROW_ENDPOINT, ROW_EDGE, RO
 
 enum {
 	FD_MAX = 1 << 16, /* descriptors beyond are not followed */
-	CACHED_LANES = 8,
+	CACHED_LANES = 16,
 	ROLE_READER = 1,
 	ROLE_WRITER = 2,
 };

@@ -108,7 +108,7 @@ static struct pending *push(struct shim_thread *t, uintptr_t stack)
 static void begin(struct shim_thread *t, struct pending *p, uint16_t call, const struct hook_registers *r)
 {
 	p->call = call;
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		p->arg[i] = r->arg[i];
 	shim_number(t);
 	p->start = shim_now();
@@ -495,7 +495,8 @@ static void return_spawn(struct shim_thread *t, const struct pending *p, long re
 	shim_emit(t, &e);
 }
 
-/* wait4 and waitid tell of children that ended; stops and continuations are not the end of a process. */
+/* wait4 and waitid tell of children that ended; stops and continuations are not the end of a process, and with
+ * WNOWAIT the child is still there to be waited for. */
 static void return_wait(struct shim_thread *t, const struct pending *p, long result)
 {
 	struct ipc_event e = event_of(t, p, result);
@@ -510,7 +511,7 @@ static void return_wait(struct shim_thread *t, const struct pending *p, long res
 			e.arg0 = (uint64_t)*status;
 	} else {
 		const siginfo_t *info = (const siginfo_t *)p->arg[2];
-		if (!info || !info->si_pid)
+		if (!info || !info->si_pid || p->arg[3] & WNOWAIT)
 			return;
 		if (info->si_code == CLD_EXITED)
 			e.arg0 = (uint64_t)(info->si_status & 0xff) << 8;

@@ -21,7 +21,7 @@ enum { SHIM_PENDING = 8, SHIM_PATH = 512 };
 struct pending {
 	uintptr_t stack; /* of the frame that makes the call: names it */
 	uint64_t start, object, object2, arg0, arg1, other0;
-	long arg[3];
+	long arg[4];
 	uint16_t call;
 	bool plain; /* a transfer on one known descriptor, entered by the fast path */
 };

@@ -495,8 +495,8 @@ static void return_spawn(struct shim_thread *t, const struct pending *p, long re
 	shim_emit(t, &e);
 }
 
-/* wait4 and waitid tell of children that ended; stops and continuations are not the end of a process, and with
- * WNOWAIT the child is still there to be waited for. */
+/* wait4 and waitid tell of children that ended; stops and continuations are not the end of a process, and
+ * with WNOWAIT the child is still there to be waited for. */
 static void return_wait(struct shim_thread *t, const struct pending *p, long result)
 {
 	struct ipc_event e = event_of(t, p, result);

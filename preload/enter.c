@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Before a system call: what it is about to do to descriptors and processes. The new program's environment is
+ * made here, and what cannot be seen after an exec or under a sandbox is told here.
+ */
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include "hooks.h"
+#include "program.h"
+
+enum { CLONE3_FLAGS_SIZE = 8 };
+
+static struct ipc_event event_now(struct shim_thread *t, uint16_t call, int mechanism)
+{
+	uint32_t number = shim_number(t);
+	return (struct ipc_event){ .start = shim_now(),
+				   .object = ipc_object(mechanism, (uint32_t)raw_syscall(__NR_getpid)),
+				   .thread = number,
+				   .call = call };
+}
+
+/* Entry of a call on descriptors: false where no end of a channel takes part. */
+static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
+			      const struct hook_registers *r, struct pending *p)
+{
+	struct descriptor d;
+	long fd = r->arg[IPC_OBJ_ARG(row->object)];
+	bool closes = row->effect == IPC_FX_CLOSES;
+	if (closes ? descriptor_known((int)fd, &d) : descriptor_find(t, fd, &d)) {
+		p->object = d.object;
+		p->arg0 = ipc_arg0((uint32_t)fd, d.flags);
+	}
+	if (closes)
+		descriptor_forget((int)fd);
+	if (row->object2) {
+		long other = r->arg[IPC_OBJ_ARG(row->object2)];
+		if (descriptor_find(t, other, &d)) {
+			p->object2 = d.object;
+			p->other0 = ipc_arg0((uint32_t)other, d.flags);
+		}
+	}
+	return p->object || p->object2;
+}
+
+/* Entry of a call that copies a descriptor: what is copied, and what dup2 is about to close. */
+static void enter_copy(const struct hook_registers *r, uint16_t call, struct pending *p)
+{
+	struct descriptor d;
+	if (descriptor_known((int)r->arg[0], &d)) {
+		p->object = d.object;
+		p->arg0 = ipc_arg0(0, d.flags);
+	}
+	bool replaces = call == IPC_CALL_dup2 || call == IPC_CALL_dup3;
+	if (replaces && (int)r->arg[0] != (int)r->arg[1] && descriptor_known((int)r->arg[1], &d)) {
+		p->object2 = d.object;
+		p->other0 = ipc_arg0((uint32_t)r->arg[1], d.flags);
+	}
+}
+
+/* Entry of fork, vfork, clone, clone3. True: the return will be seen too. */
+static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_registers *r, bool returns)
+{
+	uint64_t flags = 0;
+	if (call == IPC_CALL_clone)
+		flags = (uint64_t)r->arg[0];
+	else if (call == IPC_CALL_clone3 && r->arg[0] && r->arg[1] >= CLONE3_FLAGS_SIZE)
+		flags = *(const uint64_t *)r->arg[0];
+	if (flags & CLONE_THREAD)
+		return false;
+	shim_number(t);
+	if (returns && !(flags & CLONE_VM))
+		return true;
+	t->fast = false;
+	t->spawn_call = call;
+	t->spawn_pid = 0;
+	t->spawn_start = shim_now();
+	return false;
+}
+
+static void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path)
+{
+	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_LOSS };
+	def.loss = (struct ipc_def_loss){ .reason = reason,
+					  .pid = (int32_t)raw_syscall(__NR_getpid),
+					  .count = 1 };
+	size_t length = 0;
+	while (length < SHIM_PATH && path[length])
+		length++;
+	shim_define(t, &def, path, length);
+}
+
+/* Announces the exec and puts our variables into the new program's environment, where it can be entered. */
+static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registers *r)
+{
+	bool at = call == IPC_CALL_execveat;
+	const char *path = (const char *)r->arg[at ? 1 : 0];
+	long *envp = &r->arg[at ? 3 : 2];
+	if (!path)
+		return;
+	uint32_t number = shim_number(t);
+	enum ipc_reason reason = program_check(at ? (int)r->arg[0] : AT_FDCWD, path);
+	if (reason != IPC_REASON_none) {
+		define_loss(t, reason, path);
+	} else if (environment_is_traced((char *const *)*envp)) {
+		define_loss(t, IPC_REASON_other_recorder, path);
+	} else {
+		const struct environment e = { shim.path, shim.arena, shim_image(t) };
+		size_t size = environment_size((char *const *)*envp, &e);
+		long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (memory > 0 || memory < -4096) {
+			if (t->exec_memory) /* an earlier execve of the same vfork child failed */
+				raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
+			t->exec_memory = (void *)memory;
+			t->exec_size = size;
+			*envp = (long)environment_write((void *)memory, (char *const *)*envp, &e);
+		}
+	}
+	struct ipc_event announced = event_now(t, call, IPC_MECH_process);
+	announced.thread = number;
+	announced.flags = IPC_F_ENTRY;
+	shim_emit(t, &announced);
+}
+
+static void enter_exit(struct shim_thread *t, long code)
+{
+	struct ipc_event e = event_now(t, IPC_CALL_exit_group, IPC_MECH_process);
+	e.arg0 = (uint64_t)(code & 0xff) << 8;
+	shim_emit(t, &e);
+	if (!t->spawn_call && t->ring.control)
+		hook_show(t, NULL);
+}
+
+/* Under these the time-stamp counter faults, so recording ends before they take effect. */
+static void enter_sandbox(struct shim_thread *t)
+{
+	define_loss(t, IPC_REASON_sandboxed, "");
+	hook_show(t, NULL);
+	shim.ready = false;
+}
+
+static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)
+{
+	switch (call) {
+	case IPC_CALL_exit:
+		t->fast = false;
+		if (!t->spawn_call)
+			ring_release(&shim.ring, &t->ring);
+		break;
+	case IPC_CALL_mlockall:
+		ring_shrink(&shim.ring);
+		break;
+	case IPC_CALL_prctl_seccomp:
+		if (r->arg[1] != SECCOMP_MODE_STRICT)
+			break;
+		/* fall through */
+	case IPC_CALL_prctl_tsc:
+	case IPC_CALL_seccomp_strict:
+		enter_sandbox(t);
+		break;
+	}
+}
+
+bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p,
+		bool returns)
+{
+	const struct ipc_call *row = &ipc_calls[call];
+	switch (IPC_OBJ_KIND(row->object)) {
+	case IPC_OBJ_KIND_FD:
+		p->arg1 = row->asks ? (uint64_t)r->arg[row->asks - 1] : 0;
+		return enter_descriptors(t, row, r, p);
+	case IPC_OBJ_RET:
+		if (row->effect == IPC_FX_COPIES)
+			enter_copy(r, call, p);
+		return true;
+	case IPC_OBJ_CHILD:
+		return row->verb != IPC_VERB_spawn || enter_spawn(t, call, r, returns);
+	case IPC_OBJ_SELF:
+		if (row->verb == IPC_VERB_exit) {
+			enter_exit(t, r->arg[0]);
+			return false;
+		}
+		enter_exec(t, call, r);
+		p->object = ipc_object(IPC_MECH_process, (uint32_t)raw_syscall(__NR_getpid));
+		return true;
+	case IPC_OBJ_NONE:
+		enter_other(t, call, r);
+		return false;
+	default:
+		return true;
+	}
+}

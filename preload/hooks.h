@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Private to hooks.c (which decides), enter.c (before a call) and leave.c (after it). */
+#ifndef IPC_HOOKS_H
+#define IPC_HOOKS_H
+
+#include "patch.h"
+#include "shim.h"
+#include "tables.h"
+
+/* Does what has to be done before the call and fills `p`. `returns`: hook_return will follow. True:
+ * hook_leave() has something to do then. */
+bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p,
+		bool returns);
+
+/* Records the call that has returned. */
+void hook_leave(struct shim_thread *t, const struct pending *p, long result);
+
+/* What stands in the control block while the thread is inside the call, for when it dies there; NULL: none.
+ */
+void hook_show(struct shim_thread *t, const struct pending *p);
+
+/* The beginnings of an event: of a pending call, and of something that happens at this moment to the caller's
+ * own process. */
+static inline struct ipc_event hook_event(struct shim_thread *t, const struct pending *p, long result)
+{
+	return (struct ipc_event){ .start = p->start,
+				   .object = p->object,
+				   .result = result,
+				   .arg0 = p->arg0,
+				   .arg1 = p->arg1,
+				   .thread = shim_number(t),
+				   .call = p->call };
+}
+
+#endif

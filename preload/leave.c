@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* After a system call: its events. */
+#include <errno.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "hooks.h"
+
+static void return_transfer(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
+			    long result)
+{
+	struct ipc_event e = hook_event(t, p, result);
+	if (result == -EAGAIN)
+		e.flags |= IPC_F_NONBLOCK;
+	if (p->object) {
+		if (result == 0 && row->verb == IPC_VERB_recv && (p->arg1 || !row->asks))
+			e.flags |= IPC_F_EOF;
+		if (p->call == IPC_CALL_tee)
+			e.flags |= IPC_F_PEEK;
+		shim_emit(t, &e);
+	}
+	if (p->object2) {
+		e.object = p->object2;
+		e.arg0 = p->other0;
+		e.flags = (uint16_t)(IPC_F_SECOND | (result == -EAGAIN ? IPC_F_NONBLOCK : 0) |
+				     (p->object ? IPC_F_PART : 0));
+		shim_emit(t, &e);
+	}
+}
+
+/* A new descriptor that is an end of a channel. */
+static void tell_open(struct shim_thread *t, const struct pending *p, long fd, const struct descriptor *d,
+		      int flags)
+{
+	struct ipc_event e = hook_event(t, p, fd);
+	e.object = d->object;
+	e.arg0 = ipc_arg0((uint32_t)fd, d->flags);
+	e.flags = (uint16_t)flags;
+	shim_emit(t, &e);
+}
+
+static void tell_close(struct shim_thread *t, uint64_t object, uint64_t arg0)
+{
+	struct ipc_event e = { .start = shim_now(),
+			       .object = object,
+			       .arg0 = arg0,
+			       .thread = shim_number(t),
+			       .call = IPC_CALL_close,
+			       .flags = IPC_F_PART };
+	shim_emit(t, &e);
+}
+
+static void return_open(struct shim_thread *t, const struct pending *p, const struct ipc_call *row, long fd)
+{
+	struct descriptor d;
+	if (fd < 0)
+		return;
+	if (row->effect == IPC_FX_COPIES && p->arg[0] == fd)
+		return;
+	descriptor_forget(fd);
+	if (p->object2)
+		tell_close(t, p->object2, p->other0);
+	if (descriptor_find(t, fd, &d))
+		tell_open(t, p, fd, &d, 0);
+}
+
+static void return_pair(struct shim_thread *t, const struct pending *p, long result)
+{
+	if (result)
+		return;
+	const int *fds = (const int *)p->arg[0];
+	for (int i = 0; i < 2; i++) {
+		struct descriptor d;
+		descriptor_forget(fds[i]);
+		if (descriptor_find(t, fds[i], &d))
+			tell_open(t, p, fds[i], &d, i ? IPC_F_PART : 0);
+	}
+}
+
+static void return_range(struct shim_thread *t, const struct pending *p, long result)
+{
+	if (result || p->arg[2] & CLOSE_RANGE_CLOEXEC)
+		return;
+	uint32_t last = (uint32_t)p->arg[1] < DESCRIPTORS ? (uint32_t)p->arg[1] : DESCRIPTORS - 1;
+	uint16_t part = 0;
+	for (uint32_t fd = (uint32_t)p->arg[0]; fd <= last; fd++) {
+		struct descriptor d;
+		if (descriptor_known(fd, &d)) {
+			struct ipc_event e = hook_event(t, p, 0);
+			e.object = d.object;
+			e.arg0 = ipc_arg0(fd, d.flags);
+			e.flags = part;
+			shim_emit(t, &e);
+			part = IPC_F_PART;
+		}
+		descriptor_forget(fd);
+	}
+}
+
+static void return_spawn(struct shim_thread *t, const struct pending *p, long result)
+{
+	if (result <= 0)
+		return; /* failed, or in the child: shim_number() introduces that */
+	struct ipc_event e = hook_event(t, p, result);
+	e.object = ipc_object(IPC_MECH_process, (uint64_t)result);
+	e.arg0 = 0;
+	shim_emit(t, &e);
+}
+
+/* wait4 and waitid tell of children that ended; stops and continuations are not the end of a process, and
+ * with WNOWAIT the child is still there to be waited for. */
+static void return_wait(struct shim_thread *t, const struct pending *p, long result)
+{
+	struct ipc_event e = hook_event(t, p, result);
+	e.arg0 = (uint64_t)-1;
+	if (result < 0 || (result == 0 && p->call == IPC_CALL_wait4))
+		return;
+	if (p->call == IPC_CALL_wait4) {
+		const int *status = (const int *)p->arg[1];
+		if (status && !WIFEXITED(*status) && !WIFSIGNALED(*status))
+			return;
+		if (status)
+			e.arg0 = (uint64_t)*status;
+	} else {
+		const siginfo_t *info = (const siginfo_t *)p->arg[2];
+		if (!info || !info->si_pid || p->arg[3] & WNOWAIT)
+			return;
+		if (info->si_code == CLD_EXITED)
+			e.arg0 = (uint64_t)(info->si_status & 0xff) << 8;
+		else if (info->si_code == CLD_KILLED || info->si_code == CLD_DUMPED)
+			e.arg0 = (uint64_t)info->si_status | (info->si_code == CLD_DUMPED ? 0x80 : 0);
+		else
+			return;
+		e.result = info->si_pid;
+	}
+	e.object = ipc_object(IPC_MECH_process, (uint64_t)e.result);
+	shim_emit(t, &e);
+}
+
+static void return_exec(struct shim_thread *t, const struct pending *p, long result)
+{
+	struct ipc_event e = hook_event(t, p, result);
+	shim_emit(t, &e);
+	if (t->exec_memory)
+		raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
+	t->exec_memory = NULL;
+}
+
+void hook_leave(struct shim_thread *t, const struct pending *p, long result)
+{
+	const struct ipc_call *row = &ipc_calls[p->call];
+	switch (IPC_OBJ_KIND(row->object)) {
+	case IPC_OBJ_KIND_FD:
+		return_transfer(t, p, row, result);
+		break;
+	case IPC_OBJ_RET:
+		return_open(t, p, row, result);
+		break;
+	case IPC_OBJ_KIND_PAIR:
+		return_pair(t, p, result);
+		break;
+	case IPC_OBJ_RANGE:
+		return_range(t, p, result);
+		break;
+	case IPC_OBJ_CHILD:
+		if (row->verb == IPC_VERB_spawn)
+			return_spawn(t, p, result);
+		else
+			return_wait(t, p, result);
+		break;
+	case IPC_OBJ_SELF:
+		return_exec(t, p, result);
+		break;
+	}
+}

@@ -166,24 +166,35 @@ void collector_loss(struct collector *c, enum collector_source source, enum ipc_
 void collector_overflow(struct collector *c, enum collector_source source, uint32_t image, uint64_t object,
 			uint64_t sends, uint64_t recvs, uint64_t bytes_sent, uint64_t bytes_received)
 {
-	struct process *p = table_get(&c->images, source_key(source, image));
-	unsigned int mechanism = ipc_object_mechanism(object);
+	struct overflow *o = collector_new(c, sizeof(*o));
+	if (!o)
+		return;
+	*o =
+		(struct overflow){ c->overflows, source, image,	     object,
+				   sends,	 recvs,	 bytes_sent, bytes_received };
+	c->overflows = o;
+}
+
+static void add_overflow(struct collector *c, const struct overflow *o)
+{
+	struct process *p = table_get(&c->images, source_key(o->source, o->image));
+	unsigned int mechanism = ipc_object_mechanism(o->object);
 	bool sense = mechanism && mechanism < IPC_MECHANISMS && mechanism != IPC_MECH_process;
-	struct channel *ch = p && sense ? channel_of(c, object) : NULL;
+	struct channel *ch = p && sense ? channel_of(c, o->object) : NULL;
 	struct endpoint *ep = ch ? endpoint_of(c, p, ch) : NULL;
 	if (!ep) {
-		collector_lose(c, source, IPC_REASON_rejected, p, NULL, 1, c->now);
+		collector_lose(c, o->source, IPC_REASON_rejected, p, NULL, 1, c->now);
 		return;
 	}
-	ch->receivers += !ep->data.bytes_received && bytes_received;
-	ep->data.sends += sends;
-	ep->data.receives += recvs;
-	ep->data.bytes_sent += bytes_sent;
-	ep->data.bytes_received += bytes_received;
-	ch->data.bytes_sent += bytes_sent;
-	ch->data.bytes_received += bytes_received;
-	ch->stream.doubtful = true;
-	endpoint_role(c, ep, (sends ? ROLE_WRITER : 0) | (recvs ? ROLE_READER : 0));
+	ch->receivers += !ep->data.bytes_received && o->bytes_received;
+	ep->data.sends += o->sends;
+	ep->data.receives += o->receives;
+	ep->data.bytes_sent += o->bytes_sent;
+	ep->data.bytes_received += o->bytes_received;
+	ch->data.bytes_sent += o->bytes_sent;
+	ch->data.bytes_received += o->bytes_received;
+	ch->stream.doubtful = ch->inexact = ch->dropped = true;
+	endpoint_role(c, ep, (o->sends ? ROLE_WRITER : 0) | (o->receives ? ROLE_READER : 0));
 	collector_dirty(c, &ep->row);
 	channel_partial(c, ch);
 }
@@ -445,6 +456,19 @@ static void finish_edges(struct collector *c)
 			collector_dirty(c, &e->row);
 }
 
+/* Bytes that were not seen to be sent or received have shifted the others. */
+static void doubt_dropped(struct collector *c)
+{
+	unsigned int n = 0;
+	uint32_t *ids = c->overflows ? malloc(c->rows[ROW_CHANNEL] * sizeof(*ids)) : NULL;
+	for (struct channel *ch = ids ? c->channels : NULL; ch; ch = ch->next)
+		if (ch->dropped)
+			ids[n++] = ch->data.id;
+	if (n)
+		store_doubt_channels(c->store, ids, n);
+	free(ids);
+}
+
 static void free_all(struct collector *c)
 {
 	for (struct channel *ch = c->channels; ch; ch = ch->next)
@@ -475,12 +499,15 @@ int collector_close(struct collector *c, uint64_t end_ns)
 	if (end_ns > c->now)
 		c->now = end_ns;
 	drop_undefined(c);
+	for (struct overflow *o = c->overflows; o; o = o->next)
+		add_overflow(c, o);
 	life_close(c);
 	channel_settle_closed(c, true);
 	finish_edges(c);
 	snprintf(end, sizeof(end), "%llu", (unsigned long long)end_ns);
 	store_meta(c->store, "end_ns", end);
 	write_dirty(c);
+	doubt_dropped(c);
 	int err = store_close(c->store);
 	if (c->error)
 		err = c->error;

@@ -40,7 +40,7 @@ void collector_loss(struct collector *c, enum collector_source source, enum ipc_
 		    const char *comm, uint64_t count);
 
 /* Calls and bytes of an endpoint whose events were dropped (arena_overflow): added to the endpoint, and its
- * channel is marked partial. */
+ * channel is marked partial. Takes effect at the close. */
 void collector_overflow(struct collector *c, enum collector_source source, uint32_t image, uint64_t object,
 			uint64_t sends, uint64_t recvs, uint64_t bytes_sent, uint64_t bytes_received);
 

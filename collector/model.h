@@ -130,6 +130,7 @@ struct channel {
 	struct match_stream stream; /* unused where the mechanism is not a byte stream */
 	bool is_stream, created, loose, settled, killed;
 	bool inexact; /* a message of it is not exact */
+	bool dropped; /* events of it were dropped: none is */
 	uint32_t open_ends, open_writers, open_readers, receivers;
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or 0 */
 	struct endpoint *endpoints;
@@ -163,6 +164,14 @@ struct inside {
 	struct endpoint *endpoint;
 };
 
+/* Totals of events that were dropped: added at the close, when every definition has come. */
+struct overflow {
+	struct overflow *next;
+	enum collector_source source;
+	uint32_t image;
+	uint64_t object, sends, receives, bytes_sent, bytes_received;
+};
+
 /* Something with a time that is not an event of a known thread. */
 struct timed;
 
@@ -187,6 +196,7 @@ struct collector {
 	struct process *processes, *execs;
 	struct life *all_lives;
 	struct channel *channels, *closed, **closed_last;
+	struct overflow *overflows;
 	struct thread *waiting; /* defined, for an image that is not */
 	unsigned int running;
 };

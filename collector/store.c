@@ -370,6 +370,25 @@ void store_doubt(struct store *s, uint64_t send, uint64_t link)
 	sql_put(&s->sql, &r);
 }
 
+#define DOUBTFUL_LANES                                                                                       \
+	"(SELECT l.id FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id WHERE e.channel_id IN doubtful)"
+
+void store_doubt_channels(struct store *s, const uint32_t *channels, unsigned int n)
+{
+	char row[64];
+
+	write_to(s, s->last);
+	sql_exec(&s->sql, "CREATE TEMP TABLE doubtful (id INTEGER PRIMARY KEY)");
+	for (unsigned int i = 0; i < n; i++) {
+		snprintf(row, sizeof(row), "INSERT OR IGNORE INTO doubtful VALUES (%u)", channels[i]);
+		sql_exec(&s->sql, row);
+	}
+	sql_exec(&s->sql,
+		 "UPDATE event_rows SET link = link | 1 WHERE link & 1 = 0 AND lane IN " DOUBTFUL_LANES ";"
+		 "UPDATE links SET exact = 0 WHERE exact AND"
+		 " (SELECT lane FROM event_rows WHERE rowid = send) IN " DOUBTFUL_LANES);
+}
+
 unsigned int store_pending(const struct store *s)
 {
 	return s->sql.rows;

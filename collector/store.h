@@ -104,6 +104,10 @@ uint64_t store_link(struct store *s, uint64_t send, uint64_t recv, uint64_t byte
 /* The link of `send` for which store_link() returned `link` was given as exact, and is not. */
 void store_doubt(struct store *s, uint64_t send, uint64_t link);
 
+/* No link of these channels is exact after all: events of theirs were dropped. Reads all events: once, at the
+ * end. The channels' endpoints have been given. */
+void store_doubt_channels(struct store *s, const uint32_t *channels, unsigned int n);
+
 /* Rows given since the last commit: what is worth one (10,000 rows, or 100 ms). */
 unsigned int store_pending(const struct store *s);
 

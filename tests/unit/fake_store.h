@@ -199,6 +199,17 @@ void store_doubt(struct store *s, uint64_t send, uint64_t link)
 	fake.links[link].exact = false;
 }
 
+void store_doubt_channels(struct store *s, const uint32_t *channels, unsigned int n)
+{
+	(void)s;
+	for (size_t i = 1; i < fake.links_count; i++) {
+		const struct store_lane *lane = &fake.lanes[fake.events[fake.links[i].send].lane];
+		for (unsigned int k = 0; k < n; k++)
+			if (fake.endpoints[lane->endpoint_id].channel_id == channels[k])
+				fake.links[i].exact = false;
+	}
+}
+
 unsigned int store_pending(const struct store *s)
 {
 	(void)s;

@@ -705,7 +705,6 @@ static void test_overflow(void **state)
 	pipe_between(1, 1);
 	do_write(11, 10100, 10110, 10);
 	do_read(21, 10200, 10210, 10);
-	step();
 	collector_overflow(c, COLLECTOR_SHIM, 11, pipe_object(), 5, 0, 50, 0);
 	collector_overflow(c, COLLECTOR_SHIM, 999, pipe_object(), 5, 0, 50, 0);
 	end();
@@ -713,6 +712,9 @@ static void test_overflow(void **state)
 	assert_int_equal(endpoint(11, KEY)->bytes_sent, 60);
 	assert_int_equal(channel(KEY, 0)->bytes_sent, 60);
 	assert_true(edge(11, 21, KEY)->partial);
+	assert_false(edge(11, 21, KEY)->exact);
+	expect(10100, 10200, 10, false);
+	assert_int_equal(lost(IPC_REASON_rejected), 1);
 }
 
 static void test_late_event(void **state)

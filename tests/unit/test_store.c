@@ -891,6 +891,30 @@ static void test_killed(void **state)
 	assert_false(exists("-wal"));
 }
 
+static void test_doubt_channels(void **state)
+{
+	struct store *s = open_scene();
+	uint32_t dropped[] = { 1, 7 };
+	uint64_t send;
+
+	(void)state;
+	store_endpoint(
+		s, &(struct store_endpoint){ .id = 4, .channel_id = 2, .process_id = 1, .role = "writer" });
+	store_lane(s, &(struct store_lane){ .thread_id = 1, .endpoint_id = 4, .verb = IPC_VERB_send });
+	send = event(s, 4, 1, 2, 5, true);
+	store_link(s, send, event(s, 2, 3, 4, 5, false), 5, true);
+	send = event(s, 1, 11, 12, 5, true);
+	store_link(s, send, event(s, 2, 13, 14, 5, false), 5, true);
+	assert_int_equal(store_commit(s, UINT64_MAX / 2), 0);
+	send = event(s, 1, 21, 22, 5, true);
+	store_link(s, send, event(s, 2, 23, 24, 2, false), 2, true);
+	store_link(s, send, event(s, 3, 25, 26, 3, false), 3, true);
+	store_doubt_channels(s, dropped, 2);
+	assert_int_equal(store_close(s), 0);
+	check_file("SELECT sent_ns - 5000000000000, bytes, exact FROM messages ORDER BY 1, 2",
+		   "1|5|1\n11|5|0\n21|2|0\n21|3|0\n");
+}
+
 static void test_vacuum_keeps_links(void **state)
 {
 	struct store *s = open_scene();
@@ -1109,6 +1133,7 @@ int main(void)
 		cmocka_unit_test(test_late_link),
 		cmocka_unit_test(test_several_receivers),
 		cmocka_unit_test(test_doubt),
+		cmocka_unit_test(test_doubt_channels),
 		cmocka_unit_test(test_zero_bytes),
 		cmocka_unit_test(test_latency_parts),
 		cmocka_unit_test(test_waits),

@@ -19,7 +19,7 @@
 
 #include "scan.h"
 
-#define SHM "/dev/shm"
+#define SHM    "/dev/shm"
 #define PREFIX "ipctrace-"
 
 enum { FIRST_CHUNKS = 32, BLOCK_US = 200000 };
@@ -73,7 +73,8 @@ static int random_name(char name[static 17])
 	return 0;
 }
 
-/* Another recorder may take the new folder for a stale one before it is locked: then it is gone, try again. */
+/* Another recorder may take the new folder for a stale one before it is locked: then it is gone, try again.
+ */
 static int make_folder(struct arena_file *a)
 {
 	char name[17];
@@ -227,7 +228,8 @@ int arena_file_open(struct arena_file *a, enum arena_clock kind, char *error, si
 		fill_header(a, kind);
 		return 0;
 	}
-	snprintf(error, error_size, "cannot make the trace buffer in " SHM ": %s; %s", strerror(-ret), remedy(-ret));
+	snprintf(error, error_size, "cannot make the trace buffer in " SHM ": %s; %s", strerror(-ret),
+		 remedy(-ret));
 	arena_file_close(a);
 	return ret;
 }
@@ -250,7 +252,8 @@ void arena_file_close(struct arena_file *a)
 	if (a->header) {
 		atomic_store(&a->header->stop, 1);
 		retire_chunks(a);
-		munmap(a->header, a->chunks - (unsigned char *)a->header + (size_t)ARENA_CHUNKS_DEFAULT * CHUNK_BYTES);
+		munmap(a->header,
+		       a->chunks - (unsigned char *)a->header + (size_t)ARENA_CHUNKS_DEFAULT * CHUNK_BYTES);
 	}
 	if (a->fd >= 0) {
 		unlink(a->path);

@@ -2,9 +2,9 @@
 /*
  * The recorder's hold on the arena (common/arena.h): its file, its memory, its end.
  *
- * The file has its full size from the start, but memory only for the chunks that were offered: a chunk's pages
- * are allocated before any target may touch them, so that a full /dev/shm never kills a target. The folder is
- * locked while the recorder lives; folders that a killed recorder left are removed by the next one.
+ * The file has its full size from the start, but memory only for the chunks that were offered: a chunk's
+ * pages are allocated before any target may touch them, so that a full /dev/shm never kills a target. The
+ * folder is locked while the recorder lives; folders that a killed recorder left are removed by the next one.
  */
 #ifndef IPC_ARENA_FILE_H
 #define IPC_ARENA_FILE_H

@@ -12,11 +12,11 @@
 #endif
 
 enum {
-	TRIES = 8,			/* the tightest of so many pairs is taken */
-	TOLERANCE_NS = 25,		/* a pair is not more exact than this */
-	JUMP_NS = 1000000,		/* beyond this nothing is smoothed: the machine slept */
-	TILT_NS = 100000000,		/* an error is corrected over this time */
-	BASE_NS = 1000000000,		/* and the rate measured over one to two of these */
+	TRIES = 8,	      /* the tightest of so many pairs is taken */
+	TOLERANCE_NS = 25,    /* a pair is not more exact than this */
+	JUMP_NS = 1000000,    /* beyond this nothing is smoothed: the machine slept */
+	TILT_NS = 100000000,  /* an error is corrected over this time */
+	BASE_NS = 1000000000, /* and the rate measured over one to two of these */
 };
 
 static uint64_t ticks_now(void)
@@ -98,7 +98,8 @@ uint64_t clock_ns(const struct clock *c, uint64_t stamp)
 	return on_line(&c->line[low], stamp);
 }
 
-/* When the table is full every second line of its older half goes: the rest is the same to some nanoseconds. */
+/* When the table is full every second line of its older half goes: the rest is the same to some nanoseconds.
+ */
 static void add_line(struct clock *c, struct clock_line line)
 {
 	if (c->lines == CLOCK_LINES) {
@@ -135,7 +136,8 @@ void clock_feed(struct clock *c, struct clock_pair pair)
 	struct clock_line *last = &c->line[c->lines - 1];
 	if (!c->lines) { /* nothing was converted yet: the chord is the best first line */
 		if (pair.ticks > c->first.ticks)
-			add_line(c, (struct clock_line){ c->first.ticks, c->first.ns, measured_rate(c, pair) });
+			add_line(c,
+				 (struct clock_line){ c->first.ticks, c->first.ns, measured_rate(c, pair) });
 		return;
 	}
 	uint64_t ns = on_line(last, pair.ticks);

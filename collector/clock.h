@@ -2,12 +2,12 @@
 /*
  * Turns ticks of the time-stamp counter into nanoseconds of CLOCK_MONOTONIC.
  *
- * The kernel slews CLOCK_MONOTONIC, so a factor taken once drifts away from it. A pair (ticks, ns) is taken at
- * every scan, and the conversion is a chain of straight lines: where a pair shows that the newest line is off,
- * a new one starts at that pair's ticks and at the value that the old one gives there, tilted so that it meets
- * the kernel's clock again. So the conversion is continuous and monotone, and no tick is ever converted to two
- * different times, however late its record arrives. (Only a jump of more than a millisecond, as after a
- * suspend, breaks the chain.)
+ * The kernel slews CLOCK_MONOTONIC, so a factor taken once drifts away from it. A pair (ticks, ns) is taken
+ * at every scan, and the conversion is a chain of straight lines: where a pair shows that the newest line is
+ * off, a new one starts at that pair's ticks and at the value that the old one gives there, tilted so that it
+ * meets the kernel's clock again. So the conversion is continuous and monotone, and no tick is ever converted
+ * to two different times, however late its record arrives. (Only a jump of more than a millisecond, as after
+ * a suspend, breaks the chain.)
  */
 #ifndef IPC_CLOCK_H
 #define IPC_CLOCK_H
@@ -32,12 +32,13 @@ struct clock {
 	enum arena_clock kind;
 	struct clock_pair first;
 	struct clock_pair base, next_base; /* the rate is measured from `base`, some seconds back */
-	bool tilted; /* the newest line corrects an error */
+	bool tilted;			   /* the newest line corrects an error */
 	unsigned int lines;
 	struct clock_line line[CLOCK_LINES];
 };
 
-/* What the targets shall stamp with: the TSC if it is constant, never stops, and the kernel itself trusts it. */
+/* What the targets shall stamp with: the TSC if it is constant, never stops, and the kernel itself trusts it.
+ */
 enum arena_clock clock_choose(void);
 
 /* Starts the calibration. At least one clock_sample() must come before the first conversion. */

@@ -25,13 +25,13 @@
 
 enum {
 	MS = 1000000,
-	CHECK_NS = 10 * MS,	   /* how often owners are looked at; at once when chunks are short */
-	HOLD_BACK_NS = 200 * MS,   /* how far the watermark may fall behind */
-	STAMP_SLACK_NS = 10000,	   /* of time stamps between processors */
-	FUTURE_NS = 1000 * MS,	   /* an end so far ahead is looked at twice */
-	CLAIMING_NS = 1000 * MS,   /* a claim takes less, unless its process is stopped or dead */
-	ENDING_NS = 5 * MS,	   /* at the end records under way are waited for so long */
-	LOOK_AHEAD = 4,		   /* slots; see abandoned() */
+	CHECK_NS = 10 * MS,	 /* how often owners are looked at; at once when chunks are short */
+	HOLD_BACK_NS = 200 * MS, /* how far the watermark may fall behind */
+	STAMP_SLACK_NS = 10000,	 /* of time stamps between processors */
+	FUTURE_NS = 1000 * MS,	 /* an end so far ahead is looked at twice */
+	CLAIMING_NS = 1000 * MS, /* a claim takes less, unless its process is stopped or dead */
+	ENDING_NS = 5 * MS,	 /* at the end records under way are waited for so long */
+	LOOK_AHEAD = 4,		 /* slots; see abandoned() */
 };
 
 /* What the recorder remembers of a chunk. */
@@ -59,7 +59,7 @@ struct source {
 	struct cursor cursor[ARENA_CHUNKS_MAX];
 	struct listed list[ARENA_CHUNKS_MAX];
 	unsigned int listed, free;
-	uint64_t claims;		  /* the highest base that was given out, widened */
+	uint64_t claims;		    /* the highest base that was given out, widened */
 	uint64_t scan_ns, previous_scan_ns; /* start of this poll and of the one before */
 	uint64_t watermark, checked_ns;
 	uint64_t counted[IPC_REASONS]; /* our own counts of this poll */
@@ -107,7 +107,8 @@ static void take_event(struct source *s, struct ipc_event *e)
 	hand_over(s, e);
 }
 
-static void meet_image(struct source *s, const struct listed *here, const struct ipc_def_image *image, uint64_t now);
+static void meet_image(struct source *s, const struct listed *here, const struct ipc_def_image *image,
+		       uint64_t now);
 
 static void take_definition(struct source *s, const struct listed *here, union record *copy)
 {
@@ -148,7 +149,8 @@ static uint32_t take(struct source *s, const struct listed *here, const struct i
 
 static bool whole(const struct ipc_event *slots, uint32_t base, uint32_t i)
 {
-	return atomic_load_explicit((const _Atomic uint32_t *)&slots[i].seq, memory_order_acquire) == base + i;
+	return atomic_load_explicit((const _Atomic uint32_t *)&slots[i].seq, memory_order_acquire) ==
+	       base + i;
 }
 
 /* The first whole slot from `i` on, of the next `n`; CHUNK_SLOTS: none. */
@@ -160,35 +162,44 @@ static uint32_t next_whole(const struct ipc_event *slots, uint32_t base, uint32_
 	return i < end ? i : CHUNK_SLOTS;
 }
 
-/* A handler jumped out of a record: the slot is not whole, one behind it is, and no record is under way. */
-static uint32_t abandoned(const struct arena_control *control, const struct ipc_event *slots, uint32_t base, uint32_t i)
+/* Slot `i` is not whole. Returns the next whole one if `i` never will be: a handler jumped out of that
+ * record, as there is a whole one behind it and no record under way (so nothing up to that one changes any
+ * more). Returns `i`: wait; CHUNK_SLOTS: nothing is behind it. */
+static uint32_t pass_over(const struct arena_control *control, const struct ipc_event *slots, uint32_t base,
+			  uint32_t i)
 {
-	uint32_t next = next_whole(slots, base, i + 1, LOOK_AHEAD);
-	if (next == CHUNK_SLOTS || atomic_load_explicit(&control->ending, memory_order_acquire) != 0)
+	uint32_t behind = next_whole(slots, base, i + 1, LOOK_AHEAD);
+	if (behind == CHUNK_SLOTS)
+		return CHUNK_SLOTS;
+	if (atomic_load_explicit(&control->ending, memory_order_acquire) != 0)
 		return i;
-	return whole(slots, base, i) ? i : next;
+	return next_whole(slots, base, i, behind - i + 1);
 }
 
-/* `final`: nobody writes to it any more, what is not whole never will be. */
-static void drain(struct source *s, const struct listed *l, bool final)
+/* Takes what is whole. `final`: nobody writes to the chunk any more, what is not whole never will be. False:
+ * it has whole slots that must wait for one that is not. */
+static bool drain(struct source *s, const struct listed *l, bool final)
 {
 	struct cursor *cursor = &s->cursor[l->chunk];
-	struct arena_control *control = &s->file.controls[l->chunk];
+	const struct arena_control *control = &s->file.controls[l->chunk];
 	const struct ipc_event *slots = (const void *)(s->file.chunks + (size_t)l->chunk * CHUNK_BYTES);
-	uint32_t base = cursor->base, i = cursor->next;
-	while (i < CHUNK_SLOTS) {
+	uint32_t base = cursor->base, i = cursor->next, next;
+	for (; i < CHUNK_SLOTS; cursor->next = i) {
 		if (whole(slots, base, i)) {
 			i += take(s, l, slots, i);
 			continue;
 		}
-		uint32_t next = final ? next_whole(slots, base, i, CHUNK_SLOTS) : abandoned(control, slots, base, i);
-		if (next < CHUNK_SLOTS && next > i)
-			s->counted[IPC_REASON_torn]++;
-		if (next == i && !whole(slots, base, i))
+		next = final ? next_whole(slots, base, i, CHUNK_SLOTS) : pass_over(control, slots, base, i);
+		if (next == i && whole(slots, base, i))
+			continue;
+		if (next == i)
+			return false;
+		if (next == CHUNK_SLOTS)
 			break;
+		s->counted[IPC_REASON_torn]++;
 		i = next;
 	}
-	cursor->next = i;
+	return true;
 }
 
 /* Calls that tell of themselves at their entry: that such a call did not return says nothing. */
@@ -252,9 +263,10 @@ static void tell_gone(struct source *s, struct owner *owner)
 	hand_over(s, copy.slots);
 }
 
-/* An image introduces itself. What its pid claimed as another image is over: it is of before the exec, or of a
- * dead process that had the same pid, whose end must be told before. */
-static void meet_image(struct source *s, const struct listed *here, const struct ipc_def_image *image, uint64_t now)
+/* An image introduces itself. What its pid claimed as another image is over: it is of before the exec, or of
+ * a dead process that had the same pid, whose end must be told before. */
+static void meet_image(struct source *s, const struct listed *here, const struct ipc_def_image *image,
+		       uint64_t now)
 {
 	for (struct owner *dead = s->owners.dead; dead; dead = dead->next_dead)
 		if (dead->pid == image->pid)
@@ -302,8 +314,8 @@ static void check_owners(struct source *s, bool now)
 
 /* --- the scan --- */
 
-/* A chunk that is owned and cannot be drained yet: it has no base, or one from after the scan's start. True: it
- * is so for too long, because its process died in the middle of the claim or wrote nonsense. */
+/* A chunk that is owned and cannot be drained yet: it has no base, or one from after the scan's start. True:
+ * it is so for too long, because its process died in the middle of the claim or wrote nonsense. */
 static bool claim_is_stuck(struct source *s, struct cursor *cursor, int pid)
 {
 	if (!cursor->claiming_ns)
@@ -342,7 +354,7 @@ static bool look_at(struct source *s, uint32_t chunk)
 	if (!sane || !place(s, cursor, base)) {
 		if (sane && !claim_is_stuck(s, cursor, pid))
 			return false;
-		s->counted[IPC_REASON_rejected] += !sane;
+		s->counted[IPC_REASON_rejected] += state > ARENA_CLOSED || state == ARENA_FREE;
 		*cursor = (struct cursor){ 0 };
 		arena_file_offer(&s->file, chunk);
 		return true;
@@ -363,7 +375,8 @@ static int by_order(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Free chunks whose hint got lost get it again: a producer that loses a race for a chunk clears the hint late. */
+/* Free chunks whose hint got lost get it again: a producer that loses a race for a chunk clears the hint
+ * late. */
 static void scan(struct source *s)
 {
 	struct arena_header *h = s->file.header;
@@ -389,10 +402,10 @@ static uint64_t drain_listed(struct source *s)
 	for (struct listed *l = s->list; l < s->list + s->listed; l++) {
 		struct cursor *cursor = &s->cursor[l->chunk];
 		struct arena_control *control = &s->file.controls[l->chunk];
-		if (atomic_load_explicit(&control->ending, memory_order_acquire) == 0)
-			cursor->seen_ns = s->scan_ns;
+		bool ending = atomic_load_explicit(&control->ending, memory_order_acquire) != 0;
 		l->over |= owner_is_dead(s, l);
-		drain(s, l, l->closed || l->over);
+		if (drain(s, l, l->closed || l->over) && !ending)
+			cursor->seen_ns = s->scan_ns;
 		if (!l->closed && !l->over && cursor->seen_ns < complete)
 			complete = cursor->seen_ns;
 	}
@@ -457,8 +470,8 @@ static void tell_totals(struct source *s)
 	for (unsigned int i = 0; i < ARENA_OVERFLOW; i++) {
 		const struct arena_overflow *o = &h->overflow[i];
 		if (o->key && o->whole)
-			collector_overflow(s->collector, COLLECTOR_SHIM, o->image, o->object, o->sends, o->recvs,
-					   o->bytes_sent, o->bytes_received);
+			collector_overflow(s->collector, COLLECTOR_SHIM, o->image, o->object, o->sends,
+					   o->recvs, o->bytes_sent, o->bytes_received);
 	}
 	for (unsigned int reason = 0; reason < IPC_REASONS; reason++)
 		s->counted[reason] += atomic_load(&h->lost[reason]);
@@ -548,8 +561,9 @@ static int shim_open(struct source **out, char *error, size_t error_size)
 {
 	char *shim = find_shim();
 	if (!shim) {
-		snprintf(error, error_size, "libipctrace.so is neither beside ipctrace nor in ../lib/ipctrace; "
-					    "build it with make, or install ipctrace again");
+		snprintf(error, error_size,
+			 "libipctrace.so is neither beside ipctrace nor in ../lib/ipctrace; "
+			 "build it with make, or install ipctrace again");
 		return -ENOENT;
 	}
 	int ret = source_make(out, error, error_size);

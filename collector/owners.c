@@ -16,7 +16,7 @@
 enum {
 	PIDFDS_MAX = 512,
 	WATCH_BATCH = 128, /* unwatched owners looked at in one check */
-	SLACK_TICKS = 2,    /* of the start time in /proc */
+	SLACK_TICKS = 2,   /* of the start time in /proc */
 };
 
 static struct owner **bucket_of(struct owners *o, int pid)
@@ -60,7 +60,9 @@ struct owner *owners_add(struct owners *o, int pid, uint32_t image, uint64_t sin
 	if (!owner)
 		return NULL;
 	struct owner **bucket = bucket_of(o, pid);
-	*owner = (struct owner){ .next = *bucket, .pid = pid, .pidfd = -1, .image = image, .since_ns = since_ns };
+	*owner = (struct owner){
+		.next = *bucket, .pid = pid, .pidfd = -1, .image = image, .since_ns = since_ns
+	};
 	*bucket = owner;
 	list_unwatched(o, owner);
 	return owner;
@@ -92,8 +94,9 @@ static enum judgement judge(int pid, uint64_t since_ns)
 	fclose(file);
 	stat[size] = '\0';
 	const char *rest = strrchr(stat, ')'); /* the name before it may hold anything */
-	if (!rest || sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-			    &state, &start) != 2)
+	if (!rest ||
+	    sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		   &state, &start) != 2)
 		return UNKNOWN;
 	if (state == 'Z' || state == 'X')
 		return GONE;
@@ -125,7 +128,8 @@ static void bury(struct owners *o, struct owner *owner)
 
 void owners_declare_dead(struct owners *o, struct owner *owner)
 {
-	for (struct owner **link = &o->unwatched; owner->pidfd < 0 && *link; link = &(*link)->next_unwatched) {
+	for (struct owner **link = &o->unwatched; owner->pidfd < 0 && *link;
+	     link = &(*link)->next_unwatched) {
 		if (*link != owner)
 			continue;
 		*link = owner->next_unwatched;

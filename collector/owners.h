@@ -2,9 +2,9 @@
 /*
  * The processes that own chunks of the arena or introduced themselves in it, and whether they are alive.
  *
- * Death is seen by pidfd, so a pid that is given to a new process is not mistaken for the old one; whether the
- * pidfd is of the right process is judged by the process's start time. Where no more descriptors may be had,
- * /proc/PID/stat is asked instead. A dead owner stays known until owners_forget().
+ * Death is seen by pidfd, so a pid that is given to a new process is not mistaken for the old one; whether
+ * the pidfd is of the right process is judged by the process's start time. Where no more descriptors may be
+ * had, /proc/PID/stat is asked instead. A dead owner stays known until owners_forget().
  */
 #ifndef IPC_OWNERS_H
 #define IPC_OWNERS_H

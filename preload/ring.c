@@ -26,6 +26,7 @@ enum {
 	REFUSALS_MAX = 64,	   /* system calls for windows that failed; then no more are made */
 	POOL_ROOM = 64,		   /* a chunk with less room than this is not worth pooling */
 	OVERFLOW_PROBES = 64,
+	NESTED_MAX = 1024, /* records of a handler that are refused for lack of room */
 	YIELDS = 4,
 	SLEEP_MIN_NS = 50000,
 	SLEEP_MAX_NS = 200000,
@@ -547,11 +548,15 @@ void ring_fork_child(struct ring_process *p, struct ring_thread *t, int32_t pid)
 		window_leave(&p->windows->window[i]);
 }
 
-/* A handler's record nests below the one that it interrupted, unless it runs on the alternate stack, which may
- * lie anywhere. */
-bool ring_abandoned(const struct ring_thread *t, uintptr_t here)
+/* A handler's record nests below the one that it interrupted, unless it runs on the alternate stack, which
+ * may lie anywhere. A program that jumped out and makes all its later records in deeper frames looks the
+ * same: so many records in a handler that never ends are not believed. (`next` counts on while there is no
+ * room.) */
+bool ring_abandoned(struct ring_thread *t, uintptr_t here)
 {
 	stack_t alternate;
+	if ((!t->slots || t->next >= CHUNK_SLOTS) && ++t->next > CHUNK_SLOTS + NESTED_MAX)
+		return true;
 	if (failed(raw_syscall(__NR_sigaltstack, 0, &alternate)))
 		return false;
 	bool now = alternate.ss_flags & SS_ONSTACK;

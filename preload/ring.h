@@ -20,8 +20,7 @@
 #include "arch.h"
 #include "arena.h"
 
-/* Slots of a chunk that only the records of signal handlers take, while the record they interrupted holds it.
- */
+/* Slots of a chunk that only the records of signal handlers take, while the record they interrupted holds it. */
 enum { RING_RESERVE = 16 };
 
 /* Of the process; memory of its own, so that a fork child has a copy. Zeroed: not attached. */
@@ -70,7 +69,7 @@ void ring_shrink(struct ring_process *p);
 
 /* Whether the records that `busy` counts will never be finished: a handler jumped out of them. `here` is the
  * frame of the record that begins now. */
-bool ring_abandoned(const struct ring_thread *t, uintptr_t here);
+bool ring_abandoned(struct ring_thread *t, uintptr_t here);
 
 /* Reserves `n` slots in a row. NULL: no room (see ring_claim), or a handler's record while the chunk is full.
  */
@@ -82,8 +81,8 @@ static inline struct ipc_event *ring_begin(struct ring_process *p, struct ring_t
 	if (!t->busy)
 		t->stack = here;
 	arch_local_inc(&t->busy);
-	if (__builtin_expect(!t->slots || t->next + n > CHUNK_SLOTS, 0) &&
-	    (t->busy != 1 || !ring_claim(p, t)))
+	if (__builtin_expect(!t->slots || t->next + n > CHUNK_SLOTS - RING_RESERVE, 0) &&
+	    !(t->busy == 1 ? ring_claim(p, t) : t->slots != NULL))
 		goto none;
 	atomic_store_explicit(&t->control->ending, 1, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);

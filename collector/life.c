@@ -143,6 +143,23 @@ static struct process *untraced_new(struct collector *c, struct life *l, uint64_
 	return p;
 }
 
+/* Whether the note says that the program will not be seen, not only why in case it is not. */
+static bool note_is_certain(const struct note *note)
+{
+	return note->reason != IPC_REASON_none && note->reason != IPC_REASON_no_arena;
+}
+
+/* A program that is not seen gets the descriptors of `p`: nothing is certain about their channels. */
+static void doubt_channels(struct collector *c, struct process *p)
+{
+	for (uint32_t i = 0; i < p->fd_room; i++) {
+		if (!p->fds[i].endpoint)
+			continue;
+		p->fds[i].endpoint->channel->stream.doubtful = true;
+		channel_partial(c, p->fds[i].endpoint->channel);
+	}
+}
+
 /* The exec that `p` is in went well, into a program that is not seen. */
 static void exec_unseen(struct collector *c, struct process *p)
 {
@@ -159,6 +176,7 @@ static void exec_unseen(struct collector *c, struct process *p)
 	next->data.cgroup = p->data.cgroup;
 	next->data.comm = p->note.comm;
 	process_end(c, p, time);
+	doubt_channels(c, p);
 	fd_hand_over(c, p, next, time);
 	if (p->note.reason)
 		collector_lose(c, p->source, p->note.reason, next, p->note.comm, p->note.count, p->note.time);
@@ -175,7 +193,7 @@ void life_settle_execs(struct collector *c, bool all)
 {
 	for (struct process **link = &c->execs; *link;) {
 		struct process *p = *link;
-		bool due = all || (p->note.reason && c->now > p->exec_ns + EXEC_PATIENCE_NS);
+		bool due = all || (note_is_certain(&p->note) && c->now > p->exec_ns + EXEC_PATIENCE_NS);
 		if (p->exec_ns && due && p->life->latest == p)
 			exec_unseen(c, p);
 		if (p->exec_ns && p->life->latest == p) {
@@ -264,17 +282,6 @@ static void end_unseen(struct collector *c, struct life *l, uint64_t time, int32
 	life_end(c, l, time, status);
 }
 
-/* A program that is not seen gets the descriptors of `p`: nothing is certain about their channels. */
-static void doubt_channels(struct collector *c, struct process *p)
-{
-	for (uint32_t i = 0; i < p->fd_room; i++) {
-		if (!p->fds[i].endpoint)
-			continue;
-		p->fds[i].endpoint->channel->stream.doubtful = true;
-		channel_partial(c, p->fds[i].endpoint->channel);
-	}
-}
-
 /* Events. */
 
 struct channel *life_exec(struct collector *c, struct thread *t, const struct ipc_event *e)
@@ -288,7 +295,7 @@ struct channel *life_exec(struct collector *c, struct thread *t, const struct ip
 	if (p != p->life->latest || p->life->ended)
 		return p->life->channel;
 	p->exec_ns = e->start ? e->start : 1;
-	if (p->note.reason)
+	if (note_is_certain(&p->note))
 		doubt_channels(c, p);
 	if (!p->exec_listed) {
 		p->exec_listed = true;

@@ -49,10 +49,11 @@ enum {
 };
 
 /*
- * execve emits IPC_F_ENTRY at its entry. Then either the image's definition with `via` IPC_VIA_EXEC
- * follows for the same pid (it went well and the new program is seen), or an execve event without
- * IPC_F_ENTRY and with -errno (it failed), or nothing (it went well, and the source is not in the new
- * program; then a loss definition that says why stands just before the entry event, same thread).
+ * execve emits IPC_F_ENTRY at its entry, and just before it, same thread, a loss definition that names the new
+ * program and says why it will not be seen (static, set-uid ...), or why not if it is not (no-arena: nothing
+ * known speaks against it). Then either the image's definition with `via` IPC_VIA_EXEC follows for the same pid:
+ * it went well and the new program is seen, the loss is void. Or an execve event without IPC_F_ENTRY and with
+ * -errno: it failed, the loss is void. Or nothing: it went well, and no source is in the new program.
  *
  * fork, vfork, clone and clone3 that make a process emit an event of the parent's thread with the child's
  * pid (as the source sees it) as result and the object of the child's `process` channel. A child that is

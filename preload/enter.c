@@ -107,6 +107,7 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	} else if (environment_is_traced((char *const *)*envp)) {
 		define_loss(t, IPC_REASON_other_recorder, path);
 	} else {
+		define_loss(t, IPC_REASON_no_arena, path); /* should the new program not report */
 		const struct environment e = { shim.path, shim.arena, shim_image(t) };
 		size_t size = environment_size((char *const *)*envp, &e);
 		long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE,

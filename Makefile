@@ -118,7 +118,7 @@ fuzz-programs: $(FUZZ)
 # Debian's names of what is needed: to build, and to run the tests and benches besides.
 PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev clang bpftool
 TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
-	util-linux procps bsdextrautils man-db xz-utils
+	util-linux procps
 
 # $(1): packages. Installs the missing ones when it may, else says how.
 define install_packages
@@ -145,10 +145,9 @@ demo: deps
 	echo && echo "\$$ ipctrace -- $(DEMO)" && $(BUILD)/ipctrace -o $$dir/demo.db -- $(DEMO) && \
 	for view in edges messages; do echo; echo "\$$ ipctrace $$view"; $(BUILD)/ipctrace $$view -i $$dir/demo.db || exit; done
 
-# Everything. tests/run builds the sanitized and the clang tree by itself, prints each test file's result, and
-# closes with one line: N passed, N failed, N skipped.
+# Everything. tests/run builds what it runs, prints each test file's result, and closes with one line:
+# N passed, N failed, N skipped.
 check: deps-check
-	$(Q)$(MAKE) --no-print-directory all unit bench-programs
 	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/run $(TESTS)
 
 bench: deps-check all bench-programs

@@ -20,7 +20,8 @@
 #include "arch.h"
 #include "arena.h"
 
-/* Slots of a chunk that only the records of signal handlers take, while the record they interrupted holds it. */
+/* Slots of a chunk that only the records of signal handlers take, while the record they interrupted holds it.
+ */
 enum { RING_RESERVE = 16 };
 
 /* Of the process; memory of its own, so that a fork child has a copy. Zeroed: not attached. */

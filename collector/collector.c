@@ -445,6 +445,7 @@ static void drop_undefined(struct collector *c)
 			collector_lose(c, t->source, t->note.reason, t->process, t->note.comm, t->note.count,
 				       t->note.time);
 		free(t->cache);
+		t->cache = NULL; /* the thread's end will free it too */
 	}
 }
 

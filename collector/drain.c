@@ -90,6 +90,19 @@ static bool from_the_future(struct source *s, uint64_t ns)
 	return ns > clock_sample(&s->clock) + FUTURE_NS;
 }
 
+/* A child is watched from its spawn on: it may end, or run for long, before it introduces itself. */
+static void follow_process(struct source *s, const struct ipc_event *e)
+{
+	uint8_t verb = ipc_calls[e->call].verb;
+	if (ipc_object_mechanism(e->object) != IPC_MECH_process)
+		return;
+	struct owner *owner = owners_find(&s->owners, (int)ipc_object_id(e->object));
+	if (verb == IPC_VERB_exit && owner)
+		owner->exited = true;
+	if (verb == IPC_VERB_spawn && !owner && e->result > 0 && e->result <= INT_MAX)
+		owners_add(&s->owners, (int)e->result, 0, e->start);
+}
+
 static void take_event(struct source *s, struct ipc_event *e)
 {
 	uint64_t start = clock_ns(&s->clock, e->start), end = clock_ns(&s->clock, e->start + e->duration);
@@ -99,11 +112,7 @@ static void take_event(struct source *s, struct ipc_event *e)
 	}
 	e->start = start;
 	e->duration = end - start;
-	if (e->call == IPC_CALL_exit_group && ipc_object_mechanism(e->object) == IPC_MECH_process) {
-		struct owner *owner = owners_find(&s->owners, (int)ipc_object_id(e->object));
-		if (owner)
-			owner->exited = true;
-	}
+	follow_process(s, e);
 	hand_over(s, e);
 }
 
@@ -221,7 +230,8 @@ static void tell_inside(struct source *s, const struct listed *l, uint64_t now)
 		.arg1 = control->arg1,
 		.thread = control->thread,
 		.call = call,
-		.flags = (control->flags & (IPC_F_NONBLOCK | IPC_F_THREADS | IPC_F_PEEK)) | IPC_F_INSIDE,
+		.flags = (control->flags & (IPC_F_NONBLOCK | IPC_F_THREADS | IPC_F_PEEK | IPC_F_SECOND)) |
+			 IPC_F_INSIDE,
 	};
 	atomic_thread_fence(memory_order_acquire);
 	if (call == IPC_CALL_none || call >= IPC_CALLS || silent_inside(call) || e.thread == 0 ||

@@ -193,7 +193,10 @@ void life_settle_execs(struct collector *c, bool all)
 {
 	for (struct process **link = &c->execs; *link;) {
 		struct process *p = *link;
-		bool due = all || (note_is_certain(&p->note) && c->now > p->exec_ns + EXEC_PATIENCE_NS);
+		bool late = c->now > p->exec_ns + EXEC_PATIENCE_NS;
+		bool due = note_is_certain(&p->note) ? late || all : late && all;
+		if (all && !due)
+			p->exec_ns = 0; /* it may have been about to report: as far as we know it runs on */
 		if (p->exec_ns && due && p->life->latest == p)
 			exec_unseen(c, p);
 		if (p->exec_ns && p->life->latest == p) {
@@ -205,8 +208,8 @@ void life_settle_execs(struct collector *c, bool all)
 	}
 }
 
-/* A child of which only the spawn was seen. */
-static void make_placeholder(struct collector *c, struct life *l)
+/* A child of which only the spawn was seen, for this reason. */
+static void make_placeholder(struct collector *c, struct life *l, enum ipc_reason reason)
 {
 	struct process *p = untraced_new(c, l, l->spawn_ns);
 	if (!p)
@@ -218,7 +221,7 @@ static void make_placeholder(struct collector *c, struct life *l)
 		p->data.uid = l->parent->data.uid;
 		process_inherit(p, l->parent);
 	}
-	collector_lose(c, p->source, IPC_REASON_spawn_unseen, p, p->data.comm, 1, l->spawn_ns);
+	collector_lose(c, p->source, reason, p, p->data.comm, 1, l->spawn_ns);
 }
 
 /* Messages of a life. */
@@ -318,6 +321,8 @@ struct channel *life_spawn(struct collector *c, struct process *p, const struct 
 	if (!l->parent)
 		l->parent = p;
 	l->spawn_ns = order_end(e);
+	if (!l->first)
+		life_running(c, l, true);
 	return l->channel;
 }
 
@@ -337,7 +342,7 @@ struct channel *life_wait(struct collector *c, enum collector_source source, con
 	if (!l || l->wait.endpoint)
 		return NULL;
 	if (!l->first)
-		make_placeholder(c, l);
+		make_placeholder(c, l, IPC_REASON_spawn_unseen);
 	if (!l->first)
 		return NULL;
 	if (!l->ended)
@@ -379,7 +384,11 @@ void life_stored(struct collector *c, struct endpoint *ep, const struct ipc_even
 void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
 	struct life *l = life_of(c, source, d->gone.pid);
-	if (!l || !l->first)
+	if (!l)
+		return;
+	if (!l->first)
+		make_placeholder(c, l, IPC_REASON_spawn_unseen);
+	if (!l->first)
 		return;
 	if (!l->ended) {
 		end_unseen(c, l, d->time, d->gone.status);
@@ -394,7 +403,7 @@ void life_close(struct collector *c)
 	life_settle_execs(c, true);
 	for (struct life *l = c->all_lives; l; l = l->next) {
 		if (!l->first)
-			make_placeholder(c, l);
+			make_placeholder(c, l, l->running ? IPC_REASON_outlived : IPC_REASON_spawn_unseen);
 		else if (l->running)
 			collector_lose(c, l->source, IPC_REASON_outlived, l->latest, l->latest->data.comm, 1,
 				       c->now);

@@ -22,7 +22,11 @@
 #define SHM    "/dev/shm"
 #define PREFIX "ipctrace-"
 
-enum { FIRST_CHUNKS = 32, BLOCK_US = 200000 };
+enum {
+	FIRST_CHUNKS = 32,
+	GROW_CHUNKS = 128,  /* at once: fresh memory takes time, and meanwhile nothing is drained */
+	BLOCK_US = 1000000, /* a loaded machine may keep the recorder waiting for so long */
+};
 
 static uint64_t page_align(uint64_t size)
 {
@@ -145,9 +149,13 @@ static int map_file(struct arena_file *a)
 void arena_file_grow(struct arena_file *a)
 {
 	struct statvfs fs;
-	uint64_t size = (uint64_t)a->allocated * CHUNK_BYTES;
-	uint64_t offset = (uint64_t)((unsigned char *)a->chunks - (unsigned char *)a->header) + size;
-	if (a->exhausted || a->allocated * 2 > ARENA_CHUNKS_DEFAULT)
+	uint32_t more = a->allocated < GROW_CHUNKS ? a->allocated : GROW_CHUNKS;
+	if (more > ARENA_CHUNKS_DEFAULT - a->allocated)
+		more = ARENA_CHUNKS_DEFAULT - a->allocated;
+	uint64_t offset = (uint64_t)((unsigned char *)a->chunks - (unsigned char *)a->header) +
+			  (uint64_t)a->allocated * CHUNK_BYTES;
+	uint64_t size = (uint64_t)more * CHUNK_BYTES;
+	if (a->exhausted || !more)
 		return;
 	/* the file system belongs to everybody: at most half of what is left */
 	if (fstatvfs(a->fd, &fs) || size > (uint64_t)fs.f_bavail * fs.f_frsize / 2 ||
@@ -155,9 +163,8 @@ void arena_file_grow(struct arena_file *a)
 		a->exhausted = true;
 		return;
 	}
-	for (uint32_t chunk = a->allocated; chunk < a->allocated * 2; chunk++)
-		arena_file_offer(a, chunk);
-	a->allocated *= 2;
+	for (; more; more--)
+		arena_file_offer(a, a->allocated++);
 }
 
 void arena_file_offer(struct arena_file *a, uint32_t chunk)
@@ -170,18 +177,29 @@ void arena_file_offer(struct arena_file *a, uint32_t chunk)
 
 /* --- the header --- */
 
-/* The shims of programs with our libc need not look for its system calls: we do it once. */
+/* The shims of programs with our libc need not look for its system calls: we do it once. In the file, not in
+ * our own memory: that is patched already when we are traced ourselves. Its text lies at the same offset in
+ * both. */
 static void fill_sites(struct arena_header *h)
 {
 	Dl_info info;
+	struct stat st;
 	struct scan_libc libc;
-	if (!dladdr((void *)gnu_get_libc_version, &info) || scan_describe(&libc, (uintptr_t)info.dli_fbase))
+	int fd =
+		dladdr((void *)gnu_get_libc_version, &info) ? open(info.dli_fname, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd < 0)
 		return;
-	if (libc.build_id_len > sizeof(h->libc_build_id))
+	void *file = fstat(fd, &st) ? MAP_FAILED : mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	close(fd);
+	if (file == MAP_FAILED)
 		return;
-	memcpy(h->libc_build_id, libc.build_id, libc.build_id_len);
-	h->libc_build_id_len = libc.build_id_len;
-	h->sites = scan_sites(&libc, h->site, ARENA_SITES_MAX);
+	if (!scan_describe(&libc, (uintptr_t)file) && libc.build_id_len <= sizeof(h->libc_build_id) &&
+	    libc.text_end <= (const uint8_t *)file + st.st_size) {
+		memcpy(h->libc_build_id, libc.build_id, libc.build_id_len);
+		h->libc_build_id_len = libc.build_id_len;
+		h->sites = scan_sites(&libc, h->site, ARENA_SITES_MAX);
+	}
+	munmap(file, st.st_size);
 }
 
 static void fill_header(struct arena_file *a, enum arena_clock kind)

@@ -25,13 +25,14 @@
 
 enum {
 	MS = 1000000,
-	CHECK_NS = 10 * MS,	 /* how often owners are looked at; at once when chunks are short */
-	HOLD_BACK_NS = 200 * MS, /* how far the watermark may fall behind */
-	STAMP_SLACK_NS = 10000,	 /* of time stamps between processors */
-	FUTURE_NS = 1000 * MS,	 /* an end so far ahead is looked at twice */
-	CLAIMING_NS = 1000 * MS, /* a claim takes less, unless its process is stopped or dead */
-	ENDING_NS = 5 * MS,	 /* at the end records under way are waited for so long */
-	LOOK_AHEAD = 4,		 /* slots; see abandoned() */
+	CHECK_NS = 10 * MS,	  /* how often owners are looked at; at once when chunks are short */
+	HOLD_BACK_NS = 200 * MS,  /* how far the watermark may fall behind */
+	STAMP_SLACK_NS = 10000,	  /* of time stamps between processors */
+	FUTURE_NS = 1000 * MS,	  /* an end so far ahead is looked at twice */
+	CLAIMING_NS = 1000 * MS,  /* a claim takes less, unless its process is stopped or dead */
+	ENDING_NS = 5 * MS,	  /* at the end records under way are waited for so long */
+	BATCH = 64 * CHUNK_SLOTS, /* records of one poll; a poll and what follows takes some 20 ms then */
+	LOOK_AHEAD = 4,		  /* slots; see abandoned() */
 };
 
 /* What the recorder remembers of a chunk. */
@@ -404,38 +405,44 @@ static void scan(struct source *s)
 	qsort(s->list, s->listed, sizeof(s->list[0]), by_order);
 }
 
-/* Drains what is listed. Returns the time up to which everything that ended has been handed over. `ending` is
- * read before the slots: what was stamped before the scan is then whole, or will hold `ending`. */
-static uint64_t drain_listed(struct source *s)
+static void tell_watermark(struct source *s, uint64_t held, uint64_t left)
 {
-	uint64_t complete = s->scan_ns;
-	for (struct listed *l = s->list; l < s->list + s->listed; l++) {
+	uint64_t complete = held + HOLD_BACK_NS < s->scan_ns ? s->scan_ns - HOLD_BACK_NS : held;
+	complete = (left < complete ? left : complete) - STAMP_SLACK_NS;
+	if (complete > s->watermark)
+		s->watermark = complete;
+	collector_watermark(s->collector, COLLECTOR_SHIM, s->watermark);
+}
+
+/* Drains what is listed: all, or until BATCH records are out. The rest of a burst waits in the arena, which
+ * is bounded, not in the collector's memory, which is not. Everything that ended before a chunk's seen_ns has
+ * been handed over. `ending` is read before the slots: what was stamped before the scan is then whole, or
+ * will hold `ending`. */
+static void drain_listed(struct source *s, bool all)
+{
+	struct listed *const end = s->list + s->listed, *l = s->list;
+	uint64_t held = s->scan_ns, left = s->scan_ns;
+	for (; l < end && (all || s->records < BATCH); l++) {
 		struct cursor *cursor = &s->cursor[l->chunk];
 		struct arena_control *control = &s->file.controls[l->chunk];
 		bool ending = atomic_load_explicit(&control->ending, memory_order_acquire) != 0;
 		l->over |= owner_is_dead(s, l);
 		if (drain(s, l, l->closed || l->over) && !ending)
 			cursor->seen_ns = s->scan_ns;
-		if (!l->closed && !l->over && cursor->seen_ns < complete)
-			complete = cursor->seen_ns;
+		if (!l->closed && !l->over && cursor->seen_ns < held)
+			held = cursor->seen_ns;
 	}
-	for (const struct listed *l = s->list; l < s->list + s->listed; l++)
-		if (l->closed || l->over)
-			finish_chunk(s, l);
-	for (struct owner *dead = s->owners.dead; dead; dead = dead->next_dead)
+	for (const struct listed *done = s->list; done < l; done++)
+		if (done->closed || done->over)
+			finish_chunk(s, done);
+	for (const struct listed *rest = l; rest < end; rest++)
+		if (s->cursor[rest->chunk].seen_ns < left)
+			left = s->cursor[rest->chunk].seen_ns;
+	for (struct owner *dead = s->owners.dead; dead && l == end; dead = dead->next_dead)
 		tell_gone(s, dead);
-	owners_forget(&s->owners);
-	return complete;
-}
-
-static void tell_watermark(struct source *s, uint64_t complete)
-{
-	if (complete + HOLD_BACK_NS < s->scan_ns)
-		complete = s->scan_ns - HOLD_BACK_NS;
-	complete -= STAMP_SLACK_NS;
-	if (complete > s->watermark)
-		s->watermark = complete;
-	collector_watermark(s->collector, COLLECTOR_SHIM, s->watermark);
+	if (l == end)
+		owners_forget(&s->owners);
+	tell_watermark(s, held, left);
 }
 
 static void tell_counted(struct source *s)
@@ -456,10 +463,9 @@ static void poll_once(struct source *s, bool end)
 	scan(s);
 	if (s->free * 4 < file->allocated && !end)
 		arena_file_grow(file);
-	uint64_t complete = drain_listed(s);
+	drain_listed(s, end);
 	if (s->free * 8 >= file->allocated && !end)
 		atomic_store_explicit(&file->header->full, 0, memory_order_relaxed);
-	tell_watermark(s, complete);
 	tell_counted(s);
 }
 

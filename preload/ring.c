@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -208,7 +209,9 @@ static bool window_point(struct ring_process *p, struct window *w, uint32_t chun
 		w->slots = (struct ipc_event *)map;
 	}
 	w->chunk = NO_CHUNK; /* a fork may come here */
-	if (failed(raw_syscall(__NR_remap_file_pages, w->slots, CHUNK_BYTES, 0, page, 0))) {
+	/* Most processes touch little of their first window: only the later ones are populated. */
+	int flags = w == p->windows->window ? MAP_NONBLOCK : 0;
+	if (failed(raw_syscall(__NR_remap_file_pages, w->slots, CHUNK_BYTES, 0, page, flags))) {
 		w->slots = NULL;
 		return window_refused(p->windows);
 	}
@@ -435,6 +438,18 @@ static bool given_up(const struct arena_header *h)
 	       atomic_load_explicit(&h->stop, memory_order_relaxed);
 }
 
+/* No handler runs in the middle of a claim: its records would find no chunk. They may while we wait. */
+static enum claim claim_undisturbed(struct ring_process *p, struct ring_thread *t,
+				    const struct inside *inside)
+{
+	uint64_t all = UINT64_MAX, mask;
+	bool blocked = !failed(raw_syscall(__NR_rt_sigprocmask, SIG_BLOCK, &all, &mask, sizeof(mask)));
+	enum claim got = claim_any(p, t, inside);
+	if (blocked)
+		raw_syscall(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof(mask));
+	return got;
+}
+
 static bool claim_wait(struct ring_process *p, struct ring_thread *t, const struct inside *inside)
 {
 	struct arena_header *h = p->header;
@@ -442,7 +457,7 @@ static bool claim_wait(struct ring_process *p, struct ring_thread *t, const stru
 	enum claim got = WAIT_CHUNK;
 	for (unsigned int attempt = 0; got != CLAIMED && waited < bound && !given_up(h); attempt++) {
 		pause_before(attempt);
-		got = claim_any(p, t, inside);
+		got = claim_undisturbed(p, t, inside);
 		waited = monotonic_ns() - start;
 	}
 	if (got == WAIT_CHUNK)
@@ -461,7 +476,7 @@ bool ring_claim(struct ring_process *p, struct ring_thread *t)
 	close_chunk(p, t);
 	if (given_up(p->header))
 		return false;
-	enum claim got = claim_any(p, t, &inside);
+	enum claim got = claim_undisturbed(p, t, &inside);
 	return got == CLAIMED || (got != NEVER && claim_wait(p, t, &inside));
 }
 

@@ -4,6 +4,7 @@
  * thread's before its image's.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "model.h"
@@ -117,13 +118,25 @@ static void take_texts(struct collector *c, struct process *p, const char *text,
 	}
 }
 
+/* The command's cgroup of the unified hierarchy; all that it starts inherits it. A process that is moved later
+ * is not followed. */
+static void take_cgroup(struct collector *c, struct process *p)
+{
+	char path[32], line[1024];
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", p->data.pid);
+	FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, "0::", 3))
+			p->data.cgroup = collector_text(c, line + 3, strcspn(line + 3, "\n"));
+	if (f)
+		fclose(f);
+}
+
 static struct life *life_of_fork(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
 	struct life *l = life_of(c, source, d->image.pid);
 	if (l && !l->first && !l->ended)
 		return l;
-	if (l && l->first && !l->ended)
-		life_end(c, l, d->time, STATUS_UNKNOWN);
 	return life_new(c, source, d->image.pid);
 }
 
@@ -197,6 +210,8 @@ void join_image(struct collector *c, enum collector_source source, const struct 
 	p->data.ppid = d->image.ppid;
 	p->data.uid = d->image.uid;
 	take_texts(c, p, text, length);
+	if (d->image.via == IPC_VIA_START && !p->data.cgroup)
+		take_cgroup(c, p);
 	life_running(c, p->life, true);
 	if (d->image.via == IPC_VIA_FORK && !p->life->start.endpoint) {
 		life_event(c, p->life, p, &p->life->start, IPC_CALL_start, d->time);

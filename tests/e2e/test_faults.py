@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 from harness import IS_ROOT, Skip, main, program, test, workshop
 
@@ -158,7 +159,11 @@ def nothing_is_left_behind(s):
         return {name for name in os.listdir("/dev/shm") if "ipctrace" in name}
     before = leftovers()
     s.same(["sh", "-c", "echo x | cat; kill -9 $$"])
-    assert leftovers() <= before, leftovers() - before
+    for _ in range(150):  # other recorders may run on this machine, but not for ever
+        if leftovers() <= before:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"left in /dev/shm: {leftovers() - before}")
 
 
 @test

@@ -197,16 +197,34 @@ static void count_fd(struct endpoint *ep, uint8_t roles, int by)
 	channel_parties(ch);
 }
 
+/*
+ * An open that was under way when the last end was closed. One that may block returned because the other end
+ * was there: the one just closed, so the FIFO was held all the time; unless another open turns out to have
+ * been under way too (met_ns). Of one that does not block it cannot be seen which came first.
+ */
+static void open_over_close(struct channel *ch, const struct ipc_event *e)
+{
+	uint64_t flags = e->arg0 >> 32;
+	if (!match_unread(&ch->stream))
+		return;
+	if (flags & O_NONBLOCK || (flags & O_ACCMODE) == O_RDWR)
+		match_doubt(&ch->stream);
+	else
+		ch->met_ns = order_end(e);
+}
+
 /* The kernel drops what nobody holds open; a FIFO that is opened again is empty. */
 static void restart(struct channel *ch, const struct ipc_event *e)
 {
+	if (e->start < ch->met_ns)
+		match_doubt(&ch->stream);
 	if (!ch->closed_ns)
 		return;
 	if (ch->data.mechanism == IPC_MECH_fifo && e->call != IPC_CALL_inherit) {
 		if (e->start >= ch->closed_ns)
 			match_settle(&ch->stream);
-		else if (match_unread(&ch->stream))
-			ch->stream.doubtful = true; /* which of the two came first cannot be seen */
+		else
+			open_over_close(ch, e);
 	}
 	ch->settled &= ch->data.mechanism != IPC_MECH_fifo;
 	ch->closed_ns = 0;

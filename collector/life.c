@@ -19,6 +19,14 @@ struct life *life_of(struct collector *c, enum collector_source source, int32_t 
 	return table_get(&c->lives, source_key(source, (uint32_t)pid));
 }
 
+/* The pid was given to another process: its end was not seen. */
+static void end_superseded(struct collector *c, struct life *l)
+{
+	if (l->first && !l->ended)
+		life_end(c, l, c->now, STATUS_UNKNOWN);
+	life_running(c, l, false);
+}
+
 struct life *life_new(struct collector *c, enum collector_source source, int32_t pid)
 {
 	char key[32];
@@ -26,6 +34,8 @@ struct life *life_new(struct collector *c, enum collector_source source, int32_t
 	struct life *l = place ? collector_new(c, sizeof(*l)) : NULL;
 	if (!l)
 		return NULL;
+	if (*place)
+		end_superseded(c, *place);
 	snprintf(key, sizeof(key), "process:%d", pid);
 	l->source = source;
 	l->pid = pid;

@@ -172,8 +172,7 @@ static void leave_uncovered(struct match_stream *st, struct receive *r)
 		return;
 	}
 	struct match_call call = { r->start, r->end, r->left, r->event, r->endpoint, r->thread };
-	st->doubtful = true;
-	doubt_sends(st, 0, 0);
+	match_doubt(st);
 	r->doubt = true;
 	if (st->given_up.count == MATCH_WINDOW)
 		ring_drop(&st->given_up);
@@ -380,6 +379,12 @@ void match_unfinished(struct match_stream *st, const struct match_call *call)
 	if (waiting > MATCH_UNFINISHED_MAX)
 		finish_unfinished(st);
 	run(st);
+}
+
+void match_doubt(struct match_stream *st)
+{
+	st->doubtful = true;
+	doubt_sends(st, 0, 0);
 }
 
 bool match_unread(const struct match_stream *st)

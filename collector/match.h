@@ -105,6 +105,8 @@ void match_send(struct match_stream *st, const struct match_call *call);
 void match_unfinished(struct match_stream *st, const struct match_call *call);
 /* A receive that moved bytes. */
 void match_receive(struct match_stream *st, const struct match_call *call);
+/* Someone unseen may have sent or received: no message is exact, lately and from now on. */
+void match_doubt(struct match_stream *st);
 /* Sends that have not been received in full. */
 bool match_unread(const struct match_stream *st);
 /* Nothing more will come: gives up what waits, tells of sends received in part, empties the stream. */

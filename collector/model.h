@@ -133,6 +133,7 @@ struct channel {
 	bool dropped; /* events of it were dropped: none is */
 	uint32_t open_ends, open_writers, open_readers, receivers;
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or 0 */
+	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
 	struct edge *edges;
 	struct channel *next, *next_closed;

@@ -68,7 +68,7 @@ def handlers_that_write(s):
     trace.check_sound()
     assert result.status == 0 and result.out == b"busy 300000, jumps 20, reader 0\n", result
     handled = int(result.err)
-    sent = trace.rows("SELECT sends, bytes_sent FROM endpoints WHERE bytes_sent > 0 ORDER BY bytes_sent")
+    sent = trace.rows("SELECT sends, bytes_sent FROM endpoints WHERE bytes_sent > 100")
     assert sorted(sent) == sorted([(handled, 4 * handled), (300000, 300000)]), (sent, handled)
 
 

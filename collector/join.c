@@ -118,8 +118,8 @@ static void take_texts(struct collector *c, struct process *p, const char *text,
 	}
 }
 
-/* The command's cgroup of the unified hierarchy; all that it starts inherits it. A process that is moved later
- * is not followed. */
+/* The command's cgroup of the unified hierarchy; all that it starts inherits it. A process that is moved
+ * later is not followed. */
 static void take_cgroup(struct collector *c, struct process *p)
 {
 	char path[32], line[1024];

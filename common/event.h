@@ -45,15 +45,16 @@ enum {
 	IPC_F_ENTRY = 1 << 7,	  /* execve: announced at entry; what follows tells how it went (see below) */
 	IPC_F_NO_START = 1 << 8,  /* the entry was not seen: start is the end, duration 0 */
 	IPC_F_SHARED_FD = 1 << 9, /* open: the descriptor stays open over exec */
-	IPC_F_SECOND = 1 << 10,	  /* on the call's second object (the sending side of splice, tee, sendfile) */
+	IPC_F_SECOND = 1 << 10, /* on the call's second object (the sending side of splice, tee, sendfile) */
 };
 
 /*
- * execve emits IPC_F_ENTRY at its entry, and just before it, same thread, a loss definition that names the new
- * program and says why it will not be seen (static, set-uid ...), or why not if it is not (no-arena: nothing
- * known speaks against it). Then either the image's definition with `via` IPC_VIA_EXEC follows for the same pid:
- * it went well and the new program is seen, the loss is void. Or an execve event without IPC_F_ENTRY and with
- * -errno: it failed, the loss is void. Or nothing: it went well, and no source is in the new program.
+ * execve emits IPC_F_ENTRY at its entry, and just before it, same thread, a loss definition that names the
+ * new program and says why it will not be seen (static, set-uid ...), or why not if it is not (no-arena:
+ * nothing known speaks against it). Then either the image's definition with `via` IPC_VIA_EXEC follows for
+ * the same pid: it went well and the new program is seen, the loss is void. Or an execve event without
+ * IPC_F_ENTRY and with -errno: it failed, the loss is void. Or nothing: it went well, and no source is in the
+ * new program.
  *
  * fork, vfork, clone and clone3 that make a process emit an event of the parent's thread with the child's
  * pid (as the source sees it) as result and the object of the child's `process` channel. A child that is

@@ -31,6 +31,16 @@ static bool privileged(int dirfd, const char *path, long fd)
 	       raw_syscall(__NR_fgetxattr, fd, "security.capability", capability, sizeof(capability)) > 0;
 }
 
+/* Reads from the file's head in memory where it holds the part, else from the file. */
+static bool read_part(int fd, const char *head, long n, uint64_t offset, void *out, size_t size)
+{
+	if (offset > (uint64_t)n || size > (uint64_t)n - offset)
+		return raw_syscall(__NR_pread64, fd, out, size, offset) == (long)size;
+	for (size_t i = 0; i < size; i++)
+		((char *)out)[i] = head[offset + i];
+	return true;
+}
+
 static enum ipc_reason check_elf(int fd, const char *head, long n)
 {
 	const Elf64_Ehdr *ehdr = (const void *)head;
@@ -39,13 +49,12 @@ static enum ipc_reason check_elf(int fd, const char *head, long n)
 	for (int i = 0; i < ehdr->e_phnum; i++) {
 		Elf64_Phdr phdr;
 		char path[sizeof(interpreter)];
-		if (raw_syscall(__NR_pread64, fd, &phdr, sizeof(phdr), ehdr->e_phoff + i * sizeof(phdr)) !=
-		    sizeof(phdr))
+		if (!read_part(fd, head, n, ehdr->e_phoff + i * sizeof(phdr), &phdr, sizeof(phdr)))
 			return IPC_REASON_none;
 		if (phdr.p_type != PT_INTERP)
 			continue;
 		if (phdr.p_filesz != sizeof(path) ||
-		    raw_syscall(__NR_pread64, fd, path, sizeof(path), phdr.p_offset) != sizeof(path))
+		    !read_part(fd, head, n, phdr.p_offset, path, sizeof(path)))
 			return IPC_REASON_other_libc;
 		path[sizeof(path) - 1] = '\0';
 		return text_equal(path, interpreter) ? IPC_REASON_none : IPC_REASON_other_libc;

@@ -438,16 +438,16 @@ static bool given_up(const struct arena_header *h)
 	       atomic_load_explicit(&h->stop, memory_order_relaxed);
 }
 
-/* No handler runs in the middle of a claim: its records would find no chunk. They may while we wait. */
-static enum claim claim_undisturbed(struct ring_process *p, struct ring_thread *t,
-				    const struct inside *inside)
+static uint64_t block_signals(void)
 {
-	uint64_t all = UINT64_MAX, mask;
-	bool blocked = !failed(raw_syscall(__NR_rt_sigprocmask, SIG_BLOCK, &all, &mask, sizeof(mask)));
-	enum claim got = claim_any(p, t, inside);
-	if (blocked)
-		raw_syscall(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof(mask));
-	return got;
+	uint64_t all = UINT64_MAX, mask = 0;
+	raw_syscall(__NR_rt_sigprocmask, SIG_BLOCK, &all, &mask, sizeof(mask));
+	return mask;
+}
+
+static void restore_signals(uint64_t mask)
+{
+	raw_syscall(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof(mask));
 }
 
 static bool claim_wait(struct ring_process *p, struct ring_thread *t, const struct inside *inside)
@@ -457,7 +457,9 @@ static bool claim_wait(struct ring_process *p, struct ring_thread *t, const stru
 	enum claim got = WAIT_CHUNK;
 	for (unsigned int attempt = 0; got != CLAIMED && waited < bound && !given_up(h); attempt++) {
 		pause_before(attempt);
-		got = claim_undisturbed(p, t, inside);
+		uint64_t mask = block_signals();
+		got = claim_any(p, t, inside);
+		restore_signals(mask);
 		waited = monotonic_ns() - start;
 	}
 	if (got == WAIT_CHUNK)
@@ -468,15 +470,16 @@ static bool claim_wait(struct ring_process *p, struct ring_thread *t, const stru
 	return got == CLAIMED;
 }
 
+/* No handler runs in the middle of it: its records would find no chunk. They may while we wait. */
 bool ring_claim(struct ring_process *p, struct ring_thread *t)
 {
 	if (!t->control && given_up(p->header))
 		return false;
+	uint64_t mask = block_signals();
 	struct inside inside = inside_read(t->base ? t->control : NULL);
 	close_chunk(p, t);
-	if (given_up(p->header))
-		return false;
-	enum claim got = claim_undisturbed(p, t, &inside);
+	enum claim got = given_up(p->header) ? NEVER : claim_any(p, t, &inside);
+	restore_signals(mask);
 	return got == CLAIMED || (got != NEVER && claim_wait(p, t, &inside));
 }
 

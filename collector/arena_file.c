@@ -23,7 +23,7 @@
 #define PREFIX "ipctrace-"
 
 enum {
-	FIRST_CHUNKS = 32,
+	FIRST_CHUNKS = 128, /* 8 MiB: what one fast producer fills between two polls of an idle recorder */
 	GROW_CHUNKS = 128,  /* at once: fresh memory takes time, and meanwhile nothing is drained */
 	BLOCK_US = 1000000, /* a loaded machine may keep the recorder waiting for so long */
 };
@@ -229,7 +229,7 @@ static const char *remedy(int error)
 	case EROFS:
 		return "it must be writable for you: chmod 1777 " SHM;
 	default:
-		return "it needs 3 MiB of shared memory there";
+		return "it needs 9 MiB of shared memory there";
 	}
 }
 

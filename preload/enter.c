@@ -10,6 +10,7 @@
 
 #include "hooks.h"
 #include "program.h"
+#include "readable.h"
 
 enum { CLONE3_FLAGS_SIZE = 8 };
 
@@ -66,7 +67,8 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	uint64_t flags = 0;
 	if (call == IPC_CALL_clone)
 		flags = (uint64_t)r->arg[0];
-	else if (call == IPC_CALL_clone3 && r->arg[0] && r->arg[1] >= CLONE3_FLAGS_SIZE)
+	else if (call == IPC_CALL_clone3 && r->arg[1] >= CLONE3_FLAGS_SIZE &&
+		 readable((const void *)r->arg[0], CLONE3_FLAGS_SIZE))
 		flags = *(const uint64_t *)r->arg[0];
 	if (flags & CLONE_THREAD)
 		return false;
@@ -98,7 +100,8 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	bool at = call == IPC_CALL_execveat;
 	const char *path = (const char *)r->arg[at ? 1 : 0];
 	long *envp = &r->arg[at ? 3 : 2];
-	if (!path)
+	uintptr_t page = 0;
+	if (!readable_string(path, SHIM_PATH, &page) || !environment_is_readable((char *const *)*envp))
 		return;
 	uint32_t number = shim_number(t);
 	enum ipc_reason reason = program_check(at ? (int)r->arg[0] : AT_FDCWD, path);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "environment.h"
+#include "readable.h"
 #include "text.h"
 
 static const char preload_name[] = "LD_PRELOAD=", ours_name[] = "IPCTRACE=";
@@ -11,6 +12,25 @@ static const char *preload_of(char *const *envp)
 		if (text_after(*envp, preload_name))
 			return text_after(*envp, preload_name);
 	return "";
+}
+
+/* Only the names are looked at, but for the list of other preloads. */
+bool environment_is_readable(char *const *envp)
+{
+	uintptr_t array = 0, page = 0;
+	for (; envp; envp++) {
+		if ((uintptr_t)envp / READABLE_PAGE + 1 != array && !readable(envp, sizeof(*envp)))
+			return false;
+		array = (uintptr_t)envp / READABLE_PAGE + 1;
+		if ((uintptr_t)envp % sizeof(*envp))
+			array = 0; /* an entry may lie in two pages */
+		if (!*envp)
+			break;
+		if (!readable_string(*envp, sizeof(preload_name), &page) ||
+		    (text_after(*envp, preload_name) && !readable_string(*envp, UINT64_MAX, &page)))
+			return false;
+	}
+	return true;
 }
 
 bool environment_is_traced(char *const *envp)

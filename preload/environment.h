@@ -17,6 +17,10 @@ struct environment {
 	uint32_t image;	   /* image before the exec, 0: none */
 };
 
+/* Whether the functions below may look at `envp`; else the exec is going to fail with EFAULT.
+ * Async-signal-safe. */
+bool environment_is_readable(char *const *envp);
+
 /* Whether an exec with this `envp` belongs to a recorder: ours are taken out of a traced program's
  * environment, so there they are those of a recorder that it started itself. Async-signal-safe. */
 bool environment_is_traced(char *const *envp);

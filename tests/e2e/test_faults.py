@@ -37,6 +37,11 @@ def a_writer_killed_while_blocked_bpf(s):
 
 
 @test
+def pointers_that_lead_nowhere(s):
+    s.same([program("badpointers.c")])
+
+
+@test
 def locked_memory(s):
     trace = s.same([program("locked.c")])
     assert trace.edge("locked", "locked") == (40, 400)

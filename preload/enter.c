@@ -7,10 +7,12 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "hooks.h"
 #include "program.h"
 #include "readable.h"
+#include "text.h"
 
 enum { CLONE3_FLAGS_SIZE = 8 };
 
@@ -94,6 +96,13 @@ static void define_loss(struct shim_thread *t, enum ipc_reason reason, const cha
 	shim_define(t, &def, path, length);
 }
 
+/* After a chroot or a change of user, ld.so would complain that it cannot find the shim. */
+static bool shim_in_reach(void)
+{
+	struct stat st;
+	return !raw_syscall(__NR_newfstatat, AT_FDCWD, shim.path, &st, 0);
+}
+
 /* Announces the exec and puts our variables into the new program's environment, where it can be entered. */
 static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registers *r)
 {
@@ -103,8 +112,15 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	uintptr_t page = 0;
 	if (!readable_string(path, SHIM_PATH, &page) || !environment_is_readable((char *const *)*envp))
 		return;
+	int dirfd = at ? (int)r->arg[0] : AT_FDCWD;
+	char link[40];
+	if (at && !*path && dirfd >= 0) { /* the descriptor is the program */
+		char *end = text_put(link, link + sizeof(link), "/proc/self/fd/");
+		*text_put_number(end, (unsigned int)dirfd) = '\0';
+		path = link;
+	}
 	uint32_t number = shim_number(t);
-	enum ipc_reason reason = program_check(at ? (int)r->arg[0] : AT_FDCWD, path);
+	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
 	if (reason != IPC_REASON_none) {
 		define_loss(t, reason, path);
 	} else if (environment_is_traced((char *const *)*envp)) {

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 
 from harness import IS_ROOT, Skip, main, program, test, workshop
@@ -39,6 +40,22 @@ def a_writer_killed_while_blocked_bpf(s):
 @test
 def pointers_that_lead_nowhere(s):
     s.same([program("badpointers.c")])
+
+
+@test
+def a_program_executed_by_descriptor(s):
+    """A program that cannot be entered sees nothing of us in its environment."""
+    name = program("environ.c", "-static")
+    s.same(["/usr/bin/python3", "-c", f"import os; os.execve(os.open({name!r}, os.O_RDONLY), ['x'], {{'A': '1'}})"])
+
+
+@test(users=("root",))
+def a_root_of_its_own(s):
+    with tempfile.TemporaryDirectory() as root:
+        for file in ("/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/libc.so.6", "/usr/bin/env"):
+            os.makedirs(root + os.path.dirname(file), exist_ok=True)
+            shutil.copy(file, root + file)
+        s.same(["/usr/sbin/chroot", root, "/usr/bin/env"])
 
 
 @test

@@ -4,6 +4,7 @@
  * from its row: the object, the size, the effect on descriptors.
  */
 #include <errno.h>
+#include <signal.h>
 
 #include "hooks.h"
 
@@ -74,17 +75,31 @@ static void tell_abandoned(struct shim_thread *t, const struct pending *p)
 	shim_emit(t, &e);
 }
 
-/* Reserves the top of the stack of pending calls: at once, so that a handler's calls go above it. A frame
- * deeper than ours on the same stack is gone: its call was left by a longjmp, or by a cancellation. */
-static struct pending *push(struct shim_thread *t, uintptr_t stack)
+static bool on_alternate_stack(const stack_t *alternate, uintptr_t stack)
+{
+	return stack - (uintptr_t)alternate->ss_sp < alternate->ss_size;
+}
+
+/* Forgets the calls that were left by a longjmp or a cancellation: their frames are deeper than ours on the
+ * same stack. (A handler's alternate stack may lie above, in a frame of the call that it interrupts.) */
+static void drop_left(struct shim_thread *t, uintptr_t stack)
 {
 	while (t->depth) {
 		const struct pending *top = &t->pending[t->depth - 1];
+		stack_t alternate;
 		if (top->stack > stack || stack - top->stack > SAME_STACK)
+			break;
+		if (!raw_syscall(__NR_sigaltstack, 0, &alternate) && alternate.ss_flags & SS_ONSTACK &&
+		    !on_alternate_stack(&alternate, top->stack))
 			break;
 		tell_abandoned(t, top);
 		t->depth--;
 	}
+}
+
+/* Reserves the top of the stack of pending calls: at once, so that a handler's calls go above it. */
+static struct pending *push(struct shim_thread *t, uintptr_t stack)
+{
 	if (t->depth == SHIM_PENDING)
 		t->depth = 0;
 	struct pending *p = &t->pending[arch_local_add(&t->depth, 1)];
@@ -171,6 +186,8 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 {
 	if (!recording())
 		return;
+	if (t->depth)
+		drop_left(t, stack);
 	uint16_t call = find_row(r, r->nr & ~HOOK_NO_RETURN);
 	if (!call)
 		return;

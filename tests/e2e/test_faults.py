@@ -95,6 +95,14 @@ def handlers_that_write(s):
 
 
 @test
+def handlers_that_jump(s):
+    """A call that was jumped out of is not taken for the next one; one that was interrupted is not lost."""
+    trace = s.same([program("jumped.c")])
+    assert trace.rows("SELECT bytes, flags & 32 FROM events WHERE mechanism = 'pipe' AND verb = 'recv' ORDER BY ts_ns") \
+        == [(0, 32), (0, 32), (10, 0)], trace.rows("SELECT * FROM events")
+
+
+@test
 def threads_that_come_and_go(s):
     trace = s.exact([program("threads.c")])
     assert trace.edge("threads", "threads") == (5000, 100000)

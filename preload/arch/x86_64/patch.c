@@ -84,24 +84,29 @@ static void put_call(struct patch *p, const uint8_t *function)
 	PUT(p, "\x48\x8d\xa4\x24\x80\x00\x00\x00");
 }
 
-/* Leaves the stub's slow path where kinds[%edi] is 1: jumps to what `out` gets. %rax and %r11 are free. */
-static void put_filter(struct patch *p, uint8_t **out)
-{
-	PUT(p, "\x89\xf8\x3d\xff\x0f\x00\x00"); /* mov %edi,%eax | cmp $4095,%eax */
-	uint8_t *slow = put_branch(p, 0x77);	/* ja */
-	PUT(p, "\x49\xbb");			/* movabs $kinds,%r11 */
-	put64(p, (uintptr_t)p->filter->kinds);
-	PUT(p, "\x41\x80\x3c\x03\x01"); /* cmpb $1,(%r11,%rax) */
-	*out = put_branch(p, 0x74);	/* je */
-	land(p, slow);
-}
-
 /* cmpl $0,%fs:pending */
 static void put_pending_test(struct patch *p)
 {
 	PUT(p, "\x64\x83\x3c\x25");
 	put32(p, p->pending);
 	PUT(p, "\x00");
+}
+
+/* Leaves the stub's slow path where kinds[%edi] is 1 and no call is pending (a handler may have jumped out of
+ * it, and the stub behind this call would take it for this one): jumps to what `out` gets. %rax and %r11 are
+ * free. */
+static void put_filter(struct patch *p, uint8_t **out)
+{
+	PUT(p, "\x89\xf8\x3d\xff\x0f\x00\x00"); /* mov %edi,%eax | cmp $4095,%eax */
+	uint8_t *slow = put_branch(p, 0x77);	/* ja */
+	PUT(p, "\x49\xbb");			/* movabs $kinds,%r11 */
+	put64(p, (uintptr_t)p->filter->kinds);
+	PUT(p, "\x41\x80\x3c\x03\x01");		/* cmpb $1,(%r11,%rax) */
+	uint8_t *channel = put_branch(p, 0x75); /* jne */
+	put_pending_test(p);
+	*out = put_branch(p, 0x74); /* je */
+	land(p, slow);
+	land(p, channel);
 }
 
 /* Replaces `length` bytes at `from` by a jump to `to`. */

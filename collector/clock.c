@@ -7,9 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#ifdef __x86_64__
-#include <x86intrin.h>
-#endif
+#include "arch.h"
 
 enum {
 	TRIES = 8,	      /* the tightest of so many pairs is taken */
@@ -18,15 +16,6 @@ enum {
 	TILT_NS = 100000000,  /* an error is corrected over this time */
 	BASE_NS = 1000000000, /* and the rate measured over one to two of these */
 };
-
-static uint64_t ticks_now(void)
-{
-#ifdef __x86_64__
-	return __rdtsc();
-#else
-	return 0;
-#endif
-}
 
 static uint64_t ns_now(void)
 {
@@ -162,7 +151,7 @@ static struct clock_pair tightest(void)
 	struct clock_pair best = { 0 };
 	uint64_t best_width = UINT64_MAX;
 	for (int i = 0; i < TRIES; i++) {
-		uint64_t before = ticks_now(), ns = ns_now(), width = ticks_now() - before;
+		uint64_t before = arch_ticks(), ns = ns_now(), width = arch_ticks() - before;
 		if (width < best_width) {
 			best = (struct clock_pair){ before + width / 2, ns };
 			best_width = width;

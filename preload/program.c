@@ -8,8 +8,8 @@
 #include "program.h"
 #include "text.h"
 
-enum { HEAD = 1024, SCRIPT_DEPTH = 5, ARCH_MACHINE = EM_X86_64 };
-static const char interpreter[] = "/lib64/ld-linux-x86-64.so.2";
+enum { HEAD = 1024, SCRIPT_DEPTH = 5 };
+static const char interpreter[] = ARCH_INTERPRETER;
 
 /* Whether ld.so will ignore LD_PRELOAD: the exec changes the user or group, or grants capabilities. `fd` is
  * negative where the program may be executed but not read. */

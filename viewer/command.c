@@ -57,14 +57,19 @@ void command_help(FILE *out, const struct command *c)
 	      out);
 }
 
+void command_say(const char *format, va_list ap)
+{
+	fputs("ipctrace: ", stderr);
+	vfprintf(stderr, format, ap);
+	fputc('\n', stderr);
+}
+
 int command_misused(const struct command *c, const char *format, ...)
 {
 	va_list ap;
 
 	va_start(ap, format);
-	fputs("ipctrace: ", stderr);
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
+	command_say(format, ap);
 	va_end(ap);
 	print_usage(stderr, c);
 	return EXIT_USAGE;
@@ -75,9 +80,7 @@ int command_failed(const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	fputs("ipctrace: ", stderr);
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
+	command_say(format, ap);
 	va_end(ap);
 	return EXIT_FAILURE;
 }

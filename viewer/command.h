@@ -6,6 +6,7 @@
 #ifndef IPC_COMMAND_H
 #define IPC_COMMAND_H
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "options.h"
@@ -58,7 +59,10 @@ void command_help(FILE *out, const struct command *c);
 /* Writes "ipctrace: ..." and a usage line (of ipctrace itself where `c` is NULL). Returns EXIT_USAGE. */
 int command_misused(const struct command *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Writes "ipctrace: ...". Returns EXIT_FAILURE. */
+/* Writes "ipctrace: ..." to stderr. */
+void command_say(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
+
+/* Likewise. Returns EXIT_FAILURE. */
 int command_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

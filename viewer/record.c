@@ -58,9 +58,7 @@ static int failed(const char *format, ...)
 	va_list ap;
 
 	va_start(ap, format);
-	fputs("ipctrace: ", stderr);
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
+	command_say(format, ap);
 	va_end(ap);
 	return EXIT_RECORDER;
 }

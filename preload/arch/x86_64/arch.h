@@ -4,7 +4,12 @@
 #define IPC_ARCH_H
 
 #include <asm/unistd.h>
+#include <elf.h>
 #include <stdint.h>
+
+/* What a program's file must say that the shim can be in: the machine, and glibc's dynamic linker. */
+enum { ARCH_MACHINE = EM_X86_64 };
+#define ARCH_INTERPRETER "/lib64/ld-linux-x86-64.so.2"
 
 static inline long arch_syscall(long nr, long a, long b, long c, long d, long e, long f)
 {

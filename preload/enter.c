@@ -12,6 +12,7 @@
 #include "hooks.h"
 #include "program.h"
 #include "readable.h"
+#include "sandbox.h"
 #include "text.h"
 
 enum { CLONE3_FLAGS_SIZE = 8 };
@@ -154,12 +155,18 @@ static void enter_exit(struct shim_thread *t, long code)
 		hook_show(t, NULL);
 }
 
-/* Under these the time-stamp counter faults, so recording ends before they take effect. */
+/* Under these the time-stamp counter or a system call of ours faults: recording ends before they take effect.
+ */
 static void enter_sandbox(struct shim_thread *t)
 {
 	define_loss(t, IPC_REASON_sandboxed, "");
 	hook_show(t, NULL);
 	shim.ready = false;
+}
+
+static bool stops_us(const struct hook_registers *r)
+{
+	return sandbox_stops_us((const struct sock_fprog *)r->arg[2]);
 }
 
 static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)
@@ -174,11 +181,15 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 		ring_shrink(&shim.ring);
 		break;
 	case IPC_CALL_prctl_seccomp:
-		if (r->arg[1] != SECCOMP_MODE_STRICT)
-			break;
-		/* fall through */
+		if (r->arg[1] == SECCOMP_MODE_STRICT || (r->arg[1] == SECCOMP_MODE_FILTER && stops_us(r)))
+			enter_sandbox(t);
+		break;
+	case IPC_CALL_seccomp_strict: /* seccomp(2), whatever its operation */
+		if (r->arg[0] == SECCOMP_SET_MODE_STRICT ||
+		    (r->arg[0] == SECCOMP_SET_MODE_FILTER && stops_us(r)))
+			enter_sandbox(t);
+		break;
 	case IPC_CALL_prctl_tsc:
-	case IPC_CALL_seccomp_strict:
 		enter_sandbox(t);
 		break;
 	}

@@ -59,6 +59,17 @@ def a_root_of_its_own(s):
 
 
 @test
+def a_seccomp_filter(s):
+    """One that would kill us ends the recording of the program, any other does not."""
+    for how in ("prctl", "seccomp"):
+        trace = s.same([program("sandbox.c"), how, "kill"])
+        assert sum(trace.lost("sandboxed").values()) == 1, trace.rows("SELECT * FROM losses")
+        trace = s.same([program("sandbox.c"), how, "refuse"])
+        assert trace.edge("sandbox", "sandbox") == (3000, 3000)
+        assert not trace.lost("sandboxed")
+
+
+@test
 def locked_memory(s):
     trace = s.same([program("locked.c")])
     assert trace.edge("locked", "locked") == (40, 400)

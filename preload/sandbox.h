@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Whether recording may go on under a seccomp filter. */
+#ifndef IPC_SANDBOX_H
+#define IPC_SANDBOX_H
+
+#include <linux/filter.h>
+#include <stdbool.h>
+
+/* Whether the filter stops, or may stop, the process at one of the system calls that the shim makes, here or
+ * in a program that is executed later. A refusal (SECCOMP_RET_ERRNO) is harmless: it is counted like any
+ * other. False too where the filter cannot be read: it will not be installed. Async-signal-safe. */
+bool sandbox_stops_us(const struct sock_fprog *program);
+
+#endif

@@ -6,12 +6,13 @@
 static const char preload_name[] = "LD_PRELOAD=", ours_name[] = "IPCTRACE=";
 enum { NUMBER_MAX = 20 };
 
+/* NULL: there is none. */
 static const char *preload_of(char *const *envp)
 {
 	for (; envp && *envp; envp++)
 		if (text_after(*envp, preload_name))
 			return text_after(*envp, preload_name);
-	return "";
+	return NULL;
 }
 
 /* Only the names are looked at, but for the list of other preloads. */
@@ -43,10 +44,11 @@ bool environment_is_traced(char *const *envp)
 
 size_t environment_size(char *const *envp, const struct environment *e)
 {
+	const char *before = preload_of(envp);
 	size_t n = 0;
 	while (envp && envp[n])
 		n++;
-	return (n + 3) * sizeof(char *) + sizeof(preload_name) + text_length(preload_of(envp)) + 1 +
+	return (n + 3) * sizeof(char *) + sizeof(preload_name) + (before ? text_length(before) : 0) + 1 +
 	       text_length(e->shim) + sizeof(ours_name) + text_length(e->arena) + 1 + NUMBER_MAX + 1;
 }
 
@@ -67,9 +69,9 @@ char **environment_write(void *memory, char *const *envp, const struct environme
 	const char *before = preload_of(envp);
 	char *preload = text;
 	text = text_put(text, end, preload_name);
-	text = text_put(text, end, before);
-	if (!ends_in(before, e->shim)) {
-		if (*before)
+	text = text_put(text, end, before ? before : "");
+	if (!before || !ends_in(before, e->shim)) {
+		if (before) /* an empty list too: it must be there again in the program */
 			*text++ = ':';
 		text = text_put(text, end, e->shim);
 	}

@@ -43,6 +43,11 @@ def pointers_that_lead_nowhere(s):
 
 
 @test
+def an_empty_list_of_preloads(s):
+    s.same(["env", "-i", "LD_PRELOAD=", "A=1", program("environ.c")])
+
+
+@test
 def a_program_executed_by_descriptor(s):
     """A program that cannot be entered sees nothing of us in its environment."""
     name = program("environ.c", "-static")

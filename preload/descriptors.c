@@ -20,10 +20,16 @@ uint8_t descriptor_kinds[DESCRIPTORS];
 struct descriptor descriptor_table[DESCRIPTORS];
 static uint64_t pipe_device; /* st_dev of pipes: one per boot */
 
-/* A vfork child shares this memory but not its parent's descriptors: it remembers nothing. */
+/* A vfork child shares this memory but not its parent's descriptors: it remembers nothing, and what it closes
+ * its parent still has. */
+static bool is_vfork_child(const struct shim_thread *t)
+{
+	return t->spawn_call && t->spawn_pid;
+}
+
 static void remember(const struct shim_thread *t, long fd, const struct descriptor *d)
 {
-	if (fd < 0 || fd >= DESCRIPTORS || (t->spawn_call && t->spawn_pid))
+	if (fd < 0 || fd >= DESCRIPTORS || is_vfork_child(t))
 		return;
 	if (d)
 		descriptor_table[fd] = *d;
@@ -31,18 +37,26 @@ static void remember(const struct shim_thread *t, long fd, const struct descript
 	__atomic_store_n(&descriptor_kinds[fd], d ? DESCRIPTOR_CHANNEL : DESCRIPTOR_OTHER, __ATOMIC_RELEASE);
 }
 
-void descriptor_forget(long fd)
+/* That something is no channel a vfork child forgets too: the stubs believe it, and it is soon asked again.
+ */
+void descriptor_forget(const struct shim_thread *t, long fd)
 {
-	if (fd >= 0 && fd < DESCRIPTORS)
-		descriptor_kinds[fd] = DESCRIPTOR_UNKNOWN;
+	if (fd < 0 || fd >= DESCRIPTORS || (is_vfork_child(t) && descriptor_kinds[fd] == DESCRIPTOR_CHANNEL))
+		return;
+	descriptor_kinds[fd] = DESCRIPTOR_UNKNOWN;
 }
 
-bool descriptor_known(long fd, struct descriptor *out)
+bool descriptor_remembered(long fd, struct descriptor *out)
 {
 	if (fd < 0 || fd >= DESCRIPTORS || descriptor_kinds[fd] != DESCRIPTOR_CHANNEL)
 		return false;
 	*out = descriptor_table[fd];
 	return true;
+}
+
+bool descriptor_known(struct shim_thread *t, long fd, struct descriptor *out)
+{
+	return is_vfork_child(t) ? descriptor_find(t, fd, out) : descriptor_remembered(fd, out);
 }
 
 static bool is_pipe(long fd, const struct stat *st)
@@ -95,8 +109,10 @@ bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out)
 	fd = (int)fd;
 	if (fd < 0)
 		return false;
-	if (fd < DESCRIPTORS && descriptor_kinds[fd] != DESCRIPTOR_UNKNOWN)
-		return descriptor_known(fd, out);
+	if (fd < DESCRIPTORS && descriptor_kinds[fd] == DESCRIPTOR_OTHER)
+		return false;
+	if (fd < DESCRIPTORS && descriptor_kinds[fd] == DESCRIPTOR_CHANNEL && !is_vfork_child(t))
+		return descriptor_remembered(fd, out);
 	struct stat st;
 	if (raw_syscall(__NR_fstat, fd, &st))
 		return false;
@@ -183,7 +199,7 @@ void descriptor_inherit(struct shim_thread *t, bool new_program)
 			continue;
 		}
 		struct descriptor d;
-		if (descriptor_known(i, &d))
+		if (descriptor_remembered(i, &d))
 			inherit(t, i, &d);
 	}
 }

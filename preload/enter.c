@@ -33,12 +33,12 @@ static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 	struct descriptor d;
 	long fd = r->arg[IPC_OBJ_ARG(row->object)];
 	bool closes = row->effect == IPC_FX_CLOSES;
-	if (closes ? descriptor_known((int)fd, &d) : descriptor_find(t, fd, &d)) {
+	if (closes ? descriptor_known(t, (int)fd, &d) : descriptor_find(t, fd, &d)) {
 		p->object = d.object;
 		p->arg0 = ipc_arg0((uint32_t)fd, d.flags);
 	}
 	if (closes)
-		descriptor_forget((int)fd);
+		descriptor_forget(t, (int)fd);
 	if (row->object2) {
 		long other = r->arg[IPC_OBJ_ARG(row->object2)];
 		if (descriptor_find(t, other, &d)) {
@@ -50,15 +50,16 @@ static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 }
 
 /* Entry of a call that copies a descriptor: what is copied, and what dup2 is about to close. */
-static void enter_copy(const struct hook_registers *r, uint16_t call, struct pending *p)
+static void enter_copy(struct shim_thread *t, const struct hook_registers *r, uint16_t call,
+		       struct pending *p)
 {
 	struct descriptor d;
-	if (descriptor_known((int)r->arg[0], &d)) {
+	if (descriptor_known(t, (int)r->arg[0], &d)) {
 		p->object = d.object;
 		p->arg0 = ipc_arg0(0, d.flags);
 	}
 	bool replaces = call == IPC_CALL_dup2 || call == IPC_CALL_dup3;
-	if (replaces && (int)r->arg[0] != (int)r->arg[1] && descriptor_known((int)r->arg[1], &d)) {
+	if (replaces && (int)r->arg[0] != (int)r->arg[1] && descriptor_known(t, (int)r->arg[1], &d)) {
 		p->object2 = d.object;
 		p->other0 = ipc_arg0((uint32_t)r->arg[1], d.flags);
 	}
@@ -205,7 +206,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 		return enter_descriptors(t, row, r, p);
 	case IPC_OBJ_RET:
 		if (row->effect == IPC_FX_COPIES)
-			enter_copy(r, call, p);
+			enter_copy(t, r, call, p);
 		return true;
 	case IPC_OBJ_CHILD:
 		return row->verb != IPC_VERB_spawn || enter_spawn(t, call, r, returns);

@@ -58,7 +58,7 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 		return;
 	if (row->effect == IPC_FX_COPIES && p->arg[0] == fd)
 		return;
-	descriptor_forget(fd);
+	descriptor_forget(t, fd);
 	if (p->object2)
 		tell_close(t, p->object2, p->other0);
 	if (descriptor_find(t, fd, &d))
@@ -72,7 +72,7 @@ static void return_pair(struct shim_thread *t, const struct pending *p, long res
 	const int *fds = (const int *)p->arg[0];
 	for (int i = 0; i < 2; i++) {
 		struct descriptor d;
-		descriptor_forget(fds[i]);
+		descriptor_forget(t, fds[i]);
 		if (descriptor_find(t, fds[i], &d))
 			tell_open(t, p, fds[i], &d, i ? IPC_F_PART : 0);
 	}
@@ -86,7 +86,7 @@ static void return_range(struct shim_thread *t, const struct pending *p, long re
 	uint16_t part = 0;
 	for (uint32_t fd = (uint32_t)p->arg[0]; fd <= last; fd++) {
 		struct descriptor d;
-		if (descriptor_known(fd, &d)) {
+		if (descriptor_remembered(fd, &d)) {
 			struct ipc_event e = hook_event(t, p, 0);
 			e.object = d.object;
 			e.arg0 = ipc_arg0(fd, d.flags);
@@ -94,7 +94,7 @@ static void return_range(struct shim_thread *t, const struct pending *p, long re
 			shim_emit(t, &e);
 			part = IPC_F_PART;
 		}
-		descriptor_forget(fd);
+		descriptor_forget(t, fd);
 	}
 }
 

@@ -118,15 +118,17 @@ extern uint8_t descriptor_kinds[DESCRIPTORS];
 
 /* Whether `fd` is an end of a channel; asks the kernel once per descriptor. */
 bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out);
-/* The same from memory only. */
-bool descriptor_known(long fd, struct descriptor *out);
+/* The same from memory only: of the process, or of the parent of a vfork child. */
+bool descriptor_remembered(long fd, struct descriptor *out);
+/* From memory where it is the process's own; a vfork child asks the kernel. */
+bool descriptor_known(struct shim_thread *t, long fd, struct descriptor *out);
 /* Of a descriptor whose kind is DESCRIPTOR_CHANNEL. */
 extern struct descriptor descriptor_table[DESCRIPTORS];
 static inline const struct descriptor *descriptor_entry(uint32_t fd)
 {
 	return &descriptor_table[fd];
 }
-void descriptor_forget(long fd);
+void descriptor_forget(const struct shim_thread *t, long fd);
 /* Emits IPC_CALL_inherit for every end that the process has: asking the kernel (a new program) or from memory
  * (a fork child). */
 void descriptor_inherit(struct shim_thread *t, bool new_program);

@@ -52,6 +52,15 @@ print(subprocess.run(["tr", "a-z", "A-Z"], input=b"hello\\n" * 30000, stdout=sub
 
 
 @test
+def what_a_spawned_child_closes(s):
+    trace = s.same([program("handed.c")])
+    assert trace.edge("echo", "handed") == (1, 6)
+    closes = """SELECT comm, count(*) FROM events WHERE call = 'close' AND channel_id IN
+                (SELECT channel_id FROM events WHERE call LIKE 'pipe%') GROUP BY process_id ORDER BY 2, 1"""
+    assert [tuple(row) for row in trace.rows(closes)] == [("echo", 1), ("handed", 2), ("handed", 2)], trace.rows(closes)
+
+
+@test
 def popen_and_system(s):
     trace = s.exact([program("popen.c")])
     assert trace.edge("popen", "tr")[1] == len("".join(f"line {i}\n" for i in range(1000)))

@@ -7,7 +7,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "hooks.h"
 #include "program.h"
@@ -98,11 +98,11 @@ static void define_loss(struct shim_thread *t, enum ipc_reason reason, const cha
 	shim_define(t, &def, path, length);
 }
 
-/* After a chroot or a change of user, ld.so would complain that it cannot find the shim. */
+/* After a chroot or a change of user, ld.so would complain that it cannot find the shim. access(2) looks with
+ * the real user and, unless that is root, without capabilities: as it will be after the exec. */
 static bool shim_in_reach(void)
 {
-	struct stat st;
-	return !raw_syscall(__NR_newfstatat, AT_FDCWD, shim.path, &st, 0);
+	return !raw_syscall(__NR_faccessat, AT_FDCWD, shim.path, R_OK);
 }
 
 /* Announces the exec and puts our variables into the new program's environment, where it can be entered. */

@@ -74,6 +74,16 @@ def a_seccomp_filter(s):
         assert not trace.lost("sandboxed")
 
 
+@test(users=("root",))
+def a_user_who_cannot_reach_us(s):
+    with tempfile.TemporaryDirectory() as private:  # mode 0700
+        for name in ("ipctrace", "libipctrace.so"):
+            shutil.copy(os.path.join(workshop(), name), private)
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env"]
+        result = s.run([os.path.join(private, "ipctrace"), "-q", "-o", os.path.join(private, "t.db"), "--", *command])
+        assert (result.out, result.err) == (s.run(command).out, b""), result
+
+
 @test
 def locked_memory(s):
     trace = s.same([program("locked.c")])

@@ -99,8 +99,13 @@ struct cred {
 	kuid_t euid;
 };
 
+struct fs_struct {
+	struct path root;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
+	struct fs_struct *fs;
 	struct mm_struct *mm;
 	struct files_struct *files;
 	struct signal_struct *signal;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Paths of open files, put together from the directory entries over mounts. Scratch memory is per processor:
- * the programs run with preemption off. */
+/* Paths of open files as their process sees them: put together from the directory entries, over mounts, up to
+ * the process's root. Scratch memory is per processor: the programs run with preemption off. */
 #ifndef IPC_BPF_NAME_H
 #define IPC_BPF_NAME_H
 
@@ -15,6 +15,7 @@ struct scratch {
 	/* the climb from a file to the root */
 	struct dentry *dentry;
 	struct mount *mount;
+	struct path root;
 	__u32 start; /* of what stands in `path` so far */
 };
 
@@ -39,6 +40,9 @@ static int climb_step(__u32 i, void *unused)
 	struct dentry *parent = PEEK(dentry, s->dentry, d_parent);
 	struct dentry *root = PEEK(mount, s->mount, mnt.mnt_root);
 
+	if (s->dentry == s->root.dentry &&
+	    (void *)s->mount + bpf_core_field_offset(struct mount, mnt) == (void *)s->root.mnt)
+		return 1;
 	if (s->dentry == root) {
 		struct mount *up = PEEK(mount, s->mount, mnt_parent);
 		if (up == s->mount)
@@ -68,6 +72,9 @@ static __noinline __u32 path_of(struct file *file)
 		return PATH_ROOM;
 	s->dentry = PEEK(file, file, f_path.dentry);
 	s->mount = (void *)PEEK(file, file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
+	struct fs_struct *fs = bpf_get_current_task_btf()->fs;
+	s->root.mnt = PEEK(fs_struct, fs, root.mnt);
+	s->root.dentry = PEEK(fs_struct, fs, root.dentry);
 	s->start = PATH_ROOM;
 	bpf_loop(PATH_DEPTH, climb_step, 0, 0);
 	return s->start;

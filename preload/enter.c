@@ -185,7 +185,7 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 		if (r->arg[1] == SECCOMP_MODE_STRICT || (r->arg[1] == SECCOMP_MODE_FILTER && stops_us(r)))
 			enter_sandbox(t);
 		break;
-	case IPC_CALL_seccomp_strict: /* seccomp(2), whatever its operation */
+	case IPC_CALL_seccomp:
 		if (r->arg[0] == SECCOMP_SET_MODE_STRICT ||
 		    (r->arg[0] == SECCOMP_SET_MODE_FILTER && stops_us(r)))
 			enter_sandbox(t);

@@ -39,7 +39,7 @@ static uint16_t find_row(const struct hook_registers *r, long nr)
 		if (ipc_calls[i].op_arg == IPC_NO_OP ||
 		    (uint32_t)r->arg[ipc_calls[i].op_arg] == ipc_calls[i].op_value)
 			return i;
-	return nr == __NR_seccomp ? IPC_CALL_seccomp_strict : 0;
+	return 0;
 }
 
 void hook_show(struct shim_thread *t, const struct pending *p)

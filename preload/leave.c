@@ -56,7 +56,7 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 	struct descriptor d;
 	if (fd < 0)
 		return;
-	if (row->effect == IPC_FX_COPIES && p->arg[0] == fd)
+	if (row->effect == IPC_FX_COPIES && (int)p->arg[0] == fd)
 		return;
 	descriptor_forget(t, fd);
 	if (p->object2)

@@ -25,7 +25,7 @@ BUILD ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CFLAGS ?= -O2 -g
-INCLUDE := -Icommon -Icollector -Iviewer -Ibpf -Ipreload -Ipreload/arch/$(ARCH) -Ireference -I$(BUILD)/gen
+INCLUDE := -Icommon -Icollector -Iviewer -Ibpf -Ipreload -Iarch/$(ARCH) -Ireference -I$(BUILD)/gen
 OUR_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPCTRACE_VERSION='"$(VERSION)"' $(WARN) $(INCLUDE) -MMD -MP $(CFLAGS)
 ifdef SAN
   OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -34,8 +34,8 @@ endif
 LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
 
 # Files of preload/ that the recorder and the tests use too: no libc, no state of a traced process.
-SHARED := preload/environment.c preload/program.c preload/ring.c preload/arch/$(ARCH)/scan.c
-SHIM_SRC := $(wildcard preload/*.c preload/arch/$(ARCH)/*.c preload/arch/$(ARCH)/*.S) common/tables.c
+SHARED := preload/environment.c preload/program.c preload/ring.c arch/$(ARCH)/scan.c
+SHIM_SRC := $(wildcard preload/*.c arch/$(ARCH)/*.c arch/$(ARCH)/*.S) common/tables.c
 CORE_SRC := $(wildcard common/*.c collector/*.c bpf/*.c viewer/*.c reference/*.c $(SHARED))
 CORE_SRC := $(filter-out %.bpf.c viewer/main.c,$(CORE_SRC))
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/obj/%.o)
@@ -61,7 +61,7 @@ $(BUILD)/obj/%.o: %.c
 
 # The shim lives inside other programs: no libc state, no vector registers (they may be live across an
 # inline system call), no stack protector before the target has one; no sanitizer.
-SHIM_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPC_SHIM $(WARN) -Icommon -Ipreload -Ipreload/arch/$(ARCH) -MMD -MP -O2 -g \
+SHIM_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPC_SHIM $(WARN) -Icommon -Ipreload -Iarch/$(ARCH) -MMD -MP -O2 -g \
 	-fPIC -fvisibility=hidden -mgeneral-regs-only -ftls-model=initial-exec -fno-stack-protector \
 	-fno-exceptions -fno-asynchronous-unwind-tables -fno-builtin -ffreestanding
 $(BUILD)/shim/%.o: %.c
@@ -77,7 +77,7 @@ $(BUILD)/libipctrace.so: $(SHIM_OBJ)
 
 # eBPF: the programs of bpf/*.bpf.c linked into one object (which drops their debug text, keeps BTF),
 # embedded through a skeleton.
-BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -Icommon -Ibpf -I/usr/include/$(ARCH)-linux-gnu \
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -Icommon -Ibpf -Iarch/$(ARCH) -I/usr/include/$(ARCH)-linux-gnu \
 	-D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,$(ARCH)) -MMD -MP
 BPF_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard bpf/*.bpf.c))
 $(BUILD)/obj/%.bpf.o: %.bpf.c

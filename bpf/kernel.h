@@ -9,11 +9,7 @@
 
 #include <linux/types.h>
 
-#if defined(__TARGET_ARCH_x86)
-#include "arch/x86_64/regs.h"
-#else
-#error "no bpf/arch for this processor"
-#endif
+#include "bpf_regs.h" /* of arch/<machine>/ */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A place in libc's text where the shim gets in (preload/arch/<machine>/). The recorder scans its own libc
+ * A place in libc's text where the shim gets in (arch/<machine>/). The recorder scans its own libc
  * once and hands the table to the shims through the arena.
  */
 #ifndef IPC_SITE_H

@@ -12,6 +12,24 @@
 /* struct hook_registers: 6 arguments, the number */
 #define FRAME 56
 
+	.macro save_registers
+	mov	%rdi, 0(%rsp)
+	mov	%rsi, 8(%rsp)
+	mov	%rdx, 16(%rsp)
+	mov	%r10, 24(%rsp)
+	mov	%r8, 32(%rsp)
+	mov	%r9, 40(%rsp)
+	mov	%rax, 48(%rsp)
+	.endm
+	.macro restore_arguments
+	mov	0(%rsp), %rdi
+	mov	8(%rsp), %rsi
+	mov	16(%rsp), %rdx
+	mov	24(%rsp), %r10
+	mov	32(%rsp), %r8
+	mov	40(%rsp), %r9
+	.endm
+
 /* %rax the number; return address, 128 bytes of red zone, then the site's stack pointer */
 	.globl stub_entry
 	.hidden stub_entry
@@ -22,22 +40,11 @@ stub_entry:
 	push	%rcx
 	sub	$FRAME, %rsp
 	and	$-16, %rsp
-	mov	%rdi, 0(%rsp)
-	mov	%rsi, 8(%rsp)
-	mov	%rdx, 16(%rsp)
-	mov	%r10, 24(%rsp)
-	mov	%r8, 32(%rsp)
-	mov	%r9, 40(%rsp)
-	mov	%rax, 48(%rsp)
+	save_registers
 	mov	%rsp, %rdi
 	lea	144(%rbp), %rsi
 	call	hook_entry
-	mov	0(%rsp), %rdi
-	mov	8(%rsp), %rsi
-	mov	16(%rsp), %rdx
-	mov	24(%rsp), %r10
-	mov	32(%rsp), %r8
-	mov	40(%rsp), %r9
+	restore_arguments
 	mov	48(%rsp), %rax
 	mov	-8(%rbp), %rcx
 	leave
@@ -53,22 +60,11 @@ stub_return:
 	mov	%rsp, %rbp
 	sub	$FRAME, %rsp
 	and	$-16, %rsp
-	mov	%rdi, 0(%rsp)
-	mov	%rsi, 8(%rsp)
-	mov	%rdx, 16(%rsp)
-	mov	%r10, 24(%rsp)
-	mov	%r8, 32(%rsp)
-	mov	%r9, 40(%rsp)
-	mov	%rax, 48(%rsp)
+	save_registers
 	mov	%rax, %rdi
 	lea	144(%rbp), %rsi
 	call	hook_return
-	mov	0(%rsp), %rdi
-	mov	8(%rsp), %rsi
-	mov	16(%rsp), %rdx
-	mov	24(%rsp), %r10
-	mov	32(%rsp), %r8
-	mov	40(%rsp), %r9
+	restore_arguments
 	mov	48(%rsp), %rax
 	leave
 	ret
@@ -85,22 +81,11 @@ stub_enable:
 	push	%rcx
 	sub	$FRAME, %rsp
 	and	$-16, %rsp
-	mov	%rdi, 0(%rsp)
-	mov	%rsi, 8(%rsp)
-	mov	%rdx, 16(%rsp)
-	mov	%r10, 24(%rsp)
-	mov	%r8, 32(%rsp)
-	mov	%r9, 40(%rsp)
-	mov	%rax, 48(%rsp)
+	save_registers
 	mov	%rsp, %rdi
 	lea	16(%rbp), %rsi
 	call	hook_entry
-	mov	0(%rsp), %rdi
-	mov	8(%rsp), %rsi
-	mov	16(%rsp), %rdx
-	mov	24(%rsp), %r10
-	mov	32(%rsp), %r8
-	mov	40(%rsp), %r9
+	restore_arguments
 	mov	-8(%rbp), %rcx
 	leave
 	jmp	*patch_enable(%rip)

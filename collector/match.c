@@ -156,7 +156,8 @@ static bool give_up(const struct match_stream *st, const struct receive *r)
 {
 	if (st->settling || st->receives.count > MATCH_RECVS_MAX || (!st->had_writer && !st->unfinished))
 		return true;
-	return st->sends.count && st->now > r->end + MATCH_PATIENCE_NS;
+	return st->sends.count >= MATCH_SENDS_MAX / 2 ||
+	       (st->sends.count && st->now > r->end + MATCH_PATIENCE_NS);
 }
 
 /* No finished send covers the rest of the receive, and none will. */

@@ -29,7 +29,7 @@ enum {
 	MATCH_SENDS_MAX = 1 << 17,	/* not yet received; beyond it the oldest is forgotten */
 	MATCH_SENDS_UNREAD = 1 << 13,	/* the same where no one was ever seen to receive */
 	MATCH_RECVS_MAX = 1 << 16,	/* waiting for a send that has not ended */
-	MATCH_UNFINISHED_MAX = 64,	/* sends that never returned; beyond it the oldest is settled */
+	MATCH_UNFINISHED_MAX = 1024,	/* sends that never returned; beyond it the oldest is settled */
 	MATCH_PATIENCE_NS = 1000000000, /* how long one waits when a later send is already there */
 };
 

@@ -89,6 +89,30 @@ static int add_block(struct order *o, struct order_queue *q)
 	return 0;
 }
 
+/* The queue's head has become an earlier event. */
+static void head_lowered(struct order *o, const struct order_queue *q)
+{
+	for (uint32_t i = 0; i < o->heaped; i++)
+		if (o->heap[i].queue == q) {
+			o->heap[i].end = end_of(&q->first->events[q->head]);
+			sift_up(o, i);
+			return;
+		}
+}
+
+/* A signal handler's event may stand behind that of the call it interrupted, which ended later: the newest
+ * event goes to its place. */
+static void settle_newest(struct order *o, struct order_queue *q)
+{
+	struct ordered *events = q->last->events, newest = events[q->tail - 1];
+	uint32_t lowest = q->first == q->last ? q->head : 0, i = q->tail - 1;
+	for (; i > lowest && end_of(&events[i - 1]) > end_of(&newest); i--)
+		events[i] = events[i - 1];
+	events[i] = newest;
+	if (i == q->head && q->first == q->last && i < q->tail - 1U && !q->parked)
+		head_lowered(o, q);
+}
+
 int order_push(struct order *o, struct order_queue *q, const struct ipc_event *e)
 {
 	if (q->parked && o->parked >= ORDER_PARKED_MAX)
@@ -100,6 +124,7 @@ int order_push(struct order *o, struct order_queue *q, const struct ipc_event *e
 	if (!q->count && !q->parked && heap_add(o, q))
 		return -ENOMEM;
 	q->tail++;
+	settle_newest(o, q);
 	q->count++;
 	o->queued++;
 	o->parked += q->parked;

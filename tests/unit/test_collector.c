@@ -765,6 +765,22 @@ static void test_late_event(void **state)
 	assert_int_equal(edge(12, 21, KEY)->bytes, 10);
 }
 
+/* A handler's write ends before the one it interrupted and stands behind it in the thread's stream. */
+static void test_event_of_a_handler(void **state)
+{
+	(void)state;
+	pipe_between(2, 1);
+	do_write(11, 10100, 10200, 10);
+	do_write(11, 10150, 10160, 5);
+	do_write(12, 10170, 10180, 3);
+	do_read(21, 10300, 10310, 18);
+	end();
+	assert_int_equal(lost(IPC_REASON_late), 0);
+	assert_int_equal(messages(), 3);
+	assert_int_equal(edge(11, 21, KEY)->bytes, 15);
+	assert_int_equal(edge(12, 21, KEY)->bytes, 3);
+}
+
 /* Processes. */
 
 static void test_fork_exec_exit(void **state)
@@ -1181,6 +1197,7 @@ int main(void)
 		cmocka_unit_test(test_dup2_closes),
 		cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_late_event),
+		cmocka_unit_test(test_event_of_a_handler),
 		cmocka_unit_test(test_fork_exec_exit),
 		cmocka_unit_test(test_child_seen_first),
 		cmocka_unit_test(test_failing_exec),

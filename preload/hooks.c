@@ -207,7 +207,17 @@ void hook_entry(struct hook_registers *r, uintptr_t stack)
 		enter_slow(t, r, stack);
 }
 
-static __attribute__((noinline)) void return_slow(struct shim_thread *t, long result, uintptr_t stack)
+/* Whether the call that returns, of this number and first argument, is another one than `p`, which then was
+ * left by a jump. */
+static inline bool is_other_call(const struct pending *p, long nr, long first)
+{
+	if (nr == HOOK_ANY_CALL)
+		return false;
+	return ipc_calls[p->call].nr != nr || (hook_filtered[nr] && (uint32_t)first != (uint32_t)p->arg0);
+}
+
+static __attribute__((noinline)) void return_slow(struct shim_thread *t, long result, uintptr_t stack,
+						  long nr, long first)
 {
 	uint32_t i = t->depth;
 	while (i && t->pending[i - 1].stack != stack)
@@ -216,20 +226,22 @@ static __attribute__((noinline)) void return_slow(struct shim_thread *t, long re
 		return; /* a filtered call in a signal handler: what is pending is the interrupted call */
 	const struct pending *p = &t->pending[i - 1];
 	shim_number(t); /* a fork child first makes itself known */
-	if (recording())
+	if (recording() && is_other_call(p, nr, first))
+		tell_abandoned(t, p);
+	else if (recording())
 		hook_leave(t, p, result);
 	t->depth = i - 1;
 	hook_show(t, i > 1 ? &t->pending[i - 2] : NULL);
 }
 
-void hook_return(long result, uintptr_t stack)
+void hook_return(long result, uintptr_t stack, long nr, long first)
 {
 	struct shim_thread *t = &shim_self;
 	const struct pending *p = &t->pending[0];
-	if (__builtin_expect(t->depth == 1 && p->stack == stack && p->plain && t->fast && *shim.alive &&
-				     recording(),
+	if (__builtin_expect(t->depth == 1 && p->stack == stack && p->plain && !is_other_call(p, nr, first) &&
+				     t->fast && *shim.alive && recording(),
 			     1))
 		return_fast(t, p, result);
 	else
-		return_slow(t, result, stack);
+		return_slow(t, result, stack, nr, first);
 }

@@ -38,7 +38,7 @@ void patch_return_libc(long result, uintptr_t stack)
 {
 	if (result == -1 || result == 0xffffffffL)
 		result = -(long)*__errno_location();
-	hook_return(result, stack);
+	hook_return(result, stack, HOOK_ANY_CALL, 0);
 }
 
 static void put(struct patch *p, const char *bytes, size_t n)
@@ -92,21 +92,16 @@ static void put_pending_test(struct patch *p)
 	PUT(p, "\x00");
 }
 
-/* Leaves the stub's slow path where kinds[%edi] is 1 and no call is pending (a handler may have jumped out of
- * it, and the stub behind this call would take it for this one): jumps to what `out` gets. %rax and %r11 are
- * free. */
+/* Leaves the stub's slow path where kinds[%edi] is 1: jumps to what `out` gets. %rax and %r11 are free. */
 static void put_filter(struct patch *p, uint8_t **out)
 {
 	PUT(p, "\x89\xf8\x3d\xff\x0f\x00\x00"); /* mov %edi,%eax | cmp $4095,%eax */
 	uint8_t *slow = put_branch(p, 0x77);	/* ja */
 	PUT(p, "\x49\xbb");			/* movabs $kinds,%r11 */
 	put64(p, (uintptr_t)p->filter->kinds);
-	PUT(p, "\x41\x80\x3c\x03\x01");		/* cmpb $1,(%r11,%rax) */
-	uint8_t *channel = put_branch(p, 0x75); /* jne */
-	put_pending_test(p);
-	*out = put_branch(p, 0x74); /* je */
+	PUT(p, "\x41\x80\x3c\x03\x01"); /* cmpb $1,(%r11,%rax) */
+	*out = put_branch(p, 0x74);	/* je */
 	land(p, slow);
-	land(p, channel);
 }
 
 /* Replaces `length` bytes at `from` by a jump to `to`. */
@@ -137,11 +132,15 @@ static uint8_t *put_entry(struct patch *p, const struct ipc_site *site, const ui
 	return start;
 }
 
-static uint8_t *put_return(struct patch *p, const uint8_t *compare)
+/* The stub behind a call says which call it is: a filtered one must not be taken for one that a handler
+ * jumped out of, from the same frame. */
+static uint8_t *put_return(struct patch *p, const struct ipc_site *site, const uint8_t *compare)
 {
 	uint8_t *start = p->at;
 	put_pending_test(p);
 	uint8_t *out = put_branch(p, 0x74); /* je */
+	PUT(p, "\xb9");			    /* mov $nr,%ecx */
+	put32(p, site->kind == SITE_ANY ? (uint32_t)HOOK_ANY_CALL : site->nr);
 	put_call(p, stub_return);
 	land(p, out);
 	put(p, (const char *)compare, 6);
@@ -151,16 +150,20 @@ static uint8_t *put_return(struct patch *p, const uint8_t *compare)
 
 static uint8_t *put_enable(struct patch *p, const struct ipc_site *site)
 {
-	uint8_t *start = p->at, *out = NULL;
+	uint8_t *start = p->at, *filtered = NULL, *pending;
 	if (site->nr < 512 && p->filter->numbers[site->nr])
-		put_filter(p, &out);
+		put_filter(p, &filtered);
+	uint8_t *slow = p->at;
 	PUT(p, "\xb8");
 	put32(p, site->nr);
 	PUT(p, "\x49\xbb"); /* movabs | jmp *%r11 */
 	put64(p, (uintptr_t)stub_enable);
 	PUT(p, "\x41\xff\xe3");
-	if (out) {
-		land(p, out);
+	if (filtered) { /* behind the call its number is not known any more */
+		land(p, filtered);
+		put_pending_test(p);
+		pending = put_branch(p, 0x75); /* jne */
+		*pending = (uint8_t)(slow - (pending + 1));
 		put_jump(p, (const uint8_t *)patch_enable);
 	}
 	return start;
@@ -204,11 +207,11 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 	switch ((enum site_kind)site->kind) {
 	case SITE_MOV:
 	case SITE_ANY:
-		redirect(at + 2, put_return(p, at + 2), 6);
+		redirect(at + 2, put_return(p, site, at + 2), 6);
 		redirect(at - 5, put_entry(p, site, at - 5, 5, at), 5);
 		break;
 	case SITE_XOR:
-		redirect(at + 2, put_return(p, at + 2), 6);
+		redirect(at + 2, put_return(p, site, at + 2), 6);
 		redirect(at + site->aux, put_entry(p, site, at - 2, 2, at), 5);
 		at[-2] = 0xeb;
 		at[-1] = (uint8_t)site->aux;

@@ -10,7 +10,10 @@
 
 /* What the stubs hand to the hooks: the argument registers as the call had them. hook_entry may change them.
  */
-enum { HOOK_NO_RETURN = 1 << 16 }; /* in `nr`: no hook_return will follow */
+enum {
+	HOOK_NO_RETURN = 1 << 16, /* in `nr`: no hook_return will follow */
+	HOOK_ANY_CALL = 1 << 17,  /* as `nr`: not known */
+};
 
 struct hook_registers {
 	long arg[6]; /* of a system call; at SITE_ENABLE arg[3] is not valid */
@@ -19,11 +22,12 @@ struct hook_registers {
 
 /*
  * Written in hooks.c, called by the stubs at each site: before the system call and after it. `stack` names
- * the frame: it is the same before and after one call. `result` is the kernel's. Async-signal-safe; errno and
- * vector registers stay as they are.
+ * the frame: it is the same before and after one call. `result` is the kernel's, `nr` the number (or
+ * HOOK_ANY_CALL) and `first` the first argument of the call that returns. Async-signal-safe; errno and vector
+ * registers stay as they are.
  */
 void hook_entry(struct hook_registers *r, uintptr_t stack);
-void hook_return(long result, uintptr_t stack);
+void hook_return(long result, uintptr_t stack, long nr, long first);
 
 /* Numbers of the system calls whose first argument is a descriptor and that do nothing else to descriptors:
  * their stubs look into `kinds` (a byte per descriptor below 4,096) first, and do nothing where it is 1. */

@@ -51,7 +51,7 @@ stub_entry:
 	ret
 	.size stub_entry, .-stub_entry
 
-/* %rax the result; stack as above */
+/* %rax the result, %ecx the number; stack as above */
 	.globl stub_return
 	.hidden stub_return
 	.type stub_return, @function
@@ -61,6 +61,8 @@ stub_return:
 	sub	$FRAME, %rsp
 	and	$-16, %rsp
 	save_registers
+	mov	%ecx, %edx
+	mov	%rdi, %rcx
 	mov	%rax, %rdi
 	lea	144(%rbp), %rsi
 	call	hook_return

@@ -153,6 +153,20 @@ def a_static_program_is_counted_by_name(s):
 
 
 @test
+def a_libc_that_the_recorder_does_not_know(s):
+    libc = "/lib/x86_64-linux-gnu/libc.so.6"
+    notes = subprocess.run(["readelf", "-n", libc], capture_output=True, text=True, check=True).stdout
+    build_id = bytes.fromhex(re.search(r"Build ID: ([0-9a-f]+)", notes).group(1))
+    with open(libc, "rb") as f:
+        image = f.read()
+    assert image.count(build_id) == 1
+    with open(s.path("libc.so.6"), "wb") as f:
+        f.write(image.replace(build_id, bytes(255 - byte for byte in build_id)))
+    trace = s.same(["env", f"LD_LIBRARY_PATH={s.dir}", "sh", "-c", "echo hello | cat"])
+    assert trace.edge("sh", "cat")[1] == 6
+
+
+@test
 def a_program_that_forbids_new_code(s):
     nocode = program("nocode.c")
     if s.run([nocode, "true"]).status == 77:

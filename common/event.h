@@ -41,11 +41,10 @@ enum {
 	IPC_F_TRUNCATED = 1 << 3, /* the receiver's buffer was too small, the rest of the message is lost */
 	IPC_F_PEEK = 1 << 4,	  /* the data stays where it was (MSG_PEEK, the source end of tee): moved 0 */
 	IPC_F_INSIDE = 1 << 5,	  /* the task died, or the recording ended, inside this call */
-	IPC_F_THREADS = 1 << 6,	  /* the process had several threads */
+	IPC_F_THREADS = 1 << 6,	  /* the process had several threads (only the eBPF source tells) */
 	IPC_F_ENTRY = 1 << 7,	  /* execve: announced at entry; what follows tells how it went (see below) */
 	IPC_F_NO_START = 1 << 8,  /* the entry was not seen: start is the end, duration 0 */
-	IPC_F_SHARED_FD = 1 << 9, /* open: the descriptor stays open over exec */
-	IPC_F_SECOND = 1 << 10, /* on the call's second object (the sending side of splice, tee, sendfile) */
+	IPC_F_SECOND = 1 << 9, /* on the call's second object (the sending side of splice, tee, sendfile) */
 };
 
 /*

@@ -77,28 +77,20 @@ static uint64_t mix(uint64_t h, uint64_t value) /* FNV-1a over the value's bytes
 	return h;
 }
 
-static char *put_fd_path(char *at, long fd)
-{
-	at = text_put(at, (char *)-1, "/proc/self/fd/");
-	at = text_put_number(at, (unsigned long)fd);
-	*at = '\0';
-	return at;
-}
-
 /* A fifo's object: a hash, explained by a definition. Inodes are re-used at once, so birth counts too. */
 static uint64_t fifo_object(struct shim_thread *t, long fd, const struct stat *st)
 {
 	struct statx x = { 0 };
 	char link[40], name[SHIM_PATH];
 	raw_syscall(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_BTIME, &x);
-	struct ipc_def def = { .time = shim_now(), .thread = t->number, .call = IPC_DEF_OBJECT };
+	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_OBJECT };
 	def.object.inode = st->st_ino;
 	def.object.generation = (uint64_t)x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec;
 	def.object.dev_major = (uint32_t)(st->st_dev >> 8 & 0xfff);
 	def.object.dev_minor = (uint32_t)((st->st_dev & 0xff) | (st->st_dev >> 12 & 0xfff00));
 	uint64_t hash = mix(mix(mix(0xcbf29ce484222325ULL, st->st_dev), st->st_ino), def.object.generation);
 	def.object.object = ipc_object(IPC_MECH_fifo, hash ^ hash >> 56);
-	put_fd_path(link, fd);
+	text_put_fd_path(link, (unsigned int)fd);
 	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, link, name, sizeof(name));
 	shim_define(t, &def, name, n > 0 ? (size_t)n : 0);
 	return def.object.object;

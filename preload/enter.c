@@ -117,8 +117,7 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	int dirfd = at ? (int)r->arg[0] : AT_FDCWD;
 	char link[40];
 	if (at && !*path && dirfd >= 0) { /* the descriptor is the program */
-		char *end = text_put(link, link + sizeof(link), "/proc/self/fd/");
-		*text_put_number(end, (unsigned int)dirfd) = '\0';
+		text_put_fd_path(link, (unsigned int)dirfd);
 		path = link;
 	}
 	uint32_t number = shim_number(t);

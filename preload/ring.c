@@ -415,7 +415,7 @@ static enum claim claim_any(struct ring_process *p, struct ring_thread *t, const
 	return claim_moved(p, t, inside);
 }
 
-static uint64_t monotonic_ns(void)
+uint64_t ring_monotonic_ns(void)
 {
 	struct timespec now;
 	raw_syscall(__NR_clock_gettime, CLOCK_MONOTONIC, &now);
@@ -453,14 +453,14 @@ static void restore_signals(uint64_t mask)
 static bool claim_wait(struct ring_process *p, struct ring_thread *t, const struct inside *inside)
 {
 	struct arena_header *h = p->header;
-	uint64_t start = monotonic_ns(), waited = 0, bound = (uint64_t)h->block_us * 1000;
+	uint64_t start = ring_monotonic_ns(), waited = 0, bound = (uint64_t)h->block_us * 1000;
 	enum claim got = WAIT_CHUNK;
 	for (unsigned int attempt = 0; got != CLAIMED && waited < bound && !given_up(h); attempt++) {
 		pause_before(attempt);
 		uint64_t mask = block_signals();
 		got = claim_any(p, t, inside);
 		restore_signals(mask);
-		waited = monotonic_ns() - start;
+		waited = ring_monotonic_ns() - start;
 	}
 	if (got == WAIT_CHUNK)
 		atomic_store_explicit(&h->full, 1, memory_order_relaxed);

@@ -8,7 +8,6 @@
 #include <link.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <time.h>
 
 #include "patch.h"
 #include "shim.h"
@@ -19,13 +18,6 @@ enum { PAGE = 4096 };
 
 struct shim shim;
 __thread struct shim_thread shim_self;
-
-uint64_t shim_clock(void)
-{
-	struct timespec now;
-	raw_syscall(__NR_clock_gettime, CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 void shim_lost(enum ipc_reason reason)
 {
@@ -178,7 +170,7 @@ uint32_t shim_number(struct shim_thread *t)
 	return t->number;
 }
 
-/* comm, exe, no cgroup (reading it takes longer than all the rest; the recorder looks) and the arguments,
+/* comm, exe, no cgroup (reading it takes longer than all the rest) and the arguments,
  * each with its NUL. */
 static size_t describe_program(char *text, const char *end, int argc, char **argv)
 {

@@ -59,15 +59,14 @@ struct shim {
 extern struct shim shim;
 extern __thread struct shim_thread shim_self __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* Time as the arena wants it; the second form is for an arena without the time-stamp counter. */
-uint64_t shim_clock(void);
+/* Time as the arena wants it. */
 static inline uint64_t shim_now(void)
 {
-	return __builtin_expect(shim.ticks, 1) ? arch_ticks() : shim_clock();
+	return __builtin_expect(shim.ticks, 1) ? arch_ticks() : ring_monotonic_ns();
 }
 
 /* The number to put into this thread's records. Introduces the thread, a fork child or a vfork child first.
- */
+ * 0: there was no room for that; records with this number are counted as dropped. */
 uint32_t shim_number(struct shim_thread *t);
 
 /* The image whose code this thread runs, after shim_number(). */

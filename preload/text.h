@@ -51,4 +51,11 @@ static inline char *text_put_number(char *at, unsigned long n)
 	return at;
 }
 
+/* Writes the path of a descriptor of the caller's, with its NUL; `at` has room for 40 characters. */
+static inline void text_put_fd_path(char *at, unsigned int fd)
+{
+	at = text_put(at, (char *)-1, "/proc/self/fd/");
+	*text_put_number(at, fd) = '\0';
+}
+
 #endif

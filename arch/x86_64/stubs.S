@@ -111,26 +111,17 @@ stub_disable:
 	.cfi_offset %rbp, -16
 	mov	%rsp, %rbp
 	.cfi_def_cfa_register %rbp
+	push	%rcx
 	sub	$FRAME, %rsp
 	and	$-16, %rsp
-	mov	%rax, 0(%rsp)
-	mov	%rsi, 8(%rsp)
-	mov	%rdx, 16(%rsp)
-	mov	%r10, 24(%rsp)
-	mov	%r8, 32(%rsp)
-	mov	%r9, 40(%rsp)
-	mov	%rcx, 48(%rsp)
+	save_registers
 	call	*patch_disable(%rip)
-	mov	0(%rsp), %rdi
+	mov	48(%rsp), %rdi
 	lea	16(%rbp), %rsi
 	call	patch_return_libc
-	mov	0(%rsp), %rax
-	mov	8(%rsp), %rsi
-	mov	16(%rsp), %rdx
-	mov	24(%rsp), %r10
-	mov	32(%rsp), %r8
-	mov	40(%rsp), %r9
-	mov	48(%rsp), %rcx
+	restore_arguments
+	mov	48(%rsp), %rax
+	mov	-8(%rbp), %rcx
 	leave
 	.cfi_def_cfa %rsp, 8
 	ret

@@ -129,7 +129,7 @@ static struct ring_process ring;
 
 static uint64_t stamp(void)
 {
-	return source->clock.kind == ARENA_CLOCK_TSC ? arch_ticks() : monotonic_ns();
+	return source->clock.kind == ARENA_CLOCK_TSC ? arch_ticks() : ring_monotonic_ns();
 }
 
 static void fill(struct ipc_event *slot, uint32_t thread, uint64_t counter)
@@ -298,7 +298,7 @@ static void test_killed_producers_lose_nothing(void **state)
 			pid[i] = spawn(produce_for_ever, 1 + round * WIDTH + i);
 		while (truth->ready < WIDTH)
 			shim_poll(source, NULL, false);
-		for (uint64_t end = monotonic_ns() + random() % 1500000; monotonic_ns() < end;)
+		for (uint64_t end = ring_monotonic_ns() + random() % 1500000; ring_monotonic_ns() < end;)
 			shim_poll(source, NULL, false);
 		for (uint32_t i = 0; i < WIDTH; i++)
 			kill(pid[i], SIGKILL);
@@ -511,12 +511,12 @@ static void produce_until_full(uint32_t extra)
 	struct ring_thread t = { 0 };
 	while (emit(&t, 1))
 		;
-	uint64_t start = monotonic_ns();
+	uint64_t start = ring_monotonic_ns();
 	truth->notes[1] = ring.header->full;
 	for (uint32_t i = 0; i < extra; i++)
 		if (!emit(&t, 1))
 			ring_overflow(&ring, ipc_object(IPC_MECH_pipe, 5 + i % 3), i % 2, !(i % 2), i, 2 * i);
-	truth->notes[0] = monotonic_ns() - start;
+	truth->notes[0] = ring_monotonic_ns() - start;
 	while (!truth->notes[2])
 		usleep(1000);
 	while (ring.header->full)
@@ -530,11 +530,11 @@ static void test_full_arena_counts(void **state)
 	(void)state;
 	uint32_t chunks = source->file.allocated;
 	source->file.header->block_us = 20000;
-	uint64_t start = monotonic_ns();
+	uint64_t start = ring_monotonic_ns();
 	pid_t pid = spawn(produce_until_full, EXTRA);
 	while (truth->refused[1] < EXTRA + 1)
 		usleep(1000);
-	assert_true(monotonic_ns() - start > 20000 * 1000);
+	assert_true(ring_monotonic_ns() - start > 20000 * 1000);
 	assert_true(truth->notes[0] < (SANITIZED ? 1000000000 : 100000000)); /* it did not wait again */
 	assert_int_equal(truth->notes[1], 1);
 	assert_int_equal(truth->published[1], chunks * (CHUNK_SLOTS - RING_RESERVE));
@@ -677,7 +677,7 @@ static void die_inside_a_write(uint32_t thread)
 	t.control->call = IPC_CALL_write;
 	for (uint32_t i = 0; i < 2000; i++)
 		emit(&t, thread); /* the call in progress moves on with the thread */
-	truth->notes[0] = monotonic_ns();
+	truth->notes[0] = ring_monotonic_ns();
 	raise(SIGKILL);
 }
 
@@ -806,7 +806,7 @@ static void test_watermark_waits_for_a_record_under_way(void **state)
 	poll_some(1);
 	struct ipc_event *slot = ring_begin(&ring, &t, 1);
 	fill(slot, 1, 1);
-	uint64_t stamped = monotonic_ns();
+	uint64_t stamped = ring_monotonic_ns();
 	poll_some(20);
 	assert_true(noted.watermark < stamped);
 	ring_publish(&t, slot);
@@ -815,10 +815,10 @@ static void test_watermark_waits_for_a_record_under_way(void **state)
 	assert_int_equal(noted.next[1], 2);
 	assert_int_equal(noted.late, 0);
 	ring_begin(&ring, &t, 1); /* never published: 200 ms, no more */
-	stamped = monotonic_ns();
+	stamped = ring_monotonic_ns();
 	usleep(250000);
 	poll_some(1);
-	assert_true(noted.watermark > stamped && noted.watermark < monotonic_ns() - 190000000);
+	assert_true(noted.watermark > stamped && noted.watermark < ring_monotonic_ns() - 190000000);
 }
 
 /* --- tests: definitions --- */
@@ -1120,7 +1120,7 @@ static void test_clock_agrees_with_the_kernel(void **state)
 	for (int i = 0; i < 300; i++) {
 		usleep(1000);
 		clock_sample(&source->clock);
-		uint64_t before = monotonic_ns(), ticks = arch_ticks(), after = monotonic_ns();
+		uint64_t before = ring_monotonic_ns(), ticks = arch_ticks(), after = ring_monotonic_ns();
 		uint64_t ns = clock_ns(&source->clock, ticks);
 		int64_t error = ns < before ? (int64_t)(before - ns) : ns > after ? (int64_t)(ns - after) : 0;
 		worst = error > worst ? error : worst;

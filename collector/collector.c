@@ -240,7 +240,7 @@ static struct timed *timed_pop(struct collector *c)
 
 static void take_definition(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
-	if (d->call > IPC_DEF_GONE || d->text > IPC_TEXT_MAX) {
+	if (d->call > IPC_DEF_LAST || d->text > IPC_TEXT_MAX) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);
 		return;
 	}

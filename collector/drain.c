@@ -146,7 +146,8 @@ static uint32_t take(struct source *s, const struct listed *here, const struct i
 		return 1;
 	}
 	uint32_t n = ipc_def_slots(copy.def.text);
-	if (copy.def.call >= IPC_DEF_GONE || copy.def.text > IPC_TEXT_MAX || i + n > CHUNK_SLOTS) {
+	if (copy.def.call == IPC_DEF_GONE || copy.def.call > IPC_DEF_LAST || copy.def.text > IPC_TEXT_MAX ||
+	    i + n > CHUNK_SLOTS) {
 		s->counted[IPC_REASON_rejected]++;
 		return 1;
 	}

@@ -9,14 +9,14 @@
 struct ordered {
 	uint64_t start, duration, object;
 	int64_t result;
-	uint64_t arg0;
+	uint64_t arg0, arg1;
 	uint16_t call, flags;
 	uint32_t tag;
 };
 
 struct order_block {
 	struct order_block *next;
-	uint64_t unused;
+	uint64_t unused[7];
 	struct ordered events[ORDER_BLOCK];
 };
 
@@ -119,8 +119,8 @@ int order_push(struct order *o, struct order_queue *q, const struct ipc_event *e
 		return -ENOSPC;
 	if ((!q->last || q->tail == ORDER_BLOCK) && add_block(o, q))
 		return -ENOMEM;
-	q->last->events[q->tail] = (struct ordered){ e->start, e->duration, e->object, e->result,
-						     e->arg0,  e->call,	    e->flags,  e->tag };
+	q->last->events[q->tail] = (struct ordered){ e->start, e->duration, e->object, e->result, e->arg0,
+						     e->arg1,  e->call,	    e->flags,  e->tag };
 	if (!q->count && !q->parked && heap_add(o, q))
 		return -ENOMEM;
 	q->tail++;
@@ -171,6 +171,7 @@ void order_pop(struct order *o, struct ipc_event *e)
 		.object = head->object,
 		.result = head->result,
 		.arg0 = head->arg0,
+		.arg1 = head->arg1,
 		.call = head->call,
 		.flags = head->flags,
 		.tag = head->tag,

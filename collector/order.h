@@ -16,9 +16,9 @@
 #include "event.h"
 
 enum {
-	ORDER_BLOCK = 85,	    /* events: with its link a block has 4 KiB */
+	ORDER_BLOCK = 72,	    /* events: with its link a block has 4 KiB */
 	ORDER_PARKED_MAX = 1 << 20, /* events of undefined threads: as many as an arena holds */
-	ORDER_QUEUED_MAX = 1 << 20, /* 48 MiB of events; beyond it the watermark is not waited for */
+	ORDER_QUEUED_MAX = 1 << 20, /* 56 MiB of events; beyond it the watermark is not waited for */
 };
 
 struct order_block;
@@ -51,7 +51,7 @@ int order_unpark(struct order *o, struct order_queue *q);
 /* The queue with the oldest head, or NULL; `end` gets that head's end. */
 struct order_queue *order_first(const struct order *o, uint64_t *end);
 
-/* Moves the head of order_first() to `e`; its thread, seq and arg1 are 0. */
+/* Moves the head of order_first() to `e`; its thread and seq are 0. */
 void order_pop(struct order *o, struct ipc_event *e);
 
 /* Frees a queue's blocks; it must be parked, empty, or the whole order be over. Returns the events it had. */

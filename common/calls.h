@@ -59,13 +59,16 @@ enum {
 	IPC_OBJ_SELF = 0x40,
 	IPC_OBJ_KIND_FD = 0x50,
 	IPC_OBJ_KIND_PAIR = 0x60,
+	IPC_OBJ_POLLFDS = 0x70,
+	IPC_OBJ_FDSETS = 0x80,
+	IPC_OBJ_EPOLL = 0x90,
 };
 #define IPC_OBJ_FD(arg)	     (IPC_OBJ_KIND_FD | (arg))
 #define IPC_OBJ_PAIR(arg)    (IPC_OBJ_KIND_PAIR | (arg))
 #define IPC_OBJ_KIND(object) ((object)&0xf0)
 #define IPC_OBJ_ARG(object)  ((object)&0x0f)
 
-enum ipc_size { IPC_SIZE_NONE, IPC_SIZE_RESULT };
+enum ipc_size { IPC_SIZE_NONE, IPC_SIZE_RESULT, IPC_SIZE_MESSAGE, IPC_SIZE_MESSAGES };
 enum ipc_effect { IPC_FX_NONE, IPC_FX_MAKES, IPC_FX_COPIES, IPC_FX_CLOSES };
 
 enum { IPC_NO_NR = 0xffff, IPC_NO_OP = 0xff };

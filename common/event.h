@@ -26,12 +26,15 @@ struct ipc_event {
 	__u64 object; /* ipc_object(): mechanism and the source's own id of the kernel object */
 	__s64 result; /* as the kernel returned it: bytes, descriptor, pid, or -errno */
 	__u64 arg0; /* ipc_arg0(): descriptor and how it was opened; spawn: clone flags; exit, wait: status */
-	__u64 arg1; /* send, recv: bytes asked for where the call says so in an argument, else 0 */
+	__u64 arg1; /* send, recv: on a datagram socket the other side's address (ipc_address()), 0: not told
+		     * (the connected one, if any); otherwise the bytes asked for where an argument says so.
+		     * epoll_ctl, epoll_wait: the descriptor's user data. poll, select: what it is ready for
+		     * (POLLIN, ...) */
 	__u32 thread; /* number of a thread definition of the same source */
 	__u16 call;   /* enum ipc_call_id, or enum ipc_def_kind for a definition */
 	__u16 flags;  /* IPC_F_* */
 	__u32 seq;    /* shim: set last, tells the drain that the slot is whole (arena.h). bpf: 0 */
-	__u32 tag;    /* hash of a datagram's first bytes, or 0 */
+	__u32 tag;    /* udp: ipc_tag() of the datagram, or 0. epoll_ctl, epoll_wait: the epoll descriptor */
 };
 
 enum {
@@ -45,7 +48,27 @@ enum {
 	IPC_F_ENTRY = 1 << 7,	  /* execve: announced at entry; what follows tells how it went (see below) */
 	IPC_F_NO_START = 1 << 8,  /* the entry was not seen: start is the end, duration 0 */
 	IPC_F_SECOND = 1 << 9, /* on the call's second object (the sending side of splice, tee, sendfile) */
+	IPC_F_OOB = 1 << 10,   /* moved as urgent data (MSG_OOB): not in its place in the stream */
+	IPC_F_FULL = 1 << 11,  /* a received datagram filled the buffer: it may have been longer */
 };
+
+/*
+ * Sockets. The object is the source's own socket: its inode. No source knows the other end's channel:
+ * definitions of kind IPC_DEF_SOCKET say what the kernel says of a socket, whenever that has become known or
+ * has changed, and always before the event of the call that changed it (connect, accept, bind, listen,
+ * socketpair; the first send of an unbound UDP socket) or that first used a socket of unknown origin. Both
+ * ends of a socketpair are defined.
+ *
+ * sendmmsg and recvmmsg give one event per message, all but the first with IPC_F_PART. What a receive reports
+ * and did not move (MSG_TRUNC of a datagram) is not in `result`: flag IPC_F_TRUNCATED instead. Reads of the
+ * error queue are IPC_F_PEEK. A descriptor that came with SCM_RIGHTS gives an event of call recvmsg_fd, like
+ * an open.
+ *
+ * poll, select and epoll give one event per ready descriptor that is an end of a channel (epoll: per ready
+ * entry; the object is 0, the collector finds it by process, epoll descriptor and user data, from epoll_ctl's
+ * events), all but the first with IPC_F_PART. Where there is none (a timeout, a signal) one event with object
+ * 0. `result` is the call's.
+ */
 
 /*
  * execve emits IPC_F_ENTRY at its entry, and just before it, same thread, a loss definition that names the
@@ -81,6 +104,7 @@ static inline __u64 ipc_object_id(__u64 object)
  *   pipe     the inode (32 bits in every kernel)
  *   fifo     a hash of device, inode and generation; the definition carries the three
  *   process  the pid
+ *   unix_*, tcp, udp  the socket's inode
  */
 
 /* arg0 of an event on a descriptor: the descriptor, and open(2)'s flags (O_ACCMODE, O_NONBLOCK) above. */
@@ -96,6 +120,10 @@ enum ipc_def_kind {
 	IPC_DEF_OBJECT,
 	IPC_DEF_LOSS,
 	IPC_DEF_GONE, /* a process ended without an exit event of its own (killed, or untraced code) */
+	IPC_DEF_SOCKET,
+	IPC_DEF_ADDRESS, /* what a hashed address stands for; at least once before its first use by a process
+			  */
+	IPC_DEF_LAST = IPC_DEF_ADDRESS,
 };
 
 /* How an image came to be. */
@@ -146,6 +174,29 @@ struct ipc_def_gone {
 	__u64 reserved[4];
 };
 
+enum {
+	IPC_SOCKET_LISTENS = 1 << 0,
+	IPC_SOCKET_ACCEPTED = 1 << 1,  /* made by accept: the server's side */
+	IPC_SOCKET_CONNECTED = 1 << 2, /* connect was called, or is under way: the client's side */
+	IPC_SOCKET_PAIR = 1 << 3,      /* made by socketpair */
+};
+
+struct ipc_def_socket {
+	__u64 object;
+	__u64 peer;	/* UNIX: inode of the socket at the other end, 0: not known (yet) */
+	__u64 listener; /* inode of the listening socket it was accepted from, or 0 */
+	__u64 netns;	/* the network namespace's cookie (SO_NETNS_COOKIE) */
+	__s32 peer_pid; /* UNIX: who connected or listened (SO_PEERCRED), 0: not known */
+	__u32 state;	/* IPC_SOCKET_* */
+	/* text: its own address and the other side's, each one byte with its length (0: none) and so many
+	 * bytes of struct sockaddr as the kernel gives them */
+};
+
+struct ipc_def_address {
+	__u64 address; /* ipc_address() of the text, a struct sockaddr */
+	__u64 reserved[4];
+};
+
 struct ipc_def {
 	__u64 time;
 	union {
@@ -154,6 +205,8 @@ struct ipc_def {
 		struct ipc_def_object object;
 		struct ipc_def_loss loss;
 		struct ipc_def_gone gone;
+		struct ipc_def_socket socket;
+		struct ipc_def_address address;
 		__u64 body[5];
 	};
 	__u32 thread; /* who emits it, or (IPC_DEF_THREAD) the number it defines; 0: nobody */
@@ -162,6 +215,66 @@ struct ipc_def {
 	__u32 seq;
 	__u32 reserved;
 };
+
+/*
+ * An address in 64 bits: the family in the top 8, then IPv4 address and port themselves (of an IPv4-mapped
+ * IPv6 address too), or a hash of the IPv6 address and port, or of the UNIX name (a path without its NUL; all
+ * bytes of an abstract one). 0: none. `length` as the kernel gives it with a struct sockaddr; `bytes` has
+ * room for IPC_ADDRESS_MAX.
+ */
+enum { IPC_ADDRESS_UNIX = 1, IPC_ADDRESS_IPV4 = 2, IPC_ADDRESS_IPV6 = 10, IPC_ADDRESS_MAX = 110 };
+
+static inline __u64 ipc_address_hash(__u64 h, __u8 byte) /* FNV-1a */
+{
+	return (h ^ byte) * 0x100000001b3ULL;
+}
+
+static inline __u64 ipc_address_ipv4(const __u8 *ip, const __u8 *port)
+{
+	return (__u64)IPC_ADDRESS_IPV4 << 56 | (__u64)ip[0] << 40 | (__u64)ip[1] << 32 | (__u64)ip[2] << 24 |
+	       (__u64)ip[3] << 16 | (__u64)port[0] << 8 | port[1];
+}
+
+static inline __u64 ipc_address(const __u8 *bytes, __u32 length)
+{
+	__u64 h = 0xcbf29ce484222325ULL;
+	__u32 family = length >= 2 ? bytes[0] | bytes[1] << 8 : 0;
+	_Bool mapped = bytes[18] == 0xff && bytes[19] == 0xff;
+
+	if (family == IPC_ADDRESS_IPV4 && length >= 8)
+		return ipc_address_ipv4(bytes + 4, bytes + 2);
+	if (family == IPC_ADDRESS_IPV6 && length >= 24) {
+		for (__u32 i = 8; i < 18; i++)
+			mapped &= !bytes[i];
+		if (mapped)
+			return ipc_address_ipv4(bytes + 20, bytes + 2);
+		h = ipc_address_hash(ipc_address_hash(h, bytes[2]), bytes[3]);
+		for (__u32 i = 8; i < 24; i++)
+			h = ipc_address_hash(h, bytes[i]);
+	} else if (family == IPC_ADDRESS_UNIX && length > 2) {
+		for (__u32 i = 2; i < IPC_ADDRESS_MAX; i++) {
+			if (i >= length || (i > 2 && bytes[2] && !bytes[i]))
+				break;
+			h = ipc_address_hash(h, bytes[i]);
+		}
+	} else {
+		return 0;
+	}
+	return (__u64)family << 56 | ((h ^ h >> 56) & 0x00ffffffffffffffULL);
+}
+
+/* Of a datagram's first IPC_TAG_BYTES bytes (the rest of the words zero) and its length; never 0. */
+enum { IPC_TAG_BYTES = 48 };
+
+static inline __u32 ipc_tag(const __u64 words[IPC_TAG_BYTES / 8], __u64 length)
+{
+	__u64 h = length * 0x9e3779b97f4a7c15ULL;
+	for (int i = 0; i < IPC_TAG_BYTES / 8; i++) {
+		h = (h ^ words[i]) * 0xbf58476d1ce4e5b9ULL;
+		h ^= h >> 29;
+	}
+	return (__u32)(h >> 32) ? (__u32)(h >> 32) : 1;
+}
 
 /* Slots that a definition with so many bytes of text takes. */
 static inline unsigned int ipc_def_slots(unsigned int text)

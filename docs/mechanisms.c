@@ -27,6 +27,12 @@ static const char *object(unsigned int o, char *text, size_t size)
 		return "the child whose id it returns";
 	case IPC_OBJ_SELF:
 		return "the calling process";
+	case IPC_OBJ_POLLFDS:
+		return "the descriptors of the array at argument 0";
+	case IPC_OBJ_FDSETS:
+		return "the descriptors of the sets at arguments 1 to 3";
+	case IPC_OBJ_EPOLL:
+		return "the descriptors that the epoll instance reports";
 	case IPC_OBJ_KIND_FD:
 		snprintf(text, size, "the descriptor in argument %u", IPC_OBJ_ARG(o));
 		return text;
@@ -60,13 +66,15 @@ static void print_calls(void)
 	     "| --- | --- | --- | --- | --- | --- | --- |");
 	for (int i = 1; i < IPC_CALLS; i++) {
 		static const char *const effects[] = { "", "makes", "copies", "closes" };
+		static const char *const sizes[] = { "", "its result", "its result",
+						     "the size of each message" };
 		const struct ipc_call *c = &ipc_calls[i];
 		char number[16] = "none", first[64], second[64];
 		if (c->nr != IPC_NO_NR)
 			snprintf(number, sizeof(number), "%u", c->nr);
 		printf("| %s | %s | %s | %s | %s | %s | %s |\n", ipc_call_names[i], number, verb(c->verb),
 		       object(c->object, first, sizeof(first)), object(c->object2, second, sizeof(second)),
-		       c->size == IPC_SIZE_RESULT ? "its result" : "", effects[c->effect]);
+		       sizes[c->size], effects[c->effect]);
 	}
 }
 

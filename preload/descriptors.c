@@ -11,7 +11,7 @@
 #include <sys/vfs.h>
 #include <linux/stat.h>
 
-#include "shim.h"
+#include "socket.h"
 #include "text.h"
 
 enum { FIRST_DESCRIPTORS = 256 };
@@ -34,21 +34,24 @@ static void remember(const struct shim_thread *t, long fd, const struct descript
 	if (d)
 		descriptor_table[fd] = *d;
 	atomic_signal_fence(memory_order_release);
-	__atomic_store_n(&descriptor_kinds[fd], d ? DESCRIPTOR_CHANNEL : DESCRIPTOR_OTHER, __ATOMIC_RELEASE);
+	uint8_t kind = !d				  ? DESCRIPTOR_OTHER
+		       : socket_keeps_messages(d->object) ? DESCRIPTOR_MESSAGES
+							  : DESCRIPTOR_STREAM;
+	__atomic_store_n(&descriptor_kinds[fd], kind, __ATOMIC_RELEASE);
 }
 
 /* That something is no channel a vfork child forgets too: the stubs believe it, and it is soon asked again.
  */
 void descriptor_forget(const struct shim_thread *t, long fd)
 {
-	if (fd < 0 || fd >= DESCRIPTORS || (is_vfork_child(t) && descriptor_kinds[fd] == DESCRIPTOR_CHANNEL))
+	if (fd < 0 || fd >= DESCRIPTORS || (is_vfork_child(t) && descriptor_kinds[fd] >= DESCRIPTOR_STREAM))
 		return;
 	descriptor_kinds[fd] = DESCRIPTOR_UNKNOWN;
 }
 
 bool descriptor_remembered(long fd, struct descriptor *out)
 {
-	if (fd < 0 || fd >= DESCRIPTORS || descriptor_kinds[fd] != DESCRIPTOR_CHANNEL)
+	if (fd < 0 || fd >= DESCRIPTORS || descriptor_kinds[fd] < DESCRIPTOR_STREAM)
 		return false;
 	*out = descriptor_table[fd];
 	return true;
@@ -96,27 +99,48 @@ static uint64_t fifo_object(struct shim_thread *t, long fd, const struct stat *s
 	return def.object.object;
 }
 
-bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out)
+/* 0: no channel. */
+static uint64_t object_of(struct shim_thread *t, long fd, const struct stat *st)
 {
-	fd = (int)fd;
-	if (fd < 0)
-		return false;
-	if (fd < DESCRIPTORS && descriptor_kinds[fd] == DESCRIPTOR_OTHER)
-		return false;
-	if (fd < DESCRIPTORS && descriptor_kinds[fd] == DESCRIPTOR_CHANNEL && !is_vfork_child(t))
-		return descriptor_remembered(fd, out);
+	if (S_ISSOCK(st->st_mode)) {
+		enum ipc_mechanism mechanism = socket_mechanism(fd);
+		return mechanism ? ipc_object(mechanism, st->st_ino) : 0;
+	}
+	if (!S_ISFIFO(st->st_mode))
+		return 0;
+	shim_number(t);
+	return is_pipe(fd, st) ? ipc_object(IPC_MECH_pipe, st->st_ino) : fifo_object(t, fd, st);
+}
+
+bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out)
+{
 	struct stat st;
-	if (raw_syscall(__NR_fstat, fd, &st))
+	fd = (int)fd;
+	if (fd < 0 || raw_syscall(__NR_fstat, fd, &st))
 		return false;
-	if (!S_ISFIFO(st.st_mode)) {
+	out->object = object_of(t, fd, &st);
+	if (!out->object) {
 		remember(t, fd, NULL);
 		return false;
 	}
 	long flags = raw_syscall(__NR_fcntl, fd, F_GETFL);
 	out->flags = flags < 0 ? 0 : (uint32_t)flags;
-	shim_number(t);
-	out->object = is_pipe(fd, &st) ? ipc_object(IPC_MECH_pipe, st.st_ino) : fifo_object(t, fd, &st);
+	out->unbound = ipc_object_mechanism(out->object) == IPC_MECH_udp && socket_is_unbound(fd);
 	remember(t, fd, out);
+	return true;
+}
+
+bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out)
+{
+	fd = (int)fd;
+	if (fd >= 0 && fd < DESCRIPTORS && descriptor_kinds[fd] == DESCRIPTOR_OTHER)
+		return false;
+	if (!is_vfork_child(t) && descriptor_remembered(fd, out))
+		return true;
+	if (!descriptor_made(t, fd, out))
+		return false;
+	if (socket_is(out->object))
+		socket_define(t, fd, out->object, &(struct socket_origin){ 0 });
 	return true;
 }
 

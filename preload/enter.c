@@ -164,9 +164,13 @@ static void enter_sandbox(struct shim_thread *t)
 	shim.ready = false;
 }
 
-static bool stops_us(const struct hook_registers *r)
+static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 {
-	return sandbox_stops_us((const struct sock_fprog *)r->arg[2]);
+	const struct sock_fprog *program = (const struct sock_fprog *)r->arg[2];
+	if (sandbox_stops_us(program))
+		enter_sandbox(t);
+	else if (sandbox_stops_questions(program))
+		shim.no_diag = true;
 }
 
 static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)
@@ -181,13 +185,16 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 		ring_shrink(&shim.ring);
 		break;
 	case IPC_CALL_prctl_seccomp:
-		if (r->arg[1] == SECCOMP_MODE_STRICT || (r->arg[1] == SECCOMP_MODE_FILTER && stops_us(r)))
+		if (r->arg[1] == SECCOMP_MODE_STRICT)
 			enter_sandbox(t);
+		else if (r->arg[1] == SECCOMP_MODE_FILTER)
+			enter_filter(t, r);
 		break;
 	case IPC_CALL_seccomp:
-		if (r->arg[0] == SECCOMP_SET_MODE_STRICT ||
-		    (r->arg[0] == SECCOMP_SET_MODE_FILTER && stops_us(r)))
+		if (r->arg[0] == SECCOMP_SET_MODE_STRICT)
 			enter_sandbox(t);
+		else if (r->arg[0] == SECCOMP_SET_MODE_FILTER)
+			enter_filter(t, r);
 		break;
 	case IPC_CALL_prctl_tsc:
 		enter_sandbox(t);

@@ -5,10 +5,16 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include "hooks.h"
 
-enum { NUMBERS = 512, SAME_STACK = 1 << 20 };
+enum {
+	NUMBERS = 512,
+	SAME_STACK = 1 << 20,
+	/* flags of sendto and recvfrom that change nothing about what is recorded */
+	PLAIN_FLAGS = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE | MSG_WAITALL,
+};
 
 uint8_t hook_filtered[NUMBERS];
 static uint8_t first_row[NUMBERS]; /* by system-call number; 0: none */
@@ -53,7 +59,7 @@ void hook_show(struct shim_thread *t, const struct pending *p)
 	c->thread = t->spawn_call ? t->spawn_number : t->number;
 	c->start = p->start;
 	c->object = p->object ? p->object : p->object2;
-	c->flags = p->object ? 0 : IPC_F_SECOND;
+	c->flags = p->object || !p->object2 ? 0 : IPC_F_SECOND;
 	c->arg0 = p->object ? p->arg0 : p->other0;
 	c->arg1 = p->arg1;
 	__atomic_store_n(&c->call, p->call, __ATOMIC_RELEASE);
@@ -63,7 +69,7 @@ void hook_show(struct shim_thread *t, const struct pending *p)
  * It may have moved bytes. */
 static void tell_abandoned(struct shim_thread *t, const struct pending *p)
 {
-	if (!p->object || ipc_calls[p->call].size != IPC_SIZE_RESULT)
+	if (!p->object || ipc_calls[p->call].size == IPC_SIZE_NONE)
 		return;
 	struct ipc_event e = { .start = p->start,
 			       .object = p->object,
@@ -112,7 +118,7 @@ static struct pending *push(struct shim_thread *t, uintptr_t stack)
 static void begin(struct shim_thread *t, struct pending *p, uint16_t call, const struct hook_registers *r)
 {
 	p->call = call;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 6; i++)
 		p->arg[i] = r->arg[i];
 	shim_number(t);
 	p->start = shim_now();
@@ -132,7 +138,9 @@ static inline bool enter_fast(struct shim_thread *t, const struct hook_registers
 	uint32_t fd = (uint32_t)r->arg[0];
 	struct arena_control *c = t->ring.control; /* NULL after a claim in vain */
 	if (!t->fast || !c || t->depth || nr >= NUMBERS || !hook_filtered[nr] || fd >= DESCRIPTORS ||
-	    descriptor_kinds[fd] != DESCRIPTOR_CHANNEL || !*shim.alive || !recording())
+	    descriptor_kinds[fd] != DESCRIPTOR_STREAM || !*shim.alive || !recording())
+		return false;
+	if (nr - __NR_sendto < 2 && r->arg[3] & ~PLAIN_FLAGS)
 		return false;
 	t->depth = 1; /* from here on a handler's calls go above */
 	atomic_signal_fence(memory_order_seq_cst);
@@ -174,6 +182,7 @@ static inline void return_fast(struct shim_thread *t, const struct pending *p, l
 	e.thread = t->number;
 	e.call = p->call;
 	e.flags = flags;
+	e.tag = 0;
 	shim_emit(t, &e);
 	if (t->ring.control)
 		__atomic_store_n(&t->ring.control->call, IPC_CALL_none, __ATOMIC_RELAXED);

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "hooks.h"
+#include "socket.h"
 
 static void return_transfer(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
 			    long result)
@@ -51,6 +54,25 @@ static void tell_close(struct shim_thread *t, uint64_t object, uint64_t arg0)
 	shim_emit(t, &e);
 }
 
+/* A socket that a call made: what was accepted has both its ends, and a copy is known already. */
+static void define_made(struct shim_thread *t, const struct pending *p, long fd, const struct descriptor *d)
+{
+	struct descriptor listener;
+	struct socket_origin origin = { 0 };
+	if (p->call == IPC_CALL_socket || p->object == d->object)
+		return;
+	if (p->call == IPC_CALL_accept || p->call == IPC_CALL_accept4) {
+		origin.state = IPC_SOCKET_ACCEPTED;
+		if (descriptor_find(t, p->arg[0], &listener))
+			origin.listener = ipc_object_id(listener.object);
+		if (p->arg[1] && p->arg[2]) {
+			origin.name = (const void *)p->arg[1];
+			origin.length = *(const uint32_t *)p->arg[2];
+		}
+	}
+	socket_define(t, fd, d->object, &origin);
+}
+
 static void return_open(struct shim_thread *t, const struct pending *p, const struct ipc_call *row, long fd)
 {
 	struct descriptor d;
@@ -61,21 +83,70 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 	descriptor_forget(t, fd);
 	if (p->object2)
 		tell_close(t, p->object2, p->other0);
-	if (descriptor_find(t, fd, &d))
-		tell_open(t, p, fd, &d, 0);
+	if (!descriptor_made(t, fd, &d))
+		return;
+	if (socket_is(d.object))
+		define_made(t, p, fd, &d);
+	tell_open(t, p, fd, &d, 0);
 }
 
 static void return_pair(struct shim_thread *t, const struct pending *p, long result)
 {
 	if (result)
 		return;
-	const int *fds = (const int *)p->arg[0];
+	const int *fds = (const int *)p->arg[IPC_OBJ_ARG(ipc_calls[p->call].object)];
+	struct descriptor d[2];
 	for (int i = 0; i < 2; i++) {
-		struct descriptor d;
 		descriptor_forget(t, fds[i]);
-		if (descriptor_find(t, fds[i], &d))
-			tell_open(t, p, fds[i], &d, i ? IPC_F_PART : 0);
+		if (!descriptor_made(t, fds[i], &d[i]))
+			return;
 	}
+	for (int i = 0; i < 2; i++) {
+		const struct socket_origin origin = { .state = IPC_SOCKET_PAIR,
+						      .peer = ipc_object_id(d[!i].object) };
+		if (socket_is(d[i].object))
+			socket_define(t, fds[i], d[i].object, &origin);
+	}
+	for (int i = 0; i < 2; i++)
+		tell_open(t, p, fds[i], &d[i], i ? IPC_F_PART : 0);
+}
+
+/* connect, bind, listen: what is known of the socket now. */
+static void define_changed(struct shim_thread *t, const struct pending *p)
+{
+	uint32_t fd = (uint32_t)p->arg0;
+	struct socket_origin origin = { 0 };
+	if (p->call == IPC_CALL_connect)
+		origin = (struct socket_origin){ .state = IPC_SOCKET_CONNECTED,
+						 .name = (const void *)p->arg[1],
+						 .length = (uint32_t)p->arg[2] };
+	if (fd < DESCRIPTORS)
+		descriptor_table[fd].unbound = false;
+	socket_define(t, fd, p->object, &origin);
+}
+
+static void return_control(struct shim_thread *t, const struct pending *p, long result)
+{
+	struct ipc_event e = hook_event(t, p, result);
+	bool under_way = p->call == IPC_CALL_connect && (result == -EINPROGRESS || result == -EINTR);
+	switch (p->call) {
+	case IPC_CALL_epoll_add:
+	case IPC_CALL_epoll_mod:
+		if (!result)
+			e.arg1 = ((const struct epoll_event *)p->arg[3])->data.u64;
+		e.tag = (uint32_t)p->arg[0];
+		break;
+	case IPC_CALL_epoll_del:
+		e.tag = (uint32_t)p->arg[0];
+		break;
+	case IPC_CALL_connect:
+	case IPC_CALL_bind:
+	case IPC_CALL_listen:
+		if (!result || under_way)
+			define_changed(t, p);
+		break;
+	}
+	shim_emit(t, &e);
 }
 
 static void return_range(struct shim_thread *t, const struct pending *p, long result)
@@ -152,7 +223,17 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 	const struct ipc_call *row = &ipc_calls[p->call];
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
-		return_transfer(t, p, row, result);
+		if (row->verb == IPC_VERB_control)
+			return_control(t, p, result);
+		else if (row->size != IPC_SIZE_NONE && !row->object2 && socket_is(p->object))
+			hook_leave_message(t, p, result);
+		else
+			return_transfer(t, p, row, result);
+		break;
+	case IPC_OBJ_POLLFDS:
+	case IPC_OBJ_FDSETS:
+	case IPC_OBJ_EPOLL:
+		hook_leave_wait(t, p, result);
 		break;
 	case IPC_OBJ_RET:
 		return_open(t, p, row, result);

@@ -12,40 +12,28 @@
 #include "sandbox.h"
 
 static const uint16_t ours[] = {
-	__NR_faccessat,
-	__NR_clock_gettime,
-	__NR_close,
-	__NR_fcntl,
-	__NR_fgetxattr,
-	__NR_fstat,
-	__NR_fstatfs,
-	__NR_getdents64,
-	__NR_getegid,
-	__NR_geteuid,
-	__NR_getgid,
-	__NR_getpid,
-	__NR_getppid,
-	__NR_gettid,
-	__NR_getuid,
-	__NR_madvise,
-	__NR_mmap,
-	__NR_mprotect,
-	__NR_mremap,
-	__NR_munmap,
-	__NR_nanosleep,
-	__NR_newfstatat,
-	__NR_open,
-	__NR_openat,
-	__NR_prctl,
-	__NR_pread64,
-	__NR_prlimit64,
-	__NR_readlinkat,
-	__NR_sched_yield,
-	__NR_sigaltstack,
-	__NR_remap_file_pages,
-	__NR_statx,
-	__NR_rt_sigprocmask,
+	__NR_faccessat,	  __NR_clock_gettime,
+	__NR_close,	  __NR_fcntl,
+	__NR_fgetxattr,	  __NR_fstat,
+	__NR_fstatfs,	  __NR_getdents64,
+	__NR_getegid,	  __NR_geteuid,
+	__NR_getgid,	  __NR_getpid,
+	__NR_getppid,	  __NR_getpeername,
+	__NR_getsockname, __NR_getsockopt,
+	__NR_gettid,	  __NR_getuid,
+	__NR_madvise,	  __NR_mmap,
+	__NR_mprotect,	  __NR_mremap,
+	__NR_munmap,	  __NR_nanosleep,
+	__NR_newfstatat,  __NR_open,
+	__NR_openat,	  __NR_prctl,
+	__NR_pread64,	  __NR_prlimit64,
+	__NR_readlinkat,  __NR_sched_yield,
+	__NR_sigaltstack, __NR_remap_file_pages,
+	__NR_statx,	  __NR_rt_sigprocmask,
 };
+
+/* To ask sock_diag who is at the other end; without them we do not ask. */
+static const uint16_t questions[] = { __NR_socket, __NR_sendto, __NR_recvfrom };
 
 struct machine {
 	uint32_t a, x, memory[BPF_MEMWORDS];
@@ -137,13 +125,23 @@ static bool lets_pass(const struct sock_fprog *program, uint32_t number)
 	return false;
 }
 
-bool sandbox_stops_us(const struct sock_fprog *program)
+static bool stops(const struct sock_fprog *program, const uint16_t *numbers, unsigned int count)
 {
 	if (!readable(program, sizeof(*program)) ||
 	    !readable(program->filter, program->len * sizeof(*program->filter)))
 		return false;
-	for (unsigned int i = 0; i < sizeof(ours) / sizeof(*ours); i++)
-		if (!lets_pass(program, ours[i]))
+	for (unsigned int i = 0; i < count; i++)
+		if (!lets_pass(program, numbers[i]))
 			return true;
 	return false;
+}
+
+bool sandbox_stops_us(const struct sock_fprog *program)
+{
+	return stops(program, ours, sizeof(ours) / sizeof(*ours));
+}
+
+bool sandbox_stops_questions(const struct sock_fprog *program)
+{
+	return stops(program, questions, sizeof(questions) / sizeof(*questions));
 }

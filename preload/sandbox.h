@@ -11,4 +11,7 @@
  * other. False too where the filter cannot be read: it will not be installed. Async-signal-safe. */
 bool sandbox_stops_us(const struct sock_fprog *program);
 
+/* The same of the system calls that ask sock_diag, without which recording can go on. */
+bool sandbox_stops_questions(const struct sock_fprog *program);
+
 #endif

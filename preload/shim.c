@@ -33,7 +33,7 @@ static uint32_t new_number(void)
 void shim_dropped(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
-	bool moves = call->size == IPC_SIZE_RESULT && e->result > 0 && !(e->flags & IPC_F_PEEK);
+	bool moves = call->size != IPC_SIZE_NONE && e->result > 0 && !(e->flags & IPC_F_PEEK);
 	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
 	uint64_t bytes = moves ? (uint64_t)e->result : 0;

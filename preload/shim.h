@@ -21,7 +21,7 @@ enum { SHIM_PENDING = 8, SHIM_PATH = 512 };
 struct pending {
 	uintptr_t stack; /* of the frame that makes the call: names it */
 	uint64_t start, object, object2, arg0, arg1, other0;
-	long arg[4];
+	long arg[6];
 	uint16_t call;
 	bool plain; /* a transfer on one known descriptor, entered by the fast path */
 };
@@ -44,8 +44,9 @@ struct shim_thread {
 };
 
 struct shim {
-	bool ready; /* recording; false: every hook returns at once */
-	bool ticks; /* the arena's clock is the time-stamp counter */
+	bool ready;   /* recording; false: every hook returns at once */
+	bool no_diag; /* a sandbox forbids to ask sock_diag */
+	bool ticks;   /* the arena's clock is the time-stamp counter */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */
 	bool introduced;	  /* the image's definition is in the arena; else it is tried again */
@@ -92,7 +93,7 @@ static inline __attribute__((always_inline)) void shim_emit(struct shim_thread *
 	slot->thread = event->thread;
 	slot->call = event->call;
 	slot->flags = event->flags;
-	slot->tag = 0;
+	slot->tag = event->tag;
 	slot->duration = shim_now() - event->start;
 	ring_publish(&t->ring, slot);
 }
@@ -104,24 +105,34 @@ bool shim_define(struct shim_thread *t, const struct ipc_def *def, const char *t
 /* Counts what cannot be told by an event. */
 void shim_lost(enum ipc_reason reason);
 
-/* Descriptors: which of them are pipes or fifos. */
+/* Descriptors: which of them are ends of a channel. */
 
 struct descriptor {
 	uint64_t object;
 	uint32_t flags; /* as open(2) got them: access mode, O_NONBLOCK */
+	bool unbound;	/* a UDP socket without a port */
 };
 
 /* A byte per descriptor below DESCRIPTORS. */
-enum { DESCRIPTORS = 4096, DESCRIPTOR_UNKNOWN = 0, DESCRIPTOR_OTHER = 1, DESCRIPTOR_CHANNEL = 2 };
+enum {
+	DESCRIPTORS = 4096,
+	DESCRIPTOR_UNKNOWN = 0,
+	DESCRIPTOR_OTHER = 1,
+	DESCRIPTOR_STREAM = 2,	 /* its transfers may take the fast path */
+	DESCRIPTOR_MESSAGES = 3, /* each transfer has an address, a tag or a boundary of its own */
+};
 extern uint8_t descriptor_kinds[DESCRIPTORS];
 
-/* Whether `fd` is an end of a channel; asks the kernel once per descriptor. */
+/* Whether `fd` is an end of a channel; asks the kernel once per descriptor, and tells of a socket that was
+ * not known before. */
 bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out);
+/* The same of a descriptor that a call has just made: the caller tells what it knows of a socket. */
+bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out);
 /* The same from memory only: of the process, or of the parent of a vfork child. */
 bool descriptor_remembered(long fd, struct descriptor *out);
 /* From memory where it is the process's own; a vfork child asks the kernel. */
 bool descriptor_known(struct shim_thread *t, long fd, struct descriptor *out);
-/* Of a descriptor whose kind is DESCRIPTOR_CHANNEL. */
+/* Of a descriptor that is an end of a channel. */
 extern struct descriptor descriptor_table[DESCRIPTORS];
 static inline const struct descriptor *descriptor_entry(uint32_t fd)
 {

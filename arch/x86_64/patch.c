@@ -17,7 +17,8 @@
 #include "sites.h"
 
 enum {
-	STUB_MAX = 96, /* bytes of code for one end of a site */
+	STUB_MAX = 96,	/* bytes of code for one end of a site */
+	LOADS_MAX = 64, /* bytes from a call of enable to its system call */
 	PAGE = 4096,
 	MIB = 1 << 20,
 	REACH_MIB = 1900, /* how far from libc's text a 32-bit jump is sure to reach */
@@ -148,12 +149,41 @@ static uint8_t *put_return(struct patch *p, const struct ipc_site *site, const u
 	return start;
 }
 
-static uint8_t *put_enable(struct patch *p, const struct ipc_site *site)
+/* The length of an instruction that loads an argument of a system call from a register that functions keep,
+ * or with zero; 0: it is another one. */
+static size_t load_length(const uint8_t *at)
+{
+	enum { RBX = 3, RBP = 5, R12 = 12, RDX = 2, RSI = 6, RDI = 7 };
+	if (at[0] == 0x45 && at[1] == 0x31) /* xor %r8d,%r8d; xor %r9d,%r9d */
+		return at[2] == 0xc0 || at[2] == 0xc9 ? 3 : 0;
+	uint8_t rex = (at[0] & 0xf0) == 0x40 ? at[0] : 0;
+	const uint8_t *mov = at + !!rex;
+	if (mov[0] != 0x89 || mov[1] >> 6 != 3)
+		return 0;
+	int from = (mov[1] >> 3 & 7) | (rex & 4) << 1, to = (mov[1] & 7) | (rex & 1) << 3;
+	bool kept = from == RBX || from == RBP || from >= R12;
+	return kept && (to == RDI || to == RSI || to == RDX) ? (size_t)(mov + 2 - at) : 0;
+}
+
+/* Arguments that libc loads only behind its call of enable are loaded for the hook too. The registers are
+ * free there: the call of a function is about to change them. */
+static void put_loads(struct patch *p, const uint8_t *call)
+{
+	const uint8_t *at = call + 5;
+	while (at < call + LOADS_MAX && !(at[0] == 0x0f && at[1] == 0x05)) {
+		size_t n = load_length(at);
+		put(p, (const char *)at, n);
+		at += n ? n : 1;
+	}
+}
+
+static uint8_t *put_enable(struct patch *p, const struct ipc_site *site, const uint8_t *call)
 {
 	uint8_t *start = p->at, *filtered = NULL, *pending;
 	if (site->nr < 512 && p->filter->numbers[site->nr])
 		put_filter(p, &filtered);
 	uint8_t *slow = p->at;
+	put_loads(p, call);
 	PUT(p, "\xb8");
 	put32(p, site->nr);
 	PUT(p, "\x49\xbb"); /* movabs | jmp *%r11 */
@@ -223,7 +253,7 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 		redirect(at, put_entry(p, site, at, 5, at + 5), 5);
 		break;
 	case SITE_ENABLE:
-		retarget(at, put_enable(p, site));
+		retarget(at, put_enable(p, site, at));
 		break;
 	case SITE_DISABLE:
 		retarget(at, stub_disable);

@@ -16,7 +16,7 @@ enum {
 };
 
 struct hook_registers {
-	long arg[6]; /* of a system call; at SITE_ENABLE arg[3] is not valid */
+	long arg[6]; /* of a system call */
 	long nr;
 };
 

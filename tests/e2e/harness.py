@@ -16,15 +16,15 @@ import sys
 import tempfile
 import traceback
 
+import truth
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAMS = os.path.join(ROOT, "tests/e2e/programs")
 IS_ROOT = os.geteuid() == 0
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-TRUTH_CALLS = ("read,write,readv,writev,pread64,pwrite64,preadv,pwritev,preadv2,pwritev2,splice,tee,vmsplice,"
-               "sendfile")
-
 Result = collections.namedtuple("Result", "status out err")
-Moved = collections.namedtuple("Moved", "calls bytes")  # calls that moved bytes, and how many
+DATAGRAMS = "('unix_dgram', 'unix_seqpacket', 'udp')"
+MOVERS = "('pipe', 'fifo', 'unix_stream', 'unix_dgram', 'unix_seqpacket', 'tcp', 'udp')"
 
 
 class Skip(Exception):
@@ -108,80 +108,23 @@ class Session:
         if same:
             self.same(command, **options)
         log = self.path("strace.log")
-        result, trace = self.record(["strace", "-f", "-y", "-s", "0", "-o", log, "-e", f"trace=clone,clone3,{TRUTH_CALLS}",
-                                     *command], **options)
+        result, trace = self.record([*truth.COMMAND, "-o", log, *command], **options)
         if same:
             plain = self.run(command, **options)
             assert (result.status, result.out) == (plain.status, plain.out), f"under strace: {shorten(result)}"
         if sound:
             trace.check_sound()
-        trace.check_truth(Strace(log))
+        trace.check_truth(truth.Strace(log))
         return trace
+
+
+def outside(process):
+    """SQL: whether this process is only known from others, so that there is no event of it."""
+    return f"{process} IN (SELECT id FROM processes WHERE coverage IN ('untraced', 'remote'))"
 
 
 def shorten(result):
     return Result(result.status, result.out[-300:], result.err[-1000:])
-
-
-class Strace:
-    """What strace saw on pipes and FIFOs: moved[pid, channel, 'send' or 'recv'] -> Moved. A channel is
-    `pipe:[inode]`, or the FIFO's path."""
-
-    LINE = re.compile(r"^(\d+) +(?:<\.\.\. )?(\w+)(?:\(| resumed>)(.*)$")
-    FD = re.compile(r"(?:^|[ (])(-?\d+)<([^>]*)>")
-    RESULT = re.compile(r"\) += (-?\d+|\?)(.*)$")
-
-    def __init__(self, path):
-        self.moved = {}
-        self.leader = {}
-        pending = {}
-        with open(path, encoding="latin-1") as lines:
-            for line in lines:
-                match = self.LINE.match(line)
-                if not match:
-                    continue
-                pid, call, rest = int(match[1]), match[2], match[3]
-                if rest.endswith("<unfinished ...>"):
-                    pending[pid] = rest[:-len("<unfinished ...>")]
-                    continue
-                if "resumed>" in line.split("(", 1)[0]:
-                    rest = pending.pop(pid, "") + rest
-                result = self.RESULT.search(rest)
-                if result and result[1] != "?":
-                    self.take(pid, call, rest, int(result[1]))
-        threads, self.moved = self.moved, {}
-        for (tid, channel, way), moved in threads.items():
-            key = self.leader.get(tid, tid), channel, way
-            self.moved[key] = Moved(*map(sum, zip(moved, self.moved.get(key, (0, 0)))))
-
-    def take(self, pid, call, rest, result):
-        if call.startswith("clone") and "CLONE_THREAD" in rest:
-            self.leader[result] = self.leader.get(pid, pid)
-        ends = [name for _, name in self.FD.findall(rest)]
-        for channel, way in zip(ends, self.ways(call)):
-            if not channel.startswith("pipe:[") and not self.is_fifo(channel):
-                continue
-            if result > 0 and way != "peek":
-                old = self.moved.get((pid, channel, way), Moved(0, 0))
-                self.moved[pid, channel, way] = Moved(old.calls + 1, old.bytes + result)
-
-    @staticmethod
-    def ways(call):
-        """What each descriptor of the call does, in the order of the arguments. tee leaves its source as it is."""
-        if call == "sendfile":
-            return "send", "recv"
-        if call == "splice":
-            return "recv", "send"
-        if call == "tee":
-            return "peek", "send"
-        return ("send",) if "write" in call or call == "vmsplice" else ("recv",)
-
-    @staticmethod
-    def is_fifo(path):
-        try:
-            return (os.stat(path).st_mode & 0o170000) == 0o010000
-        except OSError:
-            return "fifo" in os.path.basename(path)
 
 
 class Trace:
@@ -208,18 +151,51 @@ class Trace:
             """SELECT e.src_pid, e.dst_pid, c.key, sum(e.messages), sum(e.bytes) FROM edges e
             JOIN channels c ON c.id = e.channel_id WHERE e.mechanism = ? GROUP BY 1, 2, 3""", mechanism)}
 
-    def moved(self):
-        """As Strace.moved, from the endpoints."""
+    def ends(self):
+        """{end as truth.Strace calls it: name of its channel}"""
         found = {}
-        for pid, channel, sends, sent, receives, received in self.rows(
-                """SELECT p.pid, CASE c.mechanism WHEN 'pipe' THEN c.key ELSE c.name END, sum(n.sends),
-                sum(n.bytes_sent), sum(n.receives), sum(n.bytes_received) FROM endpoints n
-                JOIN processes p ON p.id = n.process_id JOIN channels c ON c.id = n.channel_id
-                WHERE c.mechanism IN ('pipe', 'fifo') GROUP BY 1, 2"""):
-            if sends:
-                found[pid, channel, "send"] = sends, sent
-            if receives:
-                found[pid, channel, "recv"] = receives, received
+        for mechanism, key, name in self.rows(f"SELECT mechanism, key, name FROM channels WHERE mechanism IN {MOVERS}"):
+            channel = self.channel(mechanism, key, name)
+            if mechanism in ("unix_stream", "unix_seqpacket"):
+                found.update((f"unix:{inode}", channel) for inode in re.findall(r"\[\d+\]", key))
+            elif mechanism == "tcp":
+                addresses = channel.split(":", 1)[1].split("-")
+                found.update(("tcp:" + "-".join(pair), channel) for pair in (addresses, addresses[::-1]))
+            else:
+                found[channel] = channel
+        return found
+
+    @staticmethod
+    def channel(mechanism, key, name):
+        """What tells channels apart here: no network namespace, and of connectionless sockets only the mechanism."""
+        if mechanism in ("udp", "unix_dgram"):
+            return mechanism
+        if mechanism == "tcp":
+            return "tcp:" + key.split(":", 2)[2]
+        return name if mechanism == "fifo" else key
+
+    def moved(self):
+        """{(pid, channel, 'send' or 'recv'): (calls, bytes)}, from the endpoints."""
+        found = collections.Counter()
+        for pid, mechanism, key, name, *sums in self.rows(
+                f"""SELECT p.pid, c.mechanism, c.key, c.name, n.sends, n.bytes_sent, n.receives, n.bytes_received
+                FROM endpoints n JOIN processes p ON p.id = n.process_id JOIN channels c ON c.id = n.channel_id
+                WHERE c.mechanism IN {MOVERS} AND NOT {outside("n.process_id")}"""):
+            channel = self.channel(mechanism, key, name)
+            for i, what in enumerate((("send", 0), ("send", 1), ("recv", 0), ("recv", 1))):
+                found[(pid, channel, what[0]), what[1]] += sums[i]
+        return {key: (found[key, 0], found[key, 1]) for key, _ in found if found[key, 0]}
+
+    def flows(self):
+        """{channel: {(src_pid, dst_pid): (messages, bytes)}}, from the edges."""
+        found = {}
+        for src, dst, mechanism, key, name, messages, moved in self.rows(
+                f"""SELECT e.src_pid, e.dst_pid, e.mechanism, c.key, c.name, e.messages, e.bytes FROM edges e
+                JOIN channels c ON c.id = e.channel_id WHERE e.mechanism IN {MOVERS}
+                AND NOT {outside("e.src_id")} AND NOT {outside("e.dst_id")}"""):
+            edges = found.setdefault(self.channel(mechanism, key, name), {})
+            old = edges.get((src, dst), (0, 0))
+            edges[src, dst] = old[0] + messages, old[1] + moved
         return found
 
     def lost(self, reason):
@@ -227,37 +203,45 @@ class Trace:
         return dict(self.rows("""SELECT coalesce(l.comm, p.comm), sum(count) FROM losses l
                               LEFT JOIN processes p ON p.id = l.process_id WHERE reason = ? GROUP BY 1""", reason))
 
-    def check_truth(self, truth):
+    def check_truth(self, strace):
         """Every endpoint's calls and bytes are strace's, and the edges follow from them where they must."""
-        ours = self.moved()
-        theirs = {key: tuple(moved) for key, moved in truth.moved.items()}
+        ends = self.ends()
+        ours, theirs = self.moved(), {}
+        for (pid, end, way), moved in strace.moved.items():
+            key = pid, ends.get(end, end), way
+            theirs[key] = tuple(map(sum, zip(moved, theirs.get(key, (0, 0)))))
         differ = [f"{key}: strace {theirs.get(key)}, trace {ours.get(key)}"
                   for key in sorted(set(ours) | set(theirs)) if ours.get(key) != theirs.get(key)]
         assert not differ, "calls and bytes differ:\n" + "\n".join(differ[:20])
-        edges = {}
-        for src, dst, channel, messages, moved in self.rows(
-                """SELECT e.src_pid, e.dst_pid, CASE c.mechanism WHEN 'pipe' THEN c.key ELSE c.name END,
-                sum(e.messages), sum(e.bytes) FROM edges e JOIN channels c ON c.id = e.channel_id
-                WHERE e.mechanism IN ('pipe', 'fifo') GROUP BY 1, 2, 3"""):
-            edges.setdefault(channel, {})[src, dst] = messages, moved
-        for channel in {key[1] for key in theirs}:
-            self.check_edges(channel, edges.get(channel, {}), truth)
+        for inode, peer in strace.peers.items():
+            one, other = ends.get(f"unix:[{inode}]"), ends.get(f"unix:[{peer}]")
+            assert one == other, f"strace says that {inode} and {peer} are peers, the trace says {one}, {other}"
+        flows = self.flows()
+        for channel in {key[1] for key in theirs} - {"unix_dgram", "udp"}:
+            self.check_flows(channel, [end for end in ends if ends[end] == channel], flows.get(channel, {}), strace)
 
     @staticmethod
-    def check_edges(channel, edges, truth):
-        """Who sent how much to whom follows from the endpoints where there is one sender, or one receiver that took
-        all; with one receiver every send is a message."""
-        sent, received = ({pid: moved for (pid, at, way), moved in truth.moved.items() if (at, way) == (channel, end)}
-                          for end in ("send", "recv"))
-        drained = sum(moved.bytes for moved in sent.values()) == sum(moved.bytes for moved in received.values())
-        if len(received) == 1 and drained:
-            wanted = {(src, dst): tuple(moved) for dst in received for src, moved in sent.items()}
-        elif len(sent) == 1:
-            wanted = {(src, dst): moved.bytes for src in sent for dst, moved in received.items()}
-            edges = {ends: moved for ends, (_, moved) in edges.items()}
-        else:
-            return
-        assert edges == wanted, f"edges of {channel}: strace {wanted}, trace {edges}"
+    def check_flows(channel, ends, edges, strace):
+        """Who sent how much to whom follows from the ends where each stream has one sender, or one receiver that
+        took all; with one receiver every send is a message. A pipe is one stream, a connection two."""
+        wanted = collections.Counter()
+        counted = True
+        for end, other in zip(ends, ends[::-1]):
+            sent, received = ({pid: moved for (pid, at, way), moved in strace.moved.items() if (at, way) == what}
+                              for what in ((end, "send"), (other, "recv")))
+            drained = sum(moved.bytes for moved in sent.values()) == sum(moved.bytes for moved in received.values())
+            whole = len(received) == 1 and drained
+            if not whole and len(sent) > 1:
+                return
+            counted = counted and (whole or not received)
+            for src, put in sent.items():
+                for dst, got in received.items():
+                    wanted[(src, dst), 0] += put.calls if whole else got.calls
+                    wanted[(src, dst), 1] += put.bytes if whole else got.bytes
+        for what in (0, 1) if counted else (1,):
+            theirs = {key[0]: value for key, value in wanted.items() if key[1] == what and value}
+            ours = {pair: moved[what] for pair, moved in edges.items() if moved[what]}
+            assert theirs == ours, f"{('messages', 'bytes')[what]} over {channel}: strace {theirs}, trace {ours}"
 
     def check_sound(self):
         """What holds in every trace in which nothing was lost, whatever ran."""
@@ -266,25 +250,31 @@ class Trace:
         self.none("channels against endpoints", """SELECT c.id, c.bytes_sent, sum(n.bytes_sent), c.bytes_received,
             sum(n.bytes_received) FROM channels c JOIN endpoints n ON n.channel_id = c.id GROUP BY c.id
             HAVING c.bytes_sent != sum(n.bytes_sent) OR c.bytes_received != sum(n.bytes_received)""")
-        self.none("endpoints against events", """SELECT * FROM (
+        # An empty datagram is a message; end-of-file, a peek and what the kernel was still at are none.
+        moved = f"(bytes > 0 OR (e.mechanism IN {DATAGRAMS} AND errno = 0 AND flags & {2 | 16 | 32} = 0))"
+        self.none("endpoints against events", f"""SELECT * FROM (
             SELECT n.id, n.process_id, n.channel_id, n.sends, n.bytes_sent, n.receives, n.bytes_received,
             (SELECT count(*) FROM events e WHERE e.channel_id = n.channel_id AND e.process_id = n.process_id
-                AND verb = 'send' AND bytes > 0) AS s,
+                AND verb = 'send' AND {moved}) AS s,
             (SELECT coalesce(sum(bytes), 0) FROM events e WHERE e.channel_id = n.channel_id
                 AND e.process_id = n.process_id AND verb = 'send') AS sb,
             (SELECT count(*) FROM events e WHERE e.channel_id = n.channel_id AND e.process_id = n.process_id
-                AND verb = 'recv' AND bytes > 0) AS r
-            FROM endpoints n JOIN channels c ON c.id = n.channel_id WHERE c.mechanism IN ('pipe', 'fifo')
-            AND (SELECT count(*) FROM endpoints) < 200)
+                AND verb = 'recv' AND {moved}) AS r
+            FROM endpoints n JOIN channels c ON c.id = n.channel_id WHERE c.mechanism IN {MOVERS}
+            AND NOT {outside("n.process_id")} AND (SELECT count(*) FROM endpoints) < 200)
             WHERE s != sends OR sb != bytes_sent OR r != receives""")
-        self.none("edges against messages", """SELECT * FROM (
+        self.none("edges against messages", f"""SELECT * FROM (
             SELECT src_id, dst_id, channel_id, messages AS m, bytes AS b FROM edges
+                WHERE mechanism IN ('pipe', 'fifo', 'process') OR NOT ({outside("src_id")} OR {outside("dst_id")})
             UNION ALL SELECT src_id, dst_id, channel_id, -count(*), -sum(bytes) FROM messages GROUP BY 1, 2, 3)
             GROUP BY 1, 2, 3 HAVING sum(m) != 0 OR sum(b) != 0""")
         self.none("received before it was sent", """SELECT * FROM messages WHERE received_ns < sent_ns
             OR latency_ns != received_ns - sent_ns""")
-        self.none("more taken from a channel than was put in", """SELECT c.* FROM channels c
-            WHERE bytes_received > bytes_sent AND bytes_sent > 0 AND mechanism IN ('pipe', 'fifo')
+        # A multicast datagram is received several times.
+        self.none("more taken from a channel than was put in", f"""SELECT c.* FROM channels c
+            WHERE bytes_received > bytes_sent AND bytes_sent > 0 AND mechanism IN {MOVERS} AND mechanism != 'udp'
+            AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.channel_id = c.id
+                AND ({outside("e.src_id")} OR {outside("e.dst_id")}))
             AND (SELECT count(*) FROM losses WHERE kind = 'not_covered') = 0""")
         self.none("processes that never ended", """SELECT * FROM processes WHERE end_ns IS NULL AND NOT EXISTS
             (SELECT 1 FROM losses WHERE reason = 'outlived')""")

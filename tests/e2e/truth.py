@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Truth about a traced run from others than ourselves: what strace saw in the very same run, and what ss(8) says
+of UNIX sockets.
+
+An `end` is what moved bytes, as text: `pipe:[inode]`, a FIFO's path, and of sockets the one in the process:
+`unix:[inode]`, `tcp:own address-other address`. Connectionless sockets have no end of their own here, only their
+mechanism: `unix_dgram`, `udp`.
+"""
+import collections
+import os
+import re
+import subprocess
+
+CALLS = ("read,write,readv,writev,pread64,pwrite64,preadv,pwritev,preadv2,pwritev2,splice,tee,vmsplice,sendfile,"
+         "sendto,recvfrom,sendmsg,recvmsg,sendmmsg,recvmmsg")
+COMMAND = ["strace", "-f", "-yy", "-s", "0", "-e", "abbrev=none", "-e",
+           f"trace=clone,clone3,socket,socketpair,accept,accept4,{CALLS}"]
+
+Moved = collections.namedtuple("Moved", "calls bytes")  # calls that moved something, and how many bytes
+
+
+def plain_address(text):
+    """IPv4-mapped addresses as the IPv4 addresses that they are."""
+    return re.sub(r"\[::ffff:([\d.]+)\]", r"\1", text)
+
+
+class Strace:
+    """moved[pid, end, 'send' or 'recv'] -> Moved; peers: {inode: inode} of UNIX connections."""
+
+    LINE = re.compile(r"^(\d+) +(?:<\.\.\. )?(\w+)(?:\(| resumed>)(.*)$")
+    FD = re.compile(r"(?:^|[ (\[])(-?\d+)<([A-Za-z][-A-Za-z0-9]*:\[.*?\]|[^>]*)>")
+    RESULT = re.compile(r"\) += (-?\d+|\?)(.*)$")
+    SOCKET = re.compile(r"^(UNIX(?:-STREAM)?|(?:MP)?TCP(?:v6)?|UDP(?:v6)?):\[(.*)\]$")
+    INODES = re.compile(r"^(\d+)(?:->(\d+))?")
+    DATAGRAMS = ("unix_dgram", "unix_seqpacket", "udp")
+
+    def __init__(self, path):
+        self.moved = {}
+        self.peers = {}
+        self.leader = {}
+        self.kinds = {}  # of UNIX sockets by inode: which mechanism
+        pending = {}
+        with open(path, encoding="latin-1") as lines:
+            for line in lines:
+                match = self.LINE.match(line)
+                if not match:
+                    continue
+                pid, call, rest = int(match[1]), match[2], match[3]
+                if rest.endswith("<unfinished ...>"):
+                    pending[pid] = rest[:-len("<unfinished ...>")]
+                    continue
+                if "resumed>" in line.split("(", 1)[0]:
+                    rest = pending.pop(pid, "") + rest
+                result = self.RESULT.search(rest)
+                if result and result[1] != "?" and int(result[1]) >= 0:
+                    self.take(pid, call, rest, int(result[1]))
+        threads, self.moved = self.moved, {}
+        for (tid, end, way), moved in threads.items():
+            key = self.leader.get(tid, tid), end, way
+            self.moved[key] = Moved(*map(sum, zip(moved, self.moved.get(key, (0, 0)))))
+
+    def take(self, pid, call, rest, result):
+        names = [name for _, name in self.FD.findall(rest)]
+        if call.startswith("clone"):
+            if "CLONE_THREAD" in rest:
+                self.leader[result] = self.leader.get(pid, pid)
+        elif call in ("socket", "socketpair"):
+            kind = next((kind for kind in ("DGRAM", "SEQPACKET") if "SOCK_" + kind in rest), "STREAM")
+            for name in names:
+                self.kinds[self.own_inode(name)] = "unix_" + kind.lower()
+        elif call.startswith("accept"):
+            self.kinds[self.own_inode(names[-1])] = self.kinds.get(self.own_inode(names[0]), "unix_stream")
+        else:
+            for name, way in zip(names, self.ways(call)):
+                end, mechanism = self.end(name)
+                for size in self.sizes(call, rest, result, mechanism) if end else ():
+                    self.add((pid, end, way), size)
+
+    def add(self, key, size):
+        if key[2] != "peek":
+            old = self.moved.get(key, Moved(0, 0))
+            self.moved[key] = Moved(old.calls + 1, old.bytes + size)
+
+    def sizes(self, call, rest, result, mechanism):
+        """Bytes of each message that the call moved."""
+        if "MSG_PEEK" in rest or "MSG_ERRQUEUE" in rest:
+            return []
+        if call.endswith("mmsg"):
+            sizes = list(map(int, re.findall(r"msg_len=(\d+)", rest)))[:result]
+            return [size for size in sizes if size or mechanism in self.DATAGRAMS]
+        if mechanism in self.DATAGRAMS and "MSG_TRUNC" in rest.rsplit(")", 1)[0] and "recv" in call:
+            result = min(result, self.room(call, rest))
+        empty = mechanism in self.DATAGRAMS and (mechanism != "unix_seqpacket" or "send" in call or "write" in call)
+        return [result] if result or empty else []
+
+    @staticmethod
+    def room(call, rest):
+        """The size of a receiver's buffer."""
+        if call == "recvfrom":
+            return int(re.search(r'"(?:\.\.\.)?, (\d+), MSG_', rest)[1])
+        return sum(map(int, re.findall(r"iov_len=(\d+)", rest)))
+
+    def end(self, name):
+        """(end, mechanism) of what strace prints behind a descriptor; (None, None): no channel."""
+        if name.startswith("pipe:["):
+            return name, "pipe"
+        if self.is_fifo(name):
+            return name, "fifo"
+        socket = self.SOCKET.match(name)
+        if not socket:
+            return None, None
+        if socket[1].startswith("UDP"):
+            return "udp", "udp"
+        if not socket[1].startswith("UNIX"):
+            return "tcp:" + plain_address(socket[2]).replace("->", "-"), "tcp"
+        inode = self.own_inode(name)
+        kind = self.kinds.get(inode, "unix_stream" if "STREAM" in socket[1] else "unix_dgram")
+        return "unix_dgram" if kind == "unix_dgram" else f"unix:[{inode}]", kind
+
+    def own_inode(self, name):
+        """The inode of a UNIX socket; keeps who its peer is."""
+        socket = self.SOCKET.match(name)
+        inodes = socket and self.INODES.match(socket[2]) if socket and socket[1].startswith("UNIX") else None
+        if not inodes:
+            return 0
+        if inodes[2] and int(inodes[2]):
+            self.peers[int(inodes[1])] = int(inodes[2])
+        return int(inodes[1])
+
+    @staticmethod
+    def ways(call):
+        """What each descriptor of the call does, in the order of the arguments. tee leaves its source as it is."""
+        if call == "sendfile":
+            return "send", "recv"
+        if call == "splice":
+            return "recv", "send"
+        if call == "tee":
+            return "peek", "send"
+        return ("send",) if "write" in call or call.startswith("send") or call == "vmsplice" else ("recv",)
+
+    @staticmethod
+    def is_fifo(path):
+        try:
+            return (os.stat(path).st_mode & 0o170000) == 0o010000
+        except OSError:
+            return "fifo" in os.path.basename(path)
+
+
+def unix_peers():
+    """What the kernel says of all UNIX sockets now: {inode: peer's inode, 0: none}."""
+    out = subprocess.run(["ss", "-xanH"], stdout=subprocess.PIPE, check=True).stdout.decode("utf-8", "replace")
+    # Netid State Recv-Q Send-Q, own name, own inode, other name, other inode. Names may hold spaces.
+    found = re.findall(r"^u_\w+ +\S+ +\d+ +\d+ .* (\d+) +\S.* (\d+) *$", out, re.M)
+    return {int(own): int(other) for own, other in found}

@@ -109,6 +109,13 @@ static int set_follow(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_verify(struct options *o, const char *value)
+{
+	(void)value;
+	o->verify = true;
+	return 0;
+}
+
 static int set_help(struct options *o, const char *value)
 {
 	(void)value;
@@ -121,7 +128,8 @@ static const struct option_row rows[] = {
 	  "the trace file to write (" DEFAULT_TRACE "); an older one becomes FILE.old", set_output },
 	{ OPT_QUIET, 'q', NULL, NULL, "no summary at the end", set_quiet },
 	{ OPT_FOLLOW, 0, "follow", NULL, "go on until no traced process runs", set_follow },
-	{ OPT_SOURCE, 0, "source", "NAME", "shim (no privilege needed), or bpf (root)", set_source },
+	{ OPT_SOURCE, 0, "source", "NAME", "shim (no privilege needed), bpf (root), or both", set_source },
+	{ OPT_VERIFY, 0, "verify", NULL, "compare what both sources recorded (--source=both)", set_verify },
 	{ OPT_INPUT, 'i', NULL, "FILE", "the trace file to read (" DEFAULT_TRACE ")", set_input },
 	{ OPT_JSON, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },
 	{ OPT_LIMIT, 0, "limit", "N", "at most N rows", set_limit },

@@ -26,6 +26,7 @@ enum option_bit {
 	OPT_LEDGER = 1 << 11,
 	OPT_HELP = 1 << 12, /* every command takes it */
 	OPT_REST = 1 << 13, /* no option: all from the first word that is no option on is the command's own */
+	OPT_VERIFY = 1 << 14,
 
 	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
@@ -41,7 +42,7 @@ struct options {
 	int64_t limit;	       /* -1: no limit */
 	int64_t pid;	       /* 0: all */
 	bool descending;       /* of `sort` */
-	bool json, quiet, follow, help;
+	bool json, quiet, follow, verify, help;
 	bool separator; /* "--" stood before `args` */
 	char **args;	/* what is no option, NULL-terminated: points into argv */
 	int nargs;

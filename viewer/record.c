@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * record: runs a command and writes its trace. The order of things, so that nothing happens to the user's
- *files or command before all that can fail has not: source ready -> older trace aside, new one open ->
- *command forked, waits -> source attached
- *	-> command runs -> drain until it ends -> complete the trace -> summary -> end as the command ended
+ * record: runs a command and writes its trace, by one source or by both at once, each into a trace of its
+ *own. The order of things, so that nothing happens to the user's files or command before all that can fail
+ *has not: sources ready -> older traces aside, new ones open -> command forked, waits -> sources attached
+ *	-> command runs -> drain until it ends -> complete the traces -> summary -> end as the command ended
  * From the moment the command runs, no failure of ours reaches it: at worst the trace is incomplete, and one
  * line says so.
  */
@@ -23,19 +23,28 @@
 #include "rotate.h"
 #include "source.h"
 #include "summary.h"
+#include "verify.h"
 #include "../preload/program.h"
 
 enum { PAUSE_MIN_MS = 1, PAUSE_MAX_MS = 20, BUSY_RECORDS = 20000 };
 
-struct recording {
-	const struct options *o;
+/* A source and the trace it fills. */
+struct track {
 	const struct source_ops *ops;
 	enum collector_source number; /* of the source, for the collector */
+	char *path;
 	struct source *source;
 	struct collector *collector;
 	struct rotation rotation;
+	enum ipc_reason outside; /* why it cannot enter the command's own program; none: it can */
+	int error;		 /* the first failure while the command ran: -errno */
+};
+
+struct recording {
+	const struct options *o;
+	struct track tracks[COLLECTOR_SOURCES]; /* the first one's trace is the one that -o names */
+	unsigned int n;
 	struct launch launch;
-	int error; /* the first failure while the command ran: -errno */
 };
 
 static const struct source_ops *const sources[] = {
@@ -63,28 +72,28 @@ static int failed(const char *format, ...)
 	return EXIT_RECORDER;
 }
 
-static void set_meta(struct recording *r, const char *key, const char *format, ...)
+static void set_meta(struct track *t, const char *key, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-static void set_meta(struct recording *r, const char *key, const char *format, ...)
+static void set_meta(struct track *t, const char *key, const char *format, ...)
 {
 	va_list ap;
 	char *value;
 
 	va_start(ap, format);
 	if (vasprintf(&value, format, ap) >= 0) {
-		collector_meta(r->collector, key, value);
+		collector_meta(t->collector, key, value);
 		free(value);
 	}
 	va_end(ap);
 }
 
 /* The same moment by both clocks. */
-static void set_clocks(struct recording *r, const char *key)
+static void set_clocks(struct track *t, const char *key)
 {
 	uint64_t before = clock_ns(CLOCK_MONOTONIC), wall = clock_ns(CLOCK_REALTIME);
 	uint64_t after = clock_ns(CLOCK_MONOTONIC);
 
-	set_meta(r, key, "%llu %llu", (unsigned long long)(before + (after - before) / 2),
+	set_meta(t, key, "%llu %llu", (unsigned long long)(before + (after - before) / 2),
 		 (unsigned long long)wall);
 }
 
@@ -112,7 +121,7 @@ static char *quoted(char *const *argv)
 	return line;
 }
 
-static void set_system(struct recording *r)
+static void set_system(struct track *t)
 {
 	struct utsname un;
 	struct passwd *pw = getpwuid(geteuid());
@@ -126,117 +135,170 @@ static void set_system(struct recording *r)
 		close(fd);
 	}
 	if (!uname(&un)) {
-		collector_meta(r->collector, "host", un.nodename);
-		set_meta(r, "kernel", "%s %s", un.sysname, un.release);
+		collector_meta(t->collector, "host", un.nodename);
+		set_meta(t, "kernel", "%s %s", un.sysname, un.release);
 	}
-	collector_meta(r->collector, "boot_id", boot);
+	collector_meta(t->collector, "boot_id", boot);
 	if (pw)
-		collector_meta(r->collector, "user", pw->pw_name);
+		collector_meta(t->collector, "user", pw->pw_name);
 	else
-		set_meta(r, "user", "%u", geteuid());
+		set_meta(t, "user", "%u", geteuid());
 }
 
-static void set_beginning(struct recording *r)
+static void set_beginning(struct track *t, const struct options *o)
 {
-	char *line = quoted(r->o->args);
+	char *line = quoted(o->args);
 
-	collector_meta(r->collector, "tool_version", IPCTRACE_VERSION);
+	collector_meta(t->collector, "tool_version", IPCTRACE_VERSION);
 	if (line)
-		collector_meta(r->collector, "command", line);
+		collector_meta(t->collector, "command", line);
 	free(line);
-	collector_meta(r->collector, "source", r->ops->name);
-	collector_meta(r->collector, "settings", r->o->follow ? "--follow" : "");
-	set_system(r);
-	set_clocks(r, "clock_start");
+	collector_meta(t->collector, "source", t->ops->name);
+	collector_meta(t->collector, "settings", o->follow ? "--follow" : "");
+	set_system(t);
+	set_clocks(t, "clock_start");
 }
 
-static int choose_source(struct recording *r, const struct command *self)
+/* Returns 0 or an exit status. */
+static int choose_sources(struct recording *r, const struct command *self)
 {
-	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
-		if (!strcmp(sources[i]->name, r->o->source)) {
-			r->ops = sources[i];
-			r->number = i;
-			return 0;
+	bool both = !strcmp(r->o->source, "both");
+
+	if (both != r->o->verify)
+		return command_misused(self, both ? "--source=both needs --verify"
+						  : "--verify needs --source=both");
+	for (unsigned int i = 0; i < COLLECTOR_SOURCES; i++)
+		if (both || !strcmp(sources[i]->name, r->o->source)) {
+			struct track *t = &r->tracks[r->n++];
+			t->ops = sources[i];
+			t->number = i;
 		}
-	return command_misused(self, "no source '%s'; there are shim and bpf", r->o->source);
-}
-
-/* Source ready, trace open. Returns 0 or an exit status, with nothing left behind. */
-static int prepare(struct recording *r)
-{
-	char error[512] = "";
-	int err = r->ops->open(&r->source, error, sizeof(error));
-
-	if (err)
-		return failed("%s", *error ? error : strerror(-err));
-	err = rotation_begin(&r->rotation, r->o->output, error, sizeof(error));
-	if (err) {
-		r->ops->close(r->source);
-		return failed("%s", error);
-	}
-	err = collector_open(&r->collector, r->o->output);
-	if (err) {
-		rotation_undo(&r->rotation);
-		r->ops->close(r->source);
-		return failed("cannot write '%s': %s", r->o->output, strerror(-err));
-	}
-	rotation_created(&r->rotation);
-	set_beginning(r);
+	if (!r->n)
+		return command_misused(self, "no source '%s'; there are shim, bpf and both", r->o->source);
+	r->tracks[0].path = strdup(r->o->output);
+	if (both)
+		r->tracks[1].path = verify_path(r->o->output, r->tracks[1].ops->name);
+	for (unsigned int i = 0; i < r->n; i++)
+		if (!r->tracks[i].path)
+			return failed("out of memory");
 	return 0;
 }
 
-/* The recording shall not be. */
-static void undo(struct recording *r)
+/* Source ready, trace open. Returns 0 or an exit status, with nothing left behind. */
+static int prepare(struct track *t, const struct options *o)
 {
-	collector_close(r->collector, clock_ns(CLOCK_MONOTONIC));
-	rotation_undo(&r->rotation);
-	r->ops->close(r->source);
+	char error[512] = "";
+	int err = t->ops->open(&t->source, error, sizeof(error));
+
+	if (err)
+		return failed("%s", *error ? error : strerror(-err));
+	err = rotation_begin(&t->rotation, t->path, error, sizeof(error));
+	if (err) {
+		t->ops->close(t->source);
+		return failed("%s", error);
+	}
+	err = collector_open(&t->collector, t->path);
+	if (err) {
+		rotation_undo(&t->rotation);
+		t->ops->close(t->source);
+		return failed("cannot write '%s': %s", t->path, strerror(-err));
+	}
+	rotation_created(&t->rotation);
+	set_beginning(t, o);
+	return 0;
 }
 
-/* Why the source cannot enter the command's own program; its children are another matter. */
-static enum ipc_reason check_program(const struct recording *r)
+/* The recording shall not be: of the first `n` tracks nothing is left. */
+static void undo(struct recording *r, unsigned int n)
 {
-	char *path = r->ops->environment ? launch_resolve(r->o->args[0]) : NULL;
+	while (n--) {
+		struct track *t = &r->tracks[n];
+		collector_close(t->collector, clock_ns(CLOCK_MONOTONIC));
+		rotation_undo(&t->rotation);
+		t->ops->close(t->source);
+	}
+}
+
+static int prepare_all(struct recording *r)
+{
+	for (unsigned int i = 0; i < r->n; i++) {
+		int status = prepare(&r->tracks[i], r->o);
+		if (status) {
+			undo(r, i);
+			return status;
+		}
+	}
+	return 0;
+}
+
+/* Why no library can be loaded into the command's own program; its children are another matter. */
+static enum ipc_reason check_program(const char *name)
+{
+	char *path = launch_resolve(name);
 	enum ipc_reason reason = path ? program_check(AT_FDCWD, path) : IPC_REASON_none;
 
 	free(path);
 	return reason;
 }
 
-/* Forks the command, attaches the source, lets the command run. Returns 0 or an exit status. */
+/* The environment for the command, or NULL: out of memory. */
+static char **environment_of(struct recording *r)
+{
+	char **envp = environ;
+
+	for (struct track *t = r->tracks; envp && t < r->tracks + r->n; t++) {
+		if (!t->ops->environment)
+			continue;
+		t->outside = check_program(r->o->args[0]);
+		if (t->outside == IPC_REASON_none)
+			envp = t->ops->environment(t->source, envp);
+	}
+	return envp;
+}
+
+static int attach(struct recording *r)
+{
+	for (struct track *t = r->tracks; t < r->tracks + r->n; t++) {
+		int err = t->ops->attach ? t->ops->attach(t->source, r->launch.pid) : 0;
+		if (err)
+			return failed("cannot trace by --source=%s: %s", t->ops->name, strerror(-err));
+	}
+	return 0;
+}
+
+/* Forks the command, attaches the sources, lets the command run. Returns 0 or an exit status. */
 static int start(struct recording *r)
 {
-	char **argv = r->o->args, **envp = environ;
-	enum ipc_reason reason = check_program(r);
-
-	if (r->ops->environment && reason == IPC_REASON_none)
-		envp = r->ops->environment(r->source, environ);
+	char **argv = r->o->args, **envp = environment_of(r);
 	int err = envp ? launch_begin(&r->launch, argv, envp) : -ENOMEM;
+
 	if (err)
 		return failed("cannot start '%s': %s", argv[0], strerror(-err));
-	err = r->ops->attach ? r->ops->attach(r->source, r->launch.pid) : 0;
-	if (err) {
+	int status = attach(r);
+	if (status) {
 		launch_abandon(&r->launch);
-		return failed("cannot trace by --source=%s: %s", r->ops->name, strerror(-err));
+		return status;
 	}
 	err = launch_run(&r->launch);
 	if (err) {
 		failed("cannot run '%s': %s", argv[0], strerror(-err));
 		return err == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 	}
-	if (reason != IPC_REASON_none)
-		collector_loss(r->collector, r->number, reason, r->launch.pid, basename(argv[0]), 1);
+	for (struct track *t = r->tracks; t < r->tracks + r->n; t++)
+		if (t->outside != IPC_REASON_none)
+			collector_loss(t->collector, t->number, t->outside, r->launch.pid, basename(argv[0]),
+				       1);
 	return 0;
 }
 
 /* Takes what the source has. Returns the number of records; failures are kept in `error`. */
-static long drain(struct recording *r, bool end)
+static long drain(struct track *t, bool end)
 {
-	long moved = r->ops->poll(r->source, r->collector, end);
-	int err = collector_step(r->collector);
+	long moved = t->ops->poll(t->source, t->collector, end);
+	int err = collector_step(t->collector);
 
-	if (!r->error)
-		r->error = moved < 0 ? (int)moved : err;
+	if (!t->error)
+		t->error = moved < 0 ? (int)moved : err;
 	return moved < 0 ? 0 : moved;
 }
 
@@ -251,8 +313,13 @@ static int pause_ms(long moved)
 static void watch(struct recording *r)
 {
 	for (;;) {
-		long moved = drain(r, false);
-		bool still = moved == 0 && collector_running(r->collector) == 0;
+		long moved = 0;
+		unsigned int running = 0;
+		for (struct track *t = r->tracks; t < r->tracks + r->n; t++) {
+			moved += drain(t, false);
+			running += collector_running(t->collector);
+		}
+		bool still = moved == 0 && running == 0;
 		if (r->launch.ended && (!r->o->follow || still || r->launch.interrupted))
 			return;
 		launch_wait(&r->launch, pause_ms(moved));
@@ -260,53 +327,62 @@ static void watch(struct recording *r)
 }
 
 /* A command that was killed could not tell its status itself. */
-static void tell_status(struct recording *r)
+static void tell_status(struct track *t, const struct launch *l)
 {
-	int status = r->launch.status;
 	struct ipc_def def = {
 		.time = clock_ns(CLOCK_MONOTONIC),
-		.gone = { .pid = r->launch.pid, .status = status },
+		.gone = { .pid = l->pid, .status = l->status },
 		.call = IPC_DEF_GONE,
 	};
 	_Alignas(struct ipc_event) char slot[IPC_SLOT];
 
-	if (WIFSIGNALED(status)) {
+	if (WIFSIGNALED(l->status)) {
 		memcpy(slot, &def, sizeof(slot));
-		collector_record(r->collector, r->number, (const struct ipc_event *)slot);
+		collector_record(t->collector, t->number, (const struct ipc_event *)slot);
 	}
-	set_meta(r, "exit_status", "%d", status);
+	set_meta(t, "exit_status", "%d", l->status);
 }
 
+static void complete(struct track *t, uint64_t end)
+{
+	set_clocks(t, "clock_end");
+	set_meta(t, "end_ns", "%llu", (unsigned long long)end);
+	int err = collector_close(t->collector, end);
+	if (!t->error)
+		t->error = err;
+	rotation_end(&t->rotation);
+	t->ops->close(t->source);
+	if (t->error)
+		failed("cannot write all of '%s': %s; the trace is incomplete", t->path, strerror(-t->error));
+}
+
+/* Sources stop close together: what goes on after the command is not to be seen by one of them for longer. */
 static void finish(struct recording *r)
 {
+	struct track *last = r->tracks + r->n;
 	uint64_t end = clock_ns(CLOCK_MONOTONIC);
 
-	tell_status(r);
-	drain(r, true);
-	set_clocks(r, "clock_end");
-	set_meta(r, "end_ns", "%llu", (unsigned long long)end);
-	int err = collector_close(r->collector, end);
-	if (!r->error)
-		r->error = err;
-	rotation_end(&r->rotation);
-	r->ops->close(r->source);
+	for (struct track *t = r->tracks; t < last; t++) {
+		tell_status(t, &r->launch);
+		drain(t, true);
+	}
+	for (struct track *t = r->tracks; t < last; t++)
+		complete(t, end);
 }
 
 static void report(const struct recording *r)
 {
 	struct trace t;
 
-	if (r->error)
-		failed("cannot write all of '%s': %s; the trace is incomplete", r->o->output,
-		       strerror(-r->error));
-	if (r->o->quiet)
+	/* A comparison as JSON is one document. */
+	if (r->o->quiet || (r->o->json && r->o->verify))
 		return;
-	int err = trace_open(&t, r->o->output);
+	int err = trace_open(&t, r->tracks[0].path);
 	if (!err) {
 		err = summary_show(stderr, &t, r->o);
 		trace_close(&t);
 	}
-	if (err && !r->error)
+	if (err && !r->tracks[0].error)
 		failed("%s", t.error);
 }
 
@@ -316,24 +392,27 @@ static int run(const struct command *self, const struct options *o)
 
 	if (!o->nargs)
 		return command_misused(self, "no program to run");
-	int status = choose_source(&r, self);
+	int status = choose_sources(&r, self);
 	if (status)
 		return status;
 	status = launch_reserve_standard();
 	if (status)
 		return failed("cannot open '/dev/null': %s", strerror(-status));
-	status = prepare(&r);
+	status = prepare_all(&r);
 	if (status)
 		return status;
 	status = start(&r);
 	if (status) {
-		undo(&r);
+		undo(&r, r.n);
 		return status;
 	}
-	rotation_keep(&r.rotation);
+	for (unsigned int i = 0; i < r.n; i++)
+		rotation_keep(&r.tracks[i].rotation);
 	watch(&r);
 	finish(&r);
 	report(&r);
+	if (o->verify && verify_show(stderr, r.tracks[0].path, r.tracks[1].path, o))
+		return EXIT_FAILURE;
 	launch_end_like(&r.launch);
 }
 
@@ -343,7 +422,11 @@ const struct command cmd_record = {
 	.usage = "[--] PROGRAM [ARG...]",
 	.details =
 		"The exit status is the program's; 125: ipctrace itself failed, 126: the program cannot be\n"
-		"executed, 127: there is none. 'ipctrace [OPTION...] -- PROGRAM [ARG...]' is short for this.",
-	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_REST,
+		"executed, 127: there is none. 'ipctrace [OPTION...] -- PROGRAM [ARG...]' is short for "
+		"this.\n"
+		"--source=both --verify records one run by both sources and compares the two traces: FILE, "
+		"and\n"
+		"one beside it with .bpf before its suffix. The status is 1 where they differ.",
+	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_JSON | OPT_REST,
 	.run = run,
 };

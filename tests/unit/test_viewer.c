@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The viewer's parts that need no trace: options, SQL, units, JSON, the layout of tables. */
+/* The viewer's parts: options, SQL, units, JSON, the layout of tables; and views of traces made by hand. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "options.h"
 #include "render.h"
 #include "schema.h"
 #include "units.h"
+#include "verify.h"
 #include "view.h"
 
 #define PARSE(o, accepted, ...)                                                                              \
@@ -347,6 +349,129 @@ static void schema_is_the_viewers(void **state)
 	assert_non_null(strstr(schema_sql, version));
 }
 
+/* A trace in the test's folder with these rows. Returns its path, to be removed and freed. */
+static char *trace_of(const char *rows)
+{
+	char *path = strdup("/tmp/ipctrace-viewer-XXXXXX"), *message = NULL;
+	sqlite3 *db;
+
+	close(mkstemp(path));
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, schema_sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_exec(db,
+		     "INSERT INTO mechanisms (id, name) VALUES (1, 'pipe'), (2, 'fifo'), (3, 'process'),"
+		     " (4, 'unix_stream'), (7, 'tcp'), (8, 'udp')",
+		     NULL, NULL, &message);
+	sqlite3_exec(db, rows, NULL, NULL, &message);
+	assert_string_equal(message ? message : "", "");
+	sqlite3_close(db);
+	return path;
+}
+
+static void remove_trace(char *path)
+{
+	unlink(path);
+	free(path);
+}
+
+static void second_trace_is_beside_the_first(void **state)
+{
+	static const char *const names[][2] = {
+		{ "ipctrace.db", "ipctrace.bpf.db" },
+		{ "a/b.c/trace", "a/b.c/trace.bpf" },
+		{ "a/.hidden", "a/.hidden.bpf" },
+		{ "x.y.z", "x.y.bpf.z" },
+		{ "x", "x.bpf" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *path = verify_path(names[i][0], "bpf");
+		assert_string_equal(path, names[i][1]);
+		free(path);
+	}
+}
+
+/* Writes what verify_show() says of two traces, without their names. */
+static void verified_is(const char *shim_rows, const char *bpf_rows, int status, const char *expected)
+{
+	char *shim = trace_of(shim_rows), *bpf = trace_of(bpf_rows), *text;
+	struct options o = { .limit = -1 };
+	size_t size;
+	FILE *f = tmpfile();
+
+	assert_int_equal(verify_show(f, shim, bpf, &o), status);
+	size = ftell(f);
+	text = calloc(1, size + 1);
+	rewind(f);
+	assert_int_equal(fread(text, 1, size, f), size);
+	fclose(f);
+	assert_string_equal(text, expected);
+	free(text);
+	remove_trace(shim);
+	remove_trace(bpf);
+}
+
+#define PROCESSES(coverage)                                                                                  \
+	"INSERT INTO processes (id, pid, comm, coverage, end_ns) VALUES (1, 10, 'a', 'full', 9),"            \
+	" (2, 11, 'b', '" coverage "', 9);"                                                                  \
+	"INSERT INTO channel_rows (id, mechanism, key) VALUES (1, 1, 'pipe:[5]');"
+#define ENDPOINTS(sends, receives)                                                                           \
+	"INSERT INTO endpoints (channel_id, process_id, sends, receives, bytes_sent, bytes_received)"        \
+	" VALUES (1, 1, " sends ", 0, 10 * " sends ", 0), (1, 2, 0, " receives ", 0, 10 * " receives ");"
+#define EDGE(messages, exact)                                                                                \
+	"INSERT INTO edge_rows (src_id, dst_id, channel_id, messages, bytes, exact) VALUES"                  \
+	" (1, 2, 1, " messages ", 10 * " messages ", " exact ");"
+#define HEADINGS "process  channel   verb  shim_calls  shim_bytes  bpf_calls  bpf_bytes  note\n"
+
+static void sources_agree(void **state)
+{
+	(void)state;
+	verified_is(PROCESSES("full") ENDPOINTS("3", "3") EDGE("3", "1"),
+		    PROCESSES("full") ENDPOINTS("3", "3") EDGE("3", "1"), 0,
+		    "both sources agree: 2 endpoints, 30 B sent, 30 B received\n");
+	/* What one of them calls approximate is not compared. */
+	verified_is(PROCESSES("full") ENDPOINTS("3", "3") EDGE("3", "1"),
+		    PROCESSES("full") ENDPOINTS("3", "3") EDGE("2", "0"), 0,
+		    "both sources agree: 2 endpoints, 30 B sent, 30 B received\n");
+}
+
+static void sources_differ(void **state)
+{
+	(void)state;
+	verified_is(PROCESSES("full") ENDPOINTS("3", "3") EDGE("3", "1"),
+		    PROCESSES("full") ENDPOINTS("3", "2") EDGE("2", "1"), 1,
+		    "process       channel   verb  shim_calls  shim_bytes  bpf_calls  bpf_bytes  note\n"
+		    "a:10 -> b:11  pipe:[5]  edge           3          30          2         20  -\n"
+		    "b:11          pipe:[5]  recv           3          30          2         20  -\n"
+		    "the sources differ: 2 of 3 endpoints and edges\n");
+}
+
+static void what_the_shim_cannot_enter_does_not_count(void **state)
+{
+	(void)state;
+	verified_is(PROCESSES("untraced") ENDPOINTS("3", "0"), PROCESSES("full") ENDPOINTS("3", "3"), 0,
+		    HEADINGS
+		    "b:11     pipe:[5]  recv           -           -          3         30  not seen by the "
+		    "shim\n"
+		    "both sources agree but for the rows above: 1 endpoint, 30 B sent, 0 B received\n");
+	/* But it counts that the kernel saw less. */
+	verified_is(PROCESSES("partial") ENDPOINTS("3", "4"), PROCESSES("full") ENDPOINTS("3", "3"), 1,
+		    HEADINGS "b:11     pipe:[5]  recv           4          40          3         30  -\n"
+			     "the sources differ: 1 of 2 endpoints and edges\n");
+}
+
+static void what_outlives_the_recording_does_not_count(void **state)
+{
+	(void)state;
+	verified_is(PROCESSES("full") ENDPOINTS("3", "3") "UPDATE processes SET end_ns = NULL WHERE id = 2",
+		    PROCESSES("full") ENDPOINTS("3", "4"), 0,
+		    HEADINGS
+		    "b:11     pipe:[5]  recv           3          30          4         40  outlived the "
+		    "recording\n"
+		    "both sources agree but for the rows above: 1 endpoint, 30 B sent, 30 B received\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +489,11 @@ int main(void)
 		cmocka_unit_test(json_rows_have_every_column),
 		cmocka_unit_test(many_rows_stream),
 		cmocka_unit_test(schema_is_the_viewers),
+		cmocka_unit_test(second_trace_is_beside_the_first),
+		cmocka_unit_test(sources_agree),
+		cmocka_unit_test(sources_differ),
+		cmocka_unit_test(what_the_shim_cannot_enter_does_not_count),
+		cmocka_unit_test(what_outlives_the_recording_does_not_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

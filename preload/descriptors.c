@@ -139,7 +139,7 @@ bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out)
 		return true;
 	if (!descriptor_made(t, fd, out))
 		return false;
-	if (socket_is(out->object))
+	if (socket_is(out->object) && fd < DESCRIPTORS) /* those beyond are not remembered: asked each time */
 		socket_define(t, fd, out->object, &(struct socket_origin){ 0 });
 	return true;
 }

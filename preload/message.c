@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * After a send or receive on a socket: its events, one per message. Memory that the program named is read only
- * where the kernel has just done so: after a success.
+ * After a send or receive on a socket: its events, one per message. Memory that the program named is read
+ * only where the kernel has just done so: after a success.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -34,7 +34,8 @@ static uint32_t tag_of(const struct moved *m, uint64_t length)
 	__u64 words[IPC_TAG_BYTES / 8] = { 0 };
 	uint64_t done = 0;
 	for (uint64_t i = 0; i < m->iovs && done < IPC_TAG_BYTES && done < length; i++)
-		for (uint64_t k = 0; k < m->iov[i].iov_len && done < IPC_TAG_BYTES && done < length; k++, done++)
+		for (uint64_t k = 0; k < m->iov[i].iov_len && done < IPC_TAG_BYTES && done < length;
+		     k++, done++)
 			words[done / 8] |= (__u64)((const uint8_t *)m->iov[i].iov_base)[k] << done % 8 * 8;
 	return ipc_tag(words, length);
 }
@@ -92,7 +93,8 @@ static void tell_received(struct shim_thread *t, const struct pending *p, const 
 {
 	if (!h->msg_control)
 		return;
-	for (const struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR((struct msghdr *)h, (struct cmsghdr *)c)) {
+	for (const struct cmsghdr *c = CMSG_FIRSTHDR(h); c;
+	     c = CMSG_NXTHDR((struct msghdr *)h, (struct cmsghdr *)c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		const int *fds = (const int *)CMSG_DATA(c);
@@ -163,7 +165,8 @@ static struct moved of_arguments(const struct pending *p, struct iovec *one)
 static void define_bound(struct shim_thread *t, const struct pending *p)
 {
 	uint32_t fd = (uint32_t)p->arg0;
-	if (fd >= DESCRIPTORS || !descriptor_table[fd].unbound || ipc_object_mechanism(p->object) != IPC_MECH_udp)
+	if (fd >= DESCRIPTORS || !descriptor_table[fd].unbound ||
+	    ipc_object_mechanism(p->object) != IPC_MECH_udp)
 		return;
 	descriptor_table[fd].unbound = false;
 	socket_define(t, fd, p->object, &(struct socket_origin){ 0 });

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Sockets: the kernel is asked for everything, the program's own words are taken only where the kernel does not
- * tell any more (a connection that was reset before it was accepted) or not yet (a connect under way).
+ * Sockets: the kernel is asked for everything, the program's own words are taken only where the kernel does
+ * not tell any more (a connection that was reset before it was accepted) or not yet (a connect under way).
  *
- * Who is at the other end of a UNIX socket only sock_diag knows. It is asked right after the accept: later the
- * client may have closed. The descriptor for that lives for these few microseconds.
+ * Who is at the other end of a UNIX socket only sock_diag knows. It is asked right after the accept: later
+ * the client may have closed. The descriptor for that lives for these few microseconds.
  */
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -41,7 +41,7 @@ enum ipc_mechanism socket_mechanism(long fd)
 {
 	int domain = option(fd, SO_DOMAIN), type = option(fd, SO_TYPE);
 	if (domain == AF_UNIX)
-		return type == SOCK_STREAM ? IPC_MECH_unix_stream
+		return type == SOCK_STREAM  ? IPC_MECH_unix_stream
 		       : type == SOCK_DGRAM ? IPC_MECH_unix_dgram
 					    : IPC_MECH_unix_seqpacket;
 	if (domain != AF_INET && domain != AF_INET6)

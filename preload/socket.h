@@ -10,7 +10,8 @@ struct socket_origin {
 	uint32_t state;	   /* IPC_SOCKET_* */
 	uint64_t listener; /* inode */
 	uint64_t peer;	   /* inode of the other end, where the call made both */
-	const void *name;  /* struct sockaddr of the other side, for when the kernel does not tell it any more */
+	const void
+		*name; /* struct sockaddr of the other side, for when the kernel does not tell it any more */
 	uint32_t length;
 };
 
@@ -22,8 +23,8 @@ bool socket_is_unbound(long fd);
 
 void socket_define(struct shim_thread *t, long fd, uint64_t object, const struct socket_origin *origin);
 
-/* The 64 bits that stand for an address (event.h), explained by a definition where they are a hash. `length` bytes
- * at `name` can be read; 0: none. */
+/* The 64 bits that stand for an address (event.h), explained by a definition where they are a hash. `length`
+ * bytes at `name` can be read; 0: none. */
 uint64_t socket_address(struct shim_thread *t, const void *name, uint32_t length);
 
 static inline bool socket_is(uint64_t object)
@@ -36,7 +37,8 @@ static inline bool socket_is(uint64_t object)
 static inline bool socket_keeps_messages(uint64_t object)
 {
 	unsigned int mechanism = ipc_object_mechanism(object);
-	return mechanism == IPC_MECH_unix_dgram || mechanism == IPC_MECH_unix_seqpacket || mechanism == IPC_MECH_udp;
+	return mechanism == IPC_MECH_unix_dgram || mechanism == IPC_MECH_unix_seqpacket ||
+	       mechanism == IPC_MECH_udp;
 }
 
 /* Whether each of its messages has an address of its own. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* After poll, select and epoll_wait: an event per descriptor that ended the wait and is an end of a channel. */
+/* After poll, select and epoll_wait: an event per descriptor that ended the wait and is an end of a channel.
+ */
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -49,18 +50,20 @@ static uint64_t word_of(const uint64_t *set, long i)
 	return set ? set[i] : 0;
 }
 
-/* The sets have as many words as the kernel reads and writes for this many descriptors. */
-static void tell_selected(struct shim_thread *t, struct ready *r, const struct pending *p)
+/* `left` ready bits in the sets: no word behind the last of them is read (the kernel does not either where
+ * there are fewer descriptors than the program says). */
+static void tell_selected(struct shim_thread *t, struct ready *r, const struct pending *p, long left)
 {
 	const uint64_t *in = (const void *)p->arg[1], *out = (const void *)p->arg[2],
 		       *except = (const void *)p->arg[3];
-	for (long i = 0; i < ((int)p->arg[0] + WORD_BITS - 1) / WORD_BITS; i++) {
+	for (long i = 0; left > 0; i++) {
 		uint64_t reads = word_of(in, i), writes = word_of(out, i), urgent = word_of(except, i);
-		for (uint64_t any = reads | writes | urgent; any; any &= any - 1) {
-			int bit = __builtin_ctzll(any);
+		for (uint64_t any = reads | writes | urgent; any && left > 0; any &= any - 1) {
+			int bit = __builtin_ctzll(any), read = reads >> bit & 1, write = writes >> bit & 1,
+			    other = urgent >> bit & 1;
+			left -= read + write + other;
 			tell_descriptor(t, r, i * WORD_BITS + bit,
-					(reads >> bit & 1 ? POLLIN : 0) | (writes >> bit & 1 ? POLLOUT : 0) |
-						(urgent >> bit & 1 ? POLLPRI : 0));
+					(read ? POLLIN : 0) | (write ? POLLOUT : 0) | (other ? POLLPRI : 0));
 		}
 	}
 }
@@ -83,7 +86,7 @@ void hook_leave_wait(struct shim_thread *t, const struct pending *p, long result
 	if (result > 0 && kind == IPC_OBJ_POLLFDS)
 		tell_polled(t, &r, (const void *)p->arg[0], (uint64_t)p->arg[1], result);
 	else if (result > 0 && kind == IPC_OBJ_FDSETS)
-		tell_selected(t, &r, p);
+		tell_selected(t, &r, p, result);
 	else if (result > 0)
 		tell_epolled(t, &r, (const void *)p->arg[1], result);
 	if (!r.told)

@@ -17,7 +17,7 @@
 #include "sites.h"
 
 enum {
-	STUB_MAX = 96,	/* bytes of code for one end of a site */
+	STUB_MAX = 112,	/* bytes of code for a site, both ends of it */
 	LOADS_MAX = 64, /* bytes from a call of enable to its system call */
 	PAGE = 4096,
 	MIB = 1 << 20,
@@ -305,7 +305,7 @@ int patch_libc(const struct scan_libc *libc, const struct ipc_site *sites, size_
 		return -ERANGE;
 	lo = (lo - 16) & ~(uintptr_t)(PAGE - 1);
 	hi = (hi + 32 + PAGE) & ~(uintptr_t)(PAGE - 1);
-	size_t size = (count * 2 * STUB_MAX + PAGE - 1) & ~(size_t)(PAGE - 1);
+	size_t size = (count * STUB_MAX + PAGE - 1) & ~(size_t)(PAGE - 1);
 	uint8_t *stubs = map_stubs(libc, size);
 	if (!stubs)
 		return -ENOMEM;

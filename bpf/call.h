@@ -20,7 +20,7 @@ enum {
 
 /* Rows of one system call: first_row[nr], then next_row[row] until 0. Made by the loader from calls.def. */
 const volatile __u8 first_row[SYSCALLS_MAX];
-const volatile __u8 next_row[IPC_CALLS];
+const volatile __u8 next_row[CALLS_ROOM];
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -31,52 +31,48 @@ struct {
 
 /* ---- a call begins ---- */
 
-/* The row of calls.def for this call, or IPC_CALL_none. */
-static __u32 row_of(const struct pt_regs *regs, long nr)
+/* The number of this call's row in calls.def, or IPC_CALL_none. */
+static __u32 call_of(const struct pt_regs *regs, long nr)
 {
 	if (nr < 0 || nr >= SYSCALLS_MAX)
 		return IPC_CALL_none;
-	__u32 row = first_row[nr];
+	__u32 call = first_row[nr];
 	for (int i = 0; i < ROWS_PER_NR; i++) {
-		if (row >= IPC_CALLS)
-			break;
-		const struct ipc_call *c = &calls[row];
-		if (c->op_arg == IPC_NO_OP || (__u32)regs_arg(regs, c->op_arg) == c->op_value)
-			return row;
-		row = next_row[row];
+		const struct ipc_call *row = row_of(call);
+		if (row->op_arg == IPC_NO_OP || (__u32)regs_arg(regs, row->op_arg) == row->op_value)
+			return call;
+		call = next_row[call];
 	}
 	return IPC_CALL_none;
 }
 
-static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 row)
+static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
+	const struct ipc_call *row = row_of(call);
 	struct end end = {}, end2 = {};
 
-	if (row >= IPC_CALLS)
-		return 0;
-	classify(regs_arg(regs, IPC_OBJ_ARG(calls[row].object)), &end);
-	if (calls[row].object2)
-		classify(regs_arg(regs, IPC_OBJ_ARG(calls[row].object2)), &end2);
+	classify(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end);
+	if (row->object2)
+		classify(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2);
 	if (!end.object && !end2.object)
 		return 0;
 	t->object = end.object;
 	t->arg0 = end.arg0;
 	t->object2 = end2.object;
 	t->arg0_2 = end2.arg0;
-	t->call = row;
-	t->arg1 = calls[row].asks ? regs_arg(regs, calls[row].asks - 1) : 0;
-	t->asked = calls[row].asks ? t->arg1 != 0
-				   : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
+	t->call = call;
+	t->arg1 = row->asks ? regs_arg(regs, row->asks - 1) : 0;
+	t->asked = row->asks ? t->arg1 != 0 : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
 	t->start = bpf_ktime_get_ns();
 	return 0;
 }
 
 /* Calls whose object only the result tells. dup2 and dup3 close what they replace. */
-static __noinline int enter_maker(struct task_state *t, const struct pt_regs *regs, __u32 row)
+static __noinline int enter_maker(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	struct end old = {};
 
-	if (row == IPC_CALL_dup2 || row == IPC_CALL_dup3) {
+	if (call == IPC_CALL_dup2 || call == IPC_CALL_dup3) {
 		if ((__u32)regs_arg(regs, 0) == (__u32)regs_arg(regs, 1))
 			return 0; /* changes nothing */
 		classify(regs_arg(regs, 1), &old);
@@ -85,23 +81,23 @@ static __noinline int enter_maker(struct task_state *t, const struct pt_regs *re
 	t->object2 = old.object;
 	t->arg0_2 = old.arg0;
 	t->child = 0;
-	t->call = row;
+	t->call = call;
 	t->start = bpf_ktime_get_ns();
 	return 0;
 }
 
 /* exec and exit do not return when they succeed: told when they begin. */
-static __noinline int enter_self(struct task_state *t, const struct pt_regs *regs, __u32 row)
+static __noinline int enter_self(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ipc_event e = { .object = ipc_object(IPC_MECH_process, task->tgid),
-			       .call = row,
+			       .call = call,
 			       .thread = t->thread };
 
-	t->call = row;
+	t->call = call;
 	t->object = e.object;
 	t->start = bpf_ktime_get_ns();
-	if (row != IPC_CALL_exit_group) {
+	if (call != IPC_CALL_exit_group) {
 		e.flags = IPC_F_ENTRY;
 		emit(&e, t->image);
 		return 0;
@@ -116,32 +112,30 @@ static __noinline int enter_self(struct task_state *t, const struct pt_regs *reg
 	return 0;
 }
 
-static void enter_range(struct task_state *t, const struct pt_regs *regs, __u32 row)
+static void enter_range(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	__u32 flags = regs_arg(regs, 2);
 	if (!(flags & ~CLOSE_RANGE_UNSHARE_)) /* with CLOEXEC it closes nothing now */
-		walk(t, row, regs_arg(regs, 0), regs_arg(regs, 1));
+		walk(t, call, regs_arg(regs, 0), regs_arg(regs, 1));
 }
 
 static __always_inline int enter(struct task_state *t, const struct pt_regs *regs, long nr)
 {
-	__u32 row = row_of(regs, nr);
+	__u32 call = call_of(regs, nr);
 
-	if (row == IPC_CALL_none || row >= IPC_CALLS)
-		return 0;
 	t->nr = nr;
-	switch (IPC_OBJ_KIND(calls[row].object)) {
+	switch (IPC_OBJ_KIND(row_of(call)->object)) {
 	case IPC_OBJ_KIND_FD:
-		return enter_descriptor(t, regs, row);
+		return enter_descriptor(t, regs, call);
 	case IPC_OBJ_SELF:
-		return enter_self(t, regs, row);
+		return enter_self(t, regs, call);
 	case IPC_OBJ_RANGE:
-		enter_range(t, regs, row);
+		enter_range(t, regs, call);
 		return 0;
 	case IPC_OBJ_RET:
 	case IPC_OBJ_KIND_PAIR:
 	case IPC_OBJ_CHILD:
-		return enter_maker(t, regs, row);
+		return enter_maker(t, regs, call);
 	}
 	return 0;
 }
@@ -159,17 +153,14 @@ static struct ipc_event event_of(const struct task_state *t, __s64 result)
 
 static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
 {
-	__u32 call = t->call;
 	struct ipc_event e = event_of(t, result);
 
-	if (call >= IPC_CALLS)
-		return 0;
 	if (result == -NR_EAGAIN)
 		flags |= IPC_F_NONBLOCK;
 	e.arg1 = t->arg1;
 	if (t->object) {
 		e.arg0 = t->arg0;
-		e.flags = flags | (call == IPC_CALL_tee ? IPC_F_PEEK : 0);
+		e.flags = flags | (t->call == IPC_CALL_tee ? IPC_F_PEEK : 0);
 		if (result == 0 && t->asked && !flags && verb_of(&e) == IPC_VERB_recv)
 			e.flags |= IPC_F_EOF;
 		emit(&e, t->image);
@@ -294,12 +285,10 @@ static __noinline int leave_wait(struct task_state *t, const struct pt_regs *reg
 
 static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
-	__u32 call = t->call;
+	const struct ipc_call *row = row_of(t->call);
 	struct ipc_event e;
 
-	if (call >= IPC_CALLS)
-		return 0;
-	switch (IPC_OBJ_KIND(calls[call].object)) {
+	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
 		leave_descriptor(t, result, 0);
 		break;
@@ -312,7 +301,7 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 			leave_pair(t, regs);
 		break;
 	case IPC_OBJ_CHILD:
-		if (calls[call].verb == IPC_VERB_spawn)
+		if (row->verb == IPC_VERB_spawn)
 			leave_spawn(t, regs, result);
 		else
 			leave_wait(t, regs, result);
@@ -328,9 +317,7 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 /* The task ends, or the recording, inside a call on a channel. */
 static void leave_unfinished(struct task_state *t)
 {
-	__u32 call = t->call;
-
-	if (call != IPC_CALL_none && call < IPC_CALLS && IPC_OBJ_KIND(calls[call].object) == IPC_OBJ_KIND_FD)
+	if (IPC_OBJ_KIND(row_of(t->call)->object) == IPC_OBJ_KIND_FD)
 		leave_descriptor(t, 0, IPC_F_INSIDE);
 	t->call = IPC_CALL_none;
 }

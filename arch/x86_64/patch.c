@@ -17,7 +17,7 @@
 #include "sites.h"
 
 enum {
-	STUB_MAX = 112,	/* bytes of code for a site, both ends of it */
+	STUB_MAX = 112, /* bytes of code for a site, both ends of it */
 	LOADS_MAX = 64, /* bytes from a call of enable to its system call */
 	PAGE = 4096,
 	MIB = 1 << 20,
@@ -165,6 +165,21 @@ static size_t load_length(const uint8_t *at)
 	return kept && (to == RDI || to == RSI || to == RDX) ? (size_t)(mov + 2 - at) : 0;
 }
 
+/* mov d(%rsp),%r10 (the fourth argument of a system call), of 4 or 8 bytes. */
+static bool loads_r10(const uint8_t *at)
+{
+	return (at[0] == 0x44 || at[0] == 0x4c) && at[1] == 0x8b && at[2] == 0x54 && at[3] == 0x24;
+}
+
+/* Whether what is loaded into %r10 at `load` was stored from %rcx (the fourth argument of a function). */
+static bool comes_from_rcx(const uint8_t *load, const uint8_t *call)
+{
+	for (const uint8_t *at = call - 4; at > call - LOADS_MAX / 2; at--)
+		if (at[0] == 0x89 && at[1] == 0x4c && at[2] == 0x24 && at[3] == load[4])
+			return true;
+	return false;
+}
+
 /* Arguments that libc loads only behind its call of enable are loaded for the hook too. The registers are
  * free there: the call of a function is about to change them. */
 static void put_loads(struct patch *p, const uint8_t *call)
@@ -173,6 +188,8 @@ static void put_loads(struct patch *p, const uint8_t *call)
 	while (at < call + LOADS_MAX && !(at[0] == 0x0f && at[1] == 0x05)) {
 		size_t n = load_length(at);
 		put(p, (const char *)at, n);
+		if (loads_r10(at) && comes_from_rcx(at, call))
+			PUT(p, "\x49\x89\xca"); /* mov %rcx,%r10 */
 		at += n ? n : 1;
 	}
 }

@@ -84,7 +84,6 @@ stub_enable:
 	sub	$FRAME, %rsp
 	and	$-16, %rsp
 	save_registers
-	mov	%rcx, 24(%rsp)	/* the fourth argument of a function */
 	mov	%rsp, %rdi
 	lea	16(%rbp), %rsi
 	call	hook_entry

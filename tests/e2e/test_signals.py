@@ -10,7 +10,7 @@ import subprocess
 import termios
 import time
 
-from harness import main, test
+from harness import main, program, test
 
 # Writes a line per signal that it gets; ends on SIGUSR2.
 CATCHER = """
@@ -268,6 +268,13 @@ def reading_the_terminal_in_the_background(s):
     shell.foreground()
     shell.type(b"line\n")
     shell.read_until(b"got line\r\n")
+
+
+@test
+def threads_that_are_cancelled_while_they_wait_on_sockets(s):
+    trace = s.same([program("socket_threads.cc")])
+    calls = dict(trace.rows("SELECT call, count(*) FROM events WHERE verb IN ('send', 'recv', 'wait') GROUP BY 1"))
+    assert calls["sendto"] >= 40000 and calls["recvfrom"] >= 40000 and calls["pselect6"] >= 2000, calls
 
 
 main()

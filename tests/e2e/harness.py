@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -103,12 +104,12 @@ class Session:
         trace.check_sound()
         return trace
 
-    def exact(self, command, same=True, sound=True, **options):
+    def exact(self, command, source="shim", same=True, sound=True, **options):
         """Behaves the same; and in one run under strace under ipctrace both saw the same. Returns the Trace."""
         if same:
-            self.same(command, **options)
+            self.same(command, source, **options)
         log = self.path("strace.log")
-        result, trace = self.record([*truth.COMMAND, "-o", log, *command], **options)
+        result, trace = self.record([*truth.COMMAND, "-o", log, *command], source, **options)
         if same:
             plain = self.run(command, **options)
             assert (result.status, result.out) == (plain.status, plain.out), f"under strace: {shorten(result)}"
@@ -293,6 +294,39 @@ def test(function=None, users=("root", "nobody")):
         return lambda f: test(f, users)
     TESTS.append((function, users))
     return function
+
+
+def by_source(function):
+    """Registers a test of (Session, source), run by either source."""
+    for source in ("shim", "bpf"):
+        def with_source(s, source=source):
+            function(s, source)
+        with_source.__name__ = f"{function.__name__} by {source}"
+        test(with_source, ("root", "nobody") if source == "shim" else ("root",))
+    return function
+
+
+def needs(*programs):
+    """Skips the test where one of the programs is missing; returns their paths."""
+    paths = [shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") for name in programs]
+    if None in paths:
+        raise Skip(f"no {programs[paths.index(None)]} here")
+    return paths
+
+
+def script(name):
+    """The path of tests/e2e/programs/NAME that everybody may read."""
+    path = os.path.join(workshop(), name)
+    shutil.copy(os.path.join(PROGRAMS, name), path)
+    os.chmod(path, 0o644)
+    return path
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    """A port that nobody had a moment ago, neither of IPv4 nor of IPv6."""
+    with socket.socket(socket.AF_INET6, kind) as sock:
+        sock.bind(("::", 0))
+        return sock.getsockname()[1]
 
 
 def run_one(function, user):

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Truth about a traced run from others than ourselves: what strace saw in the very same run, and what ss(8) says
-of UNIX sockets.
+"""Truth about a traced run from another than ourselves: what strace saw in the very same run.
 
 An `end` is what moved bytes, as text: `pipe:[inode]`, a FIFO's path, and of sockets the one in the process:
 `unix:[inode]`, `tcp:own address-other address`. Connectionless sockets have no end of their own here, only their
@@ -9,7 +8,6 @@ mechanism: `unix_dgram`, `udp`.
 import collections
 import os
 import re
-import subprocess
 
 CALLS = ("read,write,readv,writev,pread64,pwrite64,preadv,pwritev,preadv2,pwritev2,splice,tee,vmsplice,sendfile,"
          "sendto,recvfrom,sendmsg,recvmsg,sendmmsg,recvmmsg")
@@ -145,10 +143,3 @@ class Strace:
         except OSError:
             return "fifo" in os.path.basename(path)
 
-
-def unix_peers():
-    """What the kernel says of all UNIX sockets now: {inode: peer's inode, 0: none}."""
-    out = subprocess.run(["ss", "-xanH"], stdout=subprocess.PIPE, check=True).stdout.decode("utf-8", "replace")
-    # Netid State Recv-Q Send-Q, own name, own inode, other name, other inode. Names may hold spaces.
-    found = re.findall(r"^u_\w+ +\S+ +\d+ +\d+ .* (\d+) +\S.* (\d+) *$", out, re.M)
-    return {int(own): int(other) for own, other in found}

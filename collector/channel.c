@@ -11,33 +11,58 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model.h"
+#include "socket.h"
 #include "tables.h"
-
-#define SETTLE_AFTER_NS                                                                                      \
-	1000000000ULL /* after the last end closed: a dead process's last call may come late */
 
 static bool is_stream(unsigned int mechanism)
 {
 	return !strcmp(ipc_mechanisms[mechanism].matching, "offset");
 }
 
-struct channel *channel_new(struct collector *c, unsigned int mechanism, const char *key)
+void channel_row(struct collector *c, struct channel *ch)
+{
+	struct channel *shared = ch->shared;
+	if (shared->data.id)
+		return;
+	collector_row(c, &shared->row, ROW_CHANNEL);
+	shared->data.id = c->rows[ROW_CHANNEL];
+}
+
+void channel_dirty(struct collector *c, struct channel *ch)
+{
+	if (ch->shared->data.id)
+		collector_dirty(c, &ch->shared->row);
+}
+
+struct channel *channel_half(struct collector *c, unsigned int mechanism)
 {
 	struct channel *ch = collector_new(c, sizeof(*ch));
 	if (!ch)
 		return NULL;
-	collector_row(c, &ch->row, ROW_CHANNEL);
-	ch->data.id = c->rows[ROW_CHANNEL];
 	ch->data.mechanism = mechanism;
-	ch->data.key = collector_text(c, key, strlen(key));
 	ch->collector = c;
+	ch->number = ++c->channel_count;
+	ch->shared = ch->halves = ch;
 	ch->is_stream = is_stream(mechanism);
 	ch->stream.sink = &rollup_sink;
 	ch->stream.context = ch;
 	ch->next = c->channels;
+	ch->link = &c->channels;
+	if (ch->next)
+		ch->next->link = &ch->next;
 	c->channels = ch;
 	c->epoch++;
+	return ch;
+}
+
+struct channel *channel_new(struct collector *c, unsigned int mechanism, const char *key)
+{
+	struct channel *ch = channel_half(c, mechanism);
+	if (!ch)
+		return NULL;
+	ch->peer = ch;
+	ch->data.key = collector_text(c, key, strlen(key));
+	channel_row(c, ch);
 	return ch;
 }
 
@@ -48,22 +73,39 @@ static void default_key(uint64_t object, char *key, size_t size)
 	snprintf(key, size, form, ipc_mechanisms[mechanism].name, (unsigned long long)ipc_object_id(object));
 }
 
+static struct channel *of_object(struct collector *c, uint64_t object)
+{
+	unsigned int mechanism = ipc_object_mechanism(object);
+	if (socket_is(mechanism)) {
+		struct channel *ch = channel_half(c, mechanism);
+		if (ch)
+			socket_new(c, ch, object);
+		return ch;
+	}
+	char key[64];
+	default_key(object, key, sizeof(key));
+	return channel_new(c, mechanism, key);
+}
+
 struct channel *channel_of(struct collector *c, uint64_t object)
 {
 	void **place = table_put(&c->objects, object);
 	if (!place)
 		return NULL;
-	if (!*place) {
-		char key[64];
-		default_key(object, key, sizeof(key));
-		*place = channel_new(c, ipc_object_mechanism(object), key);
-	}
+	if (!*place)
+		*place = of_object(c, object);
 	return *place;
+}
+
+struct channel *channel_known(const struct collector *c, uint64_t object)
+{
+	return table_get(&c->objects, object);
 }
 
 struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object)
 {
-	struct channel *ch = channel_new(c, old->data.mechanism, old->data.key);
+	struct channel *ch =
+		old->socket ? of_object(c, object) : channel_new(c, old->data.mechanism, old->data.key);
 	void **place = table_put(&c->objects, object);
 	if (!ch || !place)
 		return old;
@@ -75,7 +117,8 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 {
 	uint64_t object = d->object.object;
 	unsigned int mechanism = ipc_object_mechanism(object);
-	if (!mechanism || mechanism >= IPC_MECHANISMS || mechanism == IPC_MECH_process) {
+	if (!mechanism || mechanism >= IPC_MECHANISMS || mechanism == IPC_MECH_process ||
+	    socket_is(mechanism)) {
 		collector_lose(c, 0, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;
 	}
@@ -98,12 +141,21 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 
 void channel_partial(struct collector *c, struct channel *ch)
 {
-	if (ch->data.partial)
+	if (ch->shared->data.partial)
 		return;
-	ch->data.partial = true;
-	collector_dirty(c, &ch->row);
-	for (struct edge *e = ch->edges; e; e = e->next)
-		collector_dirty(c, &e->row);
+	ch->shared->data.partial = true;
+	channel_dirty(c, ch);
+	for (struct channel *h = ch->shared->halves; h; h = h->next_half)
+		for (struct edge *e = h->edges; e; e = e->next)
+			collector_dirty(c, &e->row);
+}
+
+void channel_doubt(struct collector *c, struct channel *ch)
+{
+	ch->stream.doubtful = true;
+	if (ch->peer)
+		ch->peer->stream.doubtful = true;
+	channel_partial(c, ch);
 }
 
 static uint64_t alone_since(const struct channel *ch, uint64_t before, uint32_t open)
@@ -113,45 +165,82 @@ static uint64_t alone_since(const struct channel *ch, uint64_t before, uint32_t 
 	return before == MATCH_SEVERAL ? ch->collector->now : before;
 }
 
-/* What the matcher may take for granted about who sends and who receives. */
-void channel_parties(struct channel *ch)
+/* Of the stream that `ch` sends into and its peer receives from. */
+static void stream_parties(struct channel *ch)
 {
 	struct match_stream *st = &ch->stream;
 	st->one_writer = alone_since(ch, st->one_writer, ch->open_writers);
-	st->one_reader = alone_since(ch, st->one_reader, ch->open_readers);
 	st->had_writer |= ch->open_writers > 0;
-	st->had_reader |= ch->open_readers > 0;
+	if (!ch->peer)
+		return;
+	st->one_reader = alone_since(ch->peer, st->one_reader, ch->peer->open_readers);
+	st->had_reader |= ch->peer->open_readers > 0;
+}
+
+/* What the matcher may take for granted about who sends and who receives. */
+void channel_parties(struct channel *ch)
+{
+	stream_parties(ch);
+	if (ch->peer && ch->peer != ch)
+		stream_parties(ch->peer);
+}
+
+/* The process's end of another half of the same channel. */
+static struct endpoint *other_end(const struct collector *c, const struct process *p,
+				  const struct channel *ch)
+{
+	for (const struct channel *h = ch->shared->halves; h; h = h->next_half) {
+		struct endpoint *ep = h != ch ? endpoint_known(c, p, h) : NULL;
+		if (ep)
+			return ep->shared;
+	}
+	return NULL;
 }
 
 static void add_endpoint(struct collector *c, struct endpoint *ep, struct process *p, struct channel *ch)
 {
-	collector_row(c, &ep->row, ROW_ENDPOINT);
-	ep->data.id = c->rows[ROW_ENDPOINT];
-	ep->data.channel_id = ch->data.id;
-	ep->data.process_id = p->data.id;
-	ep->data.role = "none";
+	struct endpoint *other = other_end(c, p, ch);
 	ep->process = p;
 	ep->channel = ch;
+	ep->shared = other ? other : ep;
+	if (!other) {
+		channel_row(c, ch);
+		collector_row(c, &ep->row, ROW_ENDPOINT);
+		ep->data.id = c->rows[ROW_ENDPOINT];
+		ep->data.channel_id = ch->shared->data.id;
+		ep->data.process_id = p->data.id;
+		ep->data.role = "none";
+	}
 	ep->next_of_process = p->endpoints;
+	ep->link = &p->endpoints;
+	if (ep->next_of_process)
+		ep->next_of_process->link = &ep->next_of_process;
 	p->endpoints = ep;
 	ep->next_of_channel = ch->endpoints;
 	ch->endpoints = ep;
+	if (ch->socket)
+		socket_role(c, ep);
 	if (p->thread_count > 1)
 		ch->loose = true;
 }
 
+struct endpoint *endpoint_known(const struct collector *c, const struct process *p, const struct channel *ch)
+{
+	return table_get(&c->endpoints, endpoint_key(p, ch));
+}
+
 struct endpoint *endpoint_of(struct collector *c, struct process *p, struct channel *ch)
 {
-	void **place = table_put(&c->endpoints, (uint64_t)p->data.id << 32 | ch->data.id);
+	void **place = table_put(&c->endpoints, endpoint_key(p, ch));
 	if (!place)
 		return NULL;
-	if (!*place) {
-		struct endpoint *ep = collector_new(c, sizeof(*ep));
-		if (ep)
-			add_endpoint(c, ep, p, ch);
-		*place = ep;
-	}
-	return *place;
+	if (*place)
+		return *place;
+	struct endpoint *ep = collector_new(c, sizeof(*ep));
+	*place = ep;
+	if (ep)
+		add_endpoint(c, ep, p, ch);
+	return ep;
 }
 
 void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles)
@@ -160,6 +249,8 @@ void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles)
 	if ((ep->roles | roles) == ep->roles)
 		return;
 	ep->roles |= roles;
+	if (ep->channel->socket)
+		return;
 	ep->data.role = names[ep->roles];
 	collector_dirty(c, &ep->row);
 }
@@ -174,10 +265,12 @@ static void seen(uint64_t *first, uint64_t *last, uint64_t start, uint64_t end)
 
 void endpoint_seen(struct collector *c, struct endpoint *ep, uint64_t start, uint64_t end)
 {
-	seen(&ep->data.first_ns, &ep->data.last_ns, start, end);
-	seen(&ep->channel->data.first_ns, &ep->channel->data.last_ns, start, end);
-	collector_dirty(c, &ep->row);
-	collector_dirty(c, &ep->channel->row);
+	struct endpoint *shared = ep->shared;
+	struct channel *ch = ep->channel->shared;
+	seen(&shared->data.first_ns, &shared->data.last_ns, start, end);
+	seen(&ch->data.first_ns, &ch->data.last_ns, start, end);
+	collector_dirty(c, &shared->row);
+	collector_dirty(c, &ch->row);
 }
 
 /* Counts descriptors of an endpoint up or down. An untraced holder may send or receive unseen. */
@@ -269,12 +362,7 @@ static void drop(struct collector *c, const struct fd *fd, uint64_t time)
 	if (ch->open_ends)
 		return;
 	ch->closed_ns = time ? time : 1;
-	if (ch->closed_listed)
-		return;
-	ch->closed_listed = true;
-	ch->next_closed = NULL;
-	*c->closed_last = ch;
-	c->closed_last = &ch->next_closed;
+	settle_later(c, ch);
 }
 
 void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e)
@@ -286,6 +374,8 @@ void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const 
 		ch->created = true;
 	} else if (ch->data.mechanism == IPC_MECH_pipe && !ch->created) {
 		ch->stream.doubtful = true; /* made outside the trace: others may hold it too */
+	} else if (ch->socket) {
+		socket_opened(ch, e);
 	}
 	endpoint_role(c, ep, roles);
 	restart(ch, e);
@@ -331,32 +421,7 @@ void fd_hand_over(struct collector *c, struct process *from, struct process *to,
 		endpoint_role(c, ep, old.roles);
 		endpoint_seen(c, ep, time, time);
 		count_fd(ep, old.roles, 1);
-		ep->channel->stream.doubtful = true;
-		channel_partial(c, ep->channel);
+		channel_doubt(c, ep->channel);
 	}
 	fd_close_all(c, from, time);
-}
-
-static void settle(struct channel *ch)
-{
-	match_settle(&ch->stream);
-	match_trim(&ch->stream);
-	ch->settled = true;
-}
-
-void channel_settle_closed(struct collector *c, bool all)
-{
-	while (c->closed &&
-	       (all || !c->closed->closed_ns || c->now > c->closed->closed_ns + SETTLE_AFTER_NS)) {
-		struct channel *ch = c->closed;
-		c->closed = ch->next_closed;
-		if (!c->closed)
-			c->closed_last = &c->closed;
-		ch->closed_listed = false;
-		if (ch->closed_ns && ch->is_stream)
-			settle(ch);
-	}
-	for (struct channel *ch = all ? c->channels : NULL; ch; ch = ch->next)
-		if (ch->is_stream)
-			settle(ch);
 }

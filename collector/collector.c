@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "model.h"
+#include "socket.h"
 #include "tables.h"
 
 enum { POOL_BLOCK = 1 << 18, COMMIT_ROWS = 10000, COMMIT_NS = 100000000, TIMED_MAX = 1 << 16 };
@@ -42,10 +42,33 @@ static uint64_t clock_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
+struct spare {
+	struct spare *next;
+};
+
+static size_t rounded(size_t size)
+{
+	return (size + 15) & ~(size_t)15;
+}
+
+void collector_free(struct collector *c, void *p, size_t size)
+{
+	struct spare *spare = p, **first = &c->spare[rounded(size) / 16];
+	if (!p || rounded(size) > SPARE_MAX)
+		return;
+	spare->next = *first;
+	*first = spare;
+}
+
 void *collector_new(struct collector *c, size_t size)
 {
 	struct pool_block *b = c->pool;
-	size = (size + 15) & ~(size_t)15;
+	size = rounded(size);
+	struct spare *spare = size <= SPARE_MAX ? c->spare[size / 16] : NULL;
+	if (spare) {
+		c->spare[size / 16] = spare->next;
+		return memset(spare, 0, size);
+	}
 	if (!b || b->used + size > POOL_BLOCK) {
 		b = size <= POOL_BLOCK ? malloc(sizeof(*b)) : NULL;
 		if (!b) {
@@ -186,17 +209,21 @@ static void add_overflow(struct collector *c, const struct overflow *o)
 		collector_lose(c, o->source, IPC_REASON_rejected, p, NULL, 1, c->now);
 		return;
 	}
-	ch->receivers += !ep->data.bytes_received && o->bytes_received;
-	ep->data.sends += o->sends;
-	ep->data.receives += o->receives;
-	ep->data.bytes_sent += o->bytes_sent;
-	ep->data.bytes_received += o->bytes_received;
-	ch->data.bytes_sent += o->bytes_sent;
-	ch->data.bytes_received += o->bytes_received;
-	ch->stream.doubtful = ch->inexact = ch->dropped = true;
+	struct store_endpoint *row = &ep->shared->data;
+	struct channel *from = ch->peer ? ch->peer : ch;
+	from->receivers += !ep->received && o->bytes_received;
+	ep->received |= o->bytes_received > 0;
+	row->sends += o->sends;
+	row->receives += o->receives;
+	row->bytes_sent += o->bytes_sent;
+	row->bytes_received += o->bytes_received;
+	ch->shared->data.bytes_sent += o->bytes_sent;
+	ch->shared->data.bytes_received += o->bytes_received;
+	ch->inexact = ch->dropped = from->inexact = from->dropped = true;
 	endpoint_role(c, ep, (o->sends ? ROLE_WRITER : 0) | (o->receives ? ROLE_READER : 0));
-	collector_dirty(c, &ep->row);
-	channel_partial(c, ch);
+	collector_dirty(c, &ep->shared->row);
+	channel_dirty(c, ch);
+	channel_doubt(c, ch);
 }
 
 /* Taking in. */
@@ -318,6 +345,12 @@ static void define(struct collector *c, const struct timed *t)
 	case IPC_DEF_GONE:
 		life_gone(c, t->source, &t->def);
 		break;
+	case IPC_DEF_SOCKET:
+		socket_define(c, t->source, &t->def, (const uint8_t *)t->text, t->def.text);
+		break;
+	case IPC_DEF_ADDRESS:
+		address_define(c, t->source, &t->def, (const uint8_t *)t->text, t->def.text);
+		break;
 	}
 }
 
@@ -351,6 +384,7 @@ static void write_dirty(struct collector *c)
 		struct row *row = c->dirty;
 		c->dirty = row->next_dirty;
 		row->dirty = false;
+		row->written = true;
 		write_row(c, row);
 	}
 }
@@ -358,8 +392,9 @@ static void write_dirty(struct collector *c)
 static void commit(struct collector *c)
 {
 	life_settle_execs(c, false);
-	channel_settle_closed(c, false);
+	settle_closed(c, false);
 	write_dirty(c);
+	settle_release(c);
 	int err = store_commit(c->store, c->now);
 	if (err && !c->error)
 		c->error = err;
@@ -461,10 +496,10 @@ static void finish_edges(struct collector *c)
 static void doubt_dropped(struct collector *c)
 {
 	unsigned int n = 0;
-	uint32_t *ids = c->overflows ? malloc(c->rows[ROW_CHANNEL] * sizeof(*ids)) : NULL;
+	uint32_t *ids = c->overflows ? malloc(c->channel_count * sizeof(*ids)) : NULL;
 	for (struct channel *ch = ids ? c->channels : NULL; ch; ch = ch->next)
 		if (ch->dropped)
-			ids[n++] = ch->data.id;
+			ids[n++] = ch->shared->data.id;
 	if (n)
 		store_doubt_channels(c->store, ids, n);
 	free(ids);
@@ -472,16 +507,21 @@ static void doubt_dropped(struct collector *c)
 
 static void free_all(struct collector *c)
 {
-	for (struct channel *ch = c->channels; ch; ch = ch->next)
+	for (struct channel *ch = c->channels; ch; ch = ch->next) {
+		datagram_free(ch->queue);
 		for (struct edge *e = ch->edges; e; e = e->next)
 			latency_free(&e->latency);
+	}
 	for (struct process *p = c->processes; p; p = p->next)
 		free(p->fds);
 	while (c->timeds)
 		free(timed_pop(c));
+	packet_close(c);
 	order_free(&c->order);
-	struct table *tables[] = { &c->threads, &c->images, &c->lives,	&c->objects, &c->endpoints,
-				   &c->edges,	&c->lanes,  &c->losses, &c->texts };
+	struct table *tables[] = { &c->threads, &c->images, &c->lives,	  &c->objects,	&c->endpoints,
+				   &c->edges,	&c->lanes,  &c->losses,	  &c->texts,	&c->addresses,
+				   &c->pairs,	&c->names,  &c->connects, &c->outsides, &c->places,
+				   &c->flows,	&c->epolls };
 	for (unsigned int i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		free(tables[i]->slots);
 	while (c->pool) {
@@ -503,7 +543,7 @@ int collector_close(struct collector *c, uint64_t end_ns)
 	for (struct overflow *o = c->overflows; o; o = o->next)
 		add_overflow(c, o);
 	life_close(c);
-	channel_settle_closed(c, true);
+	settle_closed(c, true);
 	finish_edges(c);
 	snprintf(end, sizeof(end), "%llu", (unsigned long long)end_ns);
 	store_meta(c->store, "end_ns", end);

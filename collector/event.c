@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
-#include "model.h"
+#include "socket.h"
 #include "tables.h"
 
 const char *const source_names[] = { [COLLECTOR_SHIM] = "shim", [COLLECTOR_BPF] = "bpf" };
@@ -20,13 +20,16 @@ static bool same_lane(const struct store_lane *a, const struct store_lane *b)
 	       a->call == b->call && a->flags == b->flags && a->verb == b->verb;
 }
 
-uint32_t event_lane(struct collector *c, const struct store_lane *key)
+static uint64_t lane_hash(const struct store_lane *key)
 {
-	uint64_t hash =
-		table_hash((uint64_t)key->thread_id << 32 | key->endpoint_id,
-			   ((uint64_t)(uint32_t)key->fd << 32 | (uint32_t)key->call << 16 | key->flags) ^
-				   (uint64_t)key->verb << 58);
-	void **place = table_put(&c->lanes, hash);
+	return table_hash((uint64_t)key->thread_id << 32 | key->endpoint_id,
+			  ((uint64_t)(uint32_t)key->fd << 32 | (uint32_t)key->call << 16 | key->flags) ^
+				  (uint64_t)key->verb << 58);
+}
+
+uint32_t event_lane(struct collector *c, const struct store_lane *key, struct endpoint *ep)
+{
+	void **place = table_put(&c->lanes, lane_hash(key));
 	if (!place)
 		return 0;
 	for (struct lane *l = *place; l; l = l->next)
@@ -37,7 +40,29 @@ uint32_t event_lane(struct collector *c, const struct store_lane *key)
 		return 0;
 	*l = (struct lane){ .key = *key, .id = store_lane(c->store, key), .next = *place };
 	*place = l;
+	if (ep) {
+		l->next_of_endpoint = ep->lanes;
+		ep->lanes = l;
+	}
 	return l->id;
+}
+
+void event_forget_lanes(struct collector *c, struct endpoint *ep)
+{
+	while (ep->lanes) {
+		struct lane *l = ep->lanes;
+		uint64_t hash = lane_hash(&l->key);
+		struct lane *first = table_get(&c->lanes, hash), **link = &first;
+		ep->lanes = l->next_of_endpoint;
+		while (*link != l)
+			link = &(*link)->next;
+		*link = l->next;
+		if (first)
+			*table_put(&c->lanes, hash) = first;
+		else
+			table_remove(&c->lanes, hash);
+		collector_free(c, l, sizeof(*l));
+	}
 }
 
 static uint8_t verb_of(const struct ipc_event *e)
@@ -73,14 +98,14 @@ static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_
 	bool has_fd = p->endpoint && p->endpoint->channel->data.mechanism != IPC_MECH_process;
 	struct store_lane key = {
 		.thread_id = t->data.id,
-		.endpoint_id = p->endpoint ? p->endpoint->data.id : 0,
+		.endpoint_id = p->endpoint ? p->endpoint->shared->data.id : 0,
 		.fd = has_fd ? (int32_t)(uint32_t)e->arg0 : -1,
 		.call = e->call,
 		.flags = e->flags,
 		.verb = p->verb,
 		.source = source_names[t->source],
 	};
-	return event_lane(c, &key);
+	return event_lane(c, &key, p->endpoint);
 }
 
 /* The channel of an event on a process; its effects on processes happen here too. */
@@ -101,16 +126,38 @@ static struct channel *process_channel(struct collector *c, struct thread *t, co
 	}
 }
 
+/* A new object, whatever the number stood for before. */
+static bool makes(const struct ipc_event *e)
+{
+	switch (e->call) {
+	case IPC_CALL_pipe:
+	case IPC_CALL_pipe2:
+		return !(e->flags & IPC_F_PART);
+	case IPC_CALL_socket:
+	case IPC_CALL_socketpair:
+	case IPC_CALL_accept:
+	case IPC_CALL_accept4:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static struct channel *find_channel(struct collector *c, struct thread *t, const struct ipc_event *e,
 				    uint8_t verb)
 {
 	unsigned int mechanism = ipc_object_mechanism(e->object);
+	if (verb == IPC_VERB_wait && ipc_calls[e->call].object != IPC_OBJ_CHILD)
+		return wait_channel(c, t->process, e);
+	if (verb == IPC_VERB_control)
+		wait_register(c, t->process, e);
 	if (mechanism == IPC_MECH_process || mechanism == IPC_MECH_none)
 		return process_channel(c, t, e, verb);
 	struct channel *ch = channel_of(c, e->object);
-	bool makes = (e->call == IPC_CALL_pipe || e->call == IPC_CALL_pipe2) && !(e->flags & IPC_F_PART);
-	if (ch && ch->created && makes && e->result >= 0)
+	if (ch && ch->created && e->result >= 0 && makes(e))
 		ch = channel_renew(c, ch, e->object);
+	if (ch && ch->socket)
+		ch = socket_event(c, t, ch, e, verb);
 	return ch;
 }
 
@@ -139,7 +186,8 @@ static struct place cached_place(struct collector *c, struct thread *t, const st
 	    slot->flags == e->flags && slot->epoch == c->epoch && slot->lane)
 		return (struct place){ slot->endpoint, slot->lane, slot->verb };
 	struct place p = find_place(c, t, e);
-	if (slot && p.endpoint && (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv))
+	if (slot && p.endpoint && p.endpoint->channel->is_stream &&
+	    (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv))
 		*slot = (struct cached_lane){ e->object, e->arg0, e->call,    e->flags,
 					      c->epoch,	 p.lane,  p.endpoint, p.verb };
 	return p;
@@ -152,24 +200,24 @@ static struct match_call match_call_of(const struct thread *t, const struct ipc_
 }
 
 /* A party that is not known to hold the channel open uses it: take nothing for granted. */
-static void check_party(struct channel *ch, const struct endpoint *ep, bool sends)
+static void check_party(struct channel *ch, struct match_stream *st, const struct endpoint *ep, bool sends)
 {
 	if (ch->settled)
-		ch->stream.doubtful = true;
+		st->doubtful = true;
 	if (sends ? ep->open_writers : ep->open_readers)
 		return;
 	ch->loose = true;
 	if (sends)
-		ch->stream.had_writer = true;
+		st->had_writer = true;
 	else
-		ch->stream.had_reader = true;
+		st->had_reader = true;
 	channel_parties(ch);
 }
 
-static void check_late(struct collector *c, const struct thread *t, const struct channel *ch,
+static void check_late(struct collector *c, const struct thread *t, const struct match_stream *st,
 		       const struct ipc_event *e)
 {
-	if (ch->stream.one_writer != MATCH_SEVERAL && ch->stream.one_reader != MATCH_SEVERAL)
+	if (st->one_writer != MATCH_SEVERAL && st->one_reader != MATCH_SEVERAL)
 		return;
 	collector_lose(c, t->source, IPC_REASON_late, t->process, t->process->data.comm, 1, e->start);
 }
@@ -184,49 +232,85 @@ static void send_inside(struct collector *c, struct thread *t, const struct ipc_
 	inside->row = (struct store_event){ e->start, e->duration, p->lane, 0 };
 	p->endpoint->channel->killed = true;
 	collector_lose(c, t->source, IPC_REASON_killed, t->process, t->process->data.comm, 1, order_end(e));
-	check_party(p->endpoint->channel, p->endpoint, true);
+	check_party(p->endpoint->channel, &p->endpoint->channel->stream, p->endpoint, true);
 	struct match_call call = match_call_of(t, e, p->endpoint, (uint64_t)(uintptr_t)inside);
 	match_unfinished(&p->endpoint->channel->stream, &call);
 }
 
 static void count_send(struct endpoint *ep, uint64_t bytes)
 {
-	ep->data.sends++;
-	ep->data.bytes_sent += bytes;
-	ep->channel->data.bytes_sent += bytes;
+	struct store_endpoint *row = &ep->shared->data;
+	row->sends++;
+	row->bytes_sent += bytes;
+	ep->channel->sent += bytes;
+	ep->channel->shared->data.bytes_sent += bytes;
 }
 
 static void count_receive(struct endpoint *ep, uint64_t bytes)
 {
-	ep->channel->receivers += !ep->data.bytes_received;
-	ep->data.receives++;
-	ep->data.bytes_received += bytes;
-	ep->channel->data.bytes_received += bytes;
+	struct store_endpoint *row = &ep->shared->data;
+	struct channel *from = ep->channel->peer;
+	row->receives++;
+	row->bytes_received += bytes;
+	ep->channel->shared->data.bytes_received += bytes;
+	if (!from)
+		return;
+	from->received += bytes;
+	from->receivers += !ep->received;
+	ep->received = true;
 }
 
-/* A send or receive that moved bytes. */
+/* Into the stream, or out of it. */
+static void match(struct collector *c, struct thread *t, const struct ipc_event *e, struct endpoint *ep,
+		  bool sends, bool late, uint64_t event)
+{
+	struct channel *ch = ep->channel;
+	if (!ch->peer && (!sends || ch->stream.sends.count >= SENDS_UNJOINED)) {
+		ch->early = true;
+		return;
+	}
+	struct match_stream *st = sends ? &ch->stream : &ch->peer->stream;
+	check_party(ch, st, ep, sends);
+	if (late)
+		check_late(c, t, st, e);
+	if (e->flags & IPC_F_OOB)
+		st->doubtful = true; /* urgent data is not in its place */
+	struct match_call call = match_call_of(t, e, ep, event);
+	if (sends)
+		match_send(st, &call);
+	else
+		match_receive(st, &call);
+}
+
+/* A send or receive that moved something. */
 static void moved(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p,
 		  bool late)
 {
 	struct endpoint *ep = p->endpoint;
 	struct channel *ch = ep->channel;
-	bool sends = p->verb == IPC_VERB_send;
+	bool sends = p->verb == IPC_VERB_send, packets = ch->socket && !ch->is_stream;
 	struct store_event row = { e->start, e->duration, p->lane, e->result };
-	uint64_t event = store_event(c->store, &row, sends && ch->is_stream);
+	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets));
 	if (sends)
 		count_send(ep, e->result);
 	else
 		count_receive(ep, e->result);
-	if (!ch->is_stream)
-		return;
-	check_party(ch, ep, sends);
-	if (late)
-		check_late(c, t, ch, e);
-	struct match_call call = match_call_of(t, e, ep, event);
-	if (sends)
-		match_send(&ch->stream, &call);
-	else
-		match_receive(&ch->stream, &call);
+	if (ch->is_stream) {
+		match(c, t, e, ep, sends, late, event);
+	} else if (packets) {
+		struct match_call call = match_call_of(t, e, ep, event);
+		packet_transfer(c, e, &call, sends);
+	}
+}
+
+static bool moves(const struct ipc_event *e, const struct place *p)
+{
+	if (e->flags & IPC_F_PEEK)
+		return false;
+	const struct channel *ch = p->endpoint->channel;
+	if (e->result == 0 && ch->socket && !ch->is_stream)
+		return !(e->flags & (IPC_F_EOF | IPC_F_INSIDE)); /* a message may be empty */
+	return e->result > 0;
 }
 
 static void transfer(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p,
@@ -234,7 +318,7 @@ static void transfer(struct collector *c, struct thread *t, const struct ipc_eve
 {
 	bool sends = p->verb == IPC_VERB_send;
 	endpoint_role(c, p->endpoint, sends ? ROLE_WRITER : ROLE_READER);
-	if (e->result > 0 && !(e->flags & IPC_F_PEEK)) {
+	if (moves(e, p)) {
 		moved(c, t, e, p, late);
 	} else if (sends && e->flags & IPC_F_INSIDE && p->endpoint->channel->is_stream) {
 		send_inside(c, t, e, p);

@@ -165,8 +165,7 @@ static void doubt_channels(struct collector *c, struct process *p)
 	for (uint32_t i = 0; i < p->fd_room; i++) {
 		if (!p->fds[i].endpoint)
 			continue;
-		p->fds[i].endpoint->channel->stream.doubtful = true;
-		channel_partial(c, p->fds[i].endpoint->channel);
+		channel_doubt(c, p->fds[i].endpoint->channel);
 	}
 }
 
@@ -281,7 +280,7 @@ void life_event(struct collector *c, struct life *l, struct process *p, struct m
 		.verb = starts ? IPC_VERB_recv : IPC_VERB_exit,
 		.source = p->data.source,
 	};
-	struct store_event row = { time, 0, event_lane(c, &lane), 0 };
+	struct store_event row = { time, 0, event_lane(c, &lane, ep), 0 };
 	endpoint_seen(c, ep, time, time);
 	set_moment(c, m, ep, store_event(c->store, &row, !starts), time, starts ? ROLE_READER : ROLE_WRITER);
 }

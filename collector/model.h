@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the collector knows: private to collector.c, event.c, join.c, life.c, channel.c and
- * rollup.c.
+ * What the collector knows: private to the files named below.
  *
  *	life (of a pid) --- process (an image) --- thread
  *	     |                   |
  *	     +---- channel --- endpoint --- edge (from one endpoint to another)
+ *
+ * A socket has a struct channel of its own: its half. Its stream holds what this socket sends, its receives
+ * take from the peer's. Halves that belong together have one row of `channels`, that of `shared`; a process
+ * that holds both has one row of `endpoints`, again that of `shared`. A pipe is its own peer.
  *
  * Everything here is made in the order of time (order.h), lives in one pool and is freed with it at the
  * close. What has a row in the trace file begins with struct row; a changed row is marked dirty and written
@@ -15,6 +18,7 @@
 #define IPC_MODEL_H
 
 #include "collector.h"
+#include "datagram.h"
 #include "edge.h"
 #include "match.h"
 #include "order.h"
@@ -25,6 +29,7 @@ enum row_kind { ROW_PROCESS, ROW_THREAD, ROW_CHANNEL, ROW_ENDPOINT, ROW_EDGE, RO
 
 enum {
 	FD_MAX = 1 << 16, /* descriptors beyond are not followed */
+	SPARE_MAX = 1024, /* bytes: what is larger is not used again */
 	CACHED_LANES = 16,
 	ROLE_READER = 1,
 	ROLE_WRITER = 2,
@@ -35,7 +40,7 @@ enum {
 struct row {
 	struct row *next_dirty;
 	uint8_t kind;
-	bool dirty;
+	bool dirty, written;
 };
 
 struct loss {
@@ -79,6 +84,7 @@ struct lane {
 	struct store_lane key;
 	uint32_t id;
 	struct lane *next; /* of the same hash */
+	struct lane *next_of_endpoint;
 };
 
 /* What an event of a thread most likely is: one that was seen before. */
@@ -124,31 +130,48 @@ struct life {
 
 struct channel {
 	struct row row;
-	struct store_channel data;
+	struct store_channel data; /* in force where it is its own `shared`; id 0: has no row yet */
 	struct collector *collector;
-	struct life *life;	    /* of a process channel */
-	struct match_stream stream; /* unused where the mechanism is not a byte stream */
+	struct channel *shared;		    /* whose row it has; often itself */
+	struct channel *halves, *next_half; /* all that have this row */
+	struct channel *peer;		    /* its receives take from there; NULL: not known (yet) */
+	struct socket *socket;		    /* NULL: no socket */
+	uint64_t other;			    /* of a socket: the address at the other end, 0: none */
+	uint64_t listener;		    /* inode of the socket it was accepted from */
+	struct channel *next_flow;	    /* of the socket */
+	struct life *life;		    /* of a process channel */
+	struct match_stream stream;	    /* unused where the mechanism is not a byte stream */
+	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
-	bool inexact; /* a message of it is not exact */
-	bool dropped; /* events of it were dropped: none is */
-	uint32_t open_ends, open_writers, open_readers, receivers;
+	bool inexact;	  /* a message of it is not exact */
+	bool dropped;	  /* events of it were dropped: none is */
+	bool early;	  /* something was received while no peer was known */
+	bool served;	  /* others send to it: the server */
+	bool known_there; /* udp: a socket in the trace was bound at `other` */
+	uint32_t number, open_ends, open_writers, open_readers, receivers;
+	uint64_t sent, received;	/* bytes put into it and taken from it */
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or 0 */
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
 	struct edge *edges;
-	struct channel *next, *next_closed;
+	struct channel *next, **link, *next_closed;
 	bool closed_listed;
 };
 
 struct endpoint {
 	struct row row;
-	struct store_endpoint data;
+	struct store_endpoint data; /* in force where it is its own `shared` */
+	struct endpoint *shared;    /* whose row it has */
 	struct process *process;
 	struct channel *channel;
+	struct lane *lanes;
 	uint8_t roles;
+	bool received;
+	bool client;			     /* sends to a datagram socket that others hold */
+	uint64_t outside, outside_bytes;     /* received from nobody known */
 	uint32_t open_readers, open_writers; /* descriptors */
 	struct edge *last_edge;
-	struct endpoint *next_of_process, *next_of_channel;
+	struct endpoint *next_of_process, **link, *next_of_channel;
 };
 
 struct edge {
@@ -180,6 +203,7 @@ struct collector {
 	struct store *store;
 	int error;
 	struct pool_block *pool;
+	struct spare *spare[SPARE_MAX / 16 + 1]; /* freed, by size */
 	struct order order;
 	struct timed **timed; /* a heap by time */
 	uint32_t timeds, timed_room;
@@ -189,21 +213,35 @@ struct collector {
 	uint64_t now;	    /* end of the latest record in the order */
 	uint64_t commit_ns; /* when the last commit was, by the clock */
 	struct table threads, images, lives, objects, endpoints, edges, lanes, losses, texts;
+	struct table addresses, pairs, names, connects, outsides, places, flows, epolls; /* socket.h */
 	struct thread *last_thread; /* of collector_record */
 	uint64_t last_key;
 	uint32_t epoch;		  /* of the cached lanes; changes when a channel is replaced */
 	uint32_t rows[ROW_KINDS]; /* ids given */
+	uint32_t channel_count;
 	struct row *dirty;
 	struct process *processes, *execs;
 	struct life *all_lives;
-	struct channel *channels, *closed, **closed_last;
+	struct channel *channels, *closed, **closed_last, *finished;
+	struct packet_place *all_places;
 	struct overflow *overflows;
 	struct thread *waiting; /* defined, for an image that is not */
 	unsigned int running;
 };
 
+static inline uint64_t endpoint_key(const struct process *p, const struct channel *ch)
+{
+	return (uint64_t)p->data.id << 32 | ch->number;
+}
+
+static inline uint64_t edge_key(const struct endpoint *src, const struct endpoint *dst)
+{
+	return (uint64_t)src->shared->data.id << 32 | dst->shared->data.id;
+}
+
 /* collector.c */
 void *collector_new(struct collector *c, size_t size); /* zeroed, of the pool; NULL: c->error is set */
+void collector_free(struct collector *c, void *p, size_t size);			  /* to be used again */
 const char *collector_text(struct collector *c, const char *text, size_t length); /* interned */
 void collector_row(struct collector *c, struct row *row, enum row_kind kind);
 void collector_lose(struct collector *c, enum collector_source source, enum ipc_reason reason,
@@ -265,14 +303,21 @@ void life_close(struct collector *c);
 
 /* channel.c: objects, channels, endpoints, descriptors. */
 struct channel *channel_new(struct collector *c, unsigned int mechanism, const char *key);
+struct channel *channel_half(struct collector *c, unsigned int mechanism); /* of a socket; has no row yet */
 struct channel *channel_of(struct collector *c, uint64_t object);
+struct channel *channel_known(const struct collector *c, uint64_t object); /* NULL: never seen */
+void channel_row(struct collector *c, struct channel *ch);		   /* a row, if it has none */
+void channel_dirty(struct collector *c, struct channel *ch);
 /* The object's number stands for something new. */
 struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object);
 void channel_define(struct collector *c, const struct ipc_def *d, const char *text, size_t length);
 struct endpoint *endpoint_of(struct collector *c, struct process *p, struct channel *ch);
+struct endpoint *endpoint_known(const struct collector *c, const struct process *p, const struct channel *ch);
 void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles);
 void channel_partial(struct collector *c, struct channel *ch);
 void channel_parties(struct channel *ch);
+/* Someone unseen has it open: nothing that goes through it is exact. */
+void channel_doubt(struct collector *c, struct channel *ch);
 /* Seen at `start` .. `end`. */
 void endpoint_seen(struct collector *c, struct endpoint *ep, uint64_t start, uint64_t end);
 void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e);
@@ -280,17 +325,24 @@ void fd_close(struct collector *c, struct process *p, uint32_t fd, uint64_t time
 void fd_close_all(struct collector *c, struct process *p, uint64_t time);
 /* The untraced program `to` has what `from` had open. */
 void fd_hand_over(struct collector *c, struct process *from, struct process *to, uint64_t time);
+
+/* settle.c */
+void settle_later(struct collector *c, struct channel *ch); /* all its ends are closed */
 /* Settles streams whose ends are all closed for long enough, or all. */
-void channel_settle_closed(struct collector *c, bool all);
+void settle_closed(struct collector *c, bool all);
+/* Forgets the sockets that were settled; when all rows are written. */
+void settle_release(struct collector *c);
 
 /* event.c */
 void event_handle(struct collector *c, struct thread *t, const struct ipc_event *e, bool late);
-uint32_t event_lane(struct collector *c, const struct store_lane *key);
+uint32_t event_lane(struct collector *c, const struct store_lane *key, struct endpoint *ep);
+void event_forget_lanes(struct collector *c, struct endpoint *ep);
 extern const char *const source_names[COLLECTOR_SOURCES];
 
 /* rollup.c: edges */
 extern const struct match_sink rollup_sink; /* its context is the channel */
 void rollup_message(struct collector *c, const struct match_message *m);
+void rollup_inexact(struct collector *c, struct channel *ch); /* not all that goes through it is exact */
 void rollup_write(struct collector *c, struct edge *e);
 
 #endif

@@ -15,9 +15,9 @@ static struct edge *edge_new(struct collector *c, struct endpoint *src, struct e
 	if (!e)
 		return NULL;
 	collector_row(c, &e->row, ROW_EDGE);
-	e->data.src_id = src->data.process_id;
-	e->data.dst_id = dst->data.process_id;
-	e->data.channel_id = src->data.channel_id;
+	e->data.src_id = src->process->data.id;
+	e->data.dst_id = dst->process->data.id;
+	e->data.channel_id = src->channel->shared->data.id;
 	e->src = src;
 	e->dst = dst;
 	e->next = src->channel->edges;
@@ -29,7 +29,7 @@ static struct edge *edge_of(struct collector *c, struct endpoint *src, struct en
 {
 	if (src->last_edge && src->last_edge->dst == dst)
 		return src->last_edge;
-	void **place = table_put(&c->edges, (uint64_t)src->data.id << 32 | dst->data.id);
+	void **place = table_put(&c->edges, edge_key(src, dst));
 	if (!place)
 		return NULL;
 	if (!*place)
@@ -43,7 +43,7 @@ static void edges_dirty(struct collector *c, struct channel *ch)
 		collector_dirty(c, &e->row);
 }
 
-static void inexact(struct collector *c, struct channel *ch)
+void rollup_inexact(struct collector *c, struct channel *ch)
 {
 	if (ch->inexact)
 		return;
@@ -64,7 +64,7 @@ void rollup_message(struct collector *c, const struct match_message *m)
 		e->data.last_ns = m->received;
 	latency_add(&e->latency, m->received > m->sent ? m->received - m->sent : 0);
 	if (!m->exact)
-		inexact(c, m->src->channel);
+		rollup_inexact(c, m->src->channel);
 	collector_dirty(c, &e->row);
 }
 
@@ -78,7 +78,7 @@ static uint64_t message(void *context, const struct match_message *m)
 static void doubt(void *context, const struct match_message *m, uint64_t handle)
 {
 	struct channel *ch = context;
-	inexact(ch->collector, ch);
+	rollup_inexact(ch->collector, ch);
 	store_doubt(ch->collector->store, m->send_event, handle);
 }
 
@@ -86,6 +86,8 @@ static void unmatched(void *context, const struct match_call *receive, uint64_t 
 {
 	struct channel *ch = context;
 	struct process *p = receive->endpoint->process;
+	if (ch->socket && !ch->endpoints)
+		return; /* from outside (outside.c) */
 	collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, calls, receive->end);
 	channel_partial(ch->collector, ch);
 }
@@ -96,18 +98,21 @@ static uint64_t inferred(void *context, const struct match_call *send)
 	struct inside *inside = (struct inside *)(uintptr_t)send->event;
 	struct endpoint *ep = send->endpoint;
 	inside->row.result = send->bytes;
-	ep->data.sends += send->bytes > 0;
-	ep->data.bytes_sent += send->bytes;
-	ch->data.bytes_sent += send->bytes;
-	collector_dirty(ch->collector, &ep->row);
-	collector_dirty(ch->collector, &ch->row);
+	ep->shared->data.sends += send->bytes > 0;
+	ep->shared->data.bytes_sent += send->bytes;
+	ch->shared->data.bytes_sent += send->bytes;
+	ch->sent += send->bytes;
+	collector_dirty(ch->collector, &ep->shared->row);
+	channel_dirty(ch->collector, ch);
 	return store_event(ch->collector->store, &inside->row, send->bytes > 0);
 }
 
 static void partial(void *context)
 {
 	struct channel *ch = context;
-	channel_partial(ch->collector, ch);
+	if (ch->peer)
+		channel_partial(ch->collector,
+				ch); /* else it went outside, or it is said when they are joined */
 }
 
 const struct match_sink rollup_sink = {
@@ -120,8 +125,13 @@ const struct match_sink rollup_sink = {
 
 static bool drained(const struct channel *ch)
 {
-	return ch->receivers == 1 && ch->data.bytes_sent == ch->data.bytes_received && !ch->stream.doubtful &&
-	       !ch->data.partial && !ch->killed;
+	return ch->is_stream && ch->receivers == 1 && ch->sent == ch->received && !ch->stream.doubtful &&
+	       !ch->shared->data.partial && !ch->killed;
+}
+
+static bool all_exact(const struct channel *ch)
+{
+	return !ch->inexact || drained(ch);
 }
 
 void rollup_write(struct collector *c, struct edge *e)
@@ -135,7 +145,10 @@ void rollup_write(struct collector *c, struct edge *e)
 	row->latency_p90_ns = ns[1];
 	row->latency_p99_ns = ns[2];
 	row->latency_max_ns = e->latency.max;
-	row->exact = !e->src->channel->inexact || drained(e->src->channel);
-	row->partial = e->src->channel->data.partial;
+	row->timed = true;
+	row->exact = all_exact(e->src->channel);
+	if (e->src->shared == e->dst->shared) /* it may stand for both directions */
+		row->exact &= all_exact(e->dst->channel);
+	row->partial = e->src->channel->shared->data.partial;
 	store_edge(c->store, row);
 }

@@ -146,14 +146,17 @@ void store_process(struct store *s, const struct store_process *p)
 	struct sql_row r = sql_row(&s->sql, SQL_PROCESS);
 
 	sql_number(&r, p->id);
-	sql_number(&r, p->pid);
-	sql_number(&r, p->ppid);
+	sql_maybe(&r, p->pid);
+	sql_maybe(&r, p->ppid);
 	sql_maybe(&r, p->parent_id);
 	sql_maybe(&r, p->prev_id);
 	sql_text(&r, known(p->comm));
 	sql_text(&r, known(p->exe));
 	sql_text(&r, known(p->cmdline));
-	sql_number(&r, p->uid);
+	if (p->uid == STORE_NO_UID)
+		sql_null(&r);
+	else
+		sql_number(&r, p->uid);
 	sql_text(&r, known(p->cgroup));
 	sql_maybe(&r, p->start_ns);
 	sql_maybe(&r, p->end_ns);
@@ -192,6 +195,7 @@ void store_channel(struct store *s, const struct store_channel *c)
 	sql_number(&r, c->bytes_sent);
 	sql_number(&r, c->bytes_received);
 	sql_number(&r, c->partial);
+	sql_number(&r, c->lost);
 	sql_put(&s->sql, &r);
 }
 
@@ -212,6 +216,14 @@ void store_endpoint(struct store *s, const struct store_endpoint *e)
 	sql_put(&s->sql, &r);
 }
 
+static void latency(struct sql_row *r, const struct store_edge *e, uint64_t ns)
+{
+	if (e->timed)
+		sql_number(r, ns);
+	else
+		sql_null(r);
+}
+
 void store_edge(struct store *s, const struct store_edge *e)
 {
 	struct sql_row r = sql_row(&s->sql, SQL_EDGE);
@@ -224,11 +236,11 @@ void store_edge(struct store *s, const struct store_edge *e)
 	sql_number(&r, e->pages);
 	sql_maybe(&r, e->first_ns);
 	sql_maybe(&r, e->last_ns);
-	sql_number(&r, e->latency_min_ns);
-	sql_number(&r, e->latency_p50_ns);
-	sql_number(&r, e->latency_p90_ns);
-	sql_number(&r, e->latency_p99_ns);
-	sql_number(&r, e->latency_max_ns);
+	latency(&r, e, e->latency_min_ns);
+	latency(&r, e, e->latency_p50_ns);
+	latency(&r, e, e->latency_p90_ns);
+	latency(&r, e, e->latency_p99_ns);
+	latency(&r, e, e->latency_max_ns);
 	sql_number(&r, e->exact);
 	sql_number(&r, e->partial);
 	sql_put(&s->sql, &r);
@@ -247,6 +259,31 @@ void store_loss(struct store *s, const struct store_loss *l)
 	sql_maybe(&r, l->first_ns);
 	sql_maybe(&r, l->last_ns);
 	sql_put(&s->sql, &r);
+}
+
+static void numbers(struct store *s, enum statement which, uint32_t a, uint32_t b)
+{
+	struct sql_row r = sql_row(&s->sql, which);
+
+	sql_number(&r, a);
+	if (b)
+		sql_number(&r, b);
+	sql_put(&s->sql, &r);
+}
+
+void store_channel_gone(struct store *s, uint32_t id)
+{
+	numbers(s, SQL_CHANNEL_GONE, id, 0);
+}
+
+void store_endpoint_gone(struct store *s, uint32_t id)
+{
+	numbers(s, SQL_ENDPOINT_GONE, id, 0);
+}
+
+void store_lane_endpoint(struct store *s, uint32_t lane, uint32_t endpoint)
+{
+	numbers(s, SQL_LANE_ENDPOINT, endpoint, lane);
 }
 
 uint32_t store_lane(struct store *s, const struct store_lane *l)
@@ -423,7 +460,7 @@ static int create(struct store *s, const char *path)
 	if (err)
 		return err;
 	snprintf(start, sizeof(start), "%llu", (unsigned long long)s->start_ns);
-	store_meta(s, "schema_version", "1");
+	store_meta(s, "schema_version", "2");
 	store_meta(s, "start_ns", start);
 	store_host(s);
 	store_mechanisms(s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The store: writes the trace file (schema.sql, docs/schema.md). It knows SQL and nothing of matching.
- * Ids are given by the caller, dense and from 1, except event ids, which the store gives.
+ * Ids are given by the caller, ascending from 1, except event ids, which the store gives.
  *
  * Rows of processes, threads, channels, endpoints and edges are kept by the collector and written with the
  * functions below whenever they changed and a commit is due (insert or replace by id): readers of the
@@ -20,13 +20,15 @@
 
 struct store;
 
+#define STORE_NO_UID UINT32_MAX
+
 struct store_process {
-	uint32_t id, parent_id, prev_id; /* 0: none */
-	int32_t pid, ppid;
+	uint32_t id, parent_id, prev_id;	   /* 0: none */
+	int32_t pid, ppid;			   /* 0: unknown */
 	const char *comm, *exe, *cmdline, *cgroup; /* NULL or empty: unknown */
-	uint32_t uid;
-	uint64_t start_ns, end_ns; /* end 0: has not ended */
-	int32_t exit_status;	   /* wait(2) form; -1: unknown */
+	uint32_t uid;				   /* STORE_NO_UID: unknown */
+	uint64_t start_ns, end_ns;		   /* end 0: has not ended */
+	int32_t exit_status;			   /* wait(2) form; -1: unknown */
 	const char *source, *coverage;
 };
 
@@ -42,12 +44,13 @@ struct store_channel {
 	uint16_t mechanism; /* enum ipc_mechanism */
 	const char *key, *name;
 	uint64_t first_ns, last_ns, bytes_sent, bytes_received;
+	uint64_t lost; /* datagrams that nobody received */
 	bool partial;
 };
 
 struct store_endpoint {
 	uint32_t id, channel_id, process_id;
-	const char *role; /* reader, writer, both */
+	const char *role; /* reader, writer, both; of sockets: server, client, peer, listener */
 	uint64_t sends, receives, bytes_sent, bytes_received, first_ns, last_ns;
 };
 
@@ -55,6 +58,7 @@ struct store_edge {
 	uint32_t src_id, dst_id, channel_id; /* the key */
 	uint64_t messages, bytes, pages, first_ns, last_ns;
 	uint64_t latency_min_ns, latency_p50_ns, latency_p90_ns, latency_p99_ns, latency_max_ns;
+	bool timed; /* the latencies are known */
 	bool exact, partial;
 };
 
@@ -89,6 +93,12 @@ void store_channel(struct store *s, const struct store_channel *row);
 void store_endpoint(struct store *s, const struct store_endpoint *row);
 void store_edge(struct store *s, const struct store_edge *row);
 void store_loss(struct store *s, const struct store_loss *row); /* key: reason, source, process_id, comm */
+
+/* Two channels, or two endpoints, turned out to be one: removes the row of the one. */
+void store_channel_gone(struct store *s, uint32_t id);
+void store_endpoint_gone(struct store *s, uint32_t id);
+/* The lane is of this endpoint now. */
+void store_lane_endpoint(struct store *s, uint32_t lane, uint32_t endpoint);
 
 /* A new lane; returns its id. The caller keeps the dictionary. */
 uint32_t store_lane(struct store *s, const struct store_lane *row);

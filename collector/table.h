@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An open-addressing hash table from 64-bit keys (never 0) to pointers (never NULL). Nothing is ever
- * removed. Keys that do not fit into 64 bits are hashed by the caller, who chains what collides.
+ * An open-addressing hash table from 64-bit keys (never 0) to pointers (never NULL). Keys that do not fit
+ * into 64 bits are hashed by the caller, who chains what collides.
  */
 #ifndef IPC_TABLE_H
 #define IPC_TABLE_H
@@ -80,6 +80,24 @@ static inline void **table_put(struct table *t, uint64_t key)
 	t->used += !slot->key;
 	slot->key = key;
 	return &slot->value;
+}
+
+/* Moves what stands behind the gap nearer to its place, so that no search ends too early. */
+static inline void table_remove(struct table *t, uint64_t key)
+{
+	struct table_slot *slot = t->slots ? table_find(t, key) : NULL;
+	if (!slot || !slot->key)
+		return;
+	uint32_t gap = slot - t->slots;
+	for (uint32_t i = (gap + 1) & t->mask; t->slots[i].key; i = (i + 1) & t->mask) {
+		uint32_t home = table_mix(t->slots[i].key) & t->mask;
+		if (((i - home) & t->mask) < ((i - gap) & t->mask))
+			continue;
+		t->slots[gap] = t->slots[i];
+		gap = i;
+	}
+	t->slots[gap] = (struct table_slot){ 0 };
+	t->used--;
 }
 
 #endif

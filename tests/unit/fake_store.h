@@ -166,6 +166,24 @@ void store_loss(struct store *s, const struct store_loss *row)
 	fake.losses[i].comm = fake_text(row->comm);
 }
 
+void store_channel_gone(struct store *s, uint32_t id)
+{
+	(void)s;
+	*FAKE_AT(channels, id) = (struct store_channel){ 0 };
+}
+
+void store_endpoint_gone(struct store *s, uint32_t id)
+{
+	(void)s;
+	*FAKE_AT(endpoints, id) = (struct store_endpoint){ 0 };
+}
+
+void store_lane_endpoint(struct store *s, uint32_t lane, uint32_t endpoint)
+{
+	(void)s;
+	FAKE_AT(lanes, lane)->endpoint_id = endpoint;
+}
+
 uint32_t store_lane(struct store *s, const struct store_lane *row)
 {
 	(void)s;

@@ -166,7 +166,7 @@ static const char *const contract[][2] = {
 	  "exit_status, source, coverage" },
 	{ "threads", "id, process_id, tid, name, start_ns, end_ns" },
 	{ "channels",
-	  "id, mechanism, key, name, scope, first_ns, last_ns, bytes_sent, bytes_received, partial" },
+	  "id, mechanism, key, name, scope, first_ns, last_ns, bytes_sent, bytes_received, partial, lost" },
 	{ "endpoints", "id, channel_id, process_id, role, sends, receives, bytes_sent, bytes_received, "
 		       "first_ns, last_ns" },
 	{ "events", "id, ts_ns, dur_ns, process_id, pid, tid, comm, call, verb, mechanism, channel_id, fd, "
@@ -262,9 +262,9 @@ static void test_identity(void **state)
 	uname(&name);
 	assert_int_equal(store_close(open_store()), 0);
 	check_file("PRAGMA application_id", "1229996884\n"); /* "IPCT" read as a big-endian number */
-	check_file("PRAGMA user_version", "1\n");
+	check_file("PRAGMA user_version", "2\n");
 	check_file("PRAGMA page_size", "16384\n");
-	check_file("SELECT key, value FROM meta ORDER BY key", "schema_version|1\nstart_ns|5000000000000\n");
+	check_file("SELECT key, value FROM meta ORDER BY key", "schema_version|2\nstart_ns|5000000000000\n");
 	snprintf(expected, sizeof(expected), "1|%s|%s|%s\n", name.nodename, boot_id, name.release);
 	check_file("SELECT * FROM hosts", expected);
 }
@@ -343,20 +343,20 @@ static void test_channels(void **state)
 
 	(void)state;
 	store_channel(s, &(struct store_channel){ 1, IPC_MECH_fifo, "fifo:1:2", "/tmp/f", START, START + 7,
-						  90, 80, true });
+						  90, 80, 6, true });
 	store_channel(s, &(struct store_channel){ .id = 2, .mechanism = IPC_MECH_tcp, .key = "tcp:k" });
 	store_endpoint(s, &(struct store_endpoint){ 1, 1, 3, "writer", 4, 5, 6, 7, START + 1, START + 2 });
 	assert_int_equal(store_close(s), 0);
 	check_file("SELECT * FROM channels",
-		   "1|fifo|fifo:1:2|/tmp/f|host|5000000000000|5000000000007|90|80|1\n"
-		   "2|tcp|tcp:k|-|network|-|-|0|0|0\n");
+		   "1|fifo|fifo:1:2|/tmp/f|host|5000000000000|5000000000007|90|80|1|6\n"
+		   "2|tcp|tcp:k|-|network|-|-|0|0|0|0\n");
 	check_file("SELECT * FROM endpoints", "1|1|3|writer|4|5|6|7|5000000000001|5000000000002\n");
 }
 
 static void test_edges(void **state)
 {
 	struct store *s = open_scene();
-	struct store_edge e = { 1, 2, 1, 10, 20, 0, START, START + 1, 11, 12, 13, 14, 15, true, false };
+	struct store_edge e = { 1, 2, 1, 10, 20, 0, START, START + 1, 11, 12, 13, 14, 15, true, true, false };
 
 	(void)state;
 	store_edge(s, &e);
@@ -370,6 +370,55 @@ static void test_edges(void **state)
 	check_file("SELECT * FROM edges ORDER BY dst_id",
 		   "1|101|p1|1|101|p1|pipe|1|77|20|0|5000000000000|5000000000001|11|12|13|14|15|0|1\n"
 		   "1|101|p1|2|102|p2|pipe|1|10|20|0|5000000000000|5000000000001|11|12|13|14|15|1|0\n");
+}
+
+/* To or from somebody outside: how long it took is not known. */
+static void test_edge_without_latency(void **state)
+{
+	struct store *s = open_scene();
+
+	(void)state;
+	store_process(s, &(struct store_process){ .id = 9,
+						  .comm = "10.0.0.7:443",
+						  .uid = STORE_NO_UID,
+						  .exit_status = -1,
+						  .source = "shim",
+						  .coverage = "remote" });
+	store_edge(s, &(struct store_edge){
+			      .src_id = 1, .dst_id = 9, .channel_id = 1, .messages = 3, .bytes = 4 });
+	assert_int_equal(store_close(s), 0);
+	check_file("SELECT dst_pid, dst_comm, messages, bytes, latency_min_ns, latency_p50_ns, "
+		   "latency_max_ns FROM edges",
+		   "-|10.0.0.7:443|3|4|-|-|-\n");
+	check_file("SELECT pid, ppid, uid FROM processes WHERE id = 9", "-|-|-\n");
+}
+
+/* Two rows of channels, and of endpoints, turn out to be one. */
+static void test_rows_become_one(void **state)
+{
+	struct store *s = open_store();
+	struct store_lane lane = { .thread_id = 1,
+				   .endpoint_id = 2,
+				   .fd = 3,
+				   .call = IPC_CALL_write,
+				   .verb = IPC_VERB_send,
+				   .source = "shim" };
+
+	(void)state;
+	for (uint32_t id = 1; id <= 2; id++) {
+		store_channel(s, &(struct store_channel){ .id = id, .mechanism = IPC_MECH_tcp, .key = "k" });
+		store_endpoint(s, &(struct store_endpoint){
+					  .id = id, .channel_id = id, .process_id = 1, .role = "peer" });
+	}
+	store_lane(s, &lane);
+	store_commit(s, START);
+	store_channel_gone(s, 2);
+	store_endpoint_gone(s, 2);
+	store_lane_endpoint(s, 1, 1);
+	assert_int_equal(store_close(s), 0);
+	check_file("SELECT group_concat(id) FROM channels", "1\n");
+	check_file("SELECT group_concat(id) FROM endpoints", "1\n");
+	check_file("SELECT id, endpoint_id FROM lanes", "1|1\n");
 }
 
 static void test_losses(void **state)
@@ -1125,6 +1174,8 @@ int main(void)
 		cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_channels),
 		cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_edge_without_latency),
+		cmocka_unit_test(test_rows_become_one),
 		cmocka_unit_test(test_losses),
 		cmocka_unit_test(test_meta),
 		cmocka_unit_test(test_events),

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What went to and came from sockets that nobody in the trace holds. The other side becomes a row of
+ * `processes`, and what the process here sent and received an edge: every call is a message, latencies are
+ * not known. Written when the channel is settled.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "socket.h"
+
+struct outside {
+	struct store_process data;
+	struct outside *next; /* of the same hash */
+};
+
+/* Who it is, as far as the kernel tells. */
+static void identify(struct collector *c, const struct channel *ch, struct store_process *p, char *comm,
+		     size_t size)
+{
+	const struct socket *so = ch->socket;
+	uint64_t there = ch->other ? ch->other : so->state & IPC_SOCKET_ACCEPTED ? so->local : 0;
+	struct address a, own;
+	p->coverage = "untraced";
+	p->comm = comm;
+	snprintf(comm, size, "unknown");
+	if (!socket_is_ip(ch))
+		p->pid = so->peer_pid;
+	if (so->peer_comm) {
+		snprintf(comm, size, "%s", so->peer_comm);
+		return;
+	}
+	if (!address_get(c, there, &a))
+		return;
+	/* A client's port is one of many, and says nothing. */
+	address_text(&a, !(so->state & IPC_SOCKET_ACCEPTED), comm, size);
+	if (!socket_is_ip(ch) || address_group(&a) || address_of_host(&a))
+		return;
+	if (!address_get(c, so->local, &own) || !address_same_host(&a, &own))
+		p->coverage = "remote";
+}
+
+static uint32_t process_of(struct collector *c, const struct channel *ch, const struct process *here,
+			   uint64_t time)
+{
+	char comm[ADDRESS_TEXT_MAX];
+	struct store_process p = { .uid = STORE_NO_UID, .exit_status = -1, .source = here->data.source };
+	identify(c, ch, &p, comm, sizeof(comm));
+	void **place = table_put(&c->outsides, table_hash(p.pid, table_hash_text(comm, strlen(comm))));
+	if (!place)
+		return 0;
+	for (struct outside *o = *place; o; o = o->next)
+		if (o->data.pid == p.pid && !strcmp(o->data.comm, comm) && o->data.coverage == p.coverage)
+			return o->data.id;
+	struct outside *o = collector_new(c, sizeof(*o));
+	if (!o)
+		return 0;
+	p.id = ++c->rows[ROW_PROCESS];
+	p.comm = collector_text(c, comm, strlen(comm));
+	p.start_ns = time;
+	*o = (struct outside){ .data = p, .next = *place };
+	*place = o;
+	store_process(c->store, &o->data);
+	return o->data.id;
+}
+
+static void write_edge(struct collector *c, const struct channel *ch, const struct endpoint *ep, uint32_t src,
+		       uint32_t dst, uint64_t messages, uint64_t bytes)
+{
+	const struct store_endpoint *row = &ep->shared->data;
+	struct store_edge e = {
+		.src_id = src,
+		.dst_id = dst,
+		.channel_id = ch->shared->data.id,
+		.messages = messages,
+		.bytes = bytes,
+		.first_ns = row->first_ns,
+		.last_ns = row->last_ns,
+		.exact = !ch->stream.doubtful,
+		.partial = ch->shared->data.partial,
+	};
+	if (messages)
+		store_edge(c->store, &e);
+}
+
+/* It was never accepted, though it could have been here. */
+static bool waits_here(const struct collector *c, const struct channel *ch)
+{
+	return ch->is_stream && ch->socket->state & IPC_SOCKET_CONNECTED &&
+	       socket_bound(c, ch->data.mechanism, ch->other);
+}
+
+static void write_end(struct collector *c, const struct channel *ch, const struct endpoint *ep)
+{
+	const struct store_endpoint *row = &ep->shared->data;
+	bool inbox = ch->data.mechanism == IPC_MECH_unix_dgram;
+	uint64_t sends = ep->client || ch->known_there ? 0 : row->sends;
+	uint64_t receives = inbox ? ep->outside : row->receives;
+	if (!sends && !receives)
+		return;
+	uint32_t id = process_of(c, ch, ep->process, row->first_ns);
+	write_edge(c, ch, ep, ep->process->data.id, id, sends, row->bytes_sent);
+	write_edge(c, ch, ep, id, ep->process->data.id, receives,
+		   inbox ? ep->outside_bytes : row->bytes_received);
+}
+
+void outside_write(struct collector *c, struct channel *ch)
+{
+	if (!ch->socket || (ch->peer && ch->peer->endpoints) || waits_here(c, ch))
+		return;
+	for (const struct endpoint *ep = ch->endpoints; ep; ep = ep->next_of_channel)
+		write_end(c, ch, ep);
+}

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Sockets whose messages have boundaries (datagram.h matches them).
+ *
+ *	unix_seqpacket, and pairs   as a stream: a queue per half, for what it sends
+ *	unix_dgram                  one channel per socket that receives, with its queue; who sends there has
+ *an end of that channel, as with a FIFO udp                         one half per socket and other side
+ *(flow); the two flows of a conversation get one row when the first datagram is matched. One queue per port
+ *and network namespace, one for all namespaces where the address is not loopback
+ */
+#include "socket.h"
+
+struct packet_place {
+	struct datagram_queue *queue;
+	bool sent_to;
+	struct packet_place *next; /* all */
+};
+
+/* What was matched. */
+
+static uint64_t message(void *context, const struct match_message *m)
+{
+	struct collector *c = context;
+	struct channel *from = m->src->channel, *to = m->dst->channel;
+	if (from != to && !from->peer && !to->peer) {
+		from->peer = to;
+		to->peer = from;
+		if (peer_share(c, from, to)) {
+			socket_describe(c, from);
+			socket_describe(c, to);
+		}
+	} else if (from != to && from->peer != to) {
+		peer_share(c, from, to); /* one more of those that share a port, or a group */
+	}
+	rollup_message(c, m);
+	return store_link(c->store, m->send_event, m->recv_event, m->bytes, m->exact);
+}
+
+static void doubt(void *context, const struct match_message *m, uint64_t handle)
+{
+	struct collector *c = context;
+	rollup_inexact(c, m->src->channel);
+	store_doubt(c->store, m->send_event, handle);
+}
+
+static void unmatched(void *context, const struct match_call *receive)
+{
+	struct collector *c = context;
+	struct endpoint *ep = receive->endpoint;
+	struct process *p = ep->process;
+	if (ep->channel->data.mechanism == IPC_MECH_unix_dgram && !ep->channel->peer) {
+		ep->outside++;
+		ep->outside_bytes += receive->bytes;
+		return;
+	}
+	if (!ep->channel->peer || !ep->channel->peer->endpoints)
+		return; /* from outside */
+	collector_lose(c, p->source, IPC_REASON_unmatched, p, p->data.comm, 1, receive->end);
+	channel_partial(c, ep->channel);
+}
+
+static void vanished(void *context, const struct datagram *send)
+{
+	struct channel *ch = send->call.endpoint->channel;
+	if (!send->silent || (!ch->peer && !ch->known_there))
+		return; /* never read, or gone outside */
+	ch->shared->data.lost++;
+	channel_dirty(context, ch);
+}
+
+static const struct datagram_sink sink = { message, doubt, unmatched, vanished };
+
+/* Where an event belongs. */
+
+static uint64_t flow_key(const struct socket *so, uint64_t other)
+{
+	return table_hash(so->object, other);
+}
+
+static struct channel *flow_of(struct collector *c, struct channel *ch, uint64_t other)
+{
+	struct socket *so = ch->socket;
+	uint64_t key = flow_key(so, other);
+	struct channel *flow = table_get(&c->flows, key);
+	if (flow && flow->socket == so)
+		return flow;
+	flow = channel_half(c, ch->data.mechanism);
+	void **place = flow ? table_put(&c->flows, key) : NULL;
+	if (!place)
+		return ch;
+	*place = flow;
+	flow->socket = so;
+	flow->other = other;
+	flow->created = true;
+	flow->next_flow = so->flows;
+	so->flows = flow;
+	socket_describe(c, flow);
+	return flow;
+}
+
+static struct channel *udp_channel(struct collector *c, struct channel *ch, const struct ipc_event *e,
+				   bool sends)
+{
+	uint64_t other = e->arg1 ? e->arg1 : ch->socket->remote;
+	struct channel *flow = !other || other == ch->other ? ch : flow_of(c, ch, other);
+	bool fresh = !flow->endpoints || flow == ch;
+	bool connected = ch->socket->state & IPC_SOCKET_CONNECTED && flow == ch;
+	if (fresh && !connected && !flow->served && (ch->socket->bound || !sends)) {
+		flow->served = true;
+		socket_describe(c, flow);
+	}
+	return flow;
+}
+
+/* The socket that a datagram of `ch` goes to; `ch` itself: to its peer, or outside. */
+static struct channel *unix_channel(struct collector *c, struct channel *ch, const struct ipc_event *e)
+{
+	struct socket *so = ch->socket;
+	struct channel *to = NULL;
+	if (ch->peer)
+		return ch;
+	if (e->arg1)
+		to = socket_bound(c, IPC_MECH_unix_dgram, e->arg1);
+	else if (so->dest)
+		to = channel_known(c, so->dest);
+	else if (so->remote)
+		to = socket_bound(c, IPC_MECH_unix_dgram, so->remote);
+	if (!to || to->data.mechanism != IPC_MECH_unix_dgram || !to->endpoints)
+		return ch;
+	if (!to->served) {
+		to->served = true;
+		socket_describe(c, to);
+	}
+	return to;
+}
+
+struct channel *packet_channel(struct collector *c, struct channel *ch, const struct ipc_event *e, bool sends)
+{
+	if (ch->data.mechanism == IPC_MECH_udp)
+		return udp_channel(c, ch, e, sends);
+	if (ch->data.mechanism == IPC_MECH_unix_dgram && sends)
+		return unix_channel(c, ch, e);
+	return ch;
+}
+
+/* Queues. */
+
+static struct packet_place *place_of(struct collector *c, uint64_t netns, unsigned int port)
+{
+	void **slot = table_put(&c->places, table_hash(netns, port));
+	if (!slot)
+		return NULL;
+	if (*slot)
+		return *slot;
+	struct packet_place *p = collector_new(c, sizeof(*p));
+	if (!p || !(p->queue = datagram_new(&sink, c))) {
+		table_remove(&c->places, table_hash(netns, port));
+		return NULL;
+	}
+	p->next = c->all_places;
+	c->all_places = p;
+	return *slot = p;
+}
+
+static unsigned int port_of(const struct collector *c, uint64_t address)
+{
+	struct address a;
+	return address_get(c, address, &a) ? address_port(&a) : 0;
+}
+
+static bool is_loopback(const struct collector *c, uint64_t address)
+{
+	struct address a;
+	return address_get(c, address, &a) && address_loopback(&a);
+}
+
+enum { ALL_NETNS = 1 };
+
+static struct packet_place *place_sent(struct collector *c, const struct channel *ch, uint64_t to)
+{
+	uint64_t netns = is_loopback(c, to) ? ch->socket->netns : ALL_NETNS;
+	struct packet_place *p = place_of(c, netns, port_of(c, to));
+	if (p)
+		p->sent_to = true;
+	return p;
+}
+
+static struct packet_place *place_received(struct collector *c, const struct channel *ch, uint64_t from)
+{
+	const struct socket *so = ch->socket;
+	unsigned int port = port_of(c, so->local);
+	uint64_t tells = so->any || !so->local ? from : so->local;
+	if (tells)
+		return place_of(c, is_loopback(c, tells) ? so->netns : ALL_NETNS, port);
+	struct packet_place *p = place_of(c, so->netns, port);
+	return p && p->sent_to ? p : place_of(c, ALL_NETNS, port);
+}
+
+/* The source address that the kernel gives a datagram from a socket with a wildcard address. */
+static uint64_t source_of(struct collector *c, const struct channel *ch, uint64_t to)
+{
+	const struct socket *so = ch->socket;
+	struct address a;
+	unsigned int port = port_of(c, so->local);
+	uint64_t unknown = so->local >> 56 == IPC_ADDRESS_IPV4 ? so->local : 0;
+	if (!so->any)
+		return so->local;
+	if (!address_get(c, to, &a) || !address_of_host(&a))
+		return unknown; /* the port is known, if it is of IPv4 */
+	static const uint8_t loopback[] = { 127, 0, 0, 1 };
+	if (address_loopback(&a) && a.length == 16)
+		for (unsigned int i = 0; i < 4; i++)
+			a.bytes[4 + i] = loopback[i];
+	a.bytes[2] = port >> 8;
+	a.bytes[3] = port & 0xff;
+	return address_take(c, &a);
+}
+
+static void udp_transfer(struct collector *c, struct datagram *d, struct channel *ch,
+			 const struct ipc_event *e, bool sends)
+{
+	uint64_t other = e->arg1 ? e->arg1 : ch->socket->remote, local = ch->socket->local;
+	struct address a;
+	struct packet_place *p = sends ? place_sent(c, ch, other) : place_received(c, ch, other);
+	if (!p)
+		return;
+	d->remote = other;
+	if (!sends) {
+		d->local = local >> 56 == IPC_ADDRESS_IPV4 || !ch->socket->any ? local : 0;
+		datagram_receive(p->queue, d);
+		return;
+	}
+	d->local = source_of(c, ch, other);
+	d->group = address_get(c, other, &a) && address_group(&a);
+	d->silent = true;
+	if (!ch->known_there)
+		ch->known_there = socket_bound(c, IPC_MECH_udp, other);
+	datagram_send(p->queue, d);
+}
+
+static void unix_transfer(struct collector *c, struct datagram *d, struct channel *ch,
+			  const struct ipc_event *e, bool sends)
+{
+	const struct channel *own = channel_known(c, e->object);
+	struct channel *at = !sends && ch->peer ? ch->peer : ch;
+	bool dgram = ch->data.mechanism == IPC_MECH_unix_dgram;
+	if (sends && dgram && own == ch && !ch->peer)
+		return; /* to the outside */
+	if (!sends && !dgram && !ch->peer) {
+		ch->early = true;
+		return;
+	}
+	if (!at->queue && !(at->queue = datagram_new(&sink, c)))
+		return;
+	if (own && own != ch && !d->call.endpoint->client) {
+		d->call.endpoint->client = true;
+		socket_role(c, d->call.endpoint);
+	}
+	if (at->stream.doubtful)
+		datagram_doubt(at->queue);
+	if (sends) {
+		d->local = dgram && own ? own->socket->local : 0;
+		datagram_send(at->queue, d);
+	} else {
+		d->remote = dgram ? e->arg1 : 0;
+		datagram_receive(at->queue, d);
+	}
+}
+
+void packet_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call,
+		     bool sends)
+{
+	struct channel *ch = call->endpoint->channel;
+	struct datagram d = {
+		.call = *call,
+		.socket = e->object,
+		.full = e->flags & (IPC_F_FULL | IPC_F_TRUNCATED),
+	};
+	if (ch->data.mechanism == IPC_MECH_udp) {
+		d.tag = e->tag;
+		udp_transfer(c, &d, ch, e, sends);
+	} else {
+		unix_transfer(c, &d, ch, e, sends);
+	}
+}
+
+void packet_expire(struct collector *c)
+{
+	for (struct packet_place *p = c->all_places; p; p = p->next)
+		datagram_expire(p->queue, c->now);
+}
+
+void packet_settle(struct collector *c)
+{
+	for (struct packet_place *p = c->all_places; p; p = p->next)
+		datagram_settle(p->queue);
+}
+
+void packet_close(struct collector *c)
+{
+	for (struct packet_place *p = c->all_places; p; p = p->next)
+		datagram_free(p->queue);
+	c->all_places = NULL;
+}

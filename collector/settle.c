@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The end of a channel: when all its ends have been closed for a while, what is left in it is given up. A
+ * socket is forgotten then: there may be hundreds of thousands.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "socket.h"
+
+#define SETTLE_AFTER_NS                                                                                      \
+	1000000000ULL /* after the last end closed: a dead process's last call may come late */
+
+void settle_later(struct collector *c, struct channel *ch)
+{
+	if (ch->closed_listed)
+		return;
+	ch->closed_listed = true;
+	ch->next_closed = NULL;
+	*c->closed_last = ch;
+	c->closed_last = &ch->next_closed;
+}
+
+static void settle(struct channel *ch)
+{
+	if (ch->is_stream) {
+		match_settle(&ch->stream);
+		match_trim(&ch->stream);
+	}
+	if (ch->queue)
+		datagram_settle(ch->queue);
+	ch->settled = true;
+}
+
+/* A client that has closed may still be accepted. */
+static bool may_be_accepted(const struct collector *c, const struct channel *ch)
+{
+	return !ch->peer && ch->socket->state & IPC_SOCKET_CONNECTED && ch->other &&
+	       ch->data.mechanism != IPC_MECH_udp && ch->data.mechanism != IPC_MECH_unix_dgram &&
+	       socket_bound(c, ch->data.mechanism, ch->other);
+}
+
+/* Open, or closed for a shorter time than this one. */
+static bool is_used(const struct channel *shared)
+{
+	for (const struct channel *h = shared->halves; h; h = h->next_half)
+		if (h->open_ends || h->closed_listed)
+			return true;
+	return false;
+}
+
+static void settle_socket(struct collector *c, struct channel *ch)
+{
+	struct channel *shared = ch->shared;
+	if (ch->data.mechanism == IPC_MECH_udp || is_used(shared))
+		return;
+	if (may_be_accepted(c, ch)) {
+		ch->closed_ns = c->now;
+		settle_later(c, ch);
+		return;
+	}
+	for (struct channel *h = shared->halves; h; h = h->next_half)
+		settle(h);
+	for (struct channel *h = shared->halves; h; h = h->next_half)
+		outside_write(c, h);
+	shared->next_closed = c->finished;
+	c->finished = shared;
+}
+
+static void settle_all(struct collector *c)
+{
+	packet_settle(c);
+	for (struct channel *ch = c->channels; ch; ch = ch->next)
+		settle(ch);
+	for (struct channel *ch = c->channels; ch; ch = ch->next)
+		outside_write(c, ch);
+}
+
+void settle_closed(struct collector *c, bool all)
+{
+	while (c->closed &&
+	       (all || !c->closed->closed_ns || c->now > c->closed->closed_ns + SETTLE_AFTER_NS)) {
+		struct channel *ch = c->closed;
+		c->closed = ch->next_closed;
+		if (!c->closed)
+			c->closed_last = &c->closed;
+		ch->closed_listed = false;
+		if (all || !ch->closed_ns)
+			continue;
+		if (ch->socket)
+			settle_socket(c, ch);
+		else
+			settle(ch);
+	}
+	if (all)
+		settle_all(c);
+}
+
+/* Forgetting. */
+
+static void forget_edges(struct collector *c, struct channel *ch)
+{
+	while (ch->edges) {
+		struct edge *e = ch->edges;
+		ch->edges = e->next;
+		table_remove(&c->edges, edge_key(e->src, e->dst));
+		latency_free(&e->latency);
+		collector_free(c, e, sizeof(*e));
+	}
+}
+
+static void forget_endpoints(struct collector *c, struct channel *ch)
+{
+	while (ch->endpoints) {
+		struct endpoint *ep = ch->endpoints;
+		ch->endpoints = ep->next_of_channel;
+		table_remove(&c->endpoints, endpoint_key(ep->process, ch));
+		*ep->link = ep->next_of_process;
+		if (ep->next_of_process)
+			ep->next_of_process->link = ep->link;
+		event_forget_lanes(c, ep);
+		collector_free(c, ep, sizeof(*ep));
+	}
+}
+
+static void forget(struct collector *c, struct channel *ch)
+{
+	*ch->link = ch->next;
+	if (ch->next)
+		ch->next->link = ch->link;
+	peer_forget(c, ch);
+	socket_forget(c, ch);
+	datagram_free(ch->queue);
+	if (ch->data.key)
+		collector_free(c, (char *)ch->data.key, strlen(ch->data.key) + 1);
+	collector_free(c, ch, sizeof(*ch));
+}
+
+static void forget_row(struct collector *c, struct channel *shared)
+{
+	struct channel *next;
+	for (struct channel *h = shared->halves; h; h = h->next_half)
+		forget_edges(c, h);
+	for (struct channel *h = shared->halves; h; h = h->next_half)
+		forget_endpoints(c, h);
+	for (struct channel *h = shared->halves; h; h = next) {
+		next = h->next_half;
+		forget(c, h);
+	}
+}
+
+void settle_release(struct collector *c)
+{
+	c->epoch += c->finished != NULL;
+	while (c->finished) {
+		struct channel *shared = c->finished;
+		c->finished = shared->next_closed;
+		forget_row(c, shared);
+	}
+}

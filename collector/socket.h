@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Sockets: what the collector knows of one, and how two become a channel. Private to address.c, socket.c,
+ * peer.c, packet.c, outside.c, wait.c and those that call them.
+ */
+#ifndef IPC_SOCKET_H
+#define IPC_SOCKET_H
+
+#include "model.h"
+
+enum { ADDRESS_TEXT_MAX = 160, SENDS_UNJOINED = 512 /* kept until the peer is known */ };
+
+/* A struct sockaddr as the kernel gives it; zeroed behind its end. */
+struct address {
+	uint8_t length; /* 0: none */
+	uint8_t bytes[IPC_ADDRESS_MAX];
+};
+
+struct socket {
+	struct channel *half; /* of its own; a datagram socket has one more for each other side (flow) */
+	struct channel *flows;
+	uint64_t object, netns;
+	uint64_t local, remote; /* ipc_address(), 0: none */
+	uint64_t dest;		/* unix_dgram: object of the socket it is connected to */
+	uint64_t connect_start, connect_end;
+	uint32_t state;				      /* IPC_SOCKET_* */
+	int32_t pid, peer_pid;			      /* who connected; who is at the other end */
+	const char *peer_comm;			      /* of a peer_pid outside the trace */
+	uint64_t pair_netns, pair_local, pair_remote; /* as entered in collector.pairs */
+	struct connects *waits;			      /* connected, waits to be accepted there */
+	struct socket *next_waiting;
+	bool any;   /* `local` is a wildcard */
+	bool bound; /* the program chose its address */
+	bool guessed;
+	struct connects *guess_line; /* it was accepted from there, by guess */
+};
+
+static inline bool socket_is(unsigned int mechanism)
+{
+	return mechanism >= IPC_MECH_unix_stream && mechanism <= IPC_MECH_udp;
+}
+
+static inline bool socket_is_ip(const struct channel *ch)
+{
+	return ch->data.mechanism == IPC_MECH_tcp || ch->data.mechanism == IPC_MECH_udp;
+}
+
+/* address.c */
+void address_define(struct collector *c, enum collector_source source, const struct ipc_def *d,
+		    const uint8_t *text, size_t length);
+/* Remembers it; returns its number. */
+uint64_t address_take(struct collector *c, const struct address *a);
+/* False: what the number stands for is not known. */
+bool address_get(const struct collector *c, uint64_t number, struct address *a);
+/* As people write it. `port`: with the port. */
+void address_text(const struct address *a, bool port, char *text, size_t size);
+unsigned int address_port(const struct address *a); /* 0: none, or not of IP */
+bool address_any(const struct address *a);
+bool address_loopback(const struct address *a);
+bool address_group(const struct address *a);   /* multicast or broadcast */
+bool address_of_host(const struct address *a); /* one of this machine's own, loopback included */
+bool address_same_host(const struct address *a, const struct address *b);
+int address_compare(const struct address *a, const struct address *b);
+
+/* socket.c */
+void socket_new(struct collector *c, struct channel *ch, uint64_t object);
+void socket_define(struct collector *c, enum collector_source source, const struct ipc_def *d,
+		   const uint8_t *text, size_t length);
+/* The channel that the event is on: the half itself, or one of its flows. */
+struct channel *socket_event(struct collector *c, const struct thread *t, struct channel *ch,
+			     const struct ipc_event *e, uint8_t verb);
+void socket_opened(struct channel *ch, const struct ipc_event *e);
+void socket_role(struct collector *c, struct endpoint *ep);
+/* Writes key, name and roles anew from what is known now. */
+void socket_describe(struct collector *c, struct channel *ch);
+/* The half's own address as far as it is known: through the peer where it is a wildcard. */
+uint64_t socket_local(const struct channel *ch);
+void socket_forget(struct collector *c, struct channel *ch);
+/* The newest socket of the trace that is bound to that address, or, where it is one of this machine, to its
+ * port; NULL: none. */
+struct channel *socket_bound(const struct collector *c, unsigned int mechanism, uint64_t address);
+
+/* peer.c */
+void peer_find(struct collector *c, struct channel *ch, enum collector_source source,
+	       const struct ipc_def *def);
+/* The two get one row. False: both have edges of their own already. */
+bool peer_share(struct collector *c, struct channel *a, struct channel *b);
+void peer_accepted(struct collector *c, const struct thread *t, struct channel *ch,
+		   const struct ipc_event *e);
+void peer_forget(struct collector *c, struct channel *ch);
+
+/* packet.c: sockets whose messages have boundaries */
+struct channel *packet_channel(struct collector *c, struct channel *ch, const struct ipc_event *e,
+			       bool sends);
+void packet_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call,
+		     bool sends);
+void packet_expire(struct collector *c);
+void packet_settle(struct collector *c);
+void packet_close(struct collector *c);
+
+/* outside.c: what went to and came from sockets that nobody in the trace holds */
+void outside_write(struct collector *c, struct channel *ch);
+
+/* wait.c */
+struct channel *wait_channel(struct collector *c, const struct process *p, const struct ipc_event *e);
+void wait_register(struct collector *c, const struct process *p, const struct ipc_event *e);
+
+#endif

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Waits for several descriptors. Of epoll the kernel tells the user data only: it stands for the object that
+ * the process, or the one it was forked from, gave it for in epoll_ctl.
+ */
+#include "socket.h"
+#include "tables.h"
+
+enum { FORKS_MAX = 8 };
+
+static uint64_t entry_key(const struct process *p, const struct ipc_event *e)
+{
+	return table_hash((uint64_t)p->data.id << 32 | e->tag, e->arg1);
+}
+
+void wait_register(struct collector *c, const struct process *p, const struct ipc_event *e)
+{
+	if (e->result < 0 || (e->call != IPC_CALL_epoll_add && e->call != IPC_CALL_epoll_mod))
+		return;
+	void **place = table_put(&c->epolls, entry_key(p, e));
+	if (place)
+		*place = (void *)(uintptr_t)e->object;
+}
+
+static uint64_t entry_of(const struct collector *c, const struct process *p, const struct ipc_event *e)
+{
+	for (int i = 0; p && i < FORKS_MAX; i++, p = p->life ? p->life->parent : NULL) {
+		uint64_t object = (uintptr_t)table_get(&c->epolls, entry_key(p, e));
+		if (object)
+			return object;
+	}
+	return 0;
+}
+
+struct channel *wait_channel(struct collector *c, const struct process *p, const struct ipc_event *e)
+{
+	uint64_t object = e->object;
+	if (!object && ipc_calls[e->call].object == IPC_OBJ_EPOLL && e->result > 0)
+		object = entry_of(c, p, e);
+	unsigned int mechanism = ipc_object_mechanism(object);
+	if (mechanism == IPC_MECH_none || mechanism == IPC_MECH_process)
+		return NULL;
+	return object == e->object ? channel_of(c, object) : channel_known(c, object);
+}

@@ -9,7 +9,7 @@
 -- either in its send's `link` or in one row of `links`, never in both.
 
 PRAGMA application_id = 1229996884; -- 0x49504354, "IPCT"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 
@@ -37,7 +37,7 @@ CREATE TABLE threads (
 
 CREATE TABLE channel_rows (
 	id INTEGER PRIMARY KEY, mechanism INTEGER, key TEXT, name TEXT, first_ns INTEGER, last_ns INTEGER,
-	bytes_sent INTEGER, bytes_received INTEGER, partial INTEGER
+	bytes_sent INTEGER, bytes_received INTEGER, partial INTEGER, lost INTEGER
 );
 
 CREATE TABLE endpoints (
@@ -74,7 +74,7 @@ CREATE TABLE links (send INTEGER, recv INTEGER, bytes INTEGER, exact INTEGER);
 
 CREATE VIEW channels AS
 SELECT c.id, m.name AS mechanism, c.key, c.name, m.scope, c.first_ns, c.last_ns, c.bytes_sent, c.bytes_received,
-	c.partial
+	c.partial, c.lost
 FROM channel_rows c LEFT JOIN mechanisms m ON m.id = c.mechanism;
 
 CREATE VIEW events AS

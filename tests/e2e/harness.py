@@ -278,7 +278,8 @@ class Trace:
                 AND ({outside("e.src_id")} OR {outside("e.dst_id")}))
             AND (SELECT count(*) FROM losses WHERE kind = 'not_covered') = 0""")
         self.none("processes that never ended", """SELECT * FROM processes WHERE end_ns IS NULL AND NOT EXISTS
-            (SELECT 1 FROM losses WHERE reason = 'outlived')""")
+            (SELECT 1 FROM losses WHERE reason = 'outlived')
+            AND (coverage NOT IN ('untraced', 'remote') OR parent_id IS NOT NULL OR prev_id IS NOT NULL)""")
 
     def none(self, what, sql):
         wrong = self.rows(sql)

@@ -1,42 +1,72 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* channels: one row per kernel object that data or control passed through. */
+#include "names.h"
 #include "view.h"
 
-static const struct column columns[] = {
-	{ "id", "ID", UNIT_NUMBER, false },
-	{ "mechanism", "MECHANISM", UNIT_TEXT, false },
-	{ "key", "KEY", UNIT_TEXT, false },
-	{ "bytes_sent", "SENT", UNIT_BYTES, false },
-	{ "bytes_received", "RECEIVED", UNIT_BYTES, false },
-	{ "first_ns", "FIRST", UNIT_TIME, false },
-	{ "last_ns", "LAST", UNIT_TIME, false },
-	{ "partial", "PARTIAL", UNIT_NUMBER, false },
-	{ "name", "NAME", UNIT_TEXT, false },
-	{ "scope", NULL, UNIT_TEXT, false },
+enum { LOST = 4 }; /* its column */
+
+static struct column columns[] = {
+	{ "id", "ID", UNIT_NUMBER, MARK_NONE },
+	{ "channel", "CHANNEL", UNIT_TEXT, MARK_NONE },
+	{ "bytes_sent", "SENT", UNIT_BYTES, MARK_NONE },
+	{ "bytes_received", "RECEIVED", UNIT_BYTES, MARK_NONE },
+	{ "lost", NULL, UNIT_NUMBER, MARK_NONE }, /* nearly no trace has any */
+	{ "partial", "PARTIAL", UNIT_NUMBER, MARK_NONE },
+	{ "ends", "ENDS", UNIT_TEXT, MARK_NONE },
+	{ "key", "KEY", UNIT_TEXT, MARK_NONE },
+	{ "first_ns", NULL, UNIT_TIME, MARK_NONE },
+	{ "last_ns", NULL, UNIT_TIME, MARK_NONE },
+	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
+	{ "name", NULL, UNIT_TEXT, MARK_NONE },
+	{ "scope", NULL, UNIT_TEXT, MARK_NONE },
 	{ 0 },
 };
+
+/* The ends: who moved something, and whose end it is in any case. */
+#define END PROCESS_NAME("p", "n.role")
+#define ENDS                                                                                                 \
+	"(SELECT channel_id, max(role = 'peer') AS paired, group_concat(name, ', ') AS ends FROM"            \
+	" (SELECT n.channel_id, n.role, " END " AS name FROM endpoints n"                                    \
+	" LEFT JOIN processes p ON p.id = n.process_id WHERE n.sends + n.receives > 0"                       \
+	" OR n.role IN ('server', 'client', 'peer', 'listener') ORDER BY n.id) GROUP BY channel_id)"
+#define CHANNEL CHANNEL_NAME("c", "n.paired", "c.key")
+#define VIEW                                                                                                 \
+	"(SELECT c.*, " CHANNEL " AS channel, n.ends FROM channels c LEFT JOIN " ENDS                        \
+	" n ON n.channel_id = c.id)"
 
 #define OF_PROCESS(condition)                                                                                \
 	"id IN (SELECT n.channel_id FROM endpoints n JOIN processes p ON p.id = n.process_id "               \
 	"WHERE " condition ")"
 
 static const struct view view = {
-	.name = "channels",
+	.name = VIEW,
 	.columns = columns,
 	.pid = OF_PROCESS("p.pid = :pid"),
 	.comm = OF_PROCESS("p.comm = :comm"),
 	.mechanism = "mechanism = :mechanism",
 };
 
+static bool any_lost(const struct options *o)
+{
+	struct trace t;
+
+	if (trace_open(&t, o->input))
+		return false; /* said when the view is shown */
+	int64_t n = trace_number(&t, "SELECT count(*) FROM channels WHERE lost > 0");
+	trace_close(&t);
+	return n > 0;
+}
+
 static int run(const struct command *self, const struct options *o)
 {
+	columns[LOST].heading = any_lost(o) ? "LOST" : NULL;
 	return view_run(&view, self, o);
 }
 
 const struct command cmd_channels = {
 	.name = "channels",
-	.summary = "Shows the channels: pipes, FIFOs and the like, with what went in and came out",
+	.summary = "Shows the channels: pipes, FIFOs, sockets, with what went in and came out",
 	.usage = "",
-	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM,
+	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_RESOLVE,
 	.run = run,
 };

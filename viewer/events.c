@@ -3,23 +3,23 @@
 #include "view.h"
 
 static const struct column columns[] = {
-	{ "ts_ns", "TIME", UNIT_TIME, false },
-	{ "dur_ns", "TOOK", UNIT_DURATION, false },
-	{ "pid", "PID", UNIT_NUMBER, false },
-	{ "tid", "TID", UNIT_NUMBER, false },
-	{ "comm", "COMM", UNIT_TEXT, false },
-	{ "call", "CALL", UNIT_TEXT, false },
-	{ "verb", "VERB", UNIT_TEXT, false },
-	{ "mechanism", "MECHANISM", UNIT_TEXT, false },
-	{ "channel_id", "CHANNEL", UNIT_NUMBER, false },
-	{ "fd", "FD", UNIT_NUMBER, false },
-	{ "bytes", "BYTES", UNIT_BYTES, false },
-	{ "errno", "ERRNO", UNIT_NUMBER, false },
-	{ "id", NULL, UNIT_NUMBER, false },
-	{ "process_id", NULL, UNIT_NUMBER, false },
-	{ "flags", NULL, UNIT_NUMBER, false },
-	{ "part", NULL, UNIT_NUMBER, false },
-	{ "source", NULL, UNIT_TEXT, false },
+	{ "ts_ns", "TIME", UNIT_TIME, MARK_NONE },
+	{ "dur_ns", "TOOK", UNIT_DURATION, MARK_NONE },
+	{ "pid", "PID", UNIT_NUMBER, MARK_NONE },
+	{ "tid", "TID", UNIT_NUMBER, MARK_NONE },
+	{ "comm", "COMM", UNIT_TEXT, MARK_NONE },
+	{ "call", "CALL", UNIT_TEXT, MARK_NONE },
+	{ "verb", "VERB", UNIT_TEXT, MARK_NONE },
+	{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
+	{ "channel_id", "CHANNEL", UNIT_NUMBER, MARK_NONE },
+	{ "fd", "FD", UNIT_NUMBER, MARK_NONE },
+	{ "bytes", "BYTES", UNIT_BYTES, MARK_NONE },
+	{ "errno", "ERRNO", UNIT_NUMBER, MARK_NONE },
+	{ "id", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "process_id", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "flags", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "part", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "source", NULL, UNIT_TEXT, MARK_NONE },
 	{ 0 },
 };
 
@@ -29,6 +29,7 @@ static const struct view view = {
 	.pid = "pid = :pid",
 	.comm = "comm = :comm",
 	.mechanism = "mechanism = :mechanism",
+	.verb = "verb = :verb",
 };
 
 static int run(const struct command *self, const struct options *o)
@@ -41,6 +42,6 @@ const struct command cmd_events = {
 	.summary = "Shows every call that was recorded, in the order in which it was stored",
 	.usage = "",
 	.details = "TIME counts seconds since the recording began.",
-	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM,
+	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_VERB,
 	.run = run,
 };

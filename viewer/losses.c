@@ -3,14 +3,14 @@
 #include "view.h"
 
 static const struct column columns[] = {
-	{ "kind", "KIND", UNIT_TEXT, false },
-	{ "reason", "REASON", UNIT_TEXT, false },
-	{ "count", "COUNT", UNIT_NUMBER, false },
-	{ "process_id", "PROCESS", UNIT_NUMBER, false },
-	{ "comm", "COMM", UNIT_TEXT, false },
-	{ "source", "SOURCE", UNIT_TEXT, false },
-	{ "first_ns", "FIRST", UNIT_TIME, false },
-	{ "last_ns", "LAST", UNIT_TIME, false },
+	{ "kind", "KIND", UNIT_TEXT, MARK_NONE },
+	{ "reason", "REASON", UNIT_TEXT, MARK_NONE },
+	{ "count", "COUNT", UNIT_NUMBER, MARK_NONE },
+	{ "process_id", "PROCESS", UNIT_NUMBER, MARK_NONE },
+	{ "comm", "COMM", UNIT_TEXT, MARK_NONE },
+	{ "source", "SOURCE", UNIT_TEXT, MARK_NONE },
+	{ "first_ns", "FIRST", UNIT_TIME, MARK_NONE },
+	{ "last_ns", "LAST", UNIT_TIME, MARK_NONE },
 	{ 0 },
 };
 

@@ -95,6 +95,15 @@ static int set_mechanism(struct options *o, const char *value)
 	return -EINVAL;
 }
 
+static int set_verb(struct options *o, const char *value)
+{
+	o->verb = value;
+	for (int i = 0; i < IPC_VERBS; i++)
+		if (!strcmp(value, ipc_verb_names[i]))
+			return 0;
+	return -EINVAL;
+}
+
 static int set_quiet(struct options *o, const char *value)
 {
 	(void)value;
@@ -113,6 +122,13 @@ static int set_verify(struct options *o, const char *value)
 {
 	(void)value;
 	o->verify = true;
+	return 0;
+}
+
+static int set_resolve(struct options *o, const char *value)
+{
+	(void)value;
+	o->resolve = true;
 	return 0;
 }
 
@@ -136,8 +152,11 @@ static const struct option_row rows[] = {
 	{ OPT_SORT, 0, "sort", "[-]COLUMN", "in the order of COLUMN; -: the largest first", set_sort },
 	{ OPT_PID, 0, "pid", "PID", "only what concerns this process", set_pid },
 	{ OPT_COMM, 0, "comm", "NAME", "only what concerns programs of this name", set_comm },
-	{ OPT_MECHANISM, 0, "mechanism", "NAME", "only this mechanism (pipe, fifo, process, ...)",
+	{ OPT_MECHANISM, 0, "mechanism", "NAME", "only this mechanism (pipe, unix_stream, tcp, ...)",
 	  set_mechanism },
+	{ OPT_VERB, 0, "verb", "VERB", "only calls that do this (send, recv, wait, open, ...)", set_verb },
+	{ OPT_RESOLVE, 0, "resolve", NULL, "names instead of addresses of hosts (asks the resolver)",
+	  set_resolve },
 	{ OPT_LEDGER, 0, "ledger", "FILE", "write there who sent how much to whom", set_ledger },
 	{ OPT_HELP, 'h', "help", NULL, "this text", set_help },
 };

@@ -27,6 +27,8 @@ enum option_bit {
 	OPT_HELP = 1 << 12, /* every command takes it */
 	OPT_REST = 1 << 13, /* no option: all from the first word that is no option on is the command's own */
 	OPT_VERIFY = 1 << 14,
+	OPT_RESOLVE = 1 << 15,
+	OPT_VERB = 1 << 16,
 
 	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
@@ -39,10 +41,11 @@ struct options {
 	const char *sort;      /* a column of the view, or NULL: the view's own order */
 	const char *comm;      /* NULL: all */
 	const char *mechanism; /* NULL: all */
+	const char *verb;      /* NULL: all */
 	int64_t limit;	       /* -1: no limit */
 	int64_t pid;	       /* 0: all */
 	bool descending;       /* of `sort` */
-	bool json, quiet, follow, verify, help;
+	bool json, quiet, follow, verify, resolve, help;
 	bool separator; /* "--" stood before `args` */
 	char **args;	/* what is no option, NULL-terminated: points into argv */
 	int nargs;

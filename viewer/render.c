@@ -11,16 +11,18 @@
 
 #include "render.h"
 
-enum { HELD = 256, GAP = 2, NARROWEST = 8 };
+enum { HELD = 256, GAP = 2, NARROWEST = 14 };
 
 /* A grid of cells: row 0 holds the headings. */
 struct grid {
 	const struct output *o;
 	const struct column *columns;
-	size_t n;      /* columns of the statement */
-	size_t *shown; /* the statement's column of each column of the grid */
-	size_t width;  /* columns of the grid */
-	int exact;     /* the statement's column `exact`, or -1 */
+	size_t n;	 /* columns of the statement */
+	size_t *shown;	 /* the statement's column of each column of the grid */
+	size_t width;	 /* columns of the grid */
+	size_t fits;	 /* of these, how many the terminal has room for */
+	int exact;	 /* the statement's column `exact`, or -1 */
+	int connections; /* likewise */
 	size_t *widths;
 	char **cells;
 	size_t rows; /* held in `cells` */
@@ -35,6 +37,15 @@ static char *cell_text(sqlite3_stmt *stmt, int i)
 	return text ? text_printable(text, sqlite3_column_bytes(stmt, i)) : NULL;
 }
 
+static const char *mark_of(const struct grid *g, const struct column *c, sqlite3_stmt *stmt)
+{
+	if (c->mark != MARK_NONE && g->exact >= 0 && !sqlite3_column_int(stmt, g->exact))
+		return "~";
+	if (c->mark == MARK_BOUND && g->connections >= 0 && sqlite3_column_int(stmt, g->connections) > 1)
+		return "<";
+	return "";
+}
+
 static char *cell(const struct grid *g, sqlite3_stmt *stmt, size_t i)
 {
 	const struct column *c = &g->columns[i];
@@ -45,8 +56,7 @@ static char *cell(const struct grid *g, sqlite3_stmt *stmt, size_t i)
 	if (!g->o->human || c->unit == UNIT_TEXT || sqlite3_column_type(stmt, i) != SQLITE_INTEGER)
 		return cell_text(stmt, i);
 	unit_format(text, sizeof(text), c->unit, sqlite3_column_int64(stmt, i), g->o->start_ns);
-	bool estimate = c->estimate && g->exact >= 0 && !sqlite3_column_int(stmt, g->exact);
-	return asprintf(&out, "%s%s", estimate ? "~" : "", text) < 0 ? NULL : out;
+	return asprintf(&out, "%s%s", mark_of(g, c, stmt), text) < 0 ? NULL : out;
 }
 
 static bool is_left(const struct grid *g, size_t i)
@@ -54,20 +64,36 @@ static bool is_left(const struct grid *g, size_t i)
 	return g->columns[g->shown[i]].unit == UNIT_TEXT;
 }
 
-/* Takes width from the widest text columns until the row fits the terminal. */
-static void shrink(struct grid *g)
+static size_t least_width(const struct grid *g, size_t i)
 {
-	size_t total = (g->width - 1) * GAP;
+	return is_left(g, i) && g->widths[i] > NARROWEST ? NARROWEST : g->widths[i];
+}
+
+/* Leaves out the last columns until the rest can fit the terminal; returns what the rest needs at least. */
+static size_t leave_out(struct grid *g)
+{
+	size_t least = (g->width - 1) * GAP;
 
 	for (size_t i = 0; i < g->width; i++)
-		total += g->widths[i];
-	while (g->o->width && total > g->o->width) {
+		least += least_width(g, i);
+	while (g->fits > 1 && least > g->o->width)
+		least -= least_width(g, --g->fits) + GAP;
+	return least;
+}
+
+/* Makes rows fit the terminal; width is taken from the widest text columns. */
+static void shrink(struct grid *g)
+{
+	if (!g->o->width)
+		return;
+	size_t least = leave_out(g), total = least;
+	for (size_t i = 0; i < g->fits; i++)
+		total += g->widths[i] - least_width(g, i);
+	while (total > g->o->width && total > least) {
 		size_t widest = 0, best = NARROWEST;
-		for (size_t i = 0; i < g->width; i++)
+		for (size_t i = 0; i < g->fits; i++)
 			if (is_left(g, i) && g->widths[i] > best)
 				best = g->widths[widest = i];
-		if (best == NARROWEST)
-			return;
 		g->widths[widest]--;
 		total--;
 	}
@@ -87,7 +113,7 @@ static void print_cell(const struct grid *g, const char *s, size_t i)
 {
 	FILE *f = g->o->file;
 	size_t width = text_width(s), room = g->widths[i];
-	bool last = i + 1 == g->width;
+	bool last = i + 1 == g->fits;
 
 	if (is_left(g, i) && g->o->width && width > room) {
 		fprintf(f, "%.*s..", bytes_within(s, room - 2), s);
@@ -105,7 +131,7 @@ static void print_row(const struct grid *g, char *const *cells, bool heading)
 {
 	if (heading && g->o->bold)
 		fputs("\033[1m", g->o->file);
-	for (size_t i = 0; i < g->width; i++)
+	for (size_t i = 0; i < g->fits; i++)
 		print_cell(g, cells[i], i);
 	fputs(heading && g->o->bold ? "\033[m\n" : "\n", g->o->file);
 }
@@ -158,13 +184,16 @@ static int grid_init(struct grid *g)
 			g->shown[g->width++] = i;
 		if (!strcmp(g->columns[i].name, "exact"))
 			g->exact = i;
+		if (!strcmp(g->columns[i].name, "connections"))
+			g->connections = i;
 	}
+	g->fits = g->width;
 	return 0;
 }
 
 static int text_rows(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt)
 {
-	struct grid g = { .o = o, .columns = columns, .n = n, .exact = -1 };
+	struct grid g = { .o = o, .columns = columns, .n = n, .exact = -1, .connections = -1 };
 	int rc = SQLITE_DONE, err = grid_init(&g);
 
 	if (!err)

@@ -2,7 +2,8 @@
 /*
  * Renderers: what writes the rows of a statement. A column is an object that every renderer walks, so a view
  * needs no code per format.
- *	table   for people on a terminal: headings, human units, no wider than the terminal
+ *	table   for people on a terminal: headings, human units, no wider than the terminal: texts are
+ *		shortened, and where that is not enough the last columns are left out
  *	plain   for files and pipes: the columns' names, aligned, whole, plain numbers
  *	json    an array of objects; the only one with the columns that have no heading
  */
@@ -17,11 +18,18 @@
 
 #include "units.h"
 
+/* What stands before a figure in a table. */
+enum mark {
+	MARK_NONE,
+	MARK_EXACT, /* ~ where the row's column `exact` is 0: approximate */
+	MARK_BOUND, /* likewise; and < where its column `connections` is above 1: no more than that */
+};
+
 struct column {
 	const char *name;    /* of the view; key in JSON, heading in plain */
 	const char *heading; /* in a table; NULL: neither in table nor in plain */
 	enum unit unit;
-	bool estimate; /* a figure that gets a ~ in a table where the row's column `exact` is 0 */
+	enum mark mark;
 };
 
 struct output {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "names.h"
 #include "summary.h"
 #include "tables.h"
 #include "view.h"
@@ -14,32 +15,38 @@
 enum { DEFAULT_ROWS = 20, NAMES_BYTES = 60 };
 
 static const struct column columns[] = {
-	{ "src", "FROM", UNIT_TEXT, false },
-	{ "dst", "TO", UNIT_TEXT, false },
-	{ "channel", "OVER", UNIT_TEXT, false },
-	{ "messages", "MESSAGES", UNIT_NUMBER, true },
-	{ "bytes", "BYTES", UNIT_BYTES, true },
-	{ "latency_p50_ns", "P50", UNIT_DURATION, true },
-	{ "latency_p99_ns", "P99", UNIT_DURATION, true },
-	{ "exact", NULL, UNIT_NUMBER, false },
-	{ "mechanism", NULL, UNIT_TEXT, false },
+	{ "src", "FROM", UNIT_TEXT, MARK_NONE },
+	{ "dst", "TO", UNIT_TEXT, MARK_NONE },
+	{ "channel", "OVER", UNIT_TEXT, MARK_NONE },
+	{ "messages", "MESSAGES", UNIT_NUMBER, MARK_EXACT },
+	{ "bytes", "BYTES", UNIT_BYTES, MARK_EXACT },
+	{ "latency_p50_ns", "P50", UNIT_DURATION, MARK_BOUND },
+	{ "latency_p99_ns", "P99", UNIT_DURATION, MARK_BOUND },
+	{ "exact", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
+	{ "name", NULL, UNIT_TEXT, MARK_NONE },
+	{ "connections", NULL, UNIT_NUMBER, MARK_NONE },
 	{ 0 },
 };
 
+/* Connections of one process to another at the same address are one row. The percentiles of all are not known
+ * from those of each, but they are not above the largest. */
+#define SAME	 "CASE WHEN " IS_CONNECTION " THEN c.name ELSE e.channel_id END"
+#define GROUPED	 " GROUP BY e.src_id, e.dst_id, e.mechanism, " SAME
+#define CHANNELS "count(DISTINCT e.channel_id)"
 #define EDGES(condition)                                                                                     \
-	"(SELECT coalesce(e.src_comm || ':' || e.src_pid, '(outside)') AS src,"                              \
-	" coalesce(e.dst_comm || ':' || e.dst_pid, '(outside)') AS dst,"                                     \
-	" e.mechanism || coalesce(' ' || c.name, '') AS channel, e.messages, e.bytes, e.latency_p50_ns,"     \
-	" e.latency_p99_ns, e.exact, e.mechanism, e.first_ns"                                                \
-	" FROM edges e LEFT JOIN channels c ON c.id = e.channel_id" condition ")"
+	"(SELECT " EDGE_SRC " AS src, " EDGE_DST " AS dst, CASE WHEN " CHANNELS " > 1 THEN " CHANNELS        \
+	" || ' x ' ELSE '' END || " EDGE_CHANNEL " AS channel, sum(e.messages) AS messages,"                 \
+	" sum(e.bytes) AS bytes, max(e.latency_p50_ns) AS latency_p50_ns,"                                   \
+	" max(e.latency_p99_ns) AS latency_p99_ns, min(e.exact) AS exact, e.mechanism, c.name, " CHANNELS    \
+	" AS connections, min(e.first_ns) AS first_ns" FROM_EDGES condition GROUPED ")"
+#define USUAL " WHERE e.mechanism IS NOT 'process'"
 #define ORDER "bytes DESC, messages DESC, first_ns"
 
 static const struct view asked = {
 	.name = EDGES(""), .columns = columns, .order = ORDER, .mechanism = "mechanism = :mechanism"
 };
-static const struct view usual = { .name = EDGES(" WHERE e.mechanism IS NOT 'process'"),
-				   .columns = columns,
-				   .order = ORDER };
+static const struct view usual = { .name = EDGES(USUAL), .columns = columns, .order = ORDER };
 
 static const char *plural(int64_t n)
 {
@@ -49,7 +56,10 @@ static const char *plural(int64_t n)
 static void show_head(FILE *out, struct trace *t)
 {
 	char *command = trace_meta(t, "command"), *end = trace_meta(t, "end_ns");
-	int64_t processes = trace_number(t, "SELECT count(DISTINCT pid) FROM processes");
+	/* Those at the other end of a socket did not run as part of the command. */
+	int64_t processes = trace_number(
+		t, "SELECT count(DISTINCT pid) FROM processes WHERE coverage IS NOT 'remote' AND NOT"
+		   " (coverage IS 'untraced' AND parent_id IS NULL AND prev_id IS NULL)");
 	int64_t channels = trace_number(t, "SELECT count(*) FROM channels WHERE mechanism IS NOT 'process'");
 	int64_t messages =
 		trace_number(t, "SELECT sum(messages) FROM edges WHERE mechanism IS NOT 'process'");
@@ -74,7 +84,8 @@ static int show_edges(FILE *out, struct trace *t, const struct options *o)
 {
 	struct options limited = *o;
 	struct output output;
-	int64_t n = trace_number(t, "SELECT count(*) FROM edges WHERE mechanism IS NOT 'process'");
+	int64_t n = trace_number(t, "SELECT count(*) FROM (SELECT 1 FROM edges e LEFT JOIN channels c ON"
+				    " c.id = e.channel_id" USUAL GROUPED ")");
 
 	output_init(&output, out, o->json, t->start_ns);
 	if (o->json || o->mechanism)
@@ -183,8 +194,10 @@ const struct command cmd_summary = {
 	.summary = "Shows the whole at a glance: who sent how much to whom, and what is missing",
 	.usage = "",
 	.details =
-		"The edges with the most bytes come first. On a terminal ~ stands before a figure that is\n"
-		"approximate.",
-	.options = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_MECHANISM,
+		"The edges with the most bytes come first; the connections of one process to another at one\n"
+		"address are one row ('50 x tcp 127.0.0.1:80'). On a terminal ~ stands before a figure that "
+		"is\n"
+		"approximate, and < before the latency of several connections: that of the slowest.",
+	.options = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_MECHANISM | OPT_RESOLVE,
 	.run = run,
 };

@@ -70,10 +70,11 @@ static int check_header(struct trace *t)
 		snprintf(t->error, sizeof(t->error), "cannot read '%s': %s", t->path, sqlite3_errmsg(t->db));
 		return -EIO;
 	}
-	if (version > TRACE_SCHEMA) {
+	if (version != TRACE_SCHEMA) {
 		snprintf(t->error, sizeof(t->error),
-			 "'%s' has schema version %lld and this ipctrace knows %d: a newer one is needed",
-			 t->path, (long long)version, TRACE_SCHEMA);
+			 "'%s' has schema version %lld and this ipctrace knows %d: %s", t->path,
+			 (long long)version, TRACE_SCHEMA,
+			 version > TRACE_SCHEMA ? "a newer one is needed" : "record it again");
 		return -EPROTONOSUPPORT;
 	}
 	return 0;

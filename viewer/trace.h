@@ -8,7 +8,7 @@
 #include <sqlite3.h>
 
 /* As collector/schema.sql sets them. */
-enum { TRACE_APPLICATION_ID = 0x49504354, TRACE_SCHEMA = 1 };
+enum { TRACE_APPLICATION_ID = 0x49504354, TRACE_SCHEMA = 2 };
 
 struct trace {
 	sqlite3 *db;
@@ -18,7 +18,7 @@ struct trace {
 };
 
 /* Opens `path` (kept, not copied). Returns 0, or -errno with `error` set: -ENOENT, -EACCES and the like as
- * the system says; -EPROTO: not a trace; -EPROTONOSUPPORT: of a newer schema. After a failure nothing is
+ * the system says; -EPROTO: not a trace; -EPROTONOSUPPORT: of another schema. After a failure nothing is
  * open. */
 int trace_open(struct trace *t, const char *path);
 void trace_close(struct trace *t);

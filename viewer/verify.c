@@ -18,10 +18,14 @@
 #include "verify.h"
 
 static const struct column columns[] = {
-	{ "process", "PROCESS", UNIT_TEXT, false },   { "channel", "CHANNEL", UNIT_TEXT, false },
-	{ "verb", "VERB", UNIT_TEXT, false },	      { "shim_calls", "SHIM CALLS", UNIT_NUMBER, false },
-	{ "shim_bytes", "BYTES", UNIT_BYTES, false }, { "bpf_calls", "BPF CALLS", UNIT_NUMBER, false },
-	{ "bpf_bytes", "BYTES", UNIT_BYTES, false },  { "note", "NOTE", UNIT_TEXT, false },
+	{ "process", "PROCESS", UNIT_TEXT, MARK_NONE },
+	{ "channel", "CHANNEL", UNIT_TEXT, MARK_NONE },
+	{ "verb", "VERB", UNIT_TEXT, MARK_NONE },
+	{ "shim_calls", "SHIM CALLS", UNIT_NUMBER, MARK_NONE },
+	{ "shim_bytes", "BYTES", UNIT_BYTES, MARK_NONE },
+	{ "bpf_calls", "BPF CALLS", UNIT_NUMBER, MARK_NONE },
+	{ "bpf_bytes", "BYTES", UNIT_BYTES, MARK_NONE },
+	{ "note", "NOTE", UNIT_TEXT, MARK_NONE },
 };
 enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 

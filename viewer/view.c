@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "resolve.h"
 #include "view.h"
 
 bool view_has(const struct view *v, const char *column)
@@ -26,6 +27,7 @@ static void write_sql(FILE *f, const struct view *v, const struct options *o)
 		{ v->pid, o->pid != 0 },
 		{ v->comm, o->comm != NULL },
 		{ v->mechanism, o->mechanism != NULL },
+		{ v->verb, o->verb != NULL },
 	};
 
 	for (const struct column *c = v->columns; c->name; c++)
@@ -67,6 +69,7 @@ void view_bind(sqlite3_stmt *stmt, const struct options *o)
 	sqlite3_bind_text(stmt, sqlite3_bind_parameter_index(stmt, ":comm"), o->comm, -1, SQLITE_STATIC);
 	sqlite3_bind_text(stmt, sqlite3_bind_parameter_index(stmt, ":mechanism"), o->mechanism, -1,
 			  SQLITE_STATIC);
+	sqlite3_bind_text(stmt, sqlite3_bind_parameter_index(stmt, ":verb"), o->verb, -1, SQLITE_STATIC);
 	sqlite3_bind_int64(stmt, sqlite3_bind_parameter_index(stmt, ":limit"), o->limit);
 }
 
@@ -75,7 +78,10 @@ int view_show(const struct view *v, struct trace *t, const struct options *o, co
 	sqlite3_stmt *stmt = NULL;
 	size_t n = 0;
 	char *sql = view_sql(v, o);
-	int err = sql ? trace_prepare(t, sql, &stmt) : -ENOMEM;
+	int err = sql ? resolve_register(t->db, o->resolve) : -ENOMEM;
+
+	if (!err)
+		err = trace_prepare(t, sql, &stmt);
 
 	free(sql);
 	if (err)

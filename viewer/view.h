@@ -14,13 +14,13 @@ struct view {
 	const char *name;	      /* of the view in the trace */
 	const struct column *columns; /* all of the view, in the order of the table; ended by a NULL name */
 	const char *order;	      /* ORDER BY without --sort; NULL: as stored */
-	/* What --pid, --comm and --mechanism select: conditions on :pid, :comm, :mechanism. NULL: not taken.
-	 */
-	const char *pid, *comm, *mechanism;
+	/* What --pid, --comm, --mechanism and --verb select: conditions on :pid, :comm, :mechanism, :verb.
+	 * NULL: not taken. */
+	const char *pid, *comm, *mechanism, *verb;
 };
 
-/* The SELECT for these options, with the parameters :pid, :comm, :mechanism and :limit where they apply.
- * Returns a string to free, or NULL: out of memory. */
+/* The SELECT for these options, with the parameters :pid, :comm, :mechanism, :verb and :limit where they
+ * apply. Returns a string to free, or NULL: out of memory. */
 char *view_sql(const struct view *v, const struct options *o);
 
 /* Binds the parameters of a statement made from view_sql. */

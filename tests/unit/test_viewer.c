@@ -11,6 +11,7 @@
 
 #include "options.h"
 #include "render.h"
+#include "resolve.h"
 #include "schema.h"
 #include "units.h"
 #include "verify.h"
@@ -225,10 +226,10 @@ static void nothing_reaches_the_terminal(void **state)
 }
 
 static const struct column columns[] = {
-	{ "name", "NAME", UNIT_TEXT, false },
-	{ "bytes", "BYTES", UNIT_BYTES, true },
-	{ "latency_ns", "LATENCY", UNIT_DURATION, false },
-	{ "exact", NULL, UNIT_NUMBER, false },
+	{ "name", "NAME", UNIT_TEXT, MARK_NONE },
+	{ "bytes", "BYTES", UNIT_BYTES, MARK_EXACT },
+	{ "latency_ns", "LATENCY", UNIT_DURATION, MARK_NONE },
+	{ "exact", NULL, UNIT_NUMBER, MARK_NONE },
 	{ 0 },
 };
 enum { COLUMNS = 4 };
@@ -262,7 +263,7 @@ static void sql_of_options(void **state)
 }
 
 /* What the renderer makes of `sql`. */
-static char *rendered(const char *sql, bool json, bool human, size_t width)
+static char *rendered(const struct column *of, const char *sql, bool json, bool human, size_t width)
 {
 	char *text;
 	size_t size;
@@ -276,39 +277,73 @@ static char *rendered(const char *sql, bool json, bool human, size_t width)
 	output_init(&o, f, json, 0);
 	o.human = human;
 	o.width = width;
-	assert_int_equal(output_rows(&o, columns, COLUMNS, stmt), 0);
+	assert_int_equal(output_rows(&o, of, COLUMNS, stmt), 0);
 	sqlite3_finalize(stmt);
 	sqlite3_close(db);
 	fclose(f);
 	return text;
 }
 
-static void rendered_is(const char *sql, bool json, bool human, size_t width, const char *expected)
+static void rendered_as(const struct column *of, const char *sql, bool json, bool human, size_t width,
+			const char *expected)
 {
-	char *text = rendered(sql, json, human, width);
+	char *text = rendered(of, sql, json, human, width);
 
 	assert_string_equal(text, expected);
 	free(text);
 }
 
+static void rendered_is(const char *sql, bool json, bool human, size_t width, const char *expected)
+{
+	rendered_as(columns, sql, json, human, width, expected);
+}
+
 static void tables(void **state)
 {
-	static const char rows[] = "VALUES ('cat', 2048, 1500, 1), ('a long name', 7, NULL, 0)";
+	static const char rows[] = "VALUES ('cat', 2048, 1500, 1), ('a very long name', 7, NULL, 0)";
 
 	(void)state;
 	rendered_is(rows, false, true, 0,
-		    "NAME           BYTES  LATENCY\n"
-		    "cat          2.0 KiB   1.5 us\n"
-		    "a long name     ~7 B        -\n");
-	rendered_is(rows, false, true, 26,
-		    "NAME        BYTES  LATENCY\n"
-		    "cat       2.0 KiB   1.5 us\n"
-		    "a long..     ~7 B        -\n");
+		    "NAME                BYTES  LATENCY\n"
+		    "cat               2.0 KiB   1.5 us\n"
+		    "a very long name     ~7 B        -\n");
+	rendered_is(rows, false, true, 32,
+		    "NAME              BYTES  LATENCY\n"
+		    "cat             2.0 KiB   1.5 us\n"
+		    "a very long ..     ~7 B        -\n");
+	/* Where shortening is not enough, the last columns are left out, and the rest has more room. */
+	rendered_is(rows, false, true, 31,
+		    "NAME                BYTES\n"
+		    "cat               2.0 KiB\n"
+		    "a very long name     ~7 B\n");
+	rendered_is(rows, false, true, 3,
+		    "NAME\n"
+		    "cat\n"
+		    "a very long ..\n");
 	rendered_is(rows, false, false, 0,
-		    "name         bytes  latency_ns\n"
-		    "cat           2048        1500\n"
-		    "a long name      7           -\n");
+		    "name              bytes  latency_ns\n"
+		    "cat                2048        1500\n"
+		    "a very long name      7           -\n");
 	rendered_is("SELECT 1, 1, 1, 1 WHERE 0", false, false, 0, "name  bytes  latency_ns\n");
+}
+
+static void what_is_only_a_bound_is_marked(void **state)
+{
+	static const struct column latencies[] = {
+		{ "p50", "P50", UNIT_DURATION, MARK_BOUND },
+		{ "max", "MAX", UNIT_DURATION, MARK_EXACT },
+		{ "exact", NULL, UNIT_NUMBER, MARK_NONE },
+		{ "connections", NULL, UNIT_NUMBER, MARK_NONE },
+	};
+
+	(void)state;
+	rendered_as(latencies, "VALUES (1, 2, 1, 1), (1, 2, 1, 2), (1, 2, 0, 2), (NULL, NULL, 0, 2)", false,
+		    true, 0,
+		    "  P50    MAX\n"
+		    " 1 ns   2 ns\n"
+		    "<1 ns   2 ns\n"
+		    "~1 ns  ~2 ns\n"
+		    "    -      -\n");
 }
 
 static void json_rows_have_every_column(void **state)
@@ -324,7 +359,8 @@ static void json_rows_have_every_column(void **state)
 
 static void many_rows_stream(void **state)
 {
-	char *text = rendered("WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
+	char *text = rendered(columns,
+			      "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
 			      " SELECT 'r' || i, i, i, 1 FROM n",
 			      false, false, 0);
 	size_t lines = 0;
@@ -472,6 +508,137 @@ static void what_outlives_the_recording_does_not_count(void **state)
 		    "both sources agree but for the rows above: 1 endpoint, 30 B sent, 30 B received\n");
 }
 
+/* What a command of the viewer writes of a trace that has these rows. */
+static void shown_is(const struct command *c, const char *option, const char *rows, const char *expected)
+{
+	char *path = trace_of(rows), text[4096] = "";
+	struct options o;
+	FILE *f = tmpfile();
+	int out = dup(STDOUT_FILENO);
+
+	assert_int_equal(PARSE(o, c->options, "-i", path, (char *)option), 0);
+	fflush(stdout);
+	dup2(fileno(f), STDOUT_FILENO);
+	int status = c->run(c, &o);
+	fflush(stdout);
+	dup2(out, STDOUT_FILENO);
+	close(out);
+	assert_int_equal(status, 0);
+	assert_true(pread(fileno(f), text, sizeof(text) - 1, 0) >= 0);
+	fclose(f);
+	for (char *p; (p = strstr(text, path));) {
+		memmove(p + 4, p + strlen(path), strlen(p + strlen(path)) + 1);
+		memcpy(p, "PATH", 4);
+	}
+	assert_string_equal(text, expected);
+	remove_trace(path);
+}
+
+/* A client with two connections to one server, a socketpair, a program on this host that is not recorded, and
+ * one on another. */
+#define SOCKETS                                                                                              \
+	"INSERT INTO meta VALUES ('command', 'x'), ('start_ns', '0'), ('end_ns', '1000');"                   \
+	"UPDATE mechanisms SET scope = CASE WHEN id > 6 THEN 'network' ELSE 'host' END;"                     \
+	"INSERT INTO processes (id, pid, comm, coverage, start_ns) VALUES (1, 10, 'client', 'full', 0),"     \
+	" (2, 11, 'server', 'full', 0), (3, 12, 'dbus', 'untraced', 0),"                                     \
+	" (4, NULL, '10.0.0.7:443', 'remote', 0), (5, NULL, '/run/x', 'untraced', 0);"                       \
+	"INSERT INTO channel_rows (id, mechanism, key, name, bytes_sent, bytes_received, partial, lost)"     \
+	" VALUES (1, 7, 'tcp:1:a', '127.0.0.1:6379', 90, 90, 0, 0),"                                         \
+	" (2, 7, 'tcp:1:b', '127.0.0.1:6379', 60, 60, 0, 0),"                                                \
+	" (3, 4, 'unix:[1]-[2]', NULL, 8, 8, 0, 0), (4, 4, 'unix:[3]-[4]', '/run/dbus', 7, 0, 1, 0),"        \
+	" (5, 7, 'tcp:1:c', '10.0.0.7:443', 6, 0, 1, 0), (6, 4, 'unix:[5]', '/run/x', 0, 5, 1, 0);"          \
+	"INSERT INTO endpoints (channel_id, process_id, role, sends, receives) VALUES (1, 1, 'client', 9, "  \
+	"0),"                                                                                                \
+	" (1, 2, 'server', 0, 9), (2, 1, 'client', 3, 3), (2, 2, 'server', 3, 3), (3, 1, 'peer', 1, 0),"     \
+	" (3, 2, 'peer', 0, 1), (4, 1, 'client', 1, 0), (4, 3, 'server', 0, 1), (5, 1, 'client', 1, 0),"     \
+	" (5, 4, 'server', 0, 1), (6, 1, 'client', 0, 1), (6, 5, 'server', 1, 0);"                           \
+	"INSERT INTO edge_rows (src_id, dst_id, channel_id, messages, bytes, latency_p50_ns, "               \
+	"latency_p99_ns,"                                                                                    \
+	" latency_max_ns, exact) VALUES (1, 2, 1, 9, 90, 5, 50, 60, 1), (1, 2, 2, 3, 30, 9, 40, 70, 1),"     \
+	" (2, 1, 2, 3, 29, 6, 7, 8, 1), (1, 2, 3, 1, 8, 1, 1, 1, 1), (1, 3, 4, 1, 7, NULL, NULL, NULL, 1),"  \
+	" (1, 4, 5, 1, 6, NULL, NULL, NULL, 1), (5, 1, 6, 1, 5, NULL, NULL, NULL, 1);"
+
+/* clang-format off */
+static void connections_to_one_address_are_one_row(void **state)
+{
+	(void)state;
+	shown_is(&cmd_summary, "--limit=4", SOCKETS,
+		 "x: ran 1.0 us, 2 processes, 6 channels, 19 messages, 175 B -> PATH\n"
+		 "src                 dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns\n"
+		 "client:10           server:11 (server)  2 x tcp 127.0.0.1:6379        12    120               9              50\n"
+		 "server:11 (server)  client:10           tcp 127.0.0.1:6379             3     29               6               7\n"
+		 "client:10           server:11           unix_stream socketpair         1      8               1               1\n"
+		 "client:10           dbus:12 (untraced)  unix_stream /run/dbus          1      7               -               -\n"
+		 "and 2 more: ipctrace edges -i PATH\n");
+}
+
+static void edges_say_whose_end_it_is(void **state)
+{
+	(void)state;
+	shown_is(&cmd_edges, "--limit=9", SOCKETS,
+		 "src                 dst                     channel                 channel_id  messages  bytes  latency_p50_ns  latency_p99_ns  latency_max_ns\n"
+		 "client:10           server:11 (server)      tcp 127.0.0.1:6379               1         9     90               5              50              60\n"
+		 "client:10           server:11 (server)      tcp 127.0.0.1:6379               2         3     30               9              40              70\n"
+		 "server:11 (server)  client:10               tcp 127.0.0.1:6379               2         3     29               6               7               8\n"
+		 "client:10           server:11               unix_stream socketpair           3         1      8               1               1               1\n"
+		 "client:10           dbus:12 (untraced)      unix_stream /run/dbus            4         1      7               -               -               -\n"
+		 "client:10           10.0.0.7:443 (outside)  tcp 10.0.0.7:443                 5         1      6               -               -               -\n"
+		 "/run/x (untraced)   client:10               unix_stream /run/x               6         1      5               -               -               -\n");
+}
+
+static void channels_say_who_is_at_the_ends(void **state)
+{
+	(void)state;
+	shown_is(&cmd_channels, "--limit=9", SOCKETS,
+		 "id  channel                 bytes_sent  bytes_received  partial  ends                               key\n"
+		 " 1  tcp 127.0.0.1:6379              90              90        0  client:10, server:11 (server)      tcp:1:a\n"
+		 " 2  tcp 127.0.0.1:6379              60              60        0  client:10, server:11 (server)      tcp:1:b\n"
+		 " 3  unix_stream socketpair           8               8        0  client:10, server:11               unix:[1]-[2]\n"
+		 " 4  unix_stream /run/dbus            7               0        1  client:10, dbus:12 (untraced)      unix:[3]-[4]\n"
+		 " 5  tcp 10.0.0.7:443                 6               0        1  client:10, 10.0.0.7:443 (outside)  tcp:1:c\n"
+		 " 6  unix_stream /run/x               0               5        1  client:10, /run/x (untraced)       unix:[5]\n");
+	shown_is(&cmd_channels, "--limit=2", SOCKETS "UPDATE channel_rows SET lost = 3 WHERE id = 2",
+		 "id  channel             bytes_sent  bytes_received  lost  partial  ends                           key\n"
+		 " 1  tcp 127.0.0.1:6379          90              90     0        0  client:10, server:11 (server)  tcp:1:a\n"
+		 " 2  tcp 127.0.0.1:6379          60              60     3        0  client:10, server:11 (server)  tcp:1:b\n");
+}
+/* clang-format on */
+
+static void an_older_trace_is_refused(void **state)
+{
+	char *path = trace_of("PRAGMA user_version = 1");
+	struct trace t;
+
+	(void)state;
+	assert_int_equal(trace_open(&t, path), -EPROTONOSUPPORT);
+	assert_non_null(strstr(t.error, "has schema version 1 and this ipctrace knows 2: record it again"));
+	remove_trace(path);
+}
+
+static void names_are_asked_for_only_on_demand(void **state)
+{
+	static const char *const same[] = {
+		"127.0.0.1:80", "[::1]:80", "0.0.0.0:1", "/run/x:1", "redis", ":"
+	};
+	sqlite3 *db;
+	sqlite3_stmt *stmt;
+
+	(void)state;
+	assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
+	for (int ask = 0; ask < 2; ask++) {
+		assert_int_equal(resolve_register(db, ask), 0);
+		assert_int_equal(sqlite3_prepare_v2(db, "SELECT host_name(?)", -1, &stmt, NULL), SQLITE_OK);
+		for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+			sqlite3_bind_text(stmt, 1, same[i], -1, SQLITE_STATIC);
+			assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+			assert_string_equal(sqlite3_column_text(stmt, 0), same[i]);
+			sqlite3_reset(stmt);
+		}
+		sqlite3_finalize(stmt);
+	}
+	sqlite3_close(db);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -494,6 +661,12 @@ int main(void)
 		cmocka_unit_test(sources_differ),
 		cmocka_unit_test(what_the_shim_cannot_enter_does_not_count),
 		cmocka_unit_test(what_outlives_the_recording_does_not_count),
+		cmocka_unit_test(connections_to_one_address_are_one_row),
+		cmocka_unit_test(edges_say_whose_end_it_is),
+		cmocka_unit_test(channels_say_who_is_at_the_ends),
+		cmocka_unit_test(an_older_trace_is_refused),
+		cmocka_unit_test(names_are_asked_for_only_on_demand),
+		cmocka_unit_test(what_is_only_a_bound_is_marked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What people call a process and a channel: pieces of SQL that the views share, so that a thing has one name
+ * everywhere. A process is `comm:pid`; behind it stands what sets it apart, if anything does: (server),
+ * (listener), (untraced): not recorded, (outside): on another host, or unknown. The other end of a connection
+ * to a server is its client, which is not said again.
+ */
+#ifndef IPC_NAMES_H
+#define IPC_NAMES_H
+
+/* `p`: alias of a row of processes, which may be missing. `role`: its endpoint's role, an expression. */
+#define PROCESS_NAME(p, role)                                                                                \
+	"CASE WHEN " p ".id IS NULL THEN '(outside)' ELSE coalesce(CASE " p ".coverage WHEN 'remote' THEN"   \
+	" host_name(" p ".comm) ELSE " p ".comm END, '?') || coalesce(':' || " p ".pid, '') ||"              \
+	" CASE WHEN " p ".coverage = 'remote' THEN ' (outside)' WHEN " p ".coverage = 'untraced' THEN"       \
+	" ' (untraced)' WHEN " role " IN ('server', 'listener') THEN ' (' || " role                          \
+	" || ')' ELSE '' END END"
+
+/* `c`: alias of a row of channels. `paired`: a condition, whether it is a socketpair. `otherwise`: what a
+ * channel without a name is called. The other end's address is a channel's name where the server is remote.
+ */
+#define CHANNEL_NAME(c, paired, otherwise)                                                                   \
+	"CASE WHEN " c ".name <> '' THEN " c ".mechanism || ' ' || CASE " c                                  \
+	".scope WHEN 'network' THEN host_name(" c ".name) ELSE " c ".name END"                               \
+	" WHEN " paired " THEN " c ".mechanism || ' socketpair' ELSE " otherwise " END"
+
+/* Edges with what their names are made of: e, its processes s and d, their endpoints ns and nd, channel c. */
+#define FROM_EDGES                                                                                           \
+	" FROM edges e LEFT JOIN processes s ON s.id = e.src_id LEFT JOIN processes d ON d.id = e.dst_id"    \
+	" LEFT JOIN channels c ON c.id = e.channel_id"                                                       \
+	" LEFT JOIN endpoints ns ON ns.channel_id = e.channel_id AND ns.process_id = e.src_id"               \
+	" LEFT JOIN endpoints nd ON nd.channel_id = e.channel_id AND nd.process_id = e.dst_id"
+#define EDGE_SRC     PROCESS_NAME("s", "ns.role")
+#define EDGE_DST     PROCESS_NAME("d", "nd.role")
+#define EDGE_CHANNEL CHANNEL_NAME("c", "ns.role = 'peer'", "e.mechanism")
+
+/* Whether channel c is one connection, of several perhaps, to an address. */
+#define IS_CONNECTION                                                                                        \
+	"c.name <> '' AND c.mechanism IN ('unix_stream', 'unix_dgram', 'unix_seqpacket', 'tcp', 'udp')"
+
+#endif

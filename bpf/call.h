@@ -7,13 +7,14 @@
 #ifndef IPC_BPF_CALL_H
 #define IPC_BPF_CALL_H
 
-#include "channel.h"
+#include "message.h"
+#include "wait.h"
 
 #include <linux/sched.h>
 
 enum {
 	ROWS_PER_NR = 8,
-	NR_EAGAIN = 11,
+	NR_EINPROGRESS = 115,
 	NR_EINTR = 4,
 	CLOSE_RANGE_UNSHARE_ = 2,
 };
@@ -51,9 +52,9 @@ static __noinline int enter_descriptor(struct task_state *t, const struct pt_reg
 	const struct ipc_call *row = row_of(call);
 	struct end end = {}, end2 = {};
 
-	classify(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end);
+	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
 	if (row->object2)
-		classify(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2);
+		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
 	if (!end.object && !end2.object)
 		return 0;
 	t->object = end.object;
@@ -61,26 +62,39 @@ static __noinline int enter_descriptor(struct task_state *t, const struct pt_reg
 	t->object2 = end2.object;
 	t->arg0_2 = end2.arg0;
 	t->call = call;
+	t->unbound = ipc_object_mechanism(end.object) == IPC_MECH_udp && socket_is_unbound(end.sk);
 	t->arg1 = row->asks ? regs_arg(regs, row->asks - 1) : 0;
 	t->asked = row->asks ? t->arg1 != 0 : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
 	t->start = bpf_ktime_get_ns();
 	return 0;
 }
 
-/* Calls whose object only the result tells. dup2 and dup3 close what they replace. */
+/* Calls whose object only the result tells. dup2 and dup3 close what they replace; an accept is from a
+ * listener. */
 static __noinline int enter_maker(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
-	struct end old = {};
+	struct end old = {}, listener = {};
 
 	if (call == IPC_CALL_dup2 || call == IPC_CALL_dup3) {
 		if ((__u32)regs_arg(regs, 0) == (__u32)regs_arg(regs, 1))
 			return 0; /* changes nothing */
 		classify(regs_arg(regs, 1), &old);
 	}
-	t->object = 0;
+	if (call == IPC_CALL_accept || call == IPC_CALL_accept4)
+		find_end(regs_arg(regs, 0), &listener, t->thread);
+	t->object = listener.object;
 	t->object2 = old.object;
 	t->arg0_2 = old.arg0;
 	t->child = 0;
+	t->call = call;
+	t->start = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* What it is ready for only the end tells. */
+static __noinline int enter_wait(struct task_state *t, __u32 call)
+{
+	t->object = t->object2 = 0;
 	t->call = call;
 	t->start = bpf_ktime_get_ns();
 	return 0;
@@ -136,20 +150,15 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	case IPC_OBJ_KIND_PAIR:
 	case IPC_OBJ_CHILD:
 		return enter_maker(t, regs, call);
+	case IPC_OBJ_POLLFDS:
+	case IPC_OBJ_FDSETS:
+	case IPC_OBJ_EPOLL:
+		return enter_wait(t, call);
 	}
 	return 0;
 }
 
 /* ---- a call ends ---- */
-
-static struct ipc_event event_of(const struct task_state *t, __s64 result)
-{
-	struct ipc_event e = {
-		.start = t->start, .object = t->object, .result = result, .thread = t->thread
-	};
-	e.call = t->call;
-	return e;
-}
 
 static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
 {
@@ -157,21 +166,89 @@ static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16
 
 	if (result == -NR_EAGAIN)
 		flags |= IPC_F_NONBLOCK;
-	e.arg1 = t->arg1;
+	e.arg1 = has_addresses(t->object) ? 0 : t->arg1;
 	if (t->object) {
 		e.arg0 = t->arg0;
 		e.flags = flags | (t->call == IPC_CALL_tee ? IPC_F_PEEK : 0);
-		if (result == 0 && t->asked && !flags && verb_of(&e) == IPC_VERB_recv)
+		if (result == 0 && t->asked && !flags && !has_addresses(t->object) &&
+		    verb_of(&e) == IPC_VERB_recv)
 			e.flags |= IPC_F_EOF;
 		emit(&e, t->image);
 	}
 	if (t->object2) {
 		e.object = t->object2;
 		e.arg0 = t->arg0_2;
+		e.arg1 = has_addresses(t->object2) ? 0 : t->arg1;
 		e.flags = flags | IPC_F_SECOND | (t->object ? IPC_F_PART : 0);
 		emit(&e, t->image);
 	}
 	return 0;
+}
+
+/* Tells anew of the socket that the call is on. */
+static __noinline int redefine(struct task_state *t, __u32 state)
+{
+	struct end end = {};
+
+	if (classify(t->arg0, &end) && end.sk)
+		define_socket(&end, t->thread, state, 0);
+	return 0;
+}
+
+/* After a success. */
+static __noinline int leave_message(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	const struct ipc_call *row = row_of(t->call);
+	struct message *m = message_get();
+
+	if (!m)
+		return 0;
+	if (t->unbound && row->verb == IPC_VERB_send)
+		redefine(t, 0);
+	m->event = event_of(t, result);
+	m->event.arg0 = t->arg0;
+	m->image = t->image;
+	m->receives = row->verb == IPC_VERB_recv;
+	switch (row->size) {
+	case IPC_SIZE_MESSAGE:
+		return tell_header(m, regs, result);
+	case IPC_SIZE_MESSAGES:
+		return tell_headers(m, regs, result);
+	}
+	return row->asks ? tell_buffer(m, regs, result) : tell_vector(m, regs, result);
+}
+
+/* connect, bind, listen: what is known of the socket now. */
+static void define_changed(struct task_state *t, __s64 result)
+{
+	_Bool connects = t->call == IPC_CALL_connect;
+
+	if (!result || (connects && (result == -NR_EINPROGRESS || result == -NR_EINTR)))
+		redefine(t, connects ? IPC_SOCKET_CONNECTED : 0);
+}
+
+static __noinline int leave_control(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	struct ipc_event e = event_of(t, result);
+
+	e.arg0 = t->arg0;
+	switch (t->call) {
+	case IPC_CALL_connect:
+	case IPC_CALL_bind:
+	case IPC_CALL_listen:
+		define_changed(t, result);
+		break;
+	case IPC_CALL_epoll_add:
+	case IPC_CALL_epoll_mod:
+		if (!result)
+			e.arg1 = epoll_data(regs_arg(regs, 3));
+		e.tag = regs_arg(regs, 0);
+		break;
+	case IPC_CALL_epoll_del:
+		e.tag = regs_arg(regs, 0);
+		break;
+	}
+	return emit(&e, t->image);
 }
 
 static void leave_replaced(const struct task_state *t)
@@ -184,15 +261,28 @@ static void leave_replaced(const struct task_state *t)
 	emit(&e, t->image);
 }
 
+/* What socket() made has nothing to tell yet; accept made the other side's peer; a copy is known already. */
+static void define_opened(struct task_state *t, const struct end *end)
+{
+	if (t->call == IPC_CALL_socket)
+		socket_remember(end);
+	else if (t->call == IPC_CALL_accept || t->call == IPC_CALL_accept4)
+		define_socket(end, t->thread, IPC_SOCKET_ACCEPTED, ipc_object_id(t->object));
+	else if (!socket_is_known(end))
+		define_socket(end, t->thread, 0, 0);
+}
+
 static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, __u16 flags)
 {
 	struct ipc_event e = event_of(t, result);
-	struct end end;
+	struct end end = {};
 
 	if (t->object2)
 		leave_replaced(t);
 	if (!classify(fd, &end))
 		return 0;
+	if (end.sk)
+		define_opened(t, &end);
 	e.object = end.object;
 	e.arg0 = end.arg0;
 	e.flags = flags;
@@ -202,8 +292,14 @@ static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, _
 static void leave_pair(struct task_state *t, const struct pt_regs *regs)
 {
 	__u32 fds[2];
-	if (bpf_probe_read_user(fds, sizeof(fds), (void *)regs_arg(regs, 0)))
+	struct end end = {};
+
+	if (bpf_probe_read_user(fds, sizeof(fds),
+				(void *)regs_arg(regs, IPC_OBJ_ARG(row_of(t->call)->object))))
 		return;
+	for (int i = 0; i < 2; i++)
+		if (classify(fds[i], &end) && end.sk)
+			define_socket(&end, t->thread, IPC_SOCKET_PAIR, 0);
 	leave_open(t, 0, fds[0], 0);
 	leave_open(t, 0, fds[1], IPC_F_PART);
 }
@@ -269,7 +365,7 @@ static __u32 reaped_by_waitid(const struct pt_regs *regs, __s64 result, __u64 *s
 	return info.pid;
 }
 
-static __noinline int leave_wait(struct task_state *t, const struct pt_regs *regs, __s64 result)
+static __noinline int leave_reap(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	__u64 status = 0;
 	__u32 pid = t->call == IPC_CALL_wait4 ? reaped_by_wait4(regs, result, &status)
@@ -290,7 +386,19 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
-		leave_descriptor(t, result, 0);
+		if (row->verb == IPC_VERB_control)
+			leave_control(t, regs, result);
+		else if (row->size == IPC_SIZE_NONE || row->object2 || !is_socket(t->object) || result < 0)
+			leave_descriptor(t, result, 0);
+		else {
+			leave_message(t, regs, result);
+			tell_passed(t, regs, result);
+		}
+		break;
+	case IPC_OBJ_POLLFDS:
+	case IPC_OBJ_FDSETS:
+	case IPC_OBJ_EPOLL:
+		leave_wait(t, regs, result);
 		break;
 	case IPC_OBJ_RET:
 		if (result >= 0)
@@ -304,7 +412,7 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 		if (row->verb == IPC_VERB_spawn)
 			leave_spawn(t, regs, result);
 		else
-			leave_wait(t, regs, result);
+			leave_reap(t, regs, result);
 		break;
 	case IPC_OBJ_SELF: /* an exec that failed */
 		e = event_of(t, result);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Which channel is behind a descriptor of the calling task: a pipe by its inode, a FIFO by a hash of device,
- * inode and generation (defined once, with its path), anything else is none. */
+/* Which channel is behind a descriptor of the calling task: a pipe or a socket by its inode, a FIFO by a hash
+ * of device, inode and generation (defined once, with its path), anything else is none. */
 #ifndef IPC_BPF_CHANNEL_H
 #define IPC_BPF_CHANNEL_H
 
-#include "name.h"
+#include "socket.h"
 
 enum { DESCRIPTORS_MAX = 1 << 20 };
 
@@ -15,11 +15,6 @@ struct {
 	__type(key, __u64);
 	__type(value, __u8);
 } fifos SEC(".maps");
-
-struct end {
-	__u64 object;
-	__u64 arg0;
-};
 
 static __u64 hash56(__u64 a, __u64 b)
 {
@@ -66,28 +61,52 @@ static struct fdtable *descriptors(void)
 	return task->files->fdt;
 }
 
+static __always_inline __u64 fifo_or_pipe(struct file *file, struct inode *inode)
+{
+	if (PEEK(super_block, PEEK(inode, inode, i_sb), s_magic) == PIPEFS_MAGIC)
+		return ipc_object(IPC_MECH_pipe, PEEK(inode, inode, i_ino));
+	return fifo_object(file);
+}
+
+static __always_inline __u64 socket_object(struct inode *inode, struct end *end)
+{
+	struct socket *socket = (void *)inode - bpf_core_field_offset(struct socket_alloc, vfs_inode);
+
+	end->sk = PEEK(socket, socket, sk);
+	__u32 mechanism = end->sk ? socket_mechanism(end->sk) : IPC_MECH_none;
+	return mechanism == IPC_MECH_none ? 0 : ipc_object(mechanism, PEEK(inode, inode, i_ino));
+}
+
 /* The object behind the caller's descriptor, 0: no channel. */
-static __noinline __u64 classify(__u32 fd, struct end *end)
+SEPARATE __u64 classify(__u32 fd, struct end *end)
 {
 	struct fdtable *table = descriptors();
 	struct file *file = 0;
 
+	if (!end)
+		return 0;
 	end->object = 0;
+	end->sk = 0;
 	if (fd < table->max_fds)
 		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
 	if (!file)
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
-	if ((PEEK(inode, inode, i_mode) & S_IFMT) != S_IFIFO)
+	__u32 type = PEEK(inode, inode, i_mode) & S_IFMT, flags = PEEK(file, file, f_flags);
+	if ((type != S_IFIFO && type != S_IFSOCK) || flags & O_PATH)
 		return 0;
-	__u32 flags = PEEK(file, file, f_flags);
-	if (flags & O_PATH)
-		return 0;
-	if (PEEK(super_block, PEEK(inode, inode, i_sb), s_magic) == PIPEFS_MAGIC)
-		end->object = ipc_object(IPC_MECH_pipe, PEEK(inode, inode, i_ino));
-	else
-		end->object = fifo_object(file);
+	end->object = type == S_IFIFO ? fifo_or_pipe(file, inode) : socket_object(inode, end);
 	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));
+	return end->object;
+}
+
+/* Likewise; a socket that is seen for the first time is told. */
+SEPARATE __u64 find_end(__u32 fd, struct end *end, __u32 thread)
+{
+	if (!end)
+		return 0;
+	if (classify(fd, end) && end->sk && !socket_is_known(end))
+		define_socket(end, thread, 0, 0);
 	return end->object;
 }
 
@@ -100,11 +119,11 @@ struct walk {
 static int walk_step(__u32 i, struct walk *w)
 {
 	__u32 fd = w->first + i;
-	struct end end;
+	struct end end = {};
 
 	if (i == 0 || fd % 64 == 0)
 		bpf_probe_read_kernel(&w->word, sizeof(w->word), descriptors()->open_fds + fd / 64);
-	if (!(w->word >> (fd & 63) & 1) || !classify(fd, &end))
+	if (!(w->word >> (fd & 63) & 1) || !find_end(fd, &end, w->thread))
 		return 0;
 	struct ipc_event e = { .object = end.object, .arg0 = end.arg0, .call = w->call, .thread = w->thread };
 	if (w->call == IPC_CALL_inherit) {

@@ -21,6 +21,7 @@
 enum {
 	RING_RESERVE = 1 << 20,
 	COMM_ROOM = 16,
+	NR_EAGAIN = 11,
 	CALLS_ROOM = 256, /* a power of two; the rows behind the last are empty */
 };
 _Static_assert(IPC_CALLS <= CALLS_ROOM, "the table of calls has room");
@@ -100,12 +101,24 @@ static void count_dropped(const struct ipc_event *e, __u32 image)
 	}
 }
 
+/* The beginnings of the event of the call that a task is inside. */
+static struct ipc_event event_of(const struct task_state *t, __s64 result)
+{
+	struct ipc_event e = {
+		.start = t->start, .object = t->object, .result = result, .thread = t->thread
+	};
+	e.call = t->call;
+	return e;
+}
+
 /* Stamps and sends an event; start 0: it has no duration. */
-static __noinline int emit(struct ipc_event *e, __u32 image)
+SEPARATE int emit(struct ipc_event *e, __u32 image)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ipc_event *slot = 0;
 
+	if (!e)
+		return 0;
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < RING_BYTES - RING_RESERVE)
 		slot = bpf_ringbuf_reserve(&ring, sizeof(*slot), 0);
 	if (!slot) {

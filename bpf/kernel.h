@@ -7,6 +7,8 @@
 #ifndef IPC_BPF_KERNEL_H
 #define IPC_BPF_KERNEL_H
 
+#include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/types.h>
 
 #include "bpf_regs.h" /* of arch/<machine>/ */
@@ -111,6 +113,66 @@ struct task_struct {
 	char comm[16];
 };
 
+struct upid {
+	int nr;
+};
+
+struct pid {
+	struct upid numbers[1];
+};
+
+struct net {
+	__u64 net_cookie;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct sock_common {
+	__be32 skc_daddr, skc_rcv_saddr;
+	__be16 skc_dport;
+	unsigned short skc_family;
+	unsigned char skc_state;
+	int skc_bound_dev_if;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+};
+
+struct sock {
+	struct sock_common __sk_common; /* the first member, as every kind of socket begins with its sock */
+	struct socket *sk_socket;	/* 0: no descriptor (yet, or any more) */
+	__u16 sk_protocol, sk_type;
+	struct pid *sk_peer_pid;
+};
+
+struct inet_sock {
+	__be16 inet_sport;
+};
+
+struct sockaddr_un {
+	__u16 sun_family;
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[];
+};
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct sock *peer;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct socket_alloc {
+	struct socket socket; /* the first member */
+	struct inode vfs_inode;
+};
+
 struct bpf_iter__task {
 	struct task_struct *task;
 };
@@ -120,9 +182,22 @@ struct bpf_iter__task {
 enum {
 	S_IFMT = 0170000,
 	S_IFIFO = 0010000,
+	S_IFSOCK = 0140000,
 	PIPEFS_MAGIC = 0x50495045,
 	MINOR_BITS = 20,
 	SIGNAL_GROUP_EXIT = 0x4,
+	AF_UNIX = 1,
+	AF_INET = 2,
+	AF_INET6 = 10,
+	SOCK_STREAM = 1,
+	SOCK_DGRAM = 2,
+	TCP_LISTEN = 10, /* skc_state of UNIX sockets too */
+	MSG_OOB = 0x1,
+	MSG_PEEK = 0x2,
+	MSG_TRUNC = 0x20,
+	MSG_ERRQUEUE = 0x2000,
+	SOL_SOCKET = 1,
+	SCM_RIGHTS = 1,
 	/* results that only the kernel sees: the call goes on after a signal, or becomes EINTR */
 	ERESTARTSYS = 512,
 	ERESTARTNOINTR = 513,

@@ -6,7 +6,7 @@
 
 #include "emit.h"
 
-enum { PATH_DEPTH = 48, PATH_ROOM = 1024, NAME_ROOM = 256 };
+enum { PATH_DEPTH = 48, PATH_ROOM = 1024, NAME_ROOM = 256, ADDRESS_ROOM = 128 };
 
 struct scratch {
 	struct ipc_def def;

@@ -20,10 +20,15 @@ extern void *bpf_rdonly_cast(void *object, __u32 btf_id) __ksym __weak;
 		if (fast_reads) {                                                                            \
 			object_ = bpf_rdonly_cast(object_, bpf_core_type_id_kernel(struct type));            \
 			value_ = object_->member;                                                            \
+			barrier(); /* not one load for pointers of two kinds */                              \
 		} else {                                                                                     \
 			bpf_core_read(&value_, sizeof(value_), &object_->member);                            \
 		}                                                                                            \
 		value_;                                                                                      \
 	})
+
+/* A function that the verifier looks at once and by itself, not again at each call: it takes numbers and
+ * pointers to memory of ours (initialized, perhaps NULL as far as it can tell) and returns a number. */
+#define SEPARATE __noinline
 
 #endif

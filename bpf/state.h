@@ -20,10 +20,11 @@ struct task_state {
 	__u32 child; /* pid that the call made */
 	__u16 call;  /* it is inside, or IPC_CALL_none */
 	__u16 nr;
-	__u8 asked;  /* for more than 0 bytes */
-	__u8 parked; /* a signal stopped the call: it will go on, fail with EINTR, or die */
-	__u8 fresh;  /* a fork child that has not returned to its program yet */
-	__u8 alien;  /* a call of another architecture was met and told */
+	__u8 asked;   /* for more than 0 bytes */
+	__u8 parked;  /* a signal stopped the call: it will go on, fail with EINTR, or die */
+	__u8 fresh;   /* a fork child that has not returned to its program yet */
+	__u8 alien;   /* a call of another architecture was met and told */
+	__u8 unbound; /* the call is on a UDP socket without a port: it gets one with its first send */
 	/* the process's, in its group leader's state */
 	__u8 exiting; /* exit_group was told, with `status` */
 	__u32 gone;

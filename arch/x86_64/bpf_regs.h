@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* How x86-64 hands a system call its arguments, and how it tells a 32-bit caller. */
+/* How x86-64 hands a system call its arguments, and how it tells a 32-bit caller; struct epoll_event. */
 #ifndef IPC_BPF_REGS_H
 #define IPC_BPF_REGS_H
 
@@ -14,6 +14,11 @@ struct thread_info {
 	__u32 status;
 };
 #pragma clang attribute pop
+
+struct user_epoll_event {
+	__u32 events;
+	__u64 data;
+} __attribute__((packed));
 
 enum { TS_COMPAT = 0x0002 };
 

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * After a send or receive on a socket: its events, one per message, and one per descriptor that came with it.
+ * What the program's memory says of a message is read after the kernel has done so: then it is there.
+ */
+#ifndef IPC_BPF_MESSAGE_H
+#define IPC_BPF_MESSAGE_H
+
+#include "channel.h"
+
+#include <linux/uio.h>
+
+enum {
+	MESSAGES_MAX = 1024, /* of one call: the kernel's own limit (UIO_MAXIOV), also that of iovecs */
+	PASSED_MAX =
+		253 + 64, /* descriptors in a message (the kernel's limit), and heads of control messages */
+	TAG_ROOM = 64,
+};
+
+struct user_msghdr {
+	__u64 name;
+	__u32 name_length, pad;
+	__u64 iov, iovs;
+	__u64 control, control_length;
+	__u32 flags;
+};
+
+struct user_mmsghdr {
+	struct user_msghdr header;
+	__u32 length;
+};
+
+struct user_cmsghdr {
+	__u64 length;
+	__s32 level, type;
+};
+
+/* One message; per processor. */
+struct message {
+	struct ipc_event event; /* of the call */
+	struct user_msghdr header;
+	__u64 messages; /* of a call with several: where the next one stands */
+	__u32 flags;	/* that the call was given */
+	__u32 image;
+	_Bool receives;
+	/* of its content */
+	__u64 buffer, size; /* where it is no vector */
+	__u64 room;	    /* in all buffers */
+	__u32 wanted, filled;
+	__u8 content[2 * TAG_ROOM] __attribute__((aligned(8)));
+	__u8 address[ADDRESS_ROOM];
+	/* the walk over the descriptors that came with it */
+	__u64 at, end, next;
+	__u32 passed; /* in this control message, still to tell */
+	__u32 left;   /* messages */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct message);
+} messages SEC(".maps");
+
+/* Hashed addresses that have been explained. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u8);
+} addresses SEC(".maps");
+
+static struct message *message_get(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&messages, &zero);
+}
+
+/* ---- the other side ---- */
+
+static __noinline int define_address(const struct message *m, __u64 address, __u32 length)
+{
+	struct scratch *s = scratch_get();
+	__u8 one = 1;
+
+	if (!s || bpf_map_update_elem(&addresses, &address, &one, BPF_NOEXIST))
+		return 0;
+	__builtin_memset(&s->def, 0, sizeof(s->def));
+	__builtin_memcpy(s->text, m->address, sizeof(m->address));
+	s->def.call = IPC_DEF_ADDRESS;
+	s->def.thread = m->event.thread;
+	s->def.address.address = address;
+	define(&s->def, length & (ADDRESS_ROOM - 1));
+	return 0;
+}
+
+static __noinline __u64 address_of(struct message *m)
+{
+	__u32 length = m->header.name_length;
+
+	if (!m->header.name)
+		return 0;
+	if (length > IPC_ADDRESS_MAX)
+		length = IPC_ADDRESS_MAX;
+	if (bpf_probe_read_user(m->address, length & (ADDRESS_ROOM - 1), (void *)m->header.name))
+		return 0;
+	__u64 address = ipc_address(m->address, length);
+	if (address && address >> 56 != IPC_ADDRESS_IPV4 && !bpf_map_lookup_elem(&addresses, &address))
+		define_address(m, address, length);
+	return address;
+}
+
+/* ---- its content ---- */
+
+static __always_inline void gather(struct message *m, __u64 base, __u64 length)
+{
+	__u32 filled = m->filled & (TAG_ROOM - 1);
+	__u64 n = m->wanted - m->filled;
+
+	m->room += length;
+	if (n > length)
+		n = length;
+	if (n == 0 || n >= TAG_ROOM)
+		return;
+	bpf_probe_read_user(&m->content[filled], n & (TAG_ROOM - 1), (void *)base);
+	m->filled = filled + n;
+}
+
+static int gather_step(__u32 i, void *unused)
+{
+	struct message *m = message_get();
+	struct iovec iov;
+
+	if (!m || bpf_probe_read_user(&iov, sizeof(iov), (void *)(m->header.iov + i * sizeof(iov))))
+		return 1;
+	gather(m, (__u64)iov.iov_base, iov.iov_len);
+	return 0;
+}
+
+/* Fills `room`, and `content` with the first `wanted` bytes. */
+static __noinline int gather_all(struct message *m)
+{
+	__u64 n = m->header.iovs;
+
+	m->room = m->filled = 0;
+	__builtin_memset(m->content, 0, TAG_ROOM);
+	if (n)
+		bpf_loop(n < MESSAGES_MAX ? n : MESSAGES_MAX, gather_step, 0, 0);
+	else
+		gather(m, m->buffer, m->size);
+	return 0;
+}
+
+/* ---- its event ---- */
+
+static __always_inline void judge_receive(const struct message *m, struct ipc_event *e)
+{
+	if (m->flags & (MSG_PEEK | MSG_ERRQUEUE))
+		e->flags |= IPC_F_PEEK;
+	if (m->header.flags & MSG_OOB)
+		e->flags |= IPC_F_OOB;
+	if (!e->result && m->room && !has_addresses(e->object) && !(m->flags & MSG_ERRQUEUE))
+		e->flags |= IPC_F_EOF;
+	if (!keeps_messages(e->object))
+		return;
+	if (e->result > (__s64)m->room || m->header.flags & MSG_TRUNC)
+		e->flags |= IPC_F_TRUNCATED;
+	if (e->result >= (__s64)m->room) {
+		e->flags |= IPC_F_FULL;
+		e->result = m->room;
+	}
+}
+
+SEPARATE int tell_message(__s64 result, __u16 part)
+{
+	struct message *m = message_get();
+
+	if (!m)
+		return 0;
+	struct ipc_event e = m->event;
+	e.result = result;
+	e.flags = part | (m->flags & MSG_OOB ? IPC_F_OOB : 0);
+	m->wanted = 0;
+	if (ipc_object_mechanism(e.object) == IPC_MECH_udp && result > 0)
+		m->wanted = result < IPC_TAG_BYTES ? result : IPC_TAG_BYTES;
+	gather_all(m);
+	if (m->receives)
+		judge_receive(m, &e);
+	if (ipc_object_mechanism(e.object) == IPC_MECH_udp && !(e.flags & (IPC_F_FULL | IPC_F_PEEK)))
+		e.tag = ipc_tag((const __u64 *)m->content, e.result);
+	e.arg1 = has_addresses(e.object) ? address_of(m) : m->room;
+	return emit(&e, m->image);
+}
+
+static __always_inline int tell_header(struct message *m, const struct pt_regs *regs, __s64 result)
+{
+	m->flags = regs_arg(regs, 2);
+	m->size = 0;
+	if (bpf_probe_read_user(&m->header, sizeof(m->header), (void *)regs_arg(regs, 1)))
+		__builtin_memset(&m->header, 0, sizeof(m->header));
+	if (!m->receives) /* the kernel does not look at it */
+		m->header.flags = 0;
+	return tell_message(result, 0);
+}
+
+static int several_step(__u32 i, void *unused)
+{
+	struct message *m = message_get();
+	struct user_mmsghdr next;
+
+	if (!m || bpf_probe_read_user(&next, sizeof(next), (void *)m->messages))
+		return 1;
+	m->header = next.header;
+	if (!m->receives)
+		m->header.flags = 0;
+	m->messages += sizeof(next);
+	return tell_message(next.length, i ? IPC_F_PART : 0);
+}
+
+static __always_inline int tell_headers(struct message *m, const struct pt_regs *regs, __s64 result)
+{
+	m->flags = regs_arg(regs, 3);
+	m->messages = regs_arg(regs, 1);
+	m->size = 0;
+	bpf_loop(result < MESSAGES_MAX ? result : MESSAGES_MAX, several_step, 0, 0);
+	return 0;
+}
+
+/* sendto and recvfrom, read and write. */
+static __always_inline int tell_buffer(struct message *m, const struct pt_regs *regs, __s64 result)
+{
+	__u32 call = m->event.call;
+
+	__builtin_memset(&m->header, 0, sizeof(m->header));
+	m->flags = 0;
+	m->buffer = regs_arg(regs, 1);
+	m->size = regs_arg(regs, 2);
+	if (call == IPC_CALL_sendto || call == IPC_CALL_recvfrom) {
+		m->flags = regs_arg(regs, 3);
+		m->header.name = regs_arg(regs, 4);
+		m->header.name_length = regs_arg(regs, 5);
+	}
+	if (call == IPC_CALL_recvfrom &&
+	    bpf_probe_read_user(&m->header.name_length, sizeof(__u32), (void *)regs_arg(regs, 5)))
+		m->header.name = 0;
+	return tell_message(result, 0);
+}
+
+static __always_inline int tell_vector(struct message *m, const struct pt_regs *regs, __s64 result)
+{
+	__builtin_memset(&m->header, 0, sizeof(m->header));
+	m->flags = 0;
+	m->size = 0;
+	m->header.iov = regs_arg(regs, 1);
+	m->header.iovs = regs_arg(regs, 2);
+	return tell_message(result, 0);
+}
+
+/* ---- descriptors that came with it ---- */
+
+/* The head of the next control message, of this message or the next. Returns whether to go on. */
+static __always_inline _Bool next_control(struct message *m)
+{
+	struct user_cmsghdr head;
+
+	m->at = m->next;
+	if (m->at + sizeof(head) > m->end) {
+		if (!m->left || bpf_probe_read_user(&m->header, sizeof(m->header), (void *)m->messages))
+			return 0;
+		m->left--;
+		m->messages += sizeof(struct user_mmsghdr);
+		m->next = m->header.control;
+		m->end = m->next + m->header.control_length;
+		return 1;
+	}
+	if (bpf_probe_read_user(&head, sizeof(head), (void *)m->at) || head.length < sizeof(head) ||
+	    head.length > m->end - m->at)
+		return 0;
+	if (head.level == SOL_SOCKET && head.type == SCM_RIGHTS)
+		m->passed = (head.length - sizeof(head)) / sizeof(__u32);
+	m->next = m->at + ((head.length + 7) & ~7ULL);
+	m->at += sizeof(head);
+	return 1;
+}
+
+static int passed_step(__u32 i, void *unused)
+{
+	struct message *m = message_get();
+	struct end end = {};
+	__u32 fd;
+
+	if (!m)
+		return 1;
+	if (!m->passed)
+		return !next_control(m);
+	m->passed--;
+	if (bpf_probe_read_user(&fd, sizeof(fd), (void *)m->at))
+		return 1;
+	m->at += sizeof(fd);
+	struct ipc_event e = m->event;
+	if (!find_end(fd, &end, e.thread))
+		return 0;
+	e.call = IPC_CALL_recvmsg_fd;
+	e.result = fd;
+	e.object = end.object;
+	e.arg0 = end.arg0;
+	e.flags = IPC_F_PART;
+	return emit(&e, m->image);
+}
+
+/* After the events of all messages of the call: a loop in their loop would be too deep for the verifier. */
+static __always_inline void tell_passed(const struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	const struct ipc_call *row = row_of(t->call);
+	struct message *m = message_get();
+	__u32 mechanism = ipc_object_mechanism(t->object);
+
+	if (!m || row->verb != IPC_VERB_recv || mechanism > IPC_MECH_unix_seqpacket ||
+	    (row->size != IPC_SIZE_MESSAGE && row->size != IPC_SIZE_MESSAGES))
+		return;
+	m->messages = regs_arg(regs, 1);
+	m->left = row->size == IPC_SIZE_MESSAGES ? result : 1;
+	m->next = m->end = m->passed = 0;
+	bpf_loop(PASSED_MAX, passed_step, 0, 0);
+}
+
+#endif

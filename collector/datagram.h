@@ -7,28 +7,43 @@
  *	sends, by start    [s1][s2][s3] ...        a receive takes the first that it can be:
  *	receives, by end   [r1][r2] ...            destination, source, size, tag
  *
- * A receive can be of a send if the send began before the receive ended; the send's destination is the receiver's
- * local address or that is a wildcard; its source is the one the receive reports; the tags are equal where both
- * are known; and the sizes are equal, or the receive's buffer was full and smaller. The kernel keeps the order
- * of one sender's datagrams to one socket, and may drop any of them in silence: what a sender sent to the same
- * destination, and ended, before a send that is received from it, was lost (unless the place has several sockets
- * that may still receive it). A send to a group (multicast, broadcast) may be received once by each socket.
+ * A receive can be of a send if
+ *  - the send began before the receive ended;
+ *  - the send's destination is the receiver's own address or that is a wildcard, and its source is the one
+ *    that the receive reports;
+ *  - the sizes are equal and so are the tags, where both are known; or the buffer was full and smaller.
+ * A send to a group (multicast, broadcast) is received once by each socket at most. The kernel keeps the
+ *order of one sender's datagrams to one socket and may drop any of them in silence: what it sent to there,
+ *and ended, before a send that is certainly received is lost, unless another socket, or another thread's
+ *receive that was under way, turns out to have it.
  *
- * A message is exact if no other datagram in the queue could have been it, or all that could are of the same
- * sending process and size. Calls come ordered by their end, so a receive may come before its send: it waits for
- * DATAGRAM_PATIENCE_NS.
+ * A message has the bytes that were received; it is exact if its sending process is certain:
+ *  - where the kernel never drops and one thread receives, order tells: no send of another thread that could
+ *    be it overlaps its send, or one process sends only;
+ *  - otherwise no send of another process could be it, neither one that waits or counts as lost nor one that
+ *    another receive took without being certain of it.
+ * Calls come ordered by their end. So a receive may come before its send: it waits for DATAGRAM_PATIENCE_NS.
+ *And a send may come after a receive that it could be: that message is taken back (doubt), from a window of
+ *the latest DATAGRAM_WINDOW.
  */
 #ifndef IPC_DATAGRAM_H
 #define IPC_DATAGRAM_H
 
 #include "match.h"
 
-enum { DATAGRAM_PATIENCE_NS = 1000000000, DATAGRAM_WAITING_MAX = 1 << 16 };
+enum {
+	DATAGRAM_PATIENCE_NS = 1000000000,
+	DATAGRAM_WAITING_MAX = 1 << 16, /* sends, and receives; beyond it the oldest is given up */
+	DATAGRAM_ASIDE_MAX = 1024,	/* sends that only another socket or thread can have received */
+	DATAGRAM_WINDOW = 1024,		/* messages that may still be taken back */
+};
 
 struct datagram {
 	struct match_call call;
-	uint64_t local;	 /* send: source address; receive: the socket's own (ipc_address()), 0: not known, any */
-	uint64_t remote; /* send: destination; receive: source as reported or connected, 0: not known, any */
+	/* Addresses as ipc_address() has them; 0: not known, or any (so a wildcard of IPv6, whose port cannot
+	 * be told from its hash). */
+	uint64_t local;	 /* send: the source; receive: the socket's own */
+	uint64_t remote; /* send: the destination; receive: the source as reported or connected */
 	uint64_t socket; /* object of the caller's socket */
 	uint32_t tag;	 /* 0: not known */
 	bool full;	 /* receive: filled its buffer, may have been longer */
@@ -37,8 +52,9 @@ struct datagram {
 };
 
 struct datagram_sink {
-	/* `m` as of a stream; `receive` is who took it. Returns what doubt() shall be given. */
+	/* `m` as of a stream. Returns what doubt() shall be given. */
 	uint64_t (*message)(void *context, const struct match_message *m);
+	/* This message was given as exact and is not. */
 	void (*doubt)(void *context, const struct match_message *m, uint64_t handle);
 	/* No known send is what was received. */
 	void (*unmatched)(void *context, const struct match_call *receive);

@@ -109,6 +109,20 @@ static int bytes_within(const char *s, size_t width)
 	return n;
 }
 
+/* A text that is too wide keeps its beginning and its end (a pid, a port, a file's name); before that it
+ * gives up what is said in brackets behind it. Returns the width that it takes. */
+static size_t print_shortened(FILE *f, const char *s, size_t room)
+{
+	const char *remark = strstr(s, " (");
+	size_t width = text_width(s) - (remark ? text_width(remark) : 0);
+	size_t tail = remark && width + 2 <= room ? 0 : (room - 2) / 2;
+	size_t head = tail ? room - 2 - tail : width;
+	const char *end = s + bytes_within(s, width - tail);
+
+	fprintf(f, "%.*s..%.*s", bytes_within(s, head), s, bytes_within(end, tail), end);
+	return head + 2 + tail;
+}
+
 static void print_cell(const struct grid *g, const char *s, size_t i)
 {
 	FILE *f = g->o->file;
@@ -116,8 +130,7 @@ static void print_cell(const struct grid *g, const char *s, size_t i)
 	bool last = i + 1 == g->fits;
 
 	if (is_left(g, i) && g->o->width && width > room) {
-		fprintf(f, "%.*s..", bytes_within(s, room - 2), s);
-		width = room;
+		width = print_shortened(f, s, room);
 	} else {
 		int pad = width < room ? (int)(room - width) : 0;
 		fprintf(f, "%*s%s", is_left(g, i) ? 0 : pad, "", s);

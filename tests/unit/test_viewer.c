@@ -310,7 +310,7 @@ static void tables(void **state)
 	rendered_is(rows, false, true, 32,
 		    "NAME              BYTES  LATENCY\n"
 		    "cat             2.0 KiB   1.5 us\n"
-		    "a very long ..     ~7 B        -\n");
+		    "a very..g name     ~7 B        -\n");
 	/* Where shortening is not enough, the last columns are left out, and the rest has more room. */
 	rendered_is(rows, false, true, 31,
 		    "NAME                BYTES\n"
@@ -319,7 +319,12 @@ static void tables(void **state)
 	rendered_is(rows, false, true, 3,
 		    "NAME\n"
 		    "cat\n"
-		    "a very long ..\n");
+		    "a very..g name\n");
+	rendered_is("VALUES ('server:1234567 (server)', 1, 1, 1), ('h\xc3\xa9llo:12345 (outside)', 1, 1, 1)",
+		    false, true, 30,
+		    "NAME            BYTES  LATENCY\n"
+		    "server..234567    1 B     1 ns\n"
+		    "h\xc3\xa9llo:12345..     1 B     1 ns\n");
 	rendered_is(rows, false, false, 0,
 		    "name              bytes  latency_ns\n"
 		    "cat                2048        1500\n"

@@ -237,13 +237,14 @@ static bool take_address(struct address *a, const uint8_t **text, size_t *length
 }
 
 /* The number stands for a new socket. */
-static bool is_another(const struct channel *ch, const struct ipc_def_socket *d, uint64_t local,
-		       uint64_t remote)
+static bool is_another(const struct collector *c, const struct channel *ch, const struct ipc_def_socket *d,
+		       uint64_t local, uint64_t remote)
 {
 	const struct socket *so = ch->socket;
+	uint64_t peer = ipc_object(ch->data.mechanism, d->peer);
 	if (!ch->created || !(d->state & (IPC_SOCKET_ACCEPTED | IPC_SOCKET_PAIR)))
 		return false;
-	return (d->peer && ch->peer && ipc_object_id(ch->peer->socket->object) != d->peer) ||
+	return (d->peer && ch->peer && channel_known(c, peer) != ch->peer) ||
 	       (d->listener && ch->listener && ch->listener != d->listener) ||
 	       (so->local && so->local != local) || (so->remote && so->remote != remote);
 }
@@ -304,7 +305,7 @@ void socket_define(struct collector *c, enum collector_source source, const stru
 		return;
 	}
 	uint64_t local = address_take(c, &own), remote = address_take(c, &other);
-	if (is_another(ch, &d->socket, local, remote))
+	if (is_another(c, ch, &d->socket, local, remote))
 		ch = channel_renew(c, ch, d->socket.object);
 	update(c, ch, source, d, local, remote);
 	peer_find(c, ch, source, d);

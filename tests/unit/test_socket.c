@@ -1,0 +1,910 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Sockets: definitions and events in, channels and edges out (records.h). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <errno.h>
+#include <malloc.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "records.h"
+
+enum {
+	SERVER = 10,
+	CLIENT = 20,
+	NETNS = 3,
+	LISTENER = 100,
+	C1 = 201, /* sockets by inode: client's, server's */
+	S1 = 301,
+	STREAM = IPC_MECH_unix_stream,
+	TCP = IPC_MECH_tcp,
+	UDP = IPC_MECH_udp,
+	DGRAM = IPC_MECH_unix_dgram,
+	SEQ = IPC_MECH_unix_seqpacket,
+	ACCEPTED = IPC_SOCKET_ACCEPTED,
+	CONNECTED = IPC_SOCKET_CONNECTED,
+	LISTENS = IPC_SOCKET_LISTENS,
+	PAIR = IPC_SOCKET_PAIR,
+};
+
+/* ---- what a source tells ---- */
+
+struct name {
+	uint8_t length, bytes[IPC_ADDRESS_MAX];
+};
+
+static const struct name nobody;
+
+static struct name ip(const char *text, unsigned int port)
+{
+	struct name n = { 0 };
+	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	if (inet_pton(AF_INET, text, &four.sin_addr) == 1) {
+		n.length = sizeof(four);
+		memcpy(n.bytes, &four, sizeof(four));
+	} else {
+		assert_int_equal(inet_pton(AF_INET6, text, &six.sin6_addr), 1);
+		n.length = sizeof(six);
+		memcpy(n.bytes, &six, sizeof(six));
+	}
+	return n;
+}
+
+/* '@' in front: abstract. */
+static struct name un(const char *text)
+{
+	struct name n = { .length = 2 + strlen(text), .bytes = { AF_UNIX } };
+	memcpy(n.bytes + 2, text, strlen(text));
+	if (text[0] == '@')
+		n.bytes[2] = 0;
+	return n;
+}
+
+static uint64_t number(struct name n)
+{
+	return ipc_address(n.bytes, n.length);
+}
+
+static void socket_is(int process_number, unsigned int mechanism, uint64_t inode, uint32_t state,
+		      struct name own, struct name other, uint64_t peer, int32_t peer_pid)
+{
+	struct ipc_def d = { .call = IPC_DEF_SOCKET, .thread = process_number };
+	uint8_t text[2 * sizeof(struct name)];
+	d.socket = (struct ipc_def_socket){ .object = ipc_object(mechanism, inode),
+					    .peer = peer,
+					    .netns = NETNS,
+					    .peer_pid = peer_pid,
+					    .state = state };
+	memcpy(text, &own, own.length + 1);
+	memcpy(text + own.length + 1, &other, other.length + 1);
+	define(d, (char *)text, own.length + other.length + 2);
+}
+
+static void does_at(int thread_number, enum ipc_call_id call, unsigned int mechanism, uint64_t inode,
+		    uint64_t start, uint64_t end_ns, int64_t result, uint64_t address, unsigned int flags)
+{
+	struct ipc_event e = {
+		.start = start,
+		.duration = end_ns - start,
+		.object = ipc_object(mechanism, inode),
+		.result = result,
+		.arg0 = ipc_arg0((uint32_t)(inode % 1000), O_RDWR),
+		.arg1 = address,
+		.thread = thread_number,
+		.call = call,
+		.flags = flags,
+	};
+	tell(&e);
+	if (end_ns > now)
+		now = end_ns;
+}
+
+static void does(int thread_number, enum ipc_call_id call, unsigned int mechanism, uint64_t inode,
+		 int64_t result)
+{
+	does_at(thread_number, call, mechanism, inode, now + 1, now + 3, result, 0, 0);
+}
+
+static void sends(int thread_number, unsigned int mechanism, uint64_t inode, int64_t bytes)
+{
+	does(thread_number, IPC_CALL_sendto, mechanism, inode, bytes);
+}
+
+static void receives(int thread_number, unsigned int mechanism, uint64_t inode, int64_t bytes)
+{
+	does(thread_number, IPC_CALL_recvfrom, mechanism, inode, bytes);
+}
+
+static void two_processes(void)
+{
+	begin();
+	process(SERVER, 1, IPC_VIA_START);
+	process(CLIENT, 1, IPC_VIA_START);
+}
+
+static void listens(unsigned int mechanism, struct name at)
+{
+	does(SERVER, IPC_CALL_socket, mechanism, LISTENER, 3);
+	socket_is(SERVER, mechanism, LISTENER, LISTENS, at, nobody, 0, 0);
+	does(SERVER, IPC_CALL_listen, mechanism, LISTENER, 0);
+}
+
+static void connects(int process_number, unsigned int mechanism, uint64_t inode, struct name own,
+		     struct name to)
+{
+	does(process_number, IPC_CALL_socket, mechanism, inode, 4);
+	socket_is(process_number, mechanism, inode, CONNECTED, own, to, 0, SERVER);
+	does(process_number, IPC_CALL_connect, mechanism, inode, 0);
+}
+
+static void accepts(unsigned int mechanism, uint64_t inode, struct name at, struct name from, uint64_t peer,
+		    int32_t pid)
+{
+	socket_is(SERVER, mechanism, inode, ACCEPTED, at, from, peer, pid);
+	does(SERVER, IPC_CALL_accept4, mechanism, inode, 5);
+}
+
+/* Time passes, until what was closed is given up. */
+static void later(void)
+{
+	now += 2000000000;
+	step();
+	gone(99999, 0); /* something must come for the time to be known */
+	now += 200000000;
+	usleep(110000); /* commits go by the clock */
+	step();
+}
+
+/* ---- what holds always ---- */
+
+static void check_sums(void)
+{
+	for (size_t i = 1; i < fake.channels_count; i++) {
+		uint64_t sent = 0, received = 0;
+		for (size_t k = 1; k < fake.endpoints_count; k++) {
+			const struct store_endpoint *ep = &fake.endpoints[k];
+			bool ours = ep->id && ep->channel_id == i;
+			sent += ours ? ep->bytes_sent : 0;
+			received += ours ? ep->bytes_received : 0;
+		}
+		assert_int_equal(sent, fake.channels[i].bytes_sent);
+		assert_int_equal(received, fake.channels[i].bytes_received);
+	}
+	for (size_t i = 1; i < fake.endpoints_count; i++)
+		for (size_t k = i + 1; fake.endpoints[i].id && k < fake.endpoints_count; k++)
+			assert_false(fake.endpoints[k].id &&
+				     fake.endpoints[k].channel_id == fake.endpoints[i].channel_id &&
+				     fake.endpoints[k].process_id == fake.endpoints[i].process_id);
+	for (size_t i = 1; i < fake.lanes_count; i++)
+		if (fake.lanes[i].endpoint_id)
+			assert_int_not_equal(fake.endpoints[fake.lanes[i].endpoint_id].id, 0);
+}
+
+static uint32_t process_of_event(uint64_t event)
+{
+	return fake.threads[fake.lanes[fake.events[event].lane].thread_id].process_id;
+}
+
+/* Edges of which latencies are known are the sums of their messages. */
+static void check_edges(void)
+{
+	uint64_t bytes = 0, count = 0;
+	for (size_t i = 0; i < fake.edges_count; i++) {
+		const struct store_edge *e = &fake.edges[i];
+		assert_int_not_equal(fake.channels[e->channel_id].id, 0);
+		if (!e->timed)
+			continue;
+		bytes += e->bytes;
+		count += e->messages;
+		for (size_t k = 1; k < fake.links_count; k++) {
+			const struct fake_link *l = &fake.links[k];
+			const struct store_lane *lane = &fake.lanes[fake.events[l->send].lane];
+			if (process_of_event(l->send) != e->src_id ||
+			    process_of_event(l->recv) != e->dst_id ||
+			    fake.endpoints[lane->endpoint_id].channel_id != e->channel_id)
+				continue;
+			bytes -= l->bytes;
+			count--;
+		}
+	}
+	assert_int_equal(bytes, 0);
+	assert_int_equal(count, 0);
+}
+
+static void ends(void)
+{
+	end();
+	check_sums();
+	check_edges();
+}
+
+/* But that the processes still run. */
+static void nothing_lost(void)
+{
+	for (size_t i = 0; i < fake.losses_count; i++)
+		assert_int_equal(fake.losses[i].reason, IPC_REASON_outlived);
+}
+
+static size_t channels_of(unsigned int mechanism)
+{
+	size_t n = 0;
+	for (size_t i = 1; i < fake.channels_count; i++)
+		n += fake.channels[i].id && fake.channels[i].mechanism == mechanism;
+	return n;
+}
+
+static const struct store_process *outside(const char *comm)
+{
+	for (size_t i = 1; i < fake.processes_count; i++)
+		if (fake.processes[i].comm && !strcmp(fake.processes[i].comm, comm))
+			return &fake.processes[i];
+	fail_msg("nobody outside is called %s", comm);
+	return NULL;
+}
+
+static const struct store_edge *edge_by_id(uint32_t src, uint32_t dst)
+{
+	for (size_t i = 0; i < fake.edges_count; i++)
+		if (fake.edges[i].src_id == src && fake.edges[i].dst_id == dst)
+			return &fake.edges[i];
+	fail_msg("no edge %u -> %u", src, dst);
+	return NULL;
+}
+
+static void check_edge(const struct store_edge *e, uint64_t count, uint64_t bytes, bool exact)
+{
+	assert_int_equal(e->messages, count);
+	assert_int_equal(e->bytes, bytes);
+	assert_int_equal(e->exact, exact);
+}
+
+/* ---- UNIX streams ---- */
+
+static void test_unix_stream(void **state)
+{
+	(void)state;
+	struct name at = un("/run/x.sock");
+	two_processes();
+	listens(STREAM, at);
+	connects(CLIENT, STREAM, C1, nobody, at);
+	sends(CLIENT, STREAM, C1, 10); /* before it is accepted */
+	accepts(STREAM, S1, at, nobody, C1, CLIENT);
+	receives(SERVER, STREAM, S1, 4);
+	receives(SERVER, STREAM, S1, 6);
+	sends(SERVER, STREAM, S1, 3);
+	receives(CLIENT, STREAM, C1, 3);
+	ends();
+	static const char key[] = "unix:[201]-[301]";
+	check_edge(edge(CLIENT, SERVER, key), 1, 10, true);
+	check_edge(edge(SERVER, CLIENT, key), 1, 3, true);
+	assert_string_equal(channel(key, 0)->name, "/run/x.sock");
+	assert_int_equal(channel(key, 0)->bytes_sent, 13);
+	assert_string_equal(endpoint(CLIENT, key)->role, "client");
+	assert_string_equal(endpoint(SERVER, key)->role, "server");
+	assert_string_equal(endpoint(SERVER, "unix:[100]")->role, "listener");
+	assert_int_equal(channels_of(STREAM), 2);
+	nothing_lost();
+	assert_int_equal(messages(), 2);
+}
+
+/* A pair that parent and child share; each closes one. */
+static void test_socketpair(void **state)
+{
+	(void)state;
+	begin();
+	process(SERVER, 1, IPC_VIA_START);
+	socket_is(SERVER, STREAM, C1, PAIR, nobody, nobody, S1, SERVER);
+	socket_is(SERVER, STREAM, S1, PAIR, nobody, nobody, C1, SERVER);
+	does(SERVER, IPC_CALL_socketpair, STREAM, C1, 0);
+	does_at(SERVER, IPC_CALL_socketpair, STREAM, S1, now, now, 0, 0, IPC_F_PART);
+	sends(SERVER, STREAM, C1, 2); /* to itself, as far as anyone knows */
+	receives(SERVER, STREAM, S1, 2);
+	process(CLIENT, SERVER, IPC_VIA_FORK);
+	does(CLIENT, IPC_CALL_inherit, STREAM, C1, 0);
+	does(CLIENT, IPC_CALL_inherit, STREAM, S1, 0);
+	does(CLIENT, IPC_CALL_close, STREAM, C1, 0);
+	does(SERVER, IPC_CALL_close, STREAM, S1, 0);
+	sends(SERVER, STREAM, C1, 7);
+	receives(CLIENT, STREAM, S1, 7);
+	sends(CLIENT, STREAM, S1, 5);
+	receives(SERVER, STREAM, C1, 5);
+	ends();
+	static const char key[] = "unix:[201]-[301]";
+	check_edge(edge(SERVER, SERVER, key), 1, 2, true);
+	check_edge(edge(SERVER, CLIENT, key), 1, 7, true);
+	check_edge(edge(CLIENT, SERVER, key), 1, 5, true);
+	assert_string_equal(endpoint(CLIENT, key)->role, "peer");
+	assert_int_equal(channels_of(STREAM), 1);
+	nothing_lost();
+}
+
+/* Both ends in one process, joined when both have rows already. */
+static void test_one_process_has_both(void **state)
+{
+	(void)state;
+	struct name at = ip("127.0.0.1", 80), from = ip("127.0.0.1", 4000);
+	begin();
+	process(SERVER, 1, IPC_VIA_START);
+	listens(TCP, at);
+	does(SERVER, IPC_CALL_socket, TCP, C1, 4);
+	accepts(TCP, S1, at, from, 0, 0);
+	socket_is(SERVER, TCP, C1, CONNECTED, from, at, 0, 0);
+	does(SERVER, IPC_CALL_connect, TCP, C1, 0);
+	sends(SERVER, TCP, C1, 7);
+	receives(SERVER, TCP, S1, 7);
+	sends(SERVER, TCP, S1, 9);
+	receives(SERVER, TCP, C1, 9);
+	ends();
+	static const char key[] = "tcp:3:127.0.0.1:80-127.0.0.1:4000";
+	check_edge(edge(SERVER, SERVER, key), 2, 16, true);
+	assert_string_equal(endpoint(SERVER, key)->role, "peer");
+	assert_int_equal(endpoint(SERVER, key)->sends, 2);
+	assert_int_equal(channels_of(TCP), 2);
+}
+
+/* The client has closed before it was accepted: its peer is 0, and only its pid is known. */
+static void gone_clients(unsigned int count, bool at_once)
+{
+	struct name at = un("@x");
+	two_processes();
+	listens(STREAM, at);
+	for (unsigned int i = 0; i < count; i++) {
+		does(CLIENT, IPC_CALL_socket, STREAM, C1 + i, 4);
+		socket_is(CLIENT, STREAM, C1 + i, CONNECTED, nobody, at, 0, SERVER);
+		does_at(CLIENT, IPC_CALL_connect, STREAM, C1 + i, at_once ? 3000 : now + 1, now + 3, 0, 0, 0);
+		sends(CLIENT, STREAM, C1 + i, 10 + i);
+		does(CLIENT, IPC_CALL_close, STREAM, C1 + i, 0);
+	}
+	later(); /* the server takes its time */
+	for (unsigned int i = 0; i < count; i++) {
+		accepts(STREAM, S1 + i, at, nobody, 0, CLIENT);
+		receives(SERVER, STREAM, S1 + i, 10 + i);
+	}
+	ends();
+}
+
+static void test_client_gone(void **state)
+{
+	(void)state;
+	gone_clients(1, false);
+	check_edge(edge(CLIENT, SERVER, "unix:[201]-[301]"), 1, 10, true);
+	nothing_lost();
+}
+
+static void test_clients_gone_in_turn(void **state)
+{
+	(void)state;
+	gone_clients(3, false);
+	check_edge(edge(CLIENT, SERVER, "unix:[201]-[301]"), 1, 10, true);
+	check_edge(edge(CLIENT, SERVER, "unix:[202]-[302]"), 1, 11, true);
+	check_edge(edge(CLIENT, SERVER, "unix:[203]-[303]"), 1, 12, true);
+	nothing_lost();
+}
+
+static void test_clients_gone_at_once(void **state)
+{
+	(void)state;
+	gone_clients(2, true);
+	assert_false(edge(CLIENT, SERVER, "unix:[201]-[301]")->exact);
+	assert_int_equal(lost(IPC_REASON_unpaired), 1);
+}
+
+/* The accept of another server is under way at the same time: which of them got which? */
+static void test_accepts_at_once(void **state)
+{
+	(void)state;
+	struct name at = un("@x");
+	two_processes();
+	thread(11, SERVER, 11);
+	listens(STREAM, at);
+	for (int i = 0; i < 2; i++) {
+		connects(CLIENT, STREAM, C1 + i, nobody, at);
+		does(CLIENT, IPC_CALL_close, STREAM, C1 + i, 0);
+	}
+	uint64_t start = now;
+	for (int i = 0; i < 2; i++) {
+		socket_is(SERVER + i, STREAM, S1 + i, ACCEPTED, at, nobody, 0, CLIENT);
+		does_at(SERVER + i, IPC_CALL_accept4, STREAM, S1 + i, start, now + 10, 5 + i, 0, 0);
+	}
+	ends();
+	assert_int_equal(lost(IPC_REASON_unpaired), 2);
+}
+
+/* The descriptor is passed to a third process, which goes on with it. */
+static void test_passed(void **state)
+{
+	(void)state;
+	struct name at = un("/x");
+	two_processes();
+	process(30, SERVER, IPC_VIA_FORK);
+	listens(STREAM, at);
+	connects(CLIENT, STREAM, C1, nobody, at);
+	accepts(STREAM, S1, at, nobody, C1, CLIENT);
+	does(30, IPC_CALL_recvmsg_fd, STREAM, S1, 6);
+	does(SERVER, IPC_CALL_close, STREAM, S1, 0);
+	sends(CLIENT, STREAM, C1, 10);
+	receives(30, STREAM, S1, 10);
+	ends();
+	check_edge(edge(CLIENT, 30, "unix:[201]-[301]"), 1, 10, true);
+	nothing_lost();
+}
+
+/* Its number stands for another socket later, and the definitions tell. */
+static void test_inode_again(void **state)
+{
+	(void)state;
+	struct name at = un("/x");
+	two_processes();
+	listens(STREAM, at);
+	for (int i = 0; i < 2; i++) {
+		connects(CLIENT, STREAM, C1, nobody, at);
+		accepts(STREAM, S1, at, nobody, C1, CLIENT);
+		sends(CLIENT, STREAM, C1, 10);
+		receives(SERVER, STREAM, S1, 10);
+		does(CLIENT, IPC_CALL_close, STREAM, C1, 0);
+		does(SERVER, IPC_CALL_close, STREAM, S1, 0);
+	}
+	ends();
+	assert_int_equal(channel("unix:[201]-[301]", 0)->bytes_sent, 10);
+	assert_int_equal(channel("unix:[201]-[301]", 1)->bytes_sent, 10);
+	assert_int_equal(messages(), 2);
+}
+
+/* Late, twice, of a socket that is never seen. */
+static void test_odd_definitions(void **state)
+{
+	(void)state;
+	struct name at = un("/x");
+	two_processes();
+	connects(CLIENT, STREAM, C1, nobody, at);
+	does(SERVER, IPC_CALL_accept4, STREAM, S1, 5);
+	sends(CLIENT, STREAM, C1, 10);
+	socket_is(SERVER, STREAM, S1, ACCEPTED, at, nobody, C1, CLIENT);
+	socket_is(SERVER, STREAM, S1, ACCEPTED, at, nobody, C1, CLIENT);
+	receives(SERVER, STREAM, S1, 10);
+	socket_is(SERVER, STREAM, 999, ACCEPTED, at, nobody, 998, CLIENT);
+	ends();
+	check_edge(edge(CLIENT, SERVER, "unix:[201]-[301]"), 1, 10, true);
+	assert_int_equal(channels_of(STREAM), 1);
+}
+
+static void test_out_of_band(void **state)
+{
+	(void)state;
+	struct name at = ip("127.0.0.1", 80), from = ip("127.0.0.1", 4000);
+	two_processes();
+	listens(TCP, at);
+	connects(CLIENT, TCP, C1, from, at);
+	accepts(TCP, S1, at, from, 0, 0);
+	sends(CLIENT, TCP, C1, 10);
+	receives(SERVER, TCP, S1, 10);
+	does_at(CLIENT, IPC_CALL_sendto, TCP, C1, now + 1, now + 2, 1, 0, IPC_F_OOB);
+	sends(CLIENT, TCP, C1, 5);
+	receives(SERVER, TCP, S1, 6);
+	ends();
+	assert_false(edge(CLIENT, SERVER, "tcp:3:127.0.0.1:80-127.0.0.1:4000")->exact);
+}
+
+/* ---- TCP ---- */
+
+static void test_tcp(void **state)
+{
+	(void)state;
+	struct name at = ip("::1", 80), from = ip("::1", 4000);
+	two_processes();
+	listens(TCP, at);
+	does(CLIENT, IPC_CALL_socket, TCP, C1, 4);
+	accepts(TCP, S1, at, from, 0, 0); /* seen before the connect returns */
+	socket_is(CLIENT, TCP, C1, CONNECTED, from, at, 0, 0);
+	does(CLIENT, IPC_CALL_connect, TCP, C1, -EINPROGRESS);
+	sends(CLIENT, TCP, C1, 7);
+	receives(SERVER, TCP, S1, 7);
+	ends();
+	static const char key[] = "tcp:3:[::1]:80-[::1]:4000";
+	check_edge(edge(CLIENT, SERVER, key), 1, 7, true);
+	assert_string_equal(channel(key, 0)->name, "[::1]:80");
+	assert_string_equal(channel("tcp:3:[::1]:80", 0)->name, "[::1]:80");
+	assert_string_equal(endpoint(CLIENT, key)->role, "client");
+	assert_string_equal(endpoint(SERVER, key)->role, "server");
+	assert_int_equal(channels_of(TCP), 2);
+	nothing_lost();
+}
+
+/* The pair of addresses is used again while the old sockets are still there. */
+static void test_port_again(void **state)
+{
+	(void)state;
+	struct name at = ip("127.0.0.1", 80), from = ip("127.0.0.1", 4000);
+	two_processes();
+	listens(TCP, at);
+	for (int i = 0; i < 2; i++) {
+		connects(CLIENT, TCP, C1 + i, from, at);
+		accepts(TCP, S1 + i, at, from, 0, 0);
+		sends(CLIENT, TCP, C1 + i, 7 + i);
+		receives(SERVER, TCP, S1 + i, 7 + i);
+	}
+	ends();
+	static const char key[] = "tcp:3:127.0.0.1:80-127.0.0.1:4000";
+	assert_int_equal(channel(key, 0)->bytes_received, 7);
+	assert_int_equal(channel(key, 1)->bytes_received, 8);
+	assert_int_equal(messages(), 2);
+	nothing_lost();
+}
+
+static void other_netns(int thread_number, uint64_t inode, uint32_t flags, struct name own, struct name other)
+{
+	struct ipc_def d = { .call = IPC_DEF_SOCKET, .thread = thread_number };
+	uint8_t text[2 * sizeof(struct name)];
+	d.socket = (struct ipc_def_socket){ .object = ipc_object(TCP, inode), .netns = 77, .state = flags };
+	memcpy(text, &own, own.length + 1);
+	memcpy(text + own.length + 1, &other, other.length + 1);
+	define(d, (char *)text, own.length + other.length + 2);
+}
+
+static void across_namespaces(const char *client, const char *server)
+{
+	struct name at = ip(server, 80), from = ip(client, 4000);
+	two_processes();
+	connects(CLIENT, TCP, C1, from, at);
+	other_netns(SERVER, S1, ACCEPTED, at, from);
+	does(SERVER, IPC_CALL_accept4, TCP, S1, 5);
+	sends(CLIENT, TCP, C1, 7);
+	receives(SERVER, TCP, S1, 7);
+	ends();
+}
+
+static void test_namespaces(void **state)
+{
+	(void)state;
+	across_namespaces("10.9.0.1", "10.9.0.2");
+	check_edge(edge(CLIENT, SERVER, "tcp:3:10.9.0.1:4000-10.9.0.2:80"), 1, 7, true);
+	across_namespaces("127.0.0.1", "127.0.0.1"); /* each has its own */
+	assert_int_equal(messages(), 0);
+	assert_int_equal(channels_of(TCP), 2);
+}
+
+/* ---- nobody in the trace at the other end ---- */
+
+static void test_remote_server(void **state)
+{
+	(void)state;
+	two_processes();
+	connects(CLIENT, TCP, C1, ip("10.0.0.2", 4000), ip("203.0.113.7", 443));
+	for (int i = 0; i < 1000; i++)
+		sends(CLIENT, TCP, C1, 10);
+	receives(CLIENT, TCP, C1, 999);
+	ends();
+	const struct store_process *there = outside("203.0.113.7:443");
+	assert_string_equal(there->coverage, "remote");
+	assert_int_equal(there->pid, 0);
+	check_edge(edge_by_id(row_of(CLIENT, 0)->id, there->id), 1000, 10000, true);
+	check_edge(edge_by_id(there->id, row_of(CLIENT, 0)->id), 1, 999, true);
+	assert_false(edge_by_id(there->id, row_of(CLIENT, 0)->id)->timed);
+	nothing_lost();
+	assert_false(channel("tcp:3:10.0.0.2:4000-203.0.113.7:443", 0)->partial);
+}
+
+static void test_untraced_clients(void **state)
+{
+	(void)state;
+	struct name at = ip("127.0.0.1", 80);
+	two_processes();
+	listens(TCP, at);
+	for (int i = 0; i < 3; i++) {
+		accepts(TCP, S1 + i, at, ip("127.0.0.1", 4000 + i), 0, 0);
+		receives(SERVER, TCP, S1 + i, 7);
+		does(SERVER, IPC_CALL_close, TCP, S1 + i, 0);
+	}
+	later();
+	ends();
+	const struct store_process *there = outside("127.0.0.1");
+	assert_string_equal(there->coverage, "untraced");
+	assert_int_equal(fake.edges_count, 3);
+	check_edge(edge_by_id(there->id, row_of(SERVER, 0)->id), 1, 7, true);
+	nothing_lost();
+}
+
+static void test_untraced_unix_server(void **state)
+{
+	(void)state;
+	two_processes();
+	does(CLIENT, IPC_CALL_socket, STREAM, C1, 4);
+	socket_is(CLIENT, STREAM, C1, CONNECTED, nobody, un("/run/db"), 0, getpid());
+	does(CLIENT, IPC_CALL_connect, STREAM, C1, 0);
+	sends(CLIENT, STREAM, C1, 10);
+	receives(CLIENT, STREAM, C1, 20);
+	ends();
+	const struct store_process *there = outside("test_socket");
+	assert_int_equal(there->pid, getpid());
+	check_edge(edge_by_id(row_of(CLIENT, 0)->id, there->id), 1, 10, true);
+	assert_string_equal(channel("unix:[201]", 0)->name, "/run/db");
+}
+
+/* ---- datagrams ---- */
+
+static void test_seqpacket(void **state)
+{
+	(void)state;
+	struct name at = un("@q");
+	two_processes();
+	listens(SEQ, at);
+	connects(CLIENT, SEQ, C1, nobody, at);
+	sends(CLIENT, SEQ, C1, 10);
+	sends(CLIENT, SEQ, C1, 20);
+	accepts(SEQ, S1, at, nobody, C1, CLIENT);
+	does_at(SERVER, IPC_CALL_recvfrom, SEQ, S1, now + 1, now + 2, 4, 0, IPC_F_TRUNCATED);
+	receives(SERVER, SEQ, S1, 20);
+	ends();
+	const struct store_edge *e = edge(CLIENT, SERVER, "unix:[201]-[301]");
+	assert_int_equal(e->messages, 2);
+	assert_true(e->exact);
+	nothing_lost();
+}
+
+static void test_unix_datagrams(void **state)
+{
+	(void)state;
+	struct name at = un("/dev/log");
+	two_processes();
+	process(30, 1, IPC_VIA_START);
+	does(SERVER, IPC_CALL_socket, DGRAM, S1, 3);
+	socket_is(SERVER, DGRAM, S1, 0, at, nobody, 0, 0);
+	does(SERVER, IPC_CALL_bind, DGRAM, S1, 0);
+	does(CLIENT, IPC_CALL_socket, DGRAM, C1, 3);
+	socket_is(CLIENT, DGRAM, C1, CONNECTED, nobody, at, S1, 0);
+	does(CLIENT, IPC_CALL_connect, DGRAM, C1, 0);
+	does(30, IPC_CALL_socket, DGRAM, C1 + 1, 3);
+	sends(CLIENT, DGRAM, C1, 10);
+	does_at(30, IPC_CALL_sendto, DGRAM, C1 + 1, now + 1, now + 2, 0, number(at), 0); /* empty */
+	receives(SERVER, DGRAM, S1, 10);
+	receives(SERVER, DGRAM, S1, 0);
+	does_at(30, IPC_CALL_sendto, DGRAM, C1 + 1, now + 1, now + 2, 30, number(un("/nobody")), 0);
+	ends();
+	check_edge(edge(CLIENT, SERVER, "unix:[301]"), 1, 10, true);
+	check_edge(edge(30, SERVER, "unix:[301]"), 1, 0, true);
+	assert_string_equal(endpoint(SERVER, "unix:[301]")->role, "server");
+	assert_string_equal(endpoint(CLIENT, "unix:[301]")->role, "client");
+	assert_int_equal(endpoint(30, "unix:[202]")->bytes_sent, 30);
+	nothing_lost();
+}
+
+static void udp_server(const char *at)
+{
+	does(SERVER, IPC_CALL_socket, UDP, S1, 3);
+	socket_is(SERVER, UDP, S1, 0, ip(at, 53), nobody, 0, 0);
+	does(SERVER, IPC_CALL_bind, UDP, S1, 0);
+}
+
+/* The server is bound to any address, its clients are connected or not. */
+static void test_udp_wildcard(void **state)
+{
+	(void)state;
+	struct name at = ip("127.0.0.1", 53);
+	two_processes();
+	process(30, 1, IPC_VIA_START);
+	udp_server("0.0.0.0");
+	connects(CLIENT, UDP, C1, ip("127.0.0.1", 4001), at);
+	does(30, IPC_CALL_socket, UDP, C1 + 1, 3);
+	sends(CLIENT, UDP, C1, 10);
+	socket_is(30, UDP, C1 + 1, 0, ip("0.0.0.0", 4002), nobody, 0, 0);
+	does_at(30, IPC_CALL_sendto, UDP, C1 + 1, now + 1, now + 2, 20, number(at), 0);
+	for (int i = 0; i < 2; i++) {
+		uint64_t from = number(ip("127.0.0.1", 4001 + i));
+		does_at(SERVER, IPC_CALL_recvfrom, UDP, S1, now + 1, now + 2, 10 + 10 * i, from, 0);
+		does_at(SERVER, IPC_CALL_sendto, UDP, S1, now + 1, now + 2, 5, from, 0);
+	}
+	receives(CLIENT, UDP, C1, 5);
+	does_at(30, IPC_CALL_recvfrom, UDP, C1 + 1, now + 1, now + 2, 5, number(at), 0);
+	ends();
+	static const char one[] = "udp:3:127.0.0.1:53-127.0.0.1:4001",
+			  two[] = "udp:3:127.0.0.1:53-127.0.0.1:4002";
+	check_edge(edge(CLIENT, SERVER, one), 1, 10, true);
+	check_edge(edge(SERVER, CLIENT, one), 1, 5, true);
+	check_edge(edge(30, SERVER, two), 1, 20, true);
+	check_edge(edge(SERVER, 30, two), 1, 5, true);
+	assert_string_equal(channel(two, 0)->name, "127.0.0.1:53");
+	assert_string_equal(endpoint(SERVER, two)->role, "server");
+	assert_string_equal(endpoint(30, two)->role, "client");
+	nothing_lost();
+}
+
+static void test_udp_lost(void **state)
+{
+	(void)state;
+	struct name at = ip("127.0.0.1", 53), from = ip("127.0.0.1", 4001);
+	two_processes();
+	udp_server("127.0.0.1");
+	connects(CLIENT, UDP, C1, from, at);
+	for (int i = 0; i < 5; i++)
+		sends(CLIENT, UDP, C1, 10 + i);
+	does_at(SERVER, IPC_CALL_recvfrom, UDP, S1, now + 1, now + 2, 10, number(from), 0);
+	does_at(SERVER, IPC_CALL_recvfrom, UDP, S1, now + 1, now + 2, 14, number(from), 0);
+	ends();
+	static const char key[] = "udp:3:127.0.0.1:53-127.0.0.1:4001";
+	check_edge(edge(CLIENT, SERVER, key), 2, 24, true);
+	assert_int_equal(channel(key, 0)->lost, 3);
+}
+
+static void test_udp_outside(void **state)
+{
+	(void)state;
+	struct name at = ip("203.0.113.7", 53), from = ip("10.0.0.2", 4001);
+	two_processes();
+	udp_server("0.0.0.0"); /* also on port 53, but not there */
+	connects(CLIENT, UDP, C1, from, at);
+	sends(CLIENT, UDP, C1, 10);
+	receives(CLIENT, UDP, C1, 30);
+	does_at(SERVER, IPC_CALL_recvfrom, UDP, S1, now + 1, now + 2, 7, number(ip("127.0.0.1", 9)), 0);
+	ends();
+	const struct store_process *there = outside("203.0.113.7:53");
+	assert_string_equal(there->coverage, "remote");
+	check_edge(edge_by_id(row_of(CLIENT, 0)->id, there->id), 1, 10, true);
+	check_edge(edge_by_id(there->id, row_of(CLIENT, 0)->id), 1, 30, true);
+	assert_int_equal(channel("udp:3:10.0.0.2:4001-203.0.113.7:53", 0)->lost, 0);
+	check_edge(edge_by_id(outside("127.0.0.1:9")->id, row_of(SERVER, 0)->id), 1, 7, true);
+	nothing_lost();
+}
+
+static void test_multicast(void **state)
+{
+	(void)state;
+	struct name group = ip("239.1.2.3", 5000), from = ip("10.0.0.2", 4001);
+	two_processes();
+	process(30, 1, IPC_VIA_START);
+	for (int i = 0; i < 2; i++) {
+		int pid = i ? 30 : SERVER;
+		does(pid, IPC_CALL_socket, UDP, S1 + i, 3);
+		socket_is(pid, UDP, S1 + i, 0, ip("0.0.0.0", 5000), nobody, 0, 0);
+		does(pid, IPC_CALL_bind, UDP, S1 + i, 0);
+	}
+	does(CLIENT, IPC_CALL_socket, UDP, C1, 3);
+	socket_is(CLIENT, UDP, C1, 0, from, nobody, 0, 0);
+	does_at(CLIENT, IPC_CALL_sendto, UDP, C1, now + 1, now + 2, 50, number(group), 0);
+	for (int i = 0; i < 2; i++)
+		does_at(i ? 30 : SERVER, IPC_CALL_recvfrom, UDP, S1 + i, now + 1, now + 2, 50, number(from),
+			0);
+	ends();
+	static const char key[] = "udp:3:10.0.0.2:4001-239.1.2.3:5000";
+	check_edge(edge(CLIENT, SERVER, key), 1, 50, true);
+	check_edge(edge(CLIENT, 30, key), 1, 50, true);
+	assert_int_equal(channel(key, 0)->lost, 0);
+}
+
+/* ---- waits ---- */
+
+static void epoll_event(int thread_number, enum ipc_call_id call, uint64_t object, uint64_t data,
+			int64_t result)
+{
+	struct ipc_event e = {
+		.start = now + 1,
+		.duration = 1,
+		.object = object,
+		.result = result,
+		.arg1 = data,
+		.thread = thread_number,
+		.call = call,
+		.tag = 9,
+	};
+	tell(&e);
+	now += 2;
+}
+
+static size_t waits_on(const char *key)
+{
+	size_t n = 0;
+	for (size_t i = 1; i < fake.events_count; i++) {
+		const struct store_lane *lane = &fake.lanes[fake.events[i].lane];
+		const struct store_endpoint *ep = &fake.endpoints[lane->endpoint_id];
+		n += lane->verb == IPC_VERB_wait && lane->endpoint_id &&
+		     !strcmp(fake.channels[ep->channel_id].key, key);
+	}
+	return n;
+}
+
+static void test_waits(void **state)
+{
+	(void)state;
+	struct name at = un("/x");
+	two_processes();
+	listens(STREAM, at);
+	does(SERVER, IPC_CALL_poll, STREAM, LISTENER, 1);
+	epoll_event(SERVER, IPC_CALL_epoll_add, ipc_object(STREAM, LISTENER), 4711, 0);
+	epoll_event(SERVER, IPC_CALL_epoll_wait, 0, 4711, 1);
+	process(30, SERVER, IPC_VIA_FORK);
+	epoll_event(30, IPC_CALL_epoll_wait, 0, 4711, 1);
+	epoll_event(CLIENT, IPC_CALL_epoll_wait, 0, 4711, 1); /* its own, not known */
+	epoll_event(SERVER, IPC_CALL_epoll_wait, 0, 0, 0);    /* a timeout */
+	event_at(SERVER, IPC_CALL_poll, now + 1, now + 2, 0, 1, 0, 0);
+	ends();
+	assert_int_equal(waits_on("unix:[100]"), 3);
+	nothing_lost();
+}
+
+/* ---- many ---- */
+
+static size_t used(void)
+{
+	size_t rows = fake.channels_room * sizeof(*fake.channels) +
+		      fake.endpoints_room * sizeof(*fake.endpoints) + fake.edges_room * sizeof(*fake.edges) +
+		      fake.lanes_room * sizeof(*fake.lanes) + fake.events_room * sizeof(*fake.events) +
+		      fake.links_room * sizeof(*fake.links);
+	struct mallinfo2 info = mallinfo2();
+	return info.uordblks + info.hblkhd - rows;
+}
+
+static void connection(unsigned int i)
+{
+	struct name at = ip("127.0.0.1", 80), from = ip("127.0.0.1", 1024 + i % 50000);
+	connects(CLIENT, TCP, 100000 + 2 * i, from, at);
+	accepts(TCP, 100001 + 2 * i, at, from, 0, 0);
+	sends(CLIENT, TCP, 100000 + 2 * i, 7);
+	receives(SERVER, TCP, 100001 + 2 * i, 7);
+	sends(SERVER, TCP, 100001 + 2 * i, 8);
+	receives(CLIENT, TCP, 100000 + 2 * i, 8);
+	does(CLIENT, IPC_CALL_close, TCP, 100000 + 2 * i, 0);
+	does(SERVER, IPC_CALL_close, TCP, 100001 + 2 * i, 0);
+}
+
+static void test_many_connections(void **state)
+{
+	(void)state;
+	enum { ROUNDS = 8, EACH = 500 };
+	size_t before = 0;
+	two_processes();
+	listens(TCP, ip("127.0.0.1", 80));
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		for (unsigned int i = 0; i < EACH; i++)
+			connection(round * EACH + i);
+		later();
+		if (round == 2)
+			before = used();
+	}
+	size_t each = used() > before ? (used() - before) / ((ROUNDS - 3) * EACH) : 0;
+	print_message("%zu bytes are kept of a connection\n", each);
+	assert_true(each < 256);
+	ends();
+	assert_int_equal(fake.edges_count, 2 * ROUNDS * EACH);
+	nothing_lost();
+	for (size_t i = 0; i < fake.edges_count; i++)
+		assert_true(fake.edges[i].exact && fake.edges[i].messages == 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_unix_stream),
+		cmocka_unit_test(test_socketpair),
+		cmocka_unit_test(test_one_process_has_both),
+		cmocka_unit_test(test_client_gone),
+		cmocka_unit_test(test_clients_gone_in_turn),
+		cmocka_unit_test(test_clients_gone_at_once),
+		cmocka_unit_test(test_accepts_at_once),
+		cmocka_unit_test(test_passed),
+		cmocka_unit_test(test_inode_again),
+		cmocka_unit_test(test_odd_definitions),
+		cmocka_unit_test(test_out_of_band),
+		cmocka_unit_test(test_tcp),
+		cmocka_unit_test(test_port_again),
+		cmocka_unit_test(test_namespaces),
+		cmocka_unit_test(test_remote_server),
+		cmocka_unit_test(test_untraced_clients),
+		cmocka_unit_test(test_untraced_unix_server),
+		cmocka_unit_test(test_seqpacket),
+		cmocka_unit_test(test_unix_datagrams),
+		cmocka_unit_test(test_udp_wildcard),
+		cmocka_unit_test(test_udp_lost),
+		cmocka_unit_test(test_udp_outside),
+		cmocka_unit_test(test_multicast),
+		cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_many_connections),
+	};
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+	fake_free();
+	return failed;
+}

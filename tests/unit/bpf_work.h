@@ -1,75 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * What the traced programs of test_bpf.c do: a known piece of work each. What only they can know (inodes,
- * pids) they note in shared memory. A work that did not go as planned returns 99.
- */
+/* What the traced programs of test_bpf.c do. */
 #ifndef IPC_BPF_WORK_H
 #define IPC_BPF_WORK_H
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <spawn.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-enum { FACTS = 64, FLOOD = 200000 };
+#include "bpf_target.h"
 
-static uint64_t *facts;
-static const char *folder;
-
-static uint64_t inode_of(int fd)
-{
-	struct stat st;
-	return fstat(fd, &st) ? 0 : st.st_ino;
-}
-
-static void make_pipe(int p[2], int flags)
-{
-	if (pipe2(p, flags))
-		_exit(99);
-}
-
-static pid_t fork_noted(int fact)
-{
-	pid_t pid = fork();
-	if (pid)
-		facts[fact] = pid;
-	return pid;
-}
-
-static void reap(pid_t pid)
-{
-	int status;
-	waitpid(pid, &status, 0);
-}
-
-static void await_blocked(int pid)
-{
-	char path[64], line[256];
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	for (;;) {
-		FILE *f = fopen(path, "re");
-		char *state = f && fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
-		fclose(f);
-		if (state && state[2] == 'S')
-			return;
-		usleep(1000);
-	}
-}
+enum { FLOOD = 200000 };
 
 static int work_pipe(void)
 {
@@ -373,38 +317,14 @@ static int work_inside(void)
 	return 0;
 }
 
-static const struct work {
-	const char *name;
-	int (*run)(void);
-} works[] = {
-	{ "pipe", work_pipe },	 { "fifo", work_fifo },	      { "splice", work_splice },
-	{ "dup", work_dup },	 { "exec", work_exec },	      { "killed", work_killed },
-	{ "spawn", work_spawn }, { "threads", work_threads }, { "signals", work_signals },
-	{ "flood", work_flood }, { "alien", work_alien },     { "inside", work_inside },
-	{ "ends", work_ends },
+static const struct work works[] = {
+	{ "pipe", work_pipe },	     { "fifo", work_fifo },
+	{ "splice", work_splice },   { "dup", work_dup },
+	{ "exec", work_exec },	     { "killed", work_killed },
+	{ "spawn", work_spawn },     { "threads", work_threads },
+	{ "signals", work_signals }, { "flood", work_flood },
+	{ "alien", work_alien },     { "inside", work_inside },
+	{ "ends", work_ends },	     {},
 };
-
-static int work(const char *name)
-{
-	alarm(20);
-	for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++)
-		if (!strcmp(works[i].name, name))
-			return works[i].run();
-	return 98;
-}
-
-static void map_facts(void)
-{
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/facts", folder);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || ftruncate(fd, FACTS * sizeof(*facts)))
-		exit(97);
-	facts = mmap(NULL, FACTS * sizeof(*facts), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (facts == MAP_FAILED)
-		exit(97);
-}
 
 #endif

@@ -51,7 +51,7 @@ struct pair {
 	struct datagram send, receive;
 	uint64_t handle;
 	uint64_t max_end; /* the latest end of its calls and of all in front of it */
-	uint64_t loose;	  /* epoch in which it became so */
+	uint64_t loose;	  /* epoch in which it became so, 0: never */
 	bool exact;
 	bool ordered; /* order told which it is, */
 	bool crowded; /* but for those of other threads at the same time */
@@ -76,8 +76,9 @@ struct datagram_queue {
 	uint32_t thread;	 /* the first that received */
 	struct endpoint *sender; /* the first that sent */
 	bool several_threads, several_senders;
-	uint64_t largest; /* bytes of what was sent */
-	bool reliable;	  /* something was sent that the kernel does not drop */
+	uint64_t largest;    /* bytes of what was sent */
+	uint64_t offer_from; /* earliest start of what is new to the receives that wait */
+	bool reliable;	     /* something was sent that the kernel does not drop */
 	bool doubtful;
 };
 
@@ -229,6 +230,13 @@ static void new_epoch(struct datagram_queue *q)
 	q->first_loose = UINT64_MAX;
 }
 
+static void wait_for_receive(struct datagram_queue *q, struct sent *s)
+{
+	lane_add(q, s);
+	TAILQ_INSERT_TAIL(&q->waiting, s, in_order);
+	q->waiting_count++;
+}
+
 static void unlink_send(struct datagram_queue *q, struct sent *s)
 {
 	if (s->aside) {
@@ -360,9 +368,11 @@ static void weigh_loose(const struct datagram_queue *q, struct verdict *v, const
 {
 	for (uint32_t i = q->pairs.count; i-- > 0 && number_of(q, i) >= q->first_loose;) {
 		const struct pair *p = pair_at(q, i);
-		if (p->loose == q->epoch && could_be(&p->send, r) &&
-		    (!p->send.group || p->receive.socket == r->socket))
-			weigh(v, &p->send);
+		if (p->loose != q->epoch || !could_be(&p->send, r) ||
+		    (p->send.group && p->receive.socket != r->socket))
+			continue;
+		weigh(v, &p->send);
+		v->vague = true; /* even of the same flow: it is older */
 	}
 }
 
@@ -445,6 +455,29 @@ static void loosen(struct datagram_queue *q, uint32_t i)
 		q->first_loose = number_of(q, i);
 }
 
+static bool contest(struct datagram_queue *q, const struct datagram *s, const struct pair *except);
+
+/* The receive of the pair was not certain: what it passed may not be lost. */
+static void call_back(struct datagram_queue *q, const struct pair *p)
+{
+	struct sent *s = TAILQ_FIRST(&q->aside);
+	while (s) {
+		if (s->d.group || s->d.call.end >= p->send.call.start || !same_flow(&s->d, &p->send)) {
+			s = TAILQ_NEXT(s, in_order);
+			continue;
+		}
+		unlink_send(q, s);
+		s->aside = false;
+		s->passed = s->until = 0;
+		wait_for_receive(q, s);
+		taint(q, s);
+		if (s->d.call.start < q->offer_from)
+			q->offer_from = s->d.call.start;
+		contest(q, &s->d, p);
+		s = TAILQ_FIRST(&q->aside);
+	}
+}
+
 /*
  * Pairs, but `except`, whose receive could be of `s` and for which order does not tell: they are not certain
  * any more, and so what they took may be what another receive took. Returns whether there are any.
@@ -456,7 +489,8 @@ static bool contest(struct datagram_queue *q, const struct datagram *s, const st
 		struct pair *p = pair_at(q, i);
 		if (p->max_end < s->call.start)
 			break;
-		if (p == except || p->ordered || same(s, &p->send) || !could_be(s, &p->receive) ||
+		if (p == except || p->ordered || !could_be(s, &p->receive) ||
+		    (!p->loose && same(s, &p->send)) ||
 		    (s->group && except && except->receive.socket != p->receive.socket))
 			continue;
 		any = true;
@@ -466,13 +500,25 @@ static bool contest(struct datagram_queue *q, const struct datagram *s, const st
 			continue;
 		loosen(q, i);
 		contest(q, &p->send, p);
+		call_back(q, p);
 	}
 	return any;
 }
 
-/* Pairs that order has told, and whose send turns out to be at the same time as `s`. */
-static void crowd(struct datagram_queue *q, const struct datagram *s)
+/* Order has told of the pair, and is contradicted. */
+static void disorder(struct datagram_queue *q, uint32_t i)
 {
+	if (q->several_threads)
+		loosen(q, i);
+	if (q->several_senders)
+		take_back(q, pair_at(q, i));
+}
+
+/* Pairs that order has told, and whose send turns out to be at the same time as `s`. Returns whether there
+ * are any. */
+static bool crowd(struct datagram_queue *q, const struct datagram *s)
+{
+	bool any = false;
 	for (uint32_t i = q->pairs.count; i-- > 0;) {
 		struct pair *p = pair_at(q, i);
 		if (p->max_end < s->call.start)
@@ -480,10 +526,10 @@ static void crowd(struct datagram_queue *q, const struct datagram *s)
 		if (!p->ordered || p->send.call.end < s->call.start ||
 		    p->send.call.thread == s->call.thread || !could_be(s, &p->receive))
 			continue;
-		p->crowded = true;
-		if (q->several_senders)
-			take_back(q, p);
+		any = p->crowded = true;
+		disorder(q, i);
 	}
+	return any;
 }
 
 /* There is a second sender, from now on: what overlaps was exact for want of one. */
@@ -493,7 +539,7 @@ static void second_sender(struct datagram_queue *q, const struct datagram *s)
 	for (uint32_t i = 0; i < q->pairs.count; i++) {
 		struct pair *p = pair_at(q, i);
 		if (p->ordered && p->crowded && p->receive.call.end >= s->call.start)
-			take_back(q, p);
+			disorder(q, i);
 	}
 }
 
@@ -583,7 +629,7 @@ static void take(struct datagram_queue *q, const struct verdict *v, const struct
 	if (!v->rival && !v->vague)
 		pass_earlier(q, s, r, bit);
 	remember(q, &p);
-	if (!v->ordered && (v->rival || v->vague) && q->pairs.count)
+	if (!v->ordered && (v->rival || v->vague || s->tainted) && q->pairs.count)
 		loosen(q, q->pairs.count - 1);
 	s->took |= bit;
 	if (!s->d.group)
@@ -619,17 +665,17 @@ static void leave_unmatched(struct datagram_queue *q)
 	got_drop(q, g);
 }
 
-/* Offers a new send to the receives that ended since it began. */
-static void offer(struct datagram_queue *q, struct datagram s)
+/* Offers what is new to the receives that ended since it began. */
+static void offer(struct datagram_queue *q)
 {
 	struct got *g = TAILQ_LAST(&q->receives, gots), *next;
-	if (!g || g->d.call.end < s.call.start)
+	if (!g || g->d.call.end < q->offer_from)
 		return;
-	while ((next = TAILQ_PREV(g, gots, in_order)) && next->d.call.end >= s.call.start)
+	while ((next = TAILQ_PREV(g, gots, in_order)) && next->d.call.end >= q->offer_from)
 		g = next;
 	for (; g; g = next) {
 		next = TAILQ_NEXT(g, in_order);
-		if (could_be(&s, &g->d) && attempt(q, &g->d))
+		if (attempt(q, &g->d))
 			got_drop(q, g);
 	}
 }
@@ -669,14 +715,12 @@ void datagram_send(struct datagram_queue *q, const struct datagram *send)
 		second_sender(q, send);
 	if (q->waiting_count == DATAGRAM_WAITING_MAX)
 		give_up(q, TAILQ_FIRST(&q->waiting));
-	lane_add(q, s);
-	TAILQ_INSERT_TAIL(&q->waiting, s, in_order);
-	q->waiting_count++;
-	if (q->reliable)
-		crowd(q, send);
-	if (contest(q, send, NULL))
+	wait_for_receive(q, s);
+	q->offer_from = send->call.start;
+	bool crowded = q->reliable && crowd(q, send), contested = contest(q, send, NULL);
+	if (contested || (crowded && q->several_threads))
 		taint(q, s);
-	offer(q, *send);
+	offer(q);
 }
 
 void datagram_receive(struct datagram_queue *q, const struct datagram *receive)
@@ -702,6 +746,8 @@ void datagram_receive(struct datagram_queue *q, const struct datagram *receive)
 
 void datagram_doubt(struct datagram_queue *q)
 {
+	if (q->doubtful)
+		return;
 	q->doubtful = true;
 	for (uint32_t i = 0; i < q->pairs.count; i++)
 		take_back(q, pair_at(q, i));

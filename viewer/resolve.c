@@ -130,25 +130,34 @@ static const char *name_of(const char *host)
 	return a && *a->name ? a->name : NULL;
 }
 
+/* Where the port begins, with its colon: at the end, if there is none. */
+static const char *port_of(const char *text)
+{
+	const char *colon = strrchr(text, ':');
+	bool only_host =
+		!colon || text[strlen(text) - 1] == ']' || (*text != '[' && strchr(text, ':') != colon);
+
+	return only_host ? text + strlen(text) : colon;
+}
+
 static void host_name(sqlite3_context *context, int n, sqlite3_value **values)
 {
 	const char *text = (const char *)sqlite3_value_text(values[0]);
-	const char *port = text ? strrchr(text, ':') : NULL;
+	const char *name = NULL, *port = NULL;
 	char host[HOST_BYTES];
 
 	(void)n;
-	if (port && sqlite3_user_data(context)) {
-		bool brackets = *text == '[' && port > text && port[-1] == ']';
-		int length = (int)(port - text) - 2 * brackets;
-		snprintf(host, sizeof(host), "%.*s", length, text + brackets);
-		const char *name = length < HOST_BYTES ? name_of(host) : NULL;
-		char *whole = name ? sqlite3_mprintf("%s%s", name, port) : NULL;
-		if (whole) {
-			sqlite3_result_text(context, whole, -1, sqlite3_free);
-			return;
-		}
+	if (text && sqlite3_user_data(context)) {
+		bool brackets = *text == '[';
+		port = port_of(text);
+		snprintf(host, sizeof(host), "%.*s", (int)(port - text) - 2 * brackets, text + brackets);
+		name = name_of(host);
 	}
-	sqlite3_result_value(context, values[0]);
+	char *whole = name ? sqlite3_mprintf("%s%s", name, port) : NULL;
+	if (whole)
+		sqlite3_result_text(context, whole, -1, sqlite3_free);
+	else
+		sqlite3_result_value(context, values[0]);
 }
 
 int resolve_register(sqlite3 *db, bool ask_resolver)

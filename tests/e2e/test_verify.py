@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 
-from harness import Trace, main, program, test
+from harness import PROGRAMS, Trace, main, program, test
 
 
 def verify(s, command, *options):
@@ -39,6 +39,19 @@ def a_pipeline_is_the_same_by_both(s):
 @test(users=("root",))
 def many_short_programs_are_the_same_by_both(s):
     agree(s, "for i in $(seq 100); do echo $i | cat | wc -c; done")
+
+
+@test(users=("root",))
+def sockets_are_the_same_by_both(s):
+    script = os.path.join(PROGRAMS, "servers.py")
+    for how, address in (("threads", s.path("socket")), ("fork", "@verify"), ("asyncio", "127.0.0.1:7791")):
+        agree(s, f"/usr/bin/python3 {shlex.quote(script)} {how} {shlex.quote(address)} 5 50")
+
+
+@test(users=("root",))
+def what_passes_on_descriptors_is_the_same_by_both(s):
+    for how in ("handle", "rights"):
+        agree(s, f"/usr/bin/python3 {shlex.quote(os.path.join(PROGRAMS, 'multi.py'))} {how}")
 
 
 @test(users=("root",))

@@ -622,9 +622,9 @@ static void an_older_trace_is_refused(void **state)
 
 static void names_are_asked_for_only_on_demand(void **state)
 {
-	static const char *const same[] = {
-		"127.0.0.1:80", "[::1]:80", "0.0.0.0:1", "/run/x:1", "redis", ":"
-	};
+	static const char *const same[] = { "127.0.0.1:80", "[::1]:80",	 "0.0.0.0:1", "/run/x:1",
+					    "redis",	    ":",	 "",	      "[",
+					    "::1",	    "127.0.0.1", "[::1]",     "[::" };
 	sqlite3 *db;
 	sqlite3_stmt *stmt;
 

@@ -29,17 +29,36 @@ static const struct column columns[] = {
 	{ 0 },
 };
 
-/* Connections of one process to another at the same address are one row. The percentiles of all are not known
- * from those of each, but they are not above the largest. */
-#define SAME	 "CASE WHEN " IS_CONNECTION " THEN c.name ELSE e.channel_id END"
+/*
+ * Connections of one process to another at the same address are one row. The percentiles of all together are
+ * not known from those of each, but bounds are: of a connection's messages 50 % took no longer than its
+ * median, 40 % more no longer than its 90th percentile, and so on; laid in order, these steps give what 50 %
+ * and 99 % of all did not exceed. Of one connection they are its own percentiles.
+ */
+#define SAME  "CASE WHEN " IS_CONNECTION " THEN c.name ELSE e.channel_id END"
+#define GROUP "src_id, dst_id, mechanism, same"
+#define BOUNDS                                                                                               \
+	"WITH steps AS (SELECT e.src_id, e.dst_id, e.mechanism, " SAME                                       \
+	" AS same, k.column1 * messages AS n,"                                                               \
+	" CASE k.column1 WHEN 50 THEN latency_p50_ns WHEN 40 THEN latency_p90_ns WHEN 9 THEN latency_p99_ns" \
+	" ELSE latency_max_ns END AS v FROM edges e LEFT JOIN channels c ON c.id = e.channel_id,"            \
+	" (VALUES (50), (40), (9), (1)) k),"                                                                 \
+	" ordered AS (SELECT " GROUP ", v, sum(n) OVER (PARTITION BY " GROUP " ORDER BY v) AS up_to,"        \
+	" sum(n) OVER (PARTITION BY " GROUP ") AS whole FROM steps WHERE v IS NOT NULL),"                    \
+	" bounds AS (SELECT " GROUP ", min(CASE WHEN up_to * 100 >= whole * 50 THEN v END) AS p50,"          \
+	" min(CASE WHEN up_to * 100 >= whole * 99 THEN v END) AS p99 FROM ordered GROUP BY " GROUP ") "
+#define JOIN_BOUNDS                                                                                          \
+	" LEFT JOIN bounds b ON b.src_id IS e.src_id AND b.dst_id IS e.dst_id"                               \
+	" AND b.mechanism IS e.mechanism AND b.same IS " SAME
 #define GROUPED	 " GROUP BY e.src_id, e.dst_id, e.mechanism, " SAME
 #define CHANNELS "count(DISTINCT e.channel_id)"
 #define EDGES(condition)                                                                                     \
-	"(SELECT " EDGE_SRC " AS src, " EDGE_DST " AS dst, CASE WHEN " CHANNELS " > 1 THEN " CHANNELS        \
-	" || ' x ' ELSE '' END || " EDGE_CHANNEL " AS channel, sum(e.messages) AS messages,"                 \
-	" sum(e.bytes) AS bytes, max(e.latency_p50_ns) AS latency_p50_ns,"                                   \
-	" max(e.latency_p99_ns) AS latency_p99_ns, min(e.exact) AS exact, e.mechanism, c.name, " CHANNELS    \
-	" AS connections, min(e.first_ns) AS first_ns" FROM_EDGES condition GROUPED ")"
+	"(" BOUNDS "SELECT " EDGE_SRC " AS src, " EDGE_DST " AS dst, CASE WHEN " CHANNELS                    \
+	" > 1 THEN " CHANNELS " || ' x ' ELSE '' END || " EDGE_CHANNEL                                       \
+	" AS channel, sum(e.messages) AS messages,"                                                          \
+	" sum(e.bytes) AS bytes, b.p50 AS latency_p50_ns, b.p99 AS latency_p99_ns, min(e.exact) AS exact,"   \
+	" e.mechanism, c.name, " CHANNELS                                                                    \
+	" AS connections, min(e.first_ns) AS first_ns" FROM_EDGES JOIN_BOUNDS condition GROUPED ")"
 #define USUAL " WHERE e.mechanism IS NOT 'process'"
 #define ORDER "bytes DESC, messages DESC, first_ns"
 
@@ -197,7 +216,7 @@ const struct command cmd_summary = {
 		"The edges with the most bytes come first; the connections of one process to another at one\n"
 		"address are one row ('50 x tcp 127.0.0.1:80'). On a terminal ~ stands before a figure that "
 		"is\n"
-		"approximate, and < before the latency of several connections: that of the slowest.",
+		"approximate, < before a latency that is only known not to be exceeded.",
 	.options = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_MECHANISM | OPT_RESOLVE,
 	.run = run,
 };

@@ -558,10 +558,12 @@ static void shown_is(const struct command *c, const char *option, const char *ro
 	" (3, 2, 'peer', 0, 1), (4, 1, 'client', 1, 0), (4, 3, 'server', 0, 1), (5, 1, 'client', 1, 0),"     \
 	" (5, 4, 'server', 0, 1), (6, 1, 'client', 0, 1), (6, 5, 'server', 1, 0);"                           \
 	"INSERT INTO edge_rows (src_id, dst_id, channel_id, messages, bytes, latency_p50_ns, "               \
-	"latency_p99_ns,"                                                                                    \
-	" latency_max_ns, exact) VALUES (1, 2, 1, 9, 90, 5, 50, 60, 1), (1, 2, 2, 3, 30, 9, 40, 70, 1),"     \
-	" (2, 1, 2, 3, 29, 6, 7, 8, 1), (1, 2, 3, 1, 8, 1, 1, 1, 1), (1, 3, 4, 1, 7, NULL, NULL, NULL, 1),"  \
-	" (1, 4, 5, 1, 6, NULL, NULL, NULL, 1), (5, 1, 6, 1, 5, NULL, NULL, NULL, 1);"
+	"latency_p90_ns,"                                                                                    \
+	" latency_p99_ns, latency_max_ns, exact) VALUES (1, 2, 1, 9, 90, 5, 20, 50, 60, 1),"                 \
+	" (1, 2, 2, 3, 30, 9, 30, 40, 70, 1), (2, 1, 2, 3, 29, 6, 6, 7, 8, 1), (1, 2, 3, 1, 8, 1, 1, 1, 1, " \
+	"1),"                                                                                                \
+	" (1, 3, 4, 1, 7, NULL, NULL, NULL, NULL, 1), (1, 4, 5, 1, 6, NULL, NULL, NULL, NULL, 1),"           \
+	" (5, 1, 6, 1, 5, NULL, NULL, NULL, NULL, 1);"
 
 /* clang-format off */
 static void connections_to_one_address_are_one_row(void **state)
@@ -575,6 +577,20 @@ static void connections_to_one_address_are_one_row(void **state)
 		 "client:10           server:11           unix_stream socketpair         1      8               1               1\n"
 		 "client:10           dbus:12 (untraced)  unix_stream /run/dbus          1      7               -               -\n"
 		 "and 2 more: ipctrace edges -i PATH\n");
+}
+
+/* One slow connection of few messages is not what most of them see. */
+static void latency_of_several_is_bounded(void **state)
+{
+	(void)state;
+	shown_is(&cmd_summary, "--limit=1", SOCKETS
+		 "UPDATE edge_rows SET messages = 100, latency_p50_ns = 1, latency_p90_ns = 2, latency_p99_ns = 3,"
+		 " latency_max_ns = 4 WHERE channel_id = 1; UPDATE edge_rows SET messages = 1, latency_p50_ns = 90,"
+		 " latency_p90_ns = 90, latency_p99_ns = 90, latency_max_ns = 90 WHERE channel_id = 2",
+		 "x: ran 1.0 us, 2 processes, 6 channels, 106 messages, 175 B -> PATH\n"
+		 "src        dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns\n"
+		 "client:10  server:11 (server)  2 x tcp 127.0.0.1:6379       101    120               2               4\n"
+		 "and 5 more: ipctrace edges -i PATH\n");
 }
 
 static void edges_say_whose_end_it_is(void **state)
@@ -667,6 +683,7 @@ int main(void)
 		cmocka_unit_test(what_the_shim_cannot_enter_does_not_count),
 		cmocka_unit_test(what_outlives_the_recording_does_not_count),
 		cmocka_unit_test(connections_to_one_address_are_one_row),
+		cmocka_unit_test(latency_of_several_is_bounded),
 		cmocka_unit_test(edges_say_whose_end_it_is),
 		cmocka_unit_test(channels_say_who_is_at_the_ends),
 		cmocka_unit_test(an_older_trace_is_refused),

@@ -19,7 +19,11 @@
 #include "stream.h"
 #include "table.h"
 
-enum { LANES = 32, SOCKETS_MAX = 64 };
+enum {
+	LANES = 32,
+	SOCKETS_MAX = 64,
+	ROBBED_MAX = 64, /* receives that are asked; of more we think so */
+};
 
 struct sent {
 	struct datagram d;
@@ -41,6 +45,7 @@ struct lane {
 
 struct got {
 	struct datagram d;
+	bool robbed;		   /* another may have taken what it is of */
 	TAILQ_ENTRY(got) in_order; /* by end */
 };
 
@@ -75,7 +80,8 @@ struct datagram_queue {
 	uint32_t socket_count;
 	uint32_t thread;	 /* the first that received */
 	struct endpoint *sender; /* the first that sent */
-	bool several_threads, several_senders;
+	bool several_senders;
+	bool unordered;	     /* order does not tell any more */
 	uint64_t largest;    /* bytes of what was sent */
 	uint64_t offer_from; /* earliest start of what is new to the receives that wait */
 	bool reliable;	     /* something was sent that the kernel does not drop */
@@ -224,8 +230,29 @@ static void taint(struct datagram_queue *q, struct sent *s)
 	s->tainted = true;
 }
 
+/* The latest pair before index i whose send has been taken, but may in truth be this receive's. */
+static const struct pair *next_loose(const struct datagram_queue *q, const struct datagram *r, uint32_t *i)
+{
+	while (*i > 0 && number_of(q, *i - 1) >= q->first_loose) {
+		const struct pair *p = pair_at(q, --*i);
+		if (p->loose == q->epoch && could_be(&p->send, r) &&
+		    (!p->send.group || p->receive.socket == r->socket))
+			return p;
+	}
+	return NULL;
+}
+
+static bool is_robbed(const struct datagram_queue *q, const struct datagram *r)
+{
+	uint32_t i = q->pairs.count;
+	return q->receives_count > ROBBED_MAX || next_loose(q, r, &i);
+}
+
 static void new_epoch(struct datagram_queue *q)
 {
+	struct got *g;
+	TAILQ_FOREACH(g, &q->receives, in_order)
+	g->robbed |= is_robbed(q, &g->d);
 	q->epoch++;
 	q->first_loose = UINT64_MAX;
 }
@@ -363,14 +390,10 @@ static void weigh_overlapping(const struct datagram_queue *q, struct verdict *v,
 	}
 }
 
-/* What was taken, but may in truth be this receive's. */
 static void weigh_loose(const struct datagram_queue *q, struct verdict *v, const struct datagram *r)
 {
-	for (uint32_t i = q->pairs.count; i-- > 0 && number_of(q, i) >= q->first_loose;) {
-		const struct pair *p = pair_at(q, i);
-		if (p->loose != q->epoch || !could_be(&p->send, r) ||
-		    (p->send.group && p->receive.socket != r->socket))
-			continue;
+	const struct pair *p;
+	for (uint32_t i = q->pairs.count; (p = next_loose(q, r, &i));) {
 		weigh(v, &p->send);
 		v->vague = true; /* even of the same flow: it is older */
 	}
@@ -389,20 +412,11 @@ static void taint_all(struct datagram_queue *q, const struct datagram *r, uint64
 		taint(q, s);
 }
 
-/*
- * Order tells where nothing is dropped and one thread receives. Receives of one size then take the sends of
- * that size in their order; not so if the receive may have cut off a larger one.
- */
-static bool is_ordered(const struct datagram_queue *q, const struct sent *best, const struct datagram *r)
+static struct verdict judge(struct datagram_queue *q, struct sent *best, const struct got *g, uint64_t bit)
 {
-	return !best->d.silent && !best->tainted && !q->several_threads &&
-	       !(r->full && r->call.bytes < q->largest);
-}
-
-static struct verdict judge(struct datagram_queue *q, struct sent *best, const struct datagram *r,
-			    uint64_t bit)
-{
-	struct verdict v = { .best = best, .ordered = is_ordered(q, best, r) };
+	const struct datagram *r = &g->d;
+	struct verdict v = { .best = best, .ordered = !best->d.silent && !q->unordered };
+	v.rival = v.vague = g->robbed;
 	struct sent *s;
 	for (uint32_t set = lanes_of(q, r->remote); set;)
 		weigh_lane(&v, next_lane(q, &set), r);
@@ -412,7 +426,7 @@ static struct verdict judge(struct datagram_queue *q, struct sent *best, const s
 		weigh(&v, &s->d);
 	if (v.ordered)
 		weigh_overlapping(q, &v, r);
-	if (q->tainted)
+	else if (q->tainted)
 		weigh_loose(q, &v, r);
 	if (!v.ordered && r->call.start < q->ordered_until)
 		v.rival = v.vague =
@@ -508,7 +522,7 @@ static bool contest(struct datagram_queue *q, const struct datagram *s, const st
 /* Order has told of the pair, and is contradicted. */
 static void disorder(struct datagram_queue *q, uint32_t i)
 {
-	if (q->several_threads)
+	if (q->unordered)
 		loosen(q, i);
 	if (q->several_senders)
 		take_back(q, pair_at(q, i));
@@ -543,11 +557,14 @@ static void second_sender(struct datagram_queue *q, const struct datagram *s)
 	}
 }
 
-/* There is a second receiving thread: order tells no more. */
-static void second_thread(struct datagram_queue *q)
+/*
+ * Order tells as long as one thread receives, whole datagrams only: those of one size are then a queue of
+ * their own.
+ */
+static void end_order(struct datagram_queue *q)
 {
 	struct sent *s;
-	q->several_threads = true;
+	q->unordered = true;
 	if (!q->reliable)
 		return;
 	TAILQ_FOREACH(s, &q->waiting, in_order)
@@ -638,14 +655,14 @@ static void take(struct datagram_queue *q, const struct verdict *v, const struct
 		set_aside(q, s);
 }
 
-static bool attempt(struct datagram_queue *q, const struct datagram *r)
+static bool attempt(struct datagram_queue *q, const struct got *g)
 {
-	uint64_t bit = socket_bit(q, r->socket);
-	struct sent *best = choose(q, r, bit);
+	uint64_t bit = socket_bit(q, g->d.socket);
+	struct sent *best = choose(q, &g->d, bit);
 	if (!best)
 		return false;
-	struct verdict v = judge(q, best, r, bit);
-	take(q, &v, r, bit);
+	struct verdict v = judge(q, best, g, bit);
+	take(q, &v, &g->d, bit);
 	return true;
 }
 
@@ -675,7 +692,7 @@ static void offer(struct datagram_queue *q)
 		g = next;
 	for (; g; g = next) {
 		next = TAILQ_NEXT(g, in_order);
-		if (attempt(q, &g->d))
+		if (attempt(q, g))
 			got_drop(q, g);
 	}
 }
@@ -718,27 +735,29 @@ void datagram_send(struct datagram_queue *q, const struct datagram *send)
 	wait_for_receive(q, s);
 	q->offer_from = send->call.start;
 	bool crowded = q->reliable && crowd(q, send), contested = contest(q, send, NULL);
-	if (contested || (crowded && q->several_threads))
+	if (contested || (crowded && q->unordered))
 		taint(q, s);
 	offer(q);
 }
 
 void datagram_receive(struct datagram_queue *q, const struct datagram *receive)
 {
+	bool cut_off = receive->full && receive->call.bytes < q->largest;
 	if (!q->thread)
 		q->thread = receive->call.thread;
-	else if (q->thread != receive->call.thread && !q->several_threads)
-		second_thread(q);
-	if (q->several_threads && receive->call.start < q->ordered_until)
+	if (!q->unordered && (cut_off || q->thread != receive->call.thread))
+		end_order(q);
+	if (q->unordered && receive->call.start < q->ordered_until)
 		unorder(q, receive);
-	if (attempt(q, receive))
+	struct got new = { .d = *receive };
+	if (attempt(q, &new))
 		return;
 	struct got *g = malloc(sizeof(*g));
 	if (!g) {
 		q->sink->unmatched(q->context, &receive->call);
 		return;
 	}
-	g->d = *receive;
+	*g = new;
 	TAILQ_INSERT_TAIL(&q->receives, g, in_order);
 	if (++q->receives_count > DATAGRAM_WAITING_MAX)
 		leave_unmatched(q);

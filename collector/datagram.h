@@ -18,13 +18,13 @@
  *receive that was under way, turns out to have it.
  *
  * A message has the bytes that were received; it is exact if its sending process is certain:
- *  - where the kernel never drops and one thread receives, order tells: no send of another thread that could
- *    be it overlaps its send, or one process sends only;
+ *  - where the kernel never drops and one thread receives whole datagrams, order tells: no send of another
+ *    thread that could be it overlaps its send, or one process sends only;
  *  - otherwise no send of another process could be it, neither one that waits or counts as lost nor one that
  *    another receive took without being certain of it.
- * Calls come ordered by their end. So a receive may come before its send: it waits for DATAGRAM_PATIENCE_NS.
- *And a send may come after a receive that it could be: that message is taken back (doubt), from a window of
- *the latest DATAGRAM_WINDOW.
+ * Calls come ordered by their end. So a receive may come before its send: it waits for as long as
+ * DATAGRAM_PATIENCE_NS. And a send may come after a receive that it could be: that message is taken back
+ * (doubt), from a window of the latest DATAGRAM_WINDOW.
  */
 #ifndef IPC_DATAGRAM_H
 #define IPC_DATAGRAM_H

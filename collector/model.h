@@ -236,7 +236,7 @@ static inline uint64_t endpoint_key(const struct process *p, const struct channe
 
 static inline uint64_t edge_key(const struct endpoint *src, const struct endpoint *dst)
 {
-	return (uint64_t)src->shared->data.id << 32 | dst->shared->data.id;
+	return (uint64_t)src->shared->data.id << 32 | dst->process->data.id;
 }
 
 /* collector.c */

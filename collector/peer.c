@@ -130,9 +130,10 @@ bool peer_share(struct collector *c, struct channel *a, struct channel *b)
 
 /* The line of those that wait to be accepted. */
 
-static struct connects *line_of(struct collector *c, int32_t pid, uint64_t name, bool make)
+static struct connects *line_of(struct collector *c, unsigned int mechanism, int32_t pid, uint64_t name,
+				bool make)
 {
-	uint64_t key = table_hash(name, (uint32_t)pid);
+	uint64_t key = table_hash(name, (uint64_t)mechanism << 32 | (uint32_t)pid);
 	struct connects *line = table_get(&c->connects, key);
 	if (line || !make)
 		return line;
@@ -150,7 +151,7 @@ static void wait_in_line(struct collector *c, struct socket *so)
 {
 	if (so->waits || so->pid <= 0 || !so->remote)
 		return;
-	so->waits = line_of(c, so->pid, so->remote, true);
+	so->waits = line_of(c, so->half->data.mechanism, so->pid, so->remote, true);
 	if (!so->waits)
 		return;
 	so->next_waiting = NULL;
@@ -212,7 +213,8 @@ static bool overlap(const struct socket *a, const struct socket *b)
 static void guess(struct collector *c, struct channel *ch, enum collector_source source,
 		  const struct ipc_def *def)
 {
-	struct connects *line = line_of(c, def->socket.peer_pid, ch->socket->local, false);
+	struct connects *line =
+		line_of(c, ch->data.mechanism, def->socket.peer_pid, ch->socket->local, false);
 	struct socket *oldest = line ? line->first : NULL;
 	struct thread *t = def->thread ? join_thread_of(c, source, def->thread) : NULL;
 	bool doubt = false;

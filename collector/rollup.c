@@ -147,7 +147,7 @@ void rollup_write(struct collector *c, struct edge *e)
 	row->latency_max_ns = e->latency.max;
 	row->timed = true;
 	row->exact = all_exact(e->src->channel);
-	if (e->src->shared == e->dst->shared) /* it may stand for both directions */
+	if (e->src->process == e->dst->process) /* it may stand for both directions */
 		row->exact &= all_exact(e->dst->channel);
 	row->partial = e->src->channel->shared->data.partial;
 	store_edge(c->store, row);

@@ -23,7 +23,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static uint64_t object_of(uint8_t object)
 {
-	return ipc_object(object & 3 ? object & 3 : object >> 4, object >> 2 & 3);
+	return ipc_object(object >> 4 ? object >> 4 & 15 : object & 3, object & 15);
+}
+
+/* One of a few. */
+static unsigned int make_address(uint8_t *bytes, unsigned int which)
+{
+	static const uint8_t some[4][28] = {
+		{ 2, 0, 0, 53, 127, 0, 0, 1 },
+		{ 2, 0, 0, 53 },
+		{ 10, 0, 0, 80, [23] = 1 },
+		{ 1, 0, 0, 'x', 'y' },
+	};
+	static const uint8_t length[4] = { 16, 16, 28, 5 };
+	memset(bytes, 0, IPC_ADDRESS_MAX);
+	memcpy(bytes, some[which & 3], sizeof(some[0]));
+	if ((which & 3) < 3)
+		bytes[3] = bytes[3] + (which >> 2 & 3);
+	return which & 16 ? 0 : length[which & 3];
+}
+
+static uint64_t address_of(unsigned int which)
+{
+	uint8_t bytes[IPC_ADDRESS_MAX];
+	unsigned int length = make_address(bytes, which);
+	return ipc_address(bytes, length);
 }
 
 static void make_event(struct ipc_event *e, const struct order *o)
@@ -34,12 +58,33 @@ static void make_event(struct ipc_event *e, const struct order *o)
 		.object = object_of(o->object),
 		.result = o->result,
 		.arg0 = ipc_arg0(o->arg & 15, o->arg >> 4),
-		.arg1 = o->arg,
+		.arg1 = o->flags & IPC_F_OOB ? address_of(o->arg) : o->arg,
+		.tag = o->arg & 3,
 		.thread = o->thread & 7,
 		.call = o->call & 128 ? o->call : o->call % IPC_CALLS,
 		.flags = o->flags,
 		.seq = 1,
 	};
+}
+
+static void make_socket(struct ipc_event *slots, const struct order *o)
+{
+	struct ipc_def *d = (void *)slots;
+	uint8_t *text = (uint8_t *)(slots + 1);
+	d->socket = (struct ipc_def_socket){
+		.object = object_of(o->object),
+		.peer = o->arg & 15,
+		.listener = o->arg >> 4 & 3,
+		.netns = o->arg >> 6 & 3,
+		.peer_pid = o->result & 7,
+		.state = o->flags & 15,
+	};
+	if (o->flags & 16)
+		return; /* its text makes no sense */
+	text[0] = (uint8_t)make_address(text + 1, o->flags >> 8);
+	uint8_t *other = text + 1 + text[0];
+	other[0] = (uint8_t)make_address(other + 1, o->result >> 8);
+	d->text = 2 + text[0] + other[0];
 }
 
 static void make_definition(struct ipc_event *slots, const struct order *o)
@@ -48,7 +93,7 @@ static void make_definition(struct ipc_event *slots, const struct order *o)
 	memset(d, 0, sizeof(*d));
 	d->time = 1000000000 + o->start * 1000ULL;
 	d->thread = o->thread & 7;
-	d->call = (uint16_t)(IPC_DEF_FIRST + o->call % 6);
+	d->call = (uint16_t)(IPC_DEF_FIRST + o->call % 7);
 	d->text = o->text % 200;
 	memset(slots + 1, o->text >> 8, 4 * IPC_SLOT);
 	switch (d->call) {
@@ -66,6 +111,13 @@ static void make_definition(struct ipc_event *slots, const struct order *o)
 	case IPC_DEF_OBJECT:
 		d->object =
 			(struct ipc_def_object){ object_of(o->object), o->arg & 3, o->flags & 1, 0, 0, 0 };
+		break;
+	case IPC_DEF_SOCKET:
+		make_socket(slots, o);
+		break;
+	case IPC_DEF_ADDRESS:
+		d->text = make_address((uint8_t *)(slots + 1), o->arg);
+		d->address.address = address_of(o->arg) + (o->flags == 7);
 		break;
 	default:
 		d->body[0] = o->arg | (uint64_t)(o->result & 7) << 32;

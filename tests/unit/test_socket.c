@@ -875,6 +875,85 @@ static void test_many_connections(void **state)
 		assert_true(fake.edges[i].exact && fake.edges[i].messages == 1);
 }
 
+/* ---- anything at all ---- */
+
+static uint64_t noise(void)
+{
+	static uint64_t x = 88172645463325252ULL;
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return x >> 11;
+}
+
+static struct name some_name(unsigned int mechanism)
+{
+	static const char *const hosts[] = { "127.0.0.1", "0.0.0.0", "10.9.0.2", "::1", "::", "239.1.1.1" };
+	unsigned int n = noise() % 6;
+	if (mechanism < TCP)
+		return n == 0 ? nobody : un(n % 2 ? "/x" : n == 2 ? "@y" : "/z");
+	return noise() % 8 ? ip(hosts[noise() % 8 ? n % 3 : n], 80 + noise() % 3) : nobody;
+}
+
+static void noise_definition(void)
+{
+	struct ipc_def d = { .call = IPC_DEF_SOCKET, .thread = 10 * (1 + noise() % 3) };
+	unsigned int mechanism = STREAM + noise() % 5;
+	struct name own = some_name(mechanism), other = some_name(mechanism);
+	uint8_t text[2 * sizeof(struct name)] = { 0 };
+	memcpy(text, &own, own.length + 1);
+	memcpy(text + own.length + 1, &other, other.length + 1);
+	d.socket = (struct ipc_def_socket){
+		.object = ipc_object(mechanism, 100 + noise() % 8),
+		.peer = noise() % 3 ? 0ULL : 100 + noise() % 8,
+		.netns = noise() % 16 ? NETNS : 4,
+		.peer_pid = (int32_t)(10 * (noise() % 5)),
+		.state = (uint32_t)(noise() % 16 ? 1ULL << noise() % 4 : noise() % 16),
+	};
+	if (noise() % 64 == 0)
+		text[0] = (uint8_t)noise();
+	define(d, (char *)text, noise() % 64 ? (size_t)own.length + other.length + 2 : noise() % 40);
+}
+
+static void noise_event(void)
+{
+	static const enum ipc_call_id calls[] = {
+		IPC_CALL_socket, IPC_CALL_close,      IPC_CALL_close, IPC_CALL_inherit, IPC_CALL_connect,
+		IPC_CALL_accept, IPC_CALL_recvmsg_fd, IPC_CALL_bind,  IPC_CALL_poll,	IPC_CALL_epoll_add,
+	};
+	unsigned int mechanism = STREAM + noise() % 5;
+	struct name at = some_name(mechanism);
+	uint64_t address = mechanism == UDP || mechanism == DGRAM ? number(at) : 0;
+	enum ipc_call_id call = noise() % 4 ? noise() % 2 ? IPC_CALL_sendto : IPC_CALL_recvfrom
+					    : calls[noise() % (sizeof(calls) / sizeof(*calls))];
+	uint64_t start = now - noise() % 20, finish = now + noise() % 10;
+	does_at((int)(10 * (1 + noise() % 3)), call, mechanism, 100 + noise() % 8, start,
+		finish > start ? finish : start, (int64_t)(noise() % 8), noise() % 2 ? address : 0,
+		noise() % 16 ? 0 : (unsigned int)(1U << noise() % 12));
+}
+
+static void test_noise(void **state)
+{
+	(void)state;
+	for (unsigned int round = 0; round < 300; round++) {
+		begin();
+		fake.pending = 1 << 20;
+		for (int pid = 10; pid <= 30; pid += 10)
+			process(pid, pid - 10, pid > 10 ? IPC_VIA_FORK : IPC_VIA_START);
+		for (unsigned int i = 0; i < 1500; i++) {
+			if (noise() % 3)
+				noise_event();
+			else
+				noise_definition();
+			now += noise() % 64 ? noise() % 10 : noise() % 1500000000;
+			if (noise() % 300 == 0)
+				step();
+		}
+		ends();
+	}
+	fake.pending = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -903,6 +982,7 @@ int main(void)
 		cmocka_unit_test(test_multicast),
 		cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_many_connections),
+		cmocka_unit_test(test_noise),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	fake_free();

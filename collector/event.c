@@ -149,8 +149,6 @@ static struct channel *find_channel(struct collector *c, struct thread *t, const
 	unsigned int mechanism = ipc_object_mechanism(e->object);
 	if (verb == IPC_VERB_wait && ipc_calls[e->call].object != IPC_OBJ_CHILD)
 		return wait_channel(c, t->process, e);
-	if (verb == IPC_VERB_control)
-		wait_register(c, t->process, e);
 	if (mechanism == IPC_MECH_process || mechanism == IPC_MECH_none)
 		return process_channel(c, t, e, verb);
 	struct channel *ch = channel_of(c, e->object);
@@ -353,6 +351,8 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 		return;
 	}
 	join_note(c, t, e);
+	if (wait_register(c, t->process, e))
+		return;
 	struct place p = cached_place(c, t, e);
 	if (!p.lane)
 		return;

@@ -115,6 +115,7 @@ static uint64_t object_of(struct shim_thread *t, long fd, const struct stat *st)
 bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out)
 {
 	struct stat st;
+	out->epoll = 0;
 	fd = (int)fd;
 	if (fd < 0 || raw_syscall(__NR_fstat, fd, &st))
 		return false;

@@ -125,27 +125,37 @@ static void define_changed(struct shim_thread *t, const struct pending *p)
 	socket_define(t, fd, p->object, &origin);
 }
 
+/* What epoll_wait's user data stand for. Programs register the same descriptor again and again: told is what
+ * is new. */
+static void return_epoll(struct shim_thread *t, const struct pending *p, long result)
+{
+	uint32_t fd = (uint32_t)p->arg0, image = shim_image(t);
+	struct descriptor elsewhere = { 0 }, *d = fd < DESCRIPTORS ? &descriptor_table[fd] : &elsewhere;
+	if (result || p->call == IPC_CALL_epoll_del) {
+		d->epoll = 0;
+		return;
+	}
+	struct ipc_event e = hook_event(t, p, result);
+	e.arg1 = ((const struct epoll_event *)p->arg[3])->data.u64;
+	e.tag = (uint32_t)p->arg[0];
+	if (d->epoll == e.tag + 1 && d->data == e.arg1 && d->image == image)
+		return;
+	d->epoll = e.tag + 1;
+	d->data = e.arg1;
+	d->image = image;
+	shim_emit(t, &e);
+}
+
 static void return_control(struct shim_thread *t, const struct pending *p, long result)
 {
-	struct ipc_event e = hook_event(t, p, result);
 	bool under_way = p->call == IPC_CALL_connect && (result == -EINPROGRESS || result == -EINTR);
-	switch (p->call) {
-	case IPC_CALL_epoll_add:
-	case IPC_CALL_epoll_mod:
-		if (!result)
-			e.arg1 = ((const struct epoll_event *)p->arg[3])->data.u64;
-		e.tag = (uint32_t)p->arg[0];
-		break;
-	case IPC_CALL_epoll_del:
-		e.tag = (uint32_t)p->arg[0];
-		break;
-	case IPC_CALL_connect:
-	case IPC_CALL_bind:
-	case IPC_CALL_listen:
-		if (!result || under_way)
-			define_changed(t, p);
-		break;
+	if (ipc_calls[p->call].nr == __NR_epoll_ctl) {
+		return_epoll(t, p, result);
+		return;
 	}
+	if (p->call != IPC_CALL_shutdown && (!result || under_way))
+		define_changed(t, p);
+	struct ipc_event e = hook_event(t, p, result);
 	shim_emit(t, &e);
 }
 

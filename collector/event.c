@@ -95,7 +95,7 @@ struct place {
 static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e,
 			const struct place *p)
 {
-	bool has_fd = p->endpoint && p->endpoint->channel->data.mechanism != IPC_MECH_process;
+	bool has_fd = p->endpoint && e->object && p->endpoint->channel->data.mechanism != IPC_MECH_process;
 	struct store_lane key = {
 		.thread_id = t->data.id,
 		.endpoint_id = p->endpoint ? p->endpoint->shared->data.id : 0,

@@ -43,6 +43,11 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 static uint32_t process_of(struct collector *c, const struct channel *ch, const struct process *here,
 			   uint64_t time)
 {
+	const struct socket *so = ch->socket;
+	const struct life *l =
+		so->peer_pid > 0 && !socket_is_ip(ch) ? life_of(c, here->source, so->peer_pid) : NULL;
+	if (l && l->latest && !so->peer_comm) /* it is in the trace, but which socket it had is not known */
+		return so->state & IPC_SOCKET_ACCEPTED ? l->latest->data.id : 0;
 	char comm[ADDRESS_TEXT_MAX];
 	struct store_process p = { .uid = STORE_NO_UID, .exit_status = -1, .source = here->data.source };
 	identify(c, ch, &p, comm, sizeof(comm));
@@ -76,25 +81,20 @@ static void write_edge(struct collector *c, const struct channel *ch, const stru
 		.bytes = bytes,
 		.first_ns = row->first_ns,
 		.last_ns = row->last_ns,
-		.exact = !ch->stream.doubtful,
+		.exact = true,
 		.partial = ch->shared->data.partial,
 	};
-	if (messages)
+	if (messages && src && dst)
 		store_edge(c->store, &e);
-}
-
-/* It was never accepted, though it could have been here. */
-static bool waits_here(const struct collector *c, const struct channel *ch)
-{
-	return ch->is_stream && ch->socket->state & IPC_SOCKET_CONNECTED &&
-	       socket_bound(c, ch->data.mechanism, ch->other);
 }
 
 static void write_end(struct collector *c, const struct channel *ch, const struct endpoint *ep)
 {
 	const struct store_endpoint *row = &ep->shared->data;
 	bool inbox = ch->data.mechanism == IPC_MECH_unix_dgram;
-	uint64_t sends = ep->client || ch->known_there ? 0 : row->sends;
+	/* What was sent to a socket of the trace that never took it, or was never accepted, went nowhere. */
+	bool nowhere = ep->client || (ch->known_there && !row->receives);
+	uint64_t sends = nowhere ? 0 : row->sends;
 	uint64_t receives = inbox ? ep->outside : row->receives;
 	if (!sends && !receives)
 		return;
@@ -106,7 +106,7 @@ static void write_end(struct collector *c, const struct channel *ch, const struc
 
 void outside_write(struct collector *c, struct channel *ch)
 {
-	if (!ch->socket || (ch->peer && ch->peer->endpoints) || waits_here(c, ch))
+	if (!ch->socket || (ch->peer && ch->peer->endpoints))
 		return;
 	for (const struct endpoint *ep = ch->endpoints; ep; ep = ep->next_of_channel)
 		write_end(c, ch, ep);

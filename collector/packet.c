@@ -120,11 +120,11 @@ static struct channel *unix_channel(struct collector *c, struct channel *ch, con
 	if (ch->peer)
 		return ch;
 	if (e->arg1)
-		to = socket_bound(c, IPC_MECH_unix_dgram, e->arg1);
+		to = socket_bound(c, ch, e->arg1);
 	else if (so->dest)
 		to = channel_known(c, so->dest);
 	else if (so->remote)
-		to = socket_bound(c, IPC_MECH_unix_dgram, so->remote);
+		to = socket_bound(c, ch, so->remote);
 	if (!to || to->data.mechanism != IPC_MECH_unix_dgram || !to->endpoints)
 		return ch;
 	if (!to->served) {
@@ -234,7 +234,7 @@ static void udp_transfer(struct collector *c, struct datagram *d, struct channel
 	d->group = address_get(c, other, &a) && address_group(&a);
 	d->silent = true;
 	if (!ch->known_there)
-		ch->known_there = socket_bound(c, IPC_MECH_udp, other);
+		ch->known_there = socket_bound(c, ch, other);
 	datagram_send(p->queue, d);
 }
 

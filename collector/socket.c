@@ -201,14 +201,18 @@ static void leave_bound(struct collector *c, struct channel *ch)
 		table_remove(&c->names, key);
 }
 
-struct channel *socket_bound(const struct collector *c, unsigned int mechanism, uint64_t address)
+struct channel *socket_bound(const struct collector *c, const struct channel *from, uint64_t address)
 {
+	unsigned int mechanism = from->data.mechanism;
 	struct channel *ch = table_get(&c->names, bound_key(c, mechanism, address, false));
 	struct address a;
-	if (!ch && address_get(c, address, &a) && address_port(&a) &&
-	    (address_group(&a) || address_of_host(&a)))
+	bool known = address_get(c, address, &a);
+	if (!ch && known && address_port(&a) && (address_group(&a) || address_of_host(&a)))
 		ch = table_get(&c->names, bound_key(c, mechanism, address, true));
-	return ch && !ch->closed_ns ? ch : NULL;
+	if (!ch || ch->closed_ns ||
+	    (known && address_loopback(&a) && ch->socket->netns != from->socket->netns))
+		return NULL;
+	return ch;
 }
 
 void socket_forget(struct collector *c, struct channel *ch)
@@ -290,6 +294,8 @@ static void update(struct collector *c, struct channel *ch, enum collector_sourc
 		so->peer_pid = d->peer_pid;
 		take_comm(c, so, source);
 	}
+	if (so->state & IPC_SOCKET_CONNECTED && ch->is_stream && so->remote)
+		ch->known_there |= socket_bound(c, ch, so->remote) != NULL;
 	enter_bound(c, ch);
 }
 

@@ -78,7 +78,7 @@ uint64_t socket_local(const struct channel *ch);
 void socket_forget(struct collector *c, struct channel *ch);
 /* The newest socket of the trace that is bound to that address, or, where it is one of this machine, to its
  * port; NULL: none. */
-struct channel *socket_bound(const struct collector *c, unsigned int mechanism, uint64_t address);
+struct channel *socket_bound(const struct collector *c, const struct channel *from, uint64_t address);
 
 /* peer.c */
 void peer_find(struct collector *c, struct channel *ch, enum collector_source source,
@@ -103,8 +103,6 @@ void outside_write(struct collector *c, struct channel *ch);
 
 /* wait.c */
 struct channel *wait_channel(struct collector *c, const struct process *p, const struct ipc_event *e);
-/* Whether it is an epoll_ctl: that is remembered, and no row of the trace: it moves nothing and waits for
- * nothing. */
-bool wait_register(struct collector *c, const struct process *p, const struct ipc_event *e);
+void wait_register(struct collector *c, const struct process *p, const struct ipc_event *e);
 
 #endif

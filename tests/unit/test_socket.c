@@ -626,6 +626,24 @@ static void test_untraced_unix_server(void **state)
 	assert_string_equal(channel("unix:[201]", 0)->name, "/run/db");
 }
 
+/* The server of the trace closes without ever accepting: nobody got it. */
+static void test_never_accepted(void **state)
+{
+	(void)state;
+	struct name at = ip("127.0.0.1", 80);
+	two_processes();
+	listens(TCP, at);
+	connects(CLIENT, TCP, C1, ip("127.0.0.1", 4000), at);
+	sends(CLIENT, TCP, C1, 10);
+	does(SERVER, IPC_CALL_close, TCP, LISTENER, 0);
+	does(CLIENT, IPC_CALL_close, TCP, C1, 0);
+	later();
+	ends();
+	assert_int_equal(fake.edges_count, 0);
+	assert_int_equal(channel("tcp:3:127.0.0.1:80-127.0.0.1:4000", 0)->bytes_sent, 10);
+	nothing_lost();
+}
+
 /* ---- datagrams ---- */
 
 static void test_seqpacket(void **state)
@@ -974,6 +992,7 @@ int main(void)
 		cmocka_unit_test(test_remote_server),
 		cmocka_unit_test(test_untraced_clients),
 		cmocka_unit_test(test_untraced_unix_server),
+		cmocka_unit_test(test_never_accepted),
 		cmocka_unit_test(test_seqpacket),
 		cmocka_unit_test(test_unix_datagrams),
 		cmocka_unit_test(test_udp_wildcard),

@@ -159,7 +159,7 @@ class Trace:
             channel = self.channel(mechanism, key, name)
             if mechanism in ("unix_stream", "unix_seqpacket"):
                 found.update((f"unix:{inode}", channel) for inode in re.findall(r"\[\d+\]", key))
-            elif mechanism == "tcp":
+            elif mechanism == "tcp" and "-" in channel:
                 addresses = channel.split(":", 1)[1].split("-")
                 found.update(("tcp:" + "-".join(pair), channel) for pair in (addresses, addresses[::-1]))
             else:
@@ -172,7 +172,7 @@ class Trace:
         if mechanism in ("udp", "unix_dgram"):
             return mechanism
         if mechanism == "tcp":
-            return "tcp:" + key.split(":", 2)[2]
+            return re.sub(r"^tcp:\d+:", "tcp:", key)
         return name if mechanism == "fifo" else key
 
     def moved(self):
@@ -198,6 +198,40 @@ class Trace:
             old = edges.get((src, dst), (0, 0))
             edges[src, dst] = old[0] + messages, old[1] + moved
         return found
+
+    def talk(self, mechanism):
+        """{(src, dst): (messages, bytes)}: 0 is the first python3 that was started, n the nth process that it forked."""
+        first = self.one("SELECT pid FROM processes WHERE comm LIKE 'python3%' ORDER BY start_ns LIMIT 1")
+        forked = self.rows("""SELECT dst_pid, min(sent_ns) FROM messages WHERE mechanism = 'process' AND dst_pid != ?
+                           GROUP BY 1 HAVING src_pid = ? ORDER BY 2""", first, first)
+        order = {pid: i for i, (pid, _) in enumerate([(first, 0)] + forked)}
+        return {(order.get(src, src), order.get(dst, dst)): tuple(moved) for src, dst, *moved in self.rows(
+            "SELECT src_pid, dst_pid, sum(messages), sum(bytes) FROM edges WHERE mechanism = ? GROUP BY 1, 2",
+            mechanism)}
+
+    def totals(self, mechanism):
+        """(sends, bytes sent, receives, bytes received) of all."""
+        return self.rows("""SELECT sum(n.sends), sum(n.bytes_sent), sum(n.receives), sum(n.bytes_received)
+                         FROM endpoints n JOIN channels c ON c.id = n.channel_id WHERE c.mechanism = ?""", mechanism)[0]
+
+    def names(self, mechanism):
+        return {name for name, in self.rows("SELECT name FROM channels WHERE mechanism = ?", mechanism)} - {None}
+
+    def roles(self, mechanism):
+        """{role: number of its endpoints} of those that moved something."""
+        return dict(self.rows("""SELECT role, count(*) FROM endpoints n JOIN channels c ON c.id = n.channel_id
+                              WHERE mechanism = ? AND sends + receives > 0 GROUP BY 1""", mechanism))
+
+    def outsiders(self):
+        """(pid, comm, coverage) of those that took part over sockets and are outside of the recording."""
+        return self.rows(f"""SELECT pid, comm, coverage FROM processes p WHERE {outside("p.id")} AND EXISTS
+                         (SELECT 1 FROM edges e WHERE mechanism NOT IN ('pipe', 'fifo', 'process')
+                          AND p.id IN (e.src_id, e.dst_id))""")
+
+    def check_inside(self, exact=True):
+        """Nobody from outside took part, and all is certain."""
+        assert not self.outsiders(), f"peers outside the trace: {self.outsiders()}"
+        assert not exact or not self.one("SELECT count(*) FROM edges WHERE exact = 0"), "approximate edges"
 
     def lost(self, reason):
         """{comm: count} of one reason."""

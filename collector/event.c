@@ -95,7 +95,7 @@ struct place {
 static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e,
 			const struct place *p)
 {
-	bool has_fd = p->endpoint && p->endpoint->channel->data.mechanism != IPC_MECH_process;
+	bool has_fd = p->endpoint && e->object && p->endpoint->channel->data.mechanism != IPC_MECH_process;
 	struct store_lane key = {
 		.thread_id = t->data.id,
 		.endpoint_id = p->endpoint ? p->endpoint->shared->data.id : 0,
@@ -149,8 +149,6 @@ static struct channel *find_channel(struct collector *c, struct thread *t, const
 	unsigned int mechanism = ipc_object_mechanism(e->object);
 	if (verb == IPC_VERB_wait && ipc_calls[e->call].object != IPC_OBJ_CHILD)
 		return wait_channel(c, t->process, e);
-	if (verb == IPC_VERB_control)
-		wait_register(c, t->process, e);
 	if (mechanism == IPC_MECH_process || mechanism == IPC_MECH_none)
 		return process_channel(c, t, e, verb);
 	struct channel *ch = channel_of(c, e->object);
@@ -357,6 +355,8 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 		return;
 	}
 	join_note(c, t, e);
+	if (wait_register(c, t->process, e))
+		return;
 	struct place p = cached_place(c, t, e);
 	if (!p.lane)
 		return;

@@ -103,6 +103,8 @@ void outside_write(struct collector *c, struct channel *ch);
 
 /* wait.c */
 struct channel *wait_channel(struct collector *c, const struct process *p, const struct ipc_event *e);
-void wait_register(struct collector *c, const struct process *p, const struct ipc_event *e);
+/* Whether it is an epoll_ctl: that is remembered, and no row of the trace: it moves nothing and waits for
+ * nothing. */
+bool wait_register(struct collector *c, const struct process *p, const struct ipc_event *e);
 
 #endif

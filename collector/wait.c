@@ -13,13 +13,15 @@ static uint64_t entry_key(const struct process *p, const struct ipc_event *e)
 	return table_hash((uint64_t)p->data.id << 32 | e->tag, e->arg1);
 }
 
-void wait_register(struct collector *c, const struct process *p, const struct ipc_event *e)
+bool wait_register(struct collector *c, const struct process *p, const struct ipc_event *e)
 {
-	if (e->result < 0 || (e->call != IPC_CALL_epoll_add && e->call != IPC_CALL_epoll_mod))
-		return;
-	void **place = table_put(&c->epolls, entry_key(p, e));
+	if (e->call != IPC_CALL_epoll_add && e->call != IPC_CALL_epoll_mod && e->call != IPC_CALL_epoll_del)
+		return false;
+	bool says = e->result >= 0 && e->object && e->call != IPC_CALL_epoll_del;
+	void **place = says ? table_put(&c->epolls, entry_key(p, e)) : NULL;
 	if (place)
 		*place = (void *)(uintptr_t)e->object;
+	return true;
 }
 
 static uint64_t entry_of(const struct collector *c, const struct process *p, const struct ipc_event *e)

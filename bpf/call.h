@@ -203,8 +203,6 @@ static __noinline int leave_message(struct task_state *t, const struct pt_regs *
 
 	if (!m)
 		return 0;
-	if (t->unbound && row->verb == IPC_VERB_send)
-		redefine(t, 0);
 	m->event = event_of(t, result);
 	m->event.arg0 = t->arg0;
 	m->image = t->image;
@@ -386,6 +384,8 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
+		if (t->unbound && row->verb == IPC_VERB_send) /* also of one that failed */
+			redefine(t, 0);
 		if (row->verb == IPC_VERB_control)
 			leave_control(t, regs, result);
 		else if (row->size == IPC_SIZE_NONE || row->object2 || !is_socket(t->object) || result < 0)

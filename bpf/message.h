@@ -157,6 +157,8 @@ static __always_inline void judge_receive(const struct message *m, struct ipc_ev
 {
 	if (m->flags & (MSG_PEEK | MSG_ERRQUEUE))
 		e->flags |= IPC_F_PEEK;
+	if (!m->room && (e->call == IPC_CALL_read || e->call == IPC_CALL_readv))
+		e->flags |= IPC_F_PEEK; /* the kernel does not even look at the socket */
 	if (m->header.flags & MSG_OOB)
 		e->flags |= IPC_F_OOB;
 	if (!e->result && m->room && !has_addresses(e->object) && !(m->flags & MSG_ERRQUEUE))

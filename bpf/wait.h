@@ -16,6 +16,7 @@ struct user_pollfd {
 	__u16 revents;
 };
 
+/* A wait that has ended; per processor. */
 struct ready {
 	struct ipc_event event; /* of the call */
 	__u32 image;
@@ -27,6 +28,19 @@ struct ready {
 	__u32 bit;
 	__s64 left; /* ready ones to come */
 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ready);
+} waits SEC(".maps");
+
+static struct ready *ready_get(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&waits, &zero);
+}
 
 static __always_inline int tell_ready(struct ready *r, struct ipc_event *e)
 {
@@ -49,11 +63,12 @@ static __always_inline int tell_descriptor(struct ready *r, __u32 fd, __u64 even
 	return tell_ready(r, &e);
 }
 
-static int polled_step(__u32 i, struct ready *r)
+static int polled_step(__u32 i, void *unused)
 {
+	struct ready *r = ready_get();
 	struct user_pollfd p;
 
-	if (r->left <= 0 || bpf_probe_read_user(&p, sizeof(p), (void *)(r->from + i * sizeof(p))))
+	if (!r || r->left <= 0 || bpf_probe_read_user(&p, sizeof(p), (void *)(r->from + i * sizeof(p))))
 		return 1;
 	if (!p.revents)
 		return 0;
@@ -86,12 +101,13 @@ static __always_inline __u32 lowest(__u64 word)
 }
 
 /* One step for each word, and one for each descriptor. */
-static int selected_step(__u32 i, struct ready *r)
+static int selected_step(__u32 i, void *unused)
 {
-	__u64 any = r->words[0] | r->words[1] | r->words[2], events = 0, bit = any & -any;
+	struct ready *r = ready_get();
 
-	if (r->left <= 0)
+	if (!r || r->left <= 0)
 		return 1;
+	__u64 any = r->words[0] | r->words[1] | r->words[2], events = 0, bit = any & -any;
 	if (!any) {
 		read_words(r);
 		return 0;
@@ -107,13 +123,14 @@ static int selected_step(__u32 i, struct ready *r)
 	return 0;
 }
 
-static int epolled_step(__u32 i, struct ready *r)
+static int epolled_step(__u32 i, void *unused)
 {
-	struct ipc_event e = r->event;
+	struct ready *r = ready_get();
 	struct user_epoll_event ready;
 
-	if (bpf_probe_read_user(&ready, sizeof(ready), (void *)(r->from + i * sizeof(ready))))
+	if (!r || bpf_probe_read_user(&ready, sizeof(ready), (void *)(r->from + i * sizeof(ready))))
 		return 1;
+	struct ipc_event e = r->event;
 	e.arg1 = ready.data;
 	tell_ready(r, &e);
 	return 0;
@@ -135,7 +152,7 @@ static __always_inline __u32 at_most(__u64 n)
 static __always_inline int tell_polled(struct ready *r, const struct pt_regs *regs)
 {
 	r->from = regs_arg(regs, 0);
-	bpf_loop(at_most(regs_arg(regs, 1)), polled_step, r, 0);
+	bpf_loop(at_most(regs_arg(regs, 1)), polled_step, 0, 0);
 	return 0;
 }
 
@@ -145,34 +162,40 @@ static __always_inline int tell_selected(struct ready *r, const struct pt_regs *
 
 	for (int i = 0; i < 3; i++)
 		r->sets[i] = regs_arg(regs, 1 + i);
-	bpf_loop(at_most(words + r->left), selected_step, r, 0);
+	bpf_loop(at_most(words + r->left), selected_step, 0, 0);
 	return 0;
 }
 
 static __always_inline int tell_epolled(struct ready *r, const struct pt_regs *regs)
 {
 	r->from = regs_arg(regs, 1);
-	bpf_loop(at_most(r->left), epolled_step, r, 0);
+	bpf_loop(at_most(r->left), epolled_step, 0, 0);
 	return 0;
 }
 
 static __always_inline int leave_wait(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	__u8 kind = row_of(t->call)->object;
-	struct ready r = { .event = event_of(t, result), .image = t->image, .left = result };
+	struct ready *r = ready_get();
 
+	if (!r)
+		return 0;
+	__builtin_memset(r, 0, sizeof(*r));
+	r->event = event_of(t, result);
+	r->image = t->image;
+	r->left = result;
 	if (kind == IPC_OBJ_EPOLL)
-		r.event.tag = regs_arg(regs, 0);
+		r->event.tag = regs_arg(regs, 0);
 	if (result > 0) {
 		if (kind == IPC_OBJ_POLLFDS)
-			tell_polled(&r, regs);
+			tell_polled(r, regs);
 		else if (kind == IPC_OBJ_FDSETS)
-			tell_selected(&r, regs);
+			tell_selected(r, regs);
 		else
-			tell_epolled(&r, regs);
+			tell_epolled(r, regs);
 	}
-	if (!r.told)
-		emit(&r.event, r.image);
+	if (!r->told)
+		emit(&r->event, r->image);
 	return 0;
 }
 

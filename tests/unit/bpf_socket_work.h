@@ -256,6 +256,9 @@ static void exchange_datagrams(union address *a, socklen_t size)
 	note(0, x);
 	note(1, y);
 	facts[VALUE] = ipc_address((const uint8_t *)a, size);
+	a->in.sin_port = 0;
+	check(sendto(y, content, 1, 0, &a->any, size) < 0); /* it has a port all the same */
+	check(!getsockname(x, &a->any, &length));
 	check(sendto(y, content, 60, 0, &a->any, size) == 60);
 	note(2, y);
 	length = size;
@@ -266,7 +269,7 @@ static void exchange_datagrams(union address *a, socklen_t size)
 	note(3, y);
 	check(write(y, content, 7) == 7 && recv(x, buffer, 7, 0) == 7);
 	check(write(y, content, 8) == 8 && recv(x, buffer, 7, MSG_TRUNC) == 8);
-	check(write(y, content, 48) == 48 && read(x, buffer, 100) == 48);
+	check(write(y, content, 48) == 48 && read(x, buffer, 0) == 0 && read(x, buffer, 100) == 48);
 }
 
 static int work_udp(void)

@@ -293,7 +293,8 @@ static void exchanged(const char *name, bool hashed)
 	expect(&a, socket, x, 3, rw(3), 0, NONE);
 	expect(&a, bind, x, 0, rw(3), 0, NONE);
 	expect(&a, socket, y, 4, rw(4), 0, NONE);
-	const struct ipc_event *first = e = expect(&a, sendto, y, 60, rw(4), to_x, NONE);
+	const struct ipc_event *first = expect(&a, sendto, y, -EINVAL, rw(4), 0, NONE);
+	e = expect(&a, sendto, y, 60, rw(4), to_x, NONE);
 	assert_tags(e, expect(&a, recvfrom, x, 60, rw(3), to_y, NONE));
 	__u64 words[6];
 	memset(words, 'c', sizeof(words));
@@ -306,6 +307,7 @@ static void exchanged(const char *name, bool hashed)
 	expect(&a, write, y, 8, rw(4), 0, NONE);
 	assert_int_equal(expect(&a, recvfrom, x, 7, rw(3), 0, IPC_F_FULL | IPC_F_TRUNCATED)->tag, 0);
 	e = expect(&a, write, y, 48, rw(4), 0, NONE);
+	expect(&a, read, x, 0, rw(3), 0, IPC_F_PEEK | IPC_F_FULL);
 	assert_tags(e, expect(&a, read, x, 48, rw(3), 0, NONE));
 	expect_exit(&a, target, 0, NONE);
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What a call costs: one byte written to and read from a pipe, and one byte read from a regular file, in a
- * pinned process. Prints for each the minimum and the median, in ns, of many short repetitions.
+ * What a call costs: one byte written to and read from a pipe, one byte sent and received over a UNIX socket
+ * pair, and one byte read from a regular file, in a pinned process. Prints for each the minimum and the
+ *median, in ns, of many short repetitions.
  *
  *	calls CPU [REPETITIONS [CALLS]]
  */
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "measure.h"
@@ -14,6 +16,12 @@ static int pipe_pair(const int *fd)
 {
 	char byte = 'x';
 	return write(fd[1], &byte, 1) == 1 && read(fd[0], &byte, 1) == 1;
+}
+
+static int socket_pair(const int *fd)
+{
+	char byte = 'x';
+	return send(fd[0], &byte, 1, 0) == 1 && recv(fd[1], &byte, 1, 0) == 1;
 }
 
 static int file_read(const int *fd)
@@ -41,13 +49,14 @@ static void repeat(const char *name, int (*operation)(const int *), const int *f
 
 int main(int argc, char **argv)
 {
-	int ends[2], file[1] = { open("/proc/self/exe", O_RDONLY) };
+	int ends[2], sockets[2], file[1] = { open("/proc/self/exe", O_RDONLY) };
 	unsigned int repetitions = argc > 2 ? (unsigned int)atoi(argv[2]) : 2000;
 	unsigned int calls = argc > 3 ? (unsigned int)atoi(argv[3]) : 200;
 	pin(argc > 1 ? atoi(argv[1]) : 0);
-	if (pipe(ends) || file[0] < 0)
+	if (pipe(ends) || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) || file[0] < 0)
 		return 1;
 	repeat("pipe", pipe_pair, ends, repetitions, calls);
+	repeat("socket", socket_pair, sockets, repetitions, calls);
 	repeat("file", file_read, file, repetitions, calls);
 	return 0;
 }

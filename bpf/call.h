@@ -225,27 +225,13 @@ static void define_changed(struct task_state *t, __s64 result)
 		redefine(t, connects ? IPC_SOCKET_CONNECTED : 0);
 }
 
-static __noinline int leave_control(struct task_state *t, const struct pt_regs *regs, __s64 result)
+static __noinline int leave_control(struct task_state *t, __s64 result)
 {
 	struct ipc_event e = event_of(t, result);
 
 	e.arg0 = t->arg0;
-	switch (t->call) {
-	case IPC_CALL_connect:
-	case IPC_CALL_bind:
-	case IPC_CALL_listen:
+	if (t->call != IPC_CALL_shutdown)
 		define_changed(t, result);
-		break;
-	case IPC_CALL_epoll_add:
-	case IPC_CALL_epoll_mod:
-		if (!result)
-			e.arg1 = epoll_data(regs_arg(regs, 3));
-		e.tag = regs_arg(regs, 0);
-		break;
-	case IPC_CALL_epoll_del:
-		e.tag = regs_arg(regs, 0);
-		break;
-	}
 	return emit(&e, t->image);
 }
 
@@ -386,8 +372,10 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_KIND_FD:
 		if (t->unbound && row->verb == IPC_VERB_send) /* also of one that failed */
 			redefine(t, 0);
-		if (row->verb == IPC_VERB_control)
-			leave_control(t, regs, result);
+		if (row->nr == __NR_epoll_ctl)
+			leave_epoll(t, regs, result);
+		else if (row->verb == IPC_VERB_control)
+			leave_control(t, result);
 		else if (row->size == IPC_SIZE_NONE || row->object2 || !is_socket(t->object) || result < 0)
 			leave_descriptor(t, result, 0);
 		else {

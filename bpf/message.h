@@ -188,7 +188,7 @@ SEPARATE int tell_message(__s64 result, __u16 part)
 	gather_all(m);
 	if (m->receives)
 		judge_receive(m, &e);
-	if (ipc_object_mechanism(e.object) == IPC_MECH_udp && !(e.flags & (IPC_F_FULL | IPC_F_PEEK)))
+	if (ipc_object_mechanism(e.object) == IPC_MECH_udp && !(e.flags & (IPC_F_TRUNCATED | IPC_F_PEEK)))
 		e.tag = ipc_tag((const __u64 *)m->content, e.result);
 	e.arg1 = has_addresses(e.object) ? address_of(m) : m->room;
 	return emit(&e, m->image);

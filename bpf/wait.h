@@ -136,14 +136,6 @@ static int epolled_step(__u32 i, void *unused)
 	return 0;
 }
 
-static __u64 epoll_data(__u64 address)
-{
-	struct user_epoll_event e = {};
-
-	bpf_probe_read_user(&e, sizeof(e), (void *)address);
-	return e.data;
-}
-
 static __always_inline __u32 at_most(__u64 n)
 {
 	return n < DESCRIPTORS_MAX ? n : DESCRIPTORS_MAX;
@@ -197,6 +189,40 @@ static __always_inline int leave_wait(struct task_state *t, const struct pt_regs
 	if (!r->told)
 		emit(&r->event, r->image);
 	return 0;
+}
+
+/* The object that was told for an epoll's user data. */
+struct registration {
+	__u64 data;
+	__u32 image, epoll;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct registration);
+	__type(value, __u64);
+} registrations SEC(".maps");
+
+/* Busy programs register the same again and again: told is what is new. */
+static __noinline int leave_epoll(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	struct ipc_event e = event_of(t, result);
+	struct registration key = { .image = t->image, .epoll = regs_arg(regs, 0) };
+	struct user_epoll_event data;
+
+	if (result || t->call == IPC_CALL_epoll_del ||
+	    bpf_probe_read_user(&data, sizeof(data), (void *)regs_arg(regs, 3)))
+		return 0;
+	key.data = data.data;
+	const __u64 *told = bpf_map_lookup_elem(&registrations, &key);
+	if (told && *told == t->object)
+		return 0;
+	bpf_map_update_elem(&registrations, &key, &t->object, BPF_ANY);
+	e.arg0 = t->arg0;
+	e.arg1 = data.data;
+	e.tag = key.epoll;
+	return emit(&e, t->image);
 }
 
 #endif

@@ -408,6 +408,7 @@ static int work_waits(void)
 	check(!epoll_ctl(ep, EPOLL_CTL_ADD, s[0], &e));
 	e.data.u64 = 77;
 	check(!epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &e));
+	check(!epoll_ctl(ep, EPOLL_CTL_MOD, p[0], &e)); /* nothing new */
 	e.data.u64 = 78;
 	check(!epoll_ctl(ep, EPOLL_CTL_MOD, p[0], &e));
 	check(epoll_wait(ep, out, 4, -1) == 2);

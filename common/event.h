@@ -34,7 +34,8 @@ struct ipc_event {
 	__u16 call;   /* enum ipc_call_id, or enum ipc_def_kind for a definition */
 	__u16 flags;  /* IPC_F_* */
 	__u32 seq;    /* shim: set last, tells the drain that the slot is whole (arena.h). bpf: 0 */
-	__u32 tag;    /* udp: ipc_tag() of the datagram, or 0. epoll_ctl, epoll_wait: the epoll descriptor */
+	__u32 tag;    /* udp: ipc_tag() of the datagram, if it was not cut off for certain, or 0. epoll_ctl,
+		       * epoll_wait: the epoll descriptor */
 };
 
 enum {

@@ -71,7 +71,7 @@ static void tell(struct shim_thread *t, const struct pending *p, const struct mo
 	e.arg1 = room(m);
 	if (ipc_calls[p->call].verb == IPC_VERB_recv)
 		judge_receive(&e, m);
-	if (ipc_object_mechanism(e.object) == IPC_MECH_udp && !(e.flags & (IPC_F_FULL | IPC_F_PEEK)))
+	if (ipc_object_mechanism(e.object) == IPC_MECH_udp && !(e.flags & (IPC_F_TRUNCATED | IPC_F_PEEK)))
 		e.tag = tag_of(m, (uint64_t)e.result);
 	if (socket_has_addresses(e.object))
 		e.arg1 = m->name ? socket_address(t, m->name, m->name_length) : 0;

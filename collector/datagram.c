@@ -22,7 +22,7 @@
 enum {
 	LANES = 32,
 	SOCKETS_MAX = 64,
-	ROBBED_MAX = 64, /* receives that are asked; of more we think so */
+	ASKED_MAX = 64, /* receives that are asked whether they were robbed; older ones count as if */
 };
 
 struct sent {
@@ -45,8 +45,9 @@ struct lane {
 
 struct got {
 	struct datagram d;
-	bool robbed;		   /* another may have taken what it is of */
-	TAILQ_ENTRY(got) in_order; /* by end */
+	bool robbed;		    /* another may have taken what it is of, */
+	struct endpoint *robbed_of; /* which this one sent; NULL: several */
+	TAILQ_ENTRY(got) in_order;  /* by end */
 };
 
 TAILQ_HEAD(gots, got);
@@ -242,17 +243,32 @@ static const struct pair *next_loose(const struct datagram_queue *q, const struc
 	return NULL;
 }
 
-static bool is_robbed(const struct datagram_queue *q, const struct datagram *r)
+/* What is loose will not be so any more: what it could be that waits for its send. */
+static void remember_robbery(struct datagram_queue *q, struct got *g)
 {
-	uint32_t i = q->pairs.count;
-	return q->receives_count > ROBBED_MAX || next_loose(q, r, &i);
+	const struct pair *p;
+	for (uint32_t i = q->pairs.count; (p = next_loose(q, &g->d, &i));) {
+		struct endpoint *sender = p->send.call.endpoint;
+		g->robbed_of = !g->robbed || g->robbed_of == sender ? sender : NULL;
+		g->robbed = true;
+	}
 }
 
 static void new_epoch(struct datagram_queue *q)
 {
+	uint32_t asked = 0;
 	struct got *g;
-	TAILQ_FOREACH(g, &q->receives, in_order)
-	g->robbed |= is_robbed(q, &g->d);
+	TAILQ_FOREACH_REVERSE(g, &q->receives, gots, in_order)
+	{
+		if (asked++ < ASKED_MAX) {
+			remember_robbery(q, g);
+			continue;
+		}
+		if (g->robbed && !g->robbed_of)
+			break; /* and so are all that are older */
+		g->robbed = true;
+		g->robbed_of = NULL;
+	}
 	q->epoch++;
 	q->first_loose = UINT64_MAX;
 }
@@ -416,7 +432,8 @@ static struct verdict judge(struct datagram_queue *q, struct sent *best, const s
 {
 	const struct datagram *r = &g->d;
 	struct verdict v = { .best = best, .ordered = !best->d.silent && !q->unordered };
-	v.rival = v.vague = g->robbed;
+	v.vague = g->robbed;
+	v.rival = g->robbed && g->robbed_of != best->d.call.endpoint;
 	struct sent *s;
 	for (uint32_t set = lanes_of(q, r->remote); set;)
 		weigh_lane(&v, next_lane(q, &set), r);
@@ -706,12 +723,12 @@ struct datagram_queue *datagram_new(const struct datagram_sink *sink, void *cont
 		return NULL;
 	q->sink = sink;
 	q->context = context;
-	new_epoch(q);
 	for (int i = 0; i < LANES; i++)
 		TAILQ_INIT(&q->lanes[i].sends);
 	TAILQ_INIT(&q->waiting);
 	TAILQ_INIT(&q->aside);
 	TAILQ_INIT(&q->receives);
+	new_epoch(q);
 	return q;
 }
 

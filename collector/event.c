@@ -311,7 +311,7 @@ static bool moves(const struct ipc_event *e, const struct place *p)
 		return false;
 	const struct channel *ch = p->endpoint->channel;
 	if (e->result == 0 && ch->socket && !ch->is_stream)
-		return !(e->flags & (IPC_F_EOF | IPC_F_INSIDE)); /* a message may be empty */
+		return packet_is_message(ch, e);
 	return e->result > 0;
 }
 

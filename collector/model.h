@@ -146,6 +146,7 @@ struct channel {
 	bool inexact;	  /* a message of it is not exact */
 	bool dropped;	  /* events of it were dropped: none is */
 	bool early;	  /* something was received while no peer was known */
+	uint32_t empties; /* messages of 0 bytes that were sent and not yet received */
 	bool served;	  /* others send to it: the server */
 	bool known_there; /* udp: a socket in the trace was bound at `other` */
 	uint32_t number, open_ends, open_writers, open_readers, receivers;

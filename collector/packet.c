@@ -18,20 +18,27 @@ struct packet_place {
 
 /* What was matched. */
 
+/* A datagram of the one was received by the other. */
+static void meet(struct collector *c, struct channel *from, struct channel *to)
+{
+	if (!from->peer)
+		from->peer = to;
+	if (to->peer)
+		return;
+	to->peer = from;
+	/* Who receives from anyone, and is not told from whom, has a row of its own. */
+	if (to->other && peer_share(c, from, to)) {
+		socket_describe(c, from);
+		socket_describe(c, to);
+	}
+}
+
 static uint64_t message(void *context, const struct match_message *m)
 {
 	struct collector *c = context;
 	struct channel *from = m->src->channel, *to = m->dst->channel;
-	if (from != to && !from->peer && !to->peer) {
-		from->peer = to;
-		to->peer = from;
-		if (peer_share(c, from, to)) {
-			socket_describe(c, from);
-			socket_describe(c, to);
-		}
-	} else if (from != to && from->peer != to) {
-		peer_share(c, from, to); /* one more of those that share a port, or a group */
-	}
+	if (from != to)
+		meet(c, from, to);
 	rollup_message(c, m);
 	return store_link(c->store, m->send_event, m->recv_event, m->bytes, m->exact);
 }
@@ -102,7 +109,11 @@ static struct channel *udp_channel(struct collector *c, struct channel *ch, cons
 				   bool sends)
 {
 	uint64_t other = e->arg1 ? e->arg1 : ch->socket->remote;
-	struct channel *flow = !other || other == ch->other ? ch : flow_of(c, ch, other);
+	struct channel *flows = ch->socket->flows, *flow = ch;
+	if (other && other != ch->other)
+		flow = flow_of(c, ch, other);
+	else if (!other && flows && !flows->next_flow)
+		flow = flows; /* there is only one it can be from */
 	bool fresh = !flow->endpoints || flow == ch;
 	bool connected = ch->socket->state & IPC_SOCKET_CONNECTED && flow == ch;
 	if (fresh && !connected && !flow->served && (ch->socket->bound || !sends)) {
@@ -120,11 +131,11 @@ static struct channel *unix_channel(struct collector *c, struct channel *ch, con
 	if (ch->peer)
 		return ch;
 	if (e->arg1)
-		to = socket_bound(c, ch, e->arg1);
+		to = socket_bound(c, ch, e->arg1, e->start);
 	else if (so->dest)
 		to = channel_known(c, so->dest);
 	else if (so->remote)
-		to = socket_bound(c, ch, so->remote);
+		to = socket_bound(c, ch, so->remote, e->start);
 	if (!to || to->data.mechanism != IPC_MECH_unix_dgram || !to->endpoints)
 		return ch;
 	if (!to->served) {
@@ -141,6 +152,15 @@ struct channel *packet_channel(struct collector *c, struct channel *ch, const st
 	if (ch->data.mechanism == IPC_MECH_unix_dgram && sends)
 		return unix_channel(c, ch, e);
 	return ch;
+}
+
+/* The end of a seqpacket connection looks like an empty message, and comes when all messages were received.
+ */
+bool packet_is_message(const struct channel *ch, const struct ipc_event *e)
+{
+	if (e->flags & IPC_F_INSIDE)
+		return false;
+	return !(e->flags & IPC_F_EOF) || (ch->peer && ch->peer->empties);
 }
 
 /* Queues. */
@@ -234,7 +254,7 @@ static void udp_transfer(struct collector *c, struct datagram *d, struct channel
 	d->group = address_get(c, other, &a) && address_group(&a);
 	d->silent = true;
 	if (!ch->known_there)
-		ch->known_there = socket_bound(c, ch, other);
+		ch->known_there = socket_bound(c, ch, other, e->start) != NULL;
 	datagram_send(p->queue, d);
 }
 
@@ -258,6 +278,8 @@ static void unix_transfer(struct collector *c, struct datagram *d, struct channe
 	}
 	if (at->stream.doubtful)
 		datagram_doubt(at->queue);
+	if (!d->call.bytes && (sends || at->empties))
+		at->empties += sends ? 1 : -1;
 	if (sends) {
 		d->local = dgram && own ? own->socket->local : 0;
 		datagram_send(at->queue, d);

@@ -37,7 +37,7 @@ static bool may_be_accepted(const struct collector *c, const struct channel *ch)
 {
 	return !ch->peer && ch->socket->state & IPC_SOCKET_CONNECTED && ch->other &&
 	       ch->data.mechanism != IPC_MECH_udp && ch->data.mechanism != IPC_MECH_unix_dgram &&
-	       socket_bound(c, ch, ch->other);
+	       socket_bound(c, ch, ch->other, c->now);
 }
 
 /* Open, or closed for a shorter time than this one. */

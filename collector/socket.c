@@ -201,7 +201,8 @@ static void leave_bound(struct collector *c, struct channel *ch)
 		table_remove(&c->names, key);
 }
 
-struct channel *socket_bound(const struct collector *c, const struct channel *from, uint64_t address)
+struct channel *socket_bound(const struct collector *c, const struct channel *from, uint64_t address,
+			     uint64_t time)
 {
 	unsigned int mechanism = from->data.mechanism;
 	struct channel *ch = table_get(&c->names, bound_key(c, mechanism, address, false));
@@ -209,7 +210,7 @@ struct channel *socket_bound(const struct collector *c, const struct channel *fr
 	bool known = address_get(c, address, &a);
 	if (!ch && known && address_port(&a) && (address_group(&a) || address_of_host(&a)))
 		ch = table_get(&c->names, bound_key(c, mechanism, address, true));
-	if (!ch || ch->closed_ns ||
+	if (!ch || (ch->closed_ns && ch->closed_ns < time) ||
 	    (known && address_loopback(&a) && ch->socket->netns != from->socket->netns))
 		return NULL;
 	return ch;
@@ -295,7 +296,7 @@ static void update(struct collector *c, struct channel *ch, enum collector_sourc
 		take_comm(c, so, source);
 	}
 	if (so->state & IPC_SOCKET_CONNECTED && ch->is_stream && so->remote)
-		ch->known_there |= socket_bound(c, ch, so->remote) != NULL;
+		ch->known_there |= socket_bound(c, ch, so->remote, def->time) != NULL;
 	enter_bound(c, ch);
 }
 

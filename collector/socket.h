@@ -77,8 +77,9 @@ void socket_describe(struct collector *c, struct channel *ch);
 uint64_t socket_local(const struct channel *ch);
 void socket_forget(struct collector *c, struct channel *ch);
 /* The newest socket of the trace that is bound to that address, or, where it is one of this machine, to its
- * port; NULL: none. */
-struct channel *socket_bound(const struct collector *c, const struct channel *from, uint64_t address);
+ * port, and was open at `time`; NULL: none. */
+struct channel *socket_bound(const struct collector *c, const struct channel *from, uint64_t address,
+			     uint64_t time);
 
 /* peer.c */
 void peer_find(struct collector *c, struct channel *ch, enum collector_source source,
@@ -92,6 +93,8 @@ void peer_forget(struct collector *c, struct channel *ch);
 /* packet.c: sockets whose messages have boundaries */
 struct channel *packet_channel(struct collector *c, struct channel *ch, const struct ipc_event *e,
 			       bool sends);
+/* Whether a send or receive of 0 bytes was of an empty message. */
+bool packet_is_message(const struct channel *ch, const struct ipc_event *e);
 void packet_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call,
 		     bool sends);
 void packet_expire(struct collector *c);

@@ -665,6 +665,47 @@ static void test_seqpacket(void **state)
 	nothing_lost();
 }
 
+/* An empty message looks like the end, which comes when all has been received. */
+static void test_seqpacket_empty(void **state)
+{
+	(void)state;
+	struct name at = un("@q");
+	two_processes();
+	listens(SEQ, at);
+	connects(CLIENT, SEQ, C1, nobody, at);
+	accepts(SEQ, S1, at, nobody, C1, CLIENT);
+	static const int64_t sizes[] = { 1, 0, 2, 0 };
+	for (int i = 0; i < 4; i++)
+		sends(CLIENT, SEQ, C1, sizes[i]);
+	does(CLIENT, IPC_CALL_close, SEQ, C1, 0);
+	for (int i = 0; i < 4; i++)
+		does_at(SERVER, IPC_CALL_recvfrom, SEQ, S1, now + 1, now + 2, sizes[i], 0,
+			sizes[i] ? 0 : IPC_F_EOF);
+	does_at(SERVER, IPC_CALL_recvfrom, SEQ, S1, now + 1, now + 2, 0, 0, IPC_F_EOF);
+	ends();
+	check_edge(edge(CLIENT, SERVER, "unix:[201]-[301]"), 4, 3, true);
+	assert_int_equal(endpoint(SERVER, "unix:[201]-[301]")->receives, 4);
+}
+
+/* The receiver has the datagram, and has closed, before the sender's call returns. */
+static void test_closed_before_sent(void **state)
+{
+	(void)state;
+	struct name at = un("@r");
+	two_processes();
+	does(SERVER, IPC_CALL_socket, DGRAM, S1, 3);
+	socket_is(SERVER, DGRAM, S1, 0, at, nobody, 0, 0);
+	does(CLIENT, IPC_CALL_socket, DGRAM, C1, 3);
+	uint64_t start = now + 1;
+	now += 5;
+	receives(SERVER, DGRAM, S1, 10);
+	does(SERVER, IPC_CALL_close, DGRAM, S1, 0);
+	does_at(CLIENT, IPC_CALL_sendto, DGRAM, C1, start, now + 5, 10, number(at), 0);
+	ends();
+	check_edge(edge(CLIENT, SERVER, "unix:[301]"), 1, 10, true);
+	assert_int_equal(messages(), 1);
+}
+
 static void test_unix_datagrams(void **state)
 {
 	(void)state;
@@ -729,6 +770,29 @@ static void test_udp_wildcard(void **state)
 	assert_string_equal(channel(two, 0)->name, "127.0.0.1:53");
 	assert_string_equal(endpoint(SERVER, two)->role, "server");
 	assert_string_equal(endpoint(30, two)->role, "client");
+	nothing_lost();
+}
+
+/* Receives that are not told from whom: of a client with one server, of a server with any client. */
+static void test_udp_source_not_told(void **state)
+{
+	(void)state;
+	struct name at = ip("127.0.0.1", 53);
+	two_processes();
+	udp_server("0.0.0.0");
+	for (int i = 0; i < 2; i++) {
+		does(CLIENT, IPC_CALL_socket, UDP, C1 + i, 3);
+		socket_is(CLIENT, UDP, C1 + i, 0, ip("0.0.0.0", 4001 + i), nobody, 0, 0);
+		does_at(CLIENT, IPC_CALL_sendto, UDP, C1 + i, now + 1, now + 2, 20 + i, number(at), 0);
+		receives(SERVER, UDP, S1, 20 + i);
+		uint64_t to = number(ip("127.0.0.1", 4001 + i));
+		does_at(SERVER, IPC_CALL_sendto, UDP, S1, now + 1, now + 2, 5, to, 0);
+		receives(CLIENT, UDP, C1 + i, 5);
+	}
+	ends();
+	check_edge(edge(CLIENT, SERVER, "udp:3:0.0.0.0:4002-127.0.0.1:53"), 1, 21, true);
+	for (size_t i = 1; i < fake.processes_count; i++)
+		assert_string_equal(fake.processes[i].coverage, "full"); /* nobody is outside */
 	nothing_lost();
 }
 
@@ -996,7 +1060,10 @@ int main(void)
 		cmocka_unit_test(test_seqpacket),
 		cmocka_unit_test(test_unix_datagrams),
 		cmocka_unit_test(test_udp_wildcard),
+		cmocka_unit_test(test_udp_source_not_told),
 		cmocka_unit_test(test_udp_lost),
+		cmocka_unit_test(test_seqpacket_empty),
+		cmocka_unit_test(test_closed_before_sent),
 		cmocka_unit_test(test_udp_outside),
 		cmocka_unit_test(test_multicast),
 		cmocka_unit_test(test_waits),

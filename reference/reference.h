@@ -25,12 +25,14 @@ struct reference {
 extern const struct reference *const references[];
 
 extern const struct reference reference_pipe, reference_fifo, reference_process;
+extern const struct reference reference_unix_stream, reference_unix_dgram, reference_unix_seqpacket;
+extern const struct reference reference_tcp, reference_udp;
 
 /* What a workload can be told: set the defaults, 0 for what it does not know, then parse. */
 struct reference_options {
 	unsigned long messages; /* --messages: sent by each writer */
 	unsigned long size;	/* --size: bytes of each, REFERENCE_SIZE_MIN to REFERENCE_SIZE_MAX */
-	unsigned long writers, readers;
+	unsigned long writers, readers, clients;
 	unsigned long children, depth;
 };
 
@@ -65,5 +67,31 @@ int reference_write(int fd, const void *buffer, size_t size);
 
 /* Waits for `n` children. Returns how many did not exit with 0. */
 unsigned int reference_wait(unsigned int n);
+
+/* sockets.c */
+
+struct sockaddr_in;
+
+/* The channel's key. Of UNIX sockets the half that a process knows: it cannot see the other end's inode. */
+void reference_unix_key(int fd, char *key, size_t size);
+void reference_ip_key(int fd, const struct sockaddr_in *peer, char *key, size_t size);
+
+/* A server and clients with a connection each. */
+struct reference_talk {
+	const char *mechanism;
+	const struct reference_options *options;
+	FILE *ledger;
+	int listener;
+	const void *address;			     /* for connect() */
+	int (*connect)(const void *address);	     /* a client's socket, or -1 */
+	void (*key)(int fd, char *key, size_t size); /* of a connection */
+};
+
+/*
+ * Each client asks --messages questions, each answered before the next, and closes. Each side checks what it
+ * receives and writes a ledger line of it. The server gives each connection a process of its own. Closes the
+ * listener, returns the exit status.
+ */
+int reference_converse(const struct reference_talk *t);
 
 #endif

@@ -10,10 +10,9 @@
 #include "reference.h"
 
 const struct reference *const references[] = {
-	&reference_pipe,
-	&reference_fifo,
-	&reference_process,
-	NULL,
+	&reference_pipe,	&reference_fifo,       &reference_process,
+	&reference_unix_stream, &reference_unix_dgram, &reference_unix_seqpacket,
+	&reference_tcp,		&reference_udp,	       NULL,
 };
 
 static int parse_number(const char *text, unsigned long *value, unsigned long min, unsigned long max)
@@ -34,6 +33,7 @@ int reference_parse(struct reference_options *o, int argc, char **argv)
 		{ "size", &o->size, REFERENCE_SIZE_MIN, REFERENCE_SIZE_MAX },
 		{ "writers", &o->writers, 1, REFERENCE_TASKS_MAX },
 		{ "readers", &o->readers, 1, REFERENCE_TASKS_MAX },
+		{ "clients", &o->clients, 1, REFERENCE_TASKS_MAX },
 		{ "children", &o->children, 1, 8 },
 		{ "depth", &o->depth, 1, 4 },
 	};

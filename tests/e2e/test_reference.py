@@ -11,6 +11,14 @@ WORKLOADS = (
     ("pipe", ["--writers", "3", "--readers", "3"], False),
     ("fifo", [], True),
     ("fifo", ["--size", "70000", "--messages", "50"], True),
+    ("unix_stream", [], True),
+    ("unix_stream", ["--clients", "8", "--size", "300000", "--messages", "20"], True),
+    ("unix_seqpacket", [], True),
+    ("unix_seqpacket", ["--clients", "8", "--size", "65536", "--messages", "100"], True),
+    ("tcp", [], True),
+    ("tcp", ["--clients", "8", "--size", "300000", "--messages", "20"], True),
+    ("udp", [], True),
+    ("udp", ["--clients", "16", "--size", "1472"], True),
     ("process", [], True),
     ("process", ["--children", "2", "--depth", "4"], True),
 )
@@ -36,7 +44,10 @@ def totals(edges, end):
 
 
 def key_matches(ledger_key, trace_key):
-    """A FIFO's key has its birth time behind what the ledger knows."""
+    """A FIFO's key has its birth time behind what the ledger knows; a UNIX connection's has both inodes, and
+    each process knows its own."""
+    if ledger_key.startswith("unix:"):
+        return ledger_key[len("unix:"):] in trace_key[len("unix:"):].split("-")
     return trace_key == ledger_key or trace_key.startswith(ledger_key + ":")
 
 
@@ -48,7 +59,7 @@ def compare(s, source, name, options, exact):
     ledger = read_ledger(ledger_path)
     traced = {}
     for (src, dst, key), value in trace.edges(name).items():
-        known = [k for _, _, k in ledger if key_matches(k, key)]
+        known = [k for *ends, k in ledger if ends == [src, dst] and key_matches(k, key)]
         traced[src, dst, known[0] if known else key] = value
     if name == "process":  # the workload itself was started, and ends, too; its shells are not in its ledger
         traced = {edge: value for edge, value in traced.items() if edge[2] in {k for _, _, k in ledger}}

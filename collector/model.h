@@ -139,24 +139,24 @@ struct channel {
 	uint64_t other;			    /* of a socket: the address at the other end, 0: none */
 	uint64_t listener;		    /* inode of the socket it was accepted from */
 	struct channel *next_flow;	    /* of the socket */
+	uint64_t sent, received;	    /* bytes put into it and taken from it */
 	struct life *life;		    /* of a process channel */
-	struct match_stream stream;	    /* unused where the mechanism is not a byte stream */
 	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
 	bool inexact;	  /* a message of it is not exact */
 	bool dropped;	  /* events of it were dropped: none is */
-	bool early;	  /* something was received while no peer was known */
+	bool early;	  /* moved something, unmatched, while no peer was known */
 	uint32_t empties; /* messages of 0 bytes that were sent and not yet received */
 	bool served;	  /* others send to it: the server */
-	bool known_there; /* udp: a socket in the trace was bound at `other` */
+	bool known_there; /* a socket of the trace was bound at `other` */
 	uint32_t number, open_ends, open_writers, open_readers, receivers;
-	uint64_t sent, received;	/* bytes put into it and taken from it */
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or 0 */
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
 	struct edge *edges;
 	struct channel *next, **link, *next_closed;
 	bool closed_listed;
+	struct match_stream stream; /* unused where the mechanism is not a byte stream */
 };
 
 struct endpoint {

@@ -143,7 +143,6 @@ static __noinline int gather_all(struct message *m)
 	__u64 n = m->header.iovs;
 
 	m->room = m->filled = 0;
-	__builtin_memset(m->content, 0, TAG_ROOM);
 	if (n)
 		bpf_loop(n < MESSAGES_MAX ? n : MESSAGES_MAX, gather_step, 0, 0);
 	else
@@ -183,8 +182,10 @@ SEPARATE int tell_message(__s64 result, __u16 part)
 	e.result = result;
 	e.flags = part | (m->flags & MSG_OOB ? IPC_F_OOB : 0);
 	m->wanted = 0;
-	if (ipc_object_mechanism(e.object) == IPC_MECH_udp && result > 0)
+	if (ipc_object_mechanism(e.object) == IPC_MECH_udp) {
+		__builtin_memset(m->content, 0, TAG_ROOM);
 		m->wanted = result < IPC_TAG_BYTES ? result : IPC_TAG_BYTES;
+	}
 	gather_all(m);
 	if (m->receives)
 		judge_receive(m, &e);
@@ -242,9 +243,10 @@ static __always_inline int tell_buffer(struct message *m, const struct pt_regs *
 		m->header.name = regs_arg(regs, 4);
 		m->header.name_length = regs_arg(regs, 5);
 	}
-	if (call == IPC_CALL_recvfrom &&
-	    bpf_probe_read_user(&m->header.name_length, sizeof(__u32), (void *)regs_arg(regs, 5)))
-		m->header.name = 0;
+	if (call == IPC_CALL_recvfrom && m->header.name) {
+		m->header.name_length = 0;
+		bpf_probe_read_user(&m->header.name_length, sizeof(__u32), (void *)regs_arg(regs, 5));
+	}
 	return tell_message(result, 0);
 }
 

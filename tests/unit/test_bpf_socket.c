@@ -301,6 +301,8 @@ static void exchanged(const char *name, bool hashed)
 	assert_int_equal(e->tag, ipc_tag(words, 60));
 	e = expect(&a, sendto, x, 0, rw(3), to_y, NONE);
 	assert_tags(e, expect(&a, recvfrom, y, 0, rw(4), 0, NONE));
+	memset(words, 0, sizeof(words));
+	assert_int_equal(e->tag, ipc_tag(words, 0));
 	const struct ipc_event *connect_ = expect(&a, connect, y, 0, rw(4), 0, NONE);
 	e = expect(&a, write, y, 7, rw(4), 0, NONE);
 	assert_tags(e, expect(&a, recvfrom, x, 7, rw(3), 0, IPC_F_FULL));

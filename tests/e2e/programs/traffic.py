@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A client and a server that both send and receive as fast as they can: traffic.py ADDRESS MILLISECONDS VICTIM. After
-so long the VICTIM (client or server) is killed; the other one goes on until nothing comes any more. Prints the
+"""A client and a server that both send and receive as fast as they can: traffic.py ADDRESS MILLISECONDS VICTIM. So
+long after both have begun the VICTIM (client or server) is killed; the other one goes on until nothing comes any more. Prints the
 survivor's pid and what it sent and received."""
 import os
 import select
@@ -22,7 +22,8 @@ def make_socket():
 
 
 def exchange(sock, report):
-    """Until the other side is gone, and what it left has been read."""
+    """Until the other side is gone, and what it left has been read. A dot says that it has begun."""
+    os.write(report, b".")
     sock.setblocking(False)
     sent = received = 0
     writing = [sock]
@@ -62,6 +63,8 @@ for who in ("server", "client"):
             mine, _ = LISTENER.accept()
         exchange(mine, WRITER)
 LISTENER.close()
+for _ in PIDS:
+    os.read(READER, 1)
 time.sleep(MILLISECONDS / 1000)
 os.kill(PIDS[VICTIM], signal.SIGKILL)
 for pid in PIDS.values():

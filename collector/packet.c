@@ -209,7 +209,7 @@ static struct packet_place *place_received(struct collector *c, const struct cha
 {
 	const struct socket *so = ch->socket;
 	unsigned int port = port_of(c, so->local);
-	uint64_t tells = so->any || !so->local ? from : so->local;
+	uint64_t tells = !so->any && so->local ? so->local : from ? from : ch->other;
 	if (tells)
 		return place_of(c, is_loopback(c, tells) ? so->netns : ALL_NETNS, port);
 	struct packet_place *p = place_of(c, so->netns, port);

@@ -258,8 +258,7 @@ static void new_epoch(struct datagram_queue *q)
 {
 	uint32_t asked = 0;
 	struct got *g;
-	TAILQ_FOREACH_REVERSE(g, &q->receives, gots, in_order)
-	{
+	TAILQ_FOREACH_REVERSE (g, &q->receives, gots, in_order) {
 		if (asked++ < ASKED_MAX) {
 			remember_robbery(q, g);
 			continue;
@@ -341,8 +340,7 @@ static struct sent *better(struct sent *a, struct sent *b, const struct datagram
 static struct sent *best_of_lane(const struct lane *lane, const struct datagram *r)
 {
 	struct sent *s, *best = NULL;
-	TAILQ_FOREACH(s, &lane->sends, in_lane)
-	{
+	TAILQ_FOREACH (s, &lane->sends, in_lane) {
 		if (s->d.call.start > r->call.end)
 			break;
 		if (!could_be(&s->d, r))
@@ -359,10 +357,11 @@ static struct sent *choose(struct datagram_queue *q, const struct datagram *r, u
 	struct sent *s, *best = NULL;
 	for (uint32_t set = lanes_of(q, r->remote); set;)
 		best = better(best, best_of_lane(next_lane(q, &set), r), r);
-	if (look_aside(q, r) && (!best || r->tag))
-		TAILQ_FOREACH(s, &q->aside, in_order)
-	if (is_aside_for(s, r, bit))
-		best = better(best, s, r);
+	if (!look_aside(q, r))
+		return best;
+	TAILQ_FOREACH (s, &q->aside, in_order)
+		if (is_aside_for(s, r, bit) && (!best || r->tag || s->d.group || r->call.start < s->until))
+			best = better(best, s, r);
 	return best;
 }
 
@@ -386,8 +385,7 @@ static void weigh_lane(struct verdict *v, const struct lane *lane, const struct 
 	struct sent *s;
 	if (!v->ordered && lane->sender == best->call.endpoint && (lane->uniform || (r->tag && !r->full)))
 		return;
-	TAILQ_FOREACH(s, &lane->sends, in_lane)
-	{
+	TAILQ_FOREACH (s, &lane->sends, in_lane) {
 		if (s->d.call.start > (v->ordered ? best->call.end : r->call.end))
 			break;
 		if (s != v->best && could_be(&s->d, r))
@@ -419,13 +417,13 @@ static void weigh_loose(const struct datagram_queue *q, struct verdict *v, const
 static void taint_all(struct datagram_queue *q, const struct datagram *r, uint64_t bit)
 {
 	struct sent *s;
-	TAILQ_FOREACH(s, &q->waiting, in_order)
-	if (could_be(&s->d, r))
-		taint(q, s);
+	TAILQ_FOREACH (s, &q->waiting, in_order)
+		if (could_be(&s->d, r))
+			taint(q, s);
 	if (look_aside(q, r))
-		TAILQ_FOREACH(s, &q->aside, in_order)
-	if (is_aside_for(s, r, bit))
-		taint(q, s);
+		TAILQ_FOREACH (s, &q->aside, in_order)
+			if (is_aside_for(s, r, bit))
+				taint(q, s);
 }
 
 static struct verdict judge(struct datagram_queue *q, struct sent *best, const struct got *g, uint64_t bit)
@@ -437,17 +435,20 @@ static struct verdict judge(struct datagram_queue *q, struct sent *best, const s
 	struct sent *s;
 	for (uint32_t set = lanes_of(q, r->remote); set;)
 		weigh_lane(&v, next_lane(q, &set), r);
-	if (look_aside(q, r))
-		TAILQ_FOREACH(s, &q->aside, in_order)
-	if (s != best && is_aside_for(s, r, bit))
-		weigh(&v, &s->d);
+	if (look_aside(q, r)) {
+		TAILQ_FOREACH (s, &q->aside, in_order) {
+			if (s == best || !is_aside_for(s, r, bit))
+				continue;
+			weigh(&v, &s->d);
+			v.vague = true; /* even of the same flow: it is older */
+		}
+	}
 	if (v.ordered)
 		weigh_overlapping(q, &v, r);
 	else if (q->tainted)
 		weigh_loose(q, &v, r);
 	if (!v.ordered && r->call.start < q->ordered_until)
-		v.rival = v.vague =
-			true; /* one of those may have been it: the order of the two is not known */
+		v.rival = v.vague = true; /* it may be before one of those */
 	if (!v.ordered && (v.rival || v.vague || best->tainted))
 		taint_all(q, r, bit);
 	return v;
@@ -493,15 +494,19 @@ static void call_back(struct datagram_queue *q, const struct pair *p)
 {
 	struct sent *s = TAILQ_FIRST(&q->aside);
 	while (s) {
-		if (s->d.group || s->d.call.end >= p->send.call.start || !same_flow(&s->d, &p->send)) {
+		if (!s->passed || s->d.call.end >= p->send.call.start || !same_flow(&s->d, &p->send)) {
 			s = TAILQ_NEXT(s, in_order);
 			continue;
 		}
-		unlink_send(q, s);
-		s->aside = false;
-		s->passed = s->until = 0;
-		wait_for_receive(q, s);
+		s->passed = 0;
 		taint(q, s);
+		if (s->took) { /* by other sockets: it stays */
+			s->until = q->aside_until = UINT64_MAX;
+		} else {
+			unlink_send(q, s);
+			s->aside = false;
+			wait_for_receive(q, s);
+		}
 		if (s->d.call.start < q->offer_from)
 			q->offer_from = s->d.call.start;
 		contest(q, &s->d, p);
@@ -521,7 +526,7 @@ static bool contest(struct datagram_queue *q, const struct datagram *s, const st
 		if (p->max_end < s->call.start)
 			break;
 		if (p == except || p->ordered || !could_be(s, &p->receive) ||
-		    (!p->loose && same(s, &p->send)) ||
+		    (!p->loose && same(s, &p->send) && s->call.start >= p->send.call.start) ||
 		    (s->group && except && except->receive.socket != p->receive.socket))
 			continue;
 		any = true;
@@ -539,10 +544,12 @@ static bool contest(struct datagram_queue *q, const struct datagram *s, const st
 /* Order has told of the pair, and is contradicted. */
 static void disorder(struct datagram_queue *q, uint32_t i)
 {
-	if (q->unordered)
-		loosen(q, i);
 	if (q->several_senders)
 		take_back(q, pair_at(q, i));
+	if (!q->unordered || pair_at(q, i)->loose == q->epoch)
+		return;
+	loosen(q, i);
+	contest(q, &pair_at(q, i)->send, pair_at(q, i));
 }
 
 /* Pairs that order has told, and whose send turns out to be at the same time as `s`. Returns whether there
@@ -584,24 +591,35 @@ static void end_order(struct datagram_queue *q)
 	q->unordered = true;
 	if (!q->reliable)
 		return;
-	TAILQ_FOREACH(s, &q->waiting, in_order)
-	taint(q, s);
+	TAILQ_FOREACH (s, &q->waiting, in_order)
+		taint(q, s);
 	for (uint32_t i = 0; i < q->pairs.count; i++)
 		loosen(q, i);
 }
 
-/* A receive of another thread was under way when order told of others. */
-static void unorder(struct datagram_queue *q, const struct datagram *r)
+/* What order has told of receives that ended since then is not certain. */
+static void unorder(struct datagram_queue *q, uint64_t since)
 {
 	for (uint32_t i = 0; i < q->pairs.count; i++) {
 		struct pair *p = pair_at(q, i);
-		if (!p->ordered || p->receive.call.end < r->call.start)
+		if (!p->ordered || p->receive.call.end < since)
 			continue;
 		p->ordered = false;
 		loosen(q, i);
 		if (q->several_senders)
 			take_back(q, p);
 	}
+}
+
+/* A receive of which order has told may have cut it off. */
+static bool was_cut_off(const struct datagram_queue *q, const struct datagram *s)
+{
+	for (uint32_t i = q->pairs.count; i-- > 0 && pair_at(q, i)->max_end >= s->call.start;) {
+		const struct pair *p = pair_at(q, i);
+		if (p->ordered && p->receive.call.bytes < s->call.bytes && could_be(s, &p->receive))
+			return true;
+	}
+	return false;
 }
 
 /* Taking. */
@@ -631,17 +649,40 @@ static void pass(struct datagram_queue *q, struct sent *s, const struct datagram
 	set_aside(q, s);
 }
 
+/*
+ * Receives at the same time, or of several sockets, may have taken sends that are alike in any order: what
+ * was sent before `best` may also be before one that such a receive has taken.
+ */
+static bool may_be_swapped(const struct datagram_queue *q, const struct datagram *best,
+			   const struct datagram *r)
+{
+	if (q->socket_count == 1 && !q->unordered)
+		return false;
+	for (uint32_t i = q->pairs.count; i-- > 0;) {
+		const struct pair *p = pair_at(q, i);
+		if (same(&p->send, best) &&
+		    (p->receive.socket != r->socket || p->receive.call.end > r->call.start))
+			return true;
+	}
+	return false;
+}
+
 /* What was sent before `best`, which has certainly been received. */
 static void pass_earlier(struct datagram_queue *q, struct sent *best, const struct datagram *r, uint64_t bit)
 {
 	uint64_t start = best->d.call.start;
-	struct sent *s, *next;
+	struct sent *s = TAILQ_FIRST(&q->lanes[lane_of(best->d.local)].sends), *next;
+	bool asked = false;
 	if (best->aside || !best->d.silent)
 		return;
-	for (s = TAILQ_FIRST(&q->lanes[lane_of(best->d.local)].sends); s != best; s = next) {
+	for (; s != best; s = next) {
 		next = TAILQ_NEXT(s, in_lane);
-		if (s->d.call.end < start && same_flow(&s->d, &best->d))
-			pass(q, s, r, bit);
+		if (s->d.call.end >= start || !same_flow(&s->d, &best->d))
+			continue;
+		if (!asked && may_be_swapped(q, &best->d, r))
+			return;
+		asked = true;
+		pass(q, s, r, bit);
 	}
 	/* What other senders sent so long ago, if there is no other socket. */
 	while (q->socket_count == 1 && (s = TAILQ_FIRST(&q->waiting)) &&
@@ -750,6 +791,10 @@ void datagram_send(struct datagram_queue *q, const struct datagram *send)
 	if (q->waiting_count == DATAGRAM_WAITING_MAX)
 		give_up(q, TAILQ_FIRST(&q->waiting));
 	wait_for_receive(q, s);
+	if (q->reliable && was_cut_off(q, send)) {
+		end_order(q);
+		unorder(q, send->call.start);
+	}
 	q->offer_from = send->call.start;
 	bool crowded = q->reliable && crowd(q, send), contested = contest(q, send, NULL);
 	if (contested || (crowded && q->unordered))
@@ -765,7 +810,7 @@ void datagram_receive(struct datagram_queue *q, const struct datagram *receive)
 	if (!q->unordered && (cut_off || q->thread != receive->call.thread))
 		end_order(q);
 	if (q->unordered && receive->call.start < q->ordered_until)
-		unorder(q, receive);
+		unorder(q, receive->call.start);
 	struct got new = { .d = *receive };
 	if (attempt(q, &new))
 		return;

@@ -285,8 +285,10 @@ class Trace:
         self.none("channels against endpoints", """SELECT c.id, c.bytes_sent, sum(n.bytes_sent), c.bytes_received,
             sum(n.bytes_received) FROM channels c JOIN endpoints n ON n.channel_id = c.id GROUP BY c.id
             HAVING c.bytes_sent != sum(n.bytes_sent) OR c.bytes_received != sum(n.bytes_received)""")
-        # An empty datagram is a message; end-of-file, a peek and what the kernel was still at are none.
-        moved = f"(bytes > 0 OR (e.mechanism IN {DATAGRAMS} AND errno = 0 AND flags & {2 | 16 | 32} = 0))"
+        # An empty datagram is a message; a peek and what the kernel was still at are none. Only its being one tells an
+        # empty packet from the end of a connection.
+        moved = f"""(bytes > 0 OR (e.mechanism IN {DATAGRAMS} AND errno = 0 AND flags & {16 | 32} = 0
+                AND (flags & 2 = 0 OR e.id IN (SELECT recv_event FROM messages))))"""
         self.none("endpoints against events", f"""SELECT * FROM (
             SELECT n.id, n.process_id, n.channel_id, n.sends, n.bytes_sent, n.receives, n.bytes_received,
             (SELECT count(*) FROM events e WHERE e.channel_id = n.channel_id AND e.process_id = n.process_id

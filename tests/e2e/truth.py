@@ -37,6 +37,7 @@ class Strace:
         self.peers = {}
         self.leader = {}
         self.kinds = {}  # of UNIX sockets by inode: which mechanism
+        self.empty = collections.Counter()  # sends and receives of 0 bytes on seqpacket sockets
         pending = {}
         with open(path, encoding="latin-1") as lines:
             for line in lines:
@@ -52,6 +53,7 @@ class Strace:
                 result = self.RESULT.search(rest)
                 if result and result[1] != "?" and int(result[1]) >= 0:
                     self.take(pid, call, rest, int(result[1]))
+        self.add_empty()
         threads, self.moved = self.moved, {}
         for (tid, end, way), moved in threads.items():
             key = self.leader.get(tid, tid), end, way
@@ -72,12 +74,24 @@ class Strace:
             for name, way in zip(names, self.ways(call)):
                 end, mechanism = self.end(name)
                 for size in self.sizes(call, rest, result, mechanism) if end else ():
-                    self.add((pid, end, way), size)
+                    self.add((pid, end, way), size, mechanism)
 
-    def add(self, key, size):
-        if key[2] != "peek":
+    def add(self, key, size, mechanism):
+        if mechanism == "unix_seqpacket" and not size:
+            self.empty[key] += 1
+        elif key[2] != "peek":
             old = self.moved.get(key, Moved(0, 0))
             self.moved[key] = Moved(old.calls + 1, old.bytes + size)
+
+    def add_empty(self):
+        """An empty packet looks like the end of the connection: as many of them were received as were sent."""
+        for (pid, end, way), count in self.empty.items():
+            if way == "recv":
+                peer = f"unix:[{self.peers.get(int(end[6:-1]))}]"
+                count = min(count, sum(n for (_, at, to), n in self.empty.items() if (at, to) == (peer, "send")))
+            old = self.moved.get((pid, end, way), Moved(0, 0))
+            if old.calls + count:
+                self.moved[pid, end, way] = Moved(old.calls + count, old.bytes)
 
     def sizes(self, call, rest, result, mechanism):
         """Bytes of each message that the call moved."""
@@ -88,8 +102,7 @@ class Strace:
             return [size for size in sizes if size or mechanism in self.DATAGRAMS]
         if mechanism in self.DATAGRAMS and "MSG_TRUNC" in rest.rsplit(")", 1)[0] and "recv" in call:
             result = min(result, self.room(call, rest))
-        empty = mechanism in self.DATAGRAMS and (mechanism != "unix_seqpacket" or "send" in call or "write" in call)
-        return [result] if result or empty else []
+        return [result] if result or mechanism in self.DATAGRAMS else []
 
     @staticmethod
     def room(call, rest):

@@ -39,7 +39,8 @@ def connect(mechanism, family, kind, name):
 
 def say_peers():
     of_unix = {int(own): int(other) for own, other in re.findall(r"^u_\w+ .* (\d+) +\S+ (\d+) *$", ss("-x"), re.M)}
-    of_net = {own.replace("%lo", ""): other for own, other in re.findall(r"(\S+:\d+) +(\S+:\d+) *$", ss("-tu"), re.M)}
+    of_net = {(mechanism, own): other for mechanism, option in (("tcp", "-t"), ("udp", "-u"))
+              for own, other in re.findall(r"(\S+:\d+) +(\S+:\d+) *$", ss(option, "state", "established"), re.M)}
     for mechanism, _, *ends in MADE:
         for sock in ends:
             if sock.family == socket.AF_UNIX:
@@ -47,7 +48,7 @@ def say_peers():
                 print(mechanism, inode(sock), of_unix[inode(sock)])
             else:
                 own = address(sock, sock.getsockname())
-                print(mechanism, own, of_net[own])
+                print(mechanism, own, of_net[mechanism, own])
 
 
 for _name, _kind in (("unix_stream", socket.SOCK_STREAM), ("unix_seqpacket", socket.SOCK_SEQPACKET)):

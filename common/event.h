@@ -67,8 +67,8 @@ enum {
  *
  * poll, select and epoll give one event per ready descriptor that is an end of a channel (epoll: per ready
  * entry; the object is 0, the collector finds it by process, epoll descriptor and user data, from epoll_ctl's
- * events, of which those that say nothing new may be left out), all but the first with IPC_F_PART. Where there
- * is none (a timeout, a signal) one event with object 0. `result` is the call's.
+ * events, of which those that say nothing new may be left out), all but the first with IPC_F_PART. Where
+ * there is none (a timeout, a signal) one event with object 0. `result` is the call's.
  */
 
 /*

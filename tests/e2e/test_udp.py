@@ -53,6 +53,16 @@ def udp_multicast(s, source):
 
 
 @by_source
+def udp_two_servers_on_one_port(s, source):
+    trace = s.exact([PYTHON, script("udp.py"), "reuseport"], source, same=False)
+    found = trace.talk("udp")
+    for client in range(3, 11):
+        to, back = ({pair: moved for pair, moved in found.items() if pair[end] == client} for end in (0, 1))
+        assert list(to.values()) == list(back.values()) == [(10, ASKED)], f"client {client}: {found}"
+        assert [dst for _, dst in to] == [src for src, _ in back], f"client {client}: {found}"
+
+
+@by_source
 def udp_noise(s, source):
     trace = s.exact([PYTHON, script("udp.py"), "noise", "1000"], source)
     found = trace.talk("udp")

@@ -61,6 +61,7 @@ struct pair {
 	bool exact;
 	bool ordered; /* order told which it is, */
 	bool crowded; /* but for those of other threads at the same time */
+	bool passed;  /* the send had been passed before it was taken */
 };
 
 struct datagram_queue {
@@ -158,6 +159,13 @@ static bool same_flow(const struct datagram *a, const struct datagram *b)
 static bool same(const struct datagram *a, const struct datagram *b)
 {
 	return same_flow(a, b) && a->local == b->local && a->call.bytes == b->call.bytes && a->tag == b->tag;
+}
+
+/* Which of the two the kernel took first is not known. */
+static bool overlap(const struct datagram *a, const struct datagram *b)
+{
+	return a->call.start <= b->call.end && b->call.start <= a->call.end &&
+	       a->call.thread != b->call.thread;
 }
 
 static uint64_t socket_bit(struct datagram_queue *q, uint64_t socket)
@@ -379,11 +387,17 @@ static void weigh(struct verdict *v, const struct datagram *other)
 	v->vague |= !same(other, best);
 }
 
+/* All of a lane of one sender that could be of the receive are the same as `best`. */
+static bool are_same(const struct lane *lane, const struct datagram *best, const struct datagram *r)
+{
+	return (r->tag && !r->full) || (lane->uniform && (!best->tag || tags_agree(best, r)));
+}
+
 static void weigh_lane(struct verdict *v, const struct lane *lane, const struct datagram *r)
 {
 	const struct datagram *best = &v->best->d;
 	struct sent *s;
-	if (!v->ordered && lane->sender == best->call.endpoint && (lane->uniform || (r->tag && !r->full)))
+	if (!v->ordered && lane->sender == best->call.endpoint && are_same(lane, best, r))
 		return;
 	TAILQ_FOREACH (s, &lane->sends, in_lane) {
 		if (s->d.call.start > (v->ordered ? best->call.end : r->call.end))
@@ -489,12 +503,24 @@ static void loosen(struct datagram_queue *q, uint32_t i)
 
 static bool contest(struct datagram_queue *q, const struct datagram *s, const struct pair *except);
 
-/* The receive of the pair was not certain: what it passed may not be lost. */
+static bool is_passed_by(const struct datagram *s, const struct pair *p)
+{
+	return s->call.end < p->send.call.start && same_flow(s, &p->send);
+}
+
+/* The receive of the pair was not certain: what it passed was there for others. */
 static void call_back(struct datagram_queue *q, const struct pair *p)
 {
+	for (uint32_t i = q->pairs.count; i-- > 0;) {
+		const struct pair *other = pair_at(q, i);
+		if (!other->passed || other->loose == q->epoch || !is_passed_by(&other->send, p))
+			continue;
+		loosen(q, i);
+		contest(q, &other->send, other);
+	}
 	struct sent *s = TAILQ_FIRST(&q->aside);
 	while (s) {
-		if (!s->passed || s->d.call.end >= p->send.call.start || !same_flow(&s->d, &p->send)) {
+		if (!s->passed || !is_passed_by(&s->d, p)) {
 			s = TAILQ_NEXT(s, in_order);
 			continue;
 		}
@@ -525,7 +551,8 @@ static bool contest(struct datagram_queue *q, const struct datagram *s, const st
 		struct pair *p = pair_at(q, i);
 		if (p->max_end < s->call.start)
 			break;
-		if (p == except || p->ordered || !could_be(s, &p->receive) ||
+		if (p == except || (p->ordered && !(q->unordered && overlap(s, &p->send))) ||
+		    !could_be(s, &p->receive) ||
 		    (!p->loose && same(s, &p->send) && s->call.start >= p->send.call.start) ||
 		    (s->group && except && except->receive.socket != p->receive.socket))
 			continue;
@@ -595,6 +622,8 @@ static void end_order(struct datagram_queue *q)
 		taint(q, s);
 	for (uint32_t i = 0; i < q->pairs.count; i++)
 		loosen(q, i);
+	if (!q->tainted)
+		new_epoch(q);
 }
 
 /* What order has told of receives that ended since then is not certain. */
@@ -605,9 +634,10 @@ static void unorder(struct datagram_queue *q, uint64_t since)
 		if (!p->ordered || p->receive.call.end < since)
 			continue;
 		p->ordered = false;
-		loosen(q, i);
 		if (q->several_senders)
 			take_back(q, p);
+		loosen(q, i);
+		contest(q, &p->send, p);
 	}
 }
 
@@ -699,6 +729,7 @@ static void take(struct datagram_queue *q, const struct verdict *v, const struct
 	p.exact = !q->doubtful && !(v->rival && q->several_senders);
 	struct match_message m = message_of(&p);
 	p.handle = q->sink->message(q->context, &m);
+	p.passed = s->passed;
 	if (v->ordered && r->call.end > q->ordered_until)
 		q->ordered_until = r->call.end;
 	if (!v->rival && !v->vague)

@@ -62,13 +62,16 @@ enum {
 	IPC_OBJ_POLLFDS = 0x70,
 	IPC_OBJ_FDSETS = 0x80,
 	IPC_OBJ_EPOLL = 0x90,
+	IPC_OBJ_KIND_MSGQ = 0xa0,
+	IPC_OBJ_MSGQ_RET = 0xaf,
 };
 #define IPC_OBJ_FD(arg)	     (IPC_OBJ_KIND_FD | (arg))
 #define IPC_OBJ_PAIR(arg)    (IPC_OBJ_KIND_PAIR | (arg))
+#define IPC_OBJ_MSGQ(arg)    (IPC_OBJ_KIND_MSGQ | (arg))
 #define IPC_OBJ_KIND(object) ((object)&0xf0)
 #define IPC_OBJ_ARG(object)  ((object)&0x0f)
 
-enum ipc_size { IPC_SIZE_NONE, IPC_SIZE_RESULT, IPC_SIZE_MESSAGE, IPC_SIZE_MESSAGES };
+enum ipc_size { IPC_SIZE_NONE, IPC_SIZE_RESULT, IPC_SIZE_MESSAGE, IPC_SIZE_MESSAGES, IPC_SIZE_ARGUMENT };
 enum ipc_effect { IPC_FX_NONE, IPC_FX_MAKES, IPC_FX_COPIES, IPC_FX_CLOSES };
 
 enum { IPC_NO_NR = 0xffff, IPC_NO_OP = 0xff };
@@ -81,13 +84,14 @@ struct ipc_call {
 	__u8 object; /* enum ipc_object_kind | argument */
 	__u8 object2;
 	__u8 size;   /* enum ipc_size */
-	__u8 asks;   /* 1 + the argument that says how many bytes are asked for, or 0 */
+	__u8 asks;   /* 1 + the argument that says how many bytes are asked for or given, or 0 */
 	__u8 effect; /* enum ipc_effect */
 };
 
-#define IPC_SIZE_ASKS(arg) IPC_SIZE_RESULT, .asks = (arg) + 1
-#define IPC_ANY_OP	   .op_arg = IPC_NO_OP
-#define IPC_OP(arg, value) .op_arg = (arg), .op_value = (value)
+#define IPC_SIZE_ASKS(arg)  IPC_SIZE_RESULT, .asks = (arg) + 1
+#define IPC_SIZE_GIVEN(arg) IPC_SIZE_ARGUMENT, .asks = (arg) + 1
+#define IPC_ANY_OP	    .op_arg = IPC_NO_OP
+#define IPC_OP(arg, value)  .op_arg = (arg), .op_value = (value)
 
 /*
  * The body of `#define CALL(...)` for a table of struct ipc_call indexed by enum ipc_call_id. The including

@@ -24,12 +24,14 @@ struct ipc_event {
 	__u64 start;
 	__u64 duration;
 	__u64 object; /* ipc_object(): mechanism and the source's own id of the kernel object */
-	__s64 result; /* as the kernel returned it: bytes, descriptor, pid, or -errno */
+	__s64 result; /* as the kernel returned it: bytes, descriptor, pid, or -errno; but the bytes sent
+		       * where a send returns 0 (msgsnd, mq_timedsend) */
 	__u64 arg0; /* ipc_arg0(): descriptor and how it was opened; spawn: clone flags; exit, wait: status */
 	__u64 arg1; /* send, recv: on a datagram socket the other side's address (ipc_address()), 0: not told
-		     * (the connected one, if any); otherwise the bytes asked for where an argument says so.
-		     * epoll_ctl, epoll_wait: the descriptor's user data. poll, select: what it is ready for
-		     * (POLLIN, ...) */
+		     * (the connected one, if any); on a message queue the message's type, or its priority +
+		     * 1, 0: not told; on an eventfd the value; otherwise the bytes asked for where an
+		     * argument says so. epoll_ctl, epoll_wait: the descriptor's user data. poll, select: what
+		     * it is ready for (POLLIN, ...) */
 	__u32 thread; /* number of a thread definition of the same source */
 	__u16 call;   /* enum ipc_call_id, or enum ipc_def_kind for a definition */
 	__u16 flags;  /* IPC_F_* */
@@ -106,6 +108,9 @@ static inline __u64 ipc_object_id(__u64 object)
  *   fifo     a hash of device, inode and generation; the definition carries the three
  *   process  the pid
  *   unix_*, tcp, udp  the socket's inode
+ *   sysv_msg the id in the low 32 bits, above it the low 24 of the ipc namespace's inode
+ *   posix_mq a hash, as of a fifo
+ *   eventfd  the kernel's eventfd-id; used again at once, so each creation is a new channel
  */
 
 /* arg0 of an event on a descriptor: the descriptor, and open(2)'s flags (O_ACCMODE, O_NONBLOCK) above. */

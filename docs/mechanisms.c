@@ -33,6 +33,9 @@ static const char *object(unsigned int o, char *text, size_t size)
 		return "the descriptors of the sets at arguments 1 to 3";
 	case IPC_OBJ_EPOLL:
 		return "the descriptors that the epoll instance reports";
+	case IPC_OBJ_KIND_MSGQ:
+		return o == IPC_OBJ_MSGQ_RET ? "the message queue that it returns"
+					     : "the message queue in argument 0";
 	case IPC_OBJ_KIND_FD:
 		snprintf(text, size, "the descriptor in argument %u", IPC_OBJ_ARG(o));
 		return text;
@@ -67,7 +70,7 @@ static void print_calls(void)
 	for (int i = 1; i < IPC_CALLS; i++) {
 		static const char *const effects[] = { "", "makes", "copies", "closes" };
 		static const char *const sizes[] = { "", "its result", "its result",
-						     "the size of each message" };
+						     "the size of each message", "its argument" };
 		const struct ipc_call *c = &ipc_calls[i];
 		char number[16] = "none", first[64], second[64];
 		if (c->nr != IPC_NO_NR)

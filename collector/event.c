@@ -258,6 +258,16 @@ static void count_receive(struct endpoint *ep, uint64_t bytes)
 	ep->received = true;
 }
 
+/* Whether a half whose peer is not known keeps what it sends: all of it while the peer may be about to be
+ * known. */
+static bool keeps_send(struct channel *ch, const struct ipc_event *e)
+{
+	bool young = e->start < ch->shared->data.first_ns + JOIN_PATIENCE_NS;
+	bool soon = ch->known_there || young;
+	ch->stream.had_reader |= soon;
+	return ch->stream.sends.count < (soon ? SENDS_UNJOINED_SOON : SENDS_UNJOINED);
+}
+
 /* Into the stream, or out of it. */
 static void match(struct collector *c, struct thread *t, const struct ipc_event *e, struct endpoint *ep,
 		  bool sends, bool late, uint64_t event)
@@ -267,7 +277,7 @@ static void match(struct collector *c, struct thread *t, const struct ipc_event 
 		ch->early = true;
 		return;
 	}
-	if (sends && ch->stream.sends.count >= SENDS_UNJOINED && !(ch->peer && ch->peer->endpoints)) {
+	if (sends && ch->socket && !(ch->peer && ch->peer->endpoints) && !keeps_send(ch, e)) {
 		ch->early = ch->stream.doubtful = true;
 		return;
 	}

@@ -8,7 +8,14 @@
 
 #include "model.h"
 
-enum { ADDRESS_TEXT_MAX = 160, SENDS_UNJOINED = 512 /* kept until the peer is known */ };
+enum {
+	ADDRESS_TEXT_MAX = 160,
+	/* Sends kept until the peer is known: where it may never be, and where it is about to be. */
+	SENDS_UNJOINED = 512,
+	SENDS_UNJOINED_SOON = 1 << 16,
+};
+
+#define JOIN_PATIENCE_NS 1000000000ULL /* a connect or accept returns in less, though it was preempted */
 
 /* A struct sockaddr as the kernel gives it; zeroed behind its end. */
 struct address {

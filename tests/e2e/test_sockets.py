@@ -342,6 +342,11 @@ def killed_in_the_middle_unix(s, source):
     killed(s, source, "unix_stream", s.path("killed.sock"))
 
 
+@by_source
+def killed_in_the_middle_tcp(s, source):
+    killed(s, source, "tcp", f"127.0.0.1:{free_port()}")
+
+
 # Both sources in one run
 
 @test(users=("root",))

@@ -34,8 +34,7 @@
 #define EDGE_DST     PROCESS_NAME("d", "nd.role")
 #define EDGE_CHANNEL CHANNEL_NAME("c", "ns.role = 'peer'", "e.mechanism")
 
-/* Whether channel c is one connection, of several perhaps, to an address. */
-#define IS_CONNECTION                                                                                        \
-	"c.name <> '' AND c.mechanism IN ('unix_stream', 'unix_dgram', 'unix_seqpacket', 'tcp', 'udp')"
+/* Whether channel c is a connection, of which there may be several. */
+#define IS_CONNECTION "c.mechanism IN ('unix_stream', 'unix_dgram', 'unix_seqpacket', 'tcp', 'udp')"
 
 #endif

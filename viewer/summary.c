@@ -30,12 +30,12 @@ static const struct column columns[] = {
 };
 
 /*
- * Connections of one process to another at the same address are one row. The percentiles of all together are
- * not known from those of each, but bounds are: of a connection's messages 50 % took no longer than its
- * median, 40 % more no longer than its 90th percentile, and so on; laid in order, these steps give what 50 %
- * and 99 % of all did not exceed. Of one connection they are its own percentiles.
+ * Connections of one process to another at the same address, or all without one, are one row. The percentiles
+ * of all together are not known from those of each, but bounds are: of a connection's messages 50 % took no
+ * longer than its median, 40 % more no longer than its 90th percentile, and so on; laid in order, these steps
+ * give what 50 % and 99 % of all did not exceed. Of one connection they are its own percentiles.
  */
-#define SAME  "CASE WHEN " IS_CONNECTION " THEN c.name ELSE e.channel_id END"
+#define SAME  "CASE WHEN " IS_CONNECTION " THEN coalesce(c.name, '') ELSE e.channel_id END"
 #define GROUP "src_id, dst_id, mechanism, same"
 #define BOUNDS                                                                                               \
 	"WITH steps AS (SELECT e.src_id, e.dst_id, e.mechanism, " SAME                                       \

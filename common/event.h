@@ -29,9 +29,9 @@ struct ipc_event {
 	__u64 arg0; /* ipc_arg0(): descriptor and how it was opened; spawn: clone flags; exit, wait: status */
 	__u64 arg1; /* send, recv: on a datagram socket the other side's address (ipc_address()), 0: not told
 		     * (the connected one, if any); on a message queue the message's type, or its priority +
-		     * 1, 0: not told; on an eventfd the value; otherwise the bytes asked for where an
-		     * argument says so. epoll_ctl, epoll_wait: the descriptor's user data. poll, select: what
-		     * it is ready for (POLLIN, ...) */
+		     * 1, 0: not told; on an eventfd the value (of eventfd and eventfd2 themselves: the first
+		     * one); otherwise the bytes asked for where an argument says so. epoll_ctl, epoll_wait:
+		     * the descriptor's user data. poll, select: what it is ready for (POLLIN, ...) */
 	__u32 thread; /* number of a thread definition of the same source */
 	__u16 call;   /* enum ipc_call_id, or enum ipc_def_kind for a definition */
 	__u16 flags;  /* IPC_F_* */
@@ -42,7 +42,8 @@ struct ipc_event {
 
 enum {
 	IPC_F_NONBLOCK = 1 << 0,  /* the descriptor was non-blocking (known only when the call said EAGAIN) */
-	IPC_F_EOF = 1 << 1,	  /* a receive that returned 0 for a size that was not 0 */
+	IPC_F_EOF = 1 << 1,	  /* a receive that returned 0 for a size that was not 0 (never of a queue: a
+				   * message) */
 	IPC_F_PART = 1 << 2,	  /* not the first event of its call */
 	IPC_F_TRUNCATED = 1 << 3, /* the receiver's buffer was too small, the rest of the message is lost */
 	IPC_F_PEEK = 1 << 4,	  /* the data stays where it was (MSG_PEEK, the source end of tee): moved 0 */

@@ -345,6 +345,18 @@ static struct sent *better(struct sent *a, struct sent *b, const struct datagram
 	return b->d.call.start < a->d.call.start ? b : a;
 }
 
+/*
+ * Of sends that are the same and overlap, the one that ended first: what stays behind may still come whenever
+ * the other could.
+ */
+static struct sent *first_ended(struct sent *best, const struct datagram *r)
+{
+	for (struct sent *s = best; (s = TAILQ_NEXT(s, in_lane)) && s->d.call.start <= best->d.call.end;)
+		if (s->d.call.end < best->d.call.end && same(&s->d, &best->d) && could_be(&s->d, r))
+			best = s;
+	return best;
+}
+
 static struct sent *best_of_lane(const struct lane *lane, const struct datagram *r)
 {
 	struct sent *s, *best = NULL;
@@ -354,7 +366,7 @@ static struct sent *best_of_lane(const struct lane *lane, const struct datagram 
 		if (!could_be(&s->d, r))
 			continue;
 		if (!r->tag || tags_agree(&s->d, r))
-			return s;
+			return first_ended(s, r);
 		best = best ? best : s;
 	}
 	return best;
@@ -700,12 +712,14 @@ static bool may_be_swapped(const struct datagram_queue *q, const struct datagram
 /* What was sent before `best`, which has certainly been received. */
 static void pass_earlier(struct datagram_queue *q, struct sent *best, const struct datagram *r, uint64_t bit)
 {
-	uint64_t start = best->d.call.start;
-	struct sent *s = TAILQ_FIRST(&q->lanes[lane_of(best->d.local)].sends), *next;
+	struct sent *first = TAILQ_FIRST(&q->lanes[lane_of(best->d.local)].sends), *s = first, *next;
 	bool asked = false;
 	if (best->aside || !best->d.silent)
 		return;
-	for (; s != best; s = next) {
+	while (!same(&s->d, &best->d)) /* it may be this one instead */
+		s = TAILQ_NEXT(s, in_lane);
+	uint64_t start = s->d.call.start;
+	for (s = first; s != best; s = next) {
 		next = TAILQ_NEXT(s, in_lane);
 		if (s->d.call.end >= start || !same_flow(&s->d, &best->d))
 			continue;
@@ -748,6 +762,8 @@ static bool attempt(struct datagram_queue *q, const struct got *g)
 {
 	uint64_t bit = socket_bit(q, g->d.socket);
 	struct sent *best = choose(q, &g->d, bit);
+	if (!q->unordered && g->d.full && g->d.call.bytes < q->largest)
+		end_order(q);
 	if (!best)
 		return false;
 	struct verdict v = judge(q, best, g, bit);
@@ -835,10 +851,9 @@ void datagram_send(struct datagram_queue *q, const struct datagram *send)
 
 void datagram_receive(struct datagram_queue *q, const struct datagram *receive)
 {
-	bool cut_off = receive->full && receive->call.bytes < q->largest;
 	if (!q->thread)
 		q->thread = receive->call.thread;
-	if (!q->unordered && (cut_off || q->thread != receive->call.thread))
+	if (!q->unordered && q->thread != receive->call.thread)
 		end_order(q);
 	if (q->unordered && receive->call.start < q->ordered_until)
 		unorder(q, receive->call.start);

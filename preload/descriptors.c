@@ -11,10 +11,15 @@
 #include <sys/vfs.h>
 #include <linux/stat.h>
 
+#include "queue.h"
 #include "socket.h"
 #include "text.h"
 
-enum { FIRST_DESCRIPTORS = 256 };
+enum {
+	FIRST_DESCRIPTORS = 256,
+	QUEUE_MAGIC = 0x19800202, /* of the mqueue file system */
+	QUEUE_SIZE = 80,	  /* that every file in it has, and not a block */
+};
 
 uint8_t descriptor_kinds[DESCRIPTORS];
 struct descriptor descriptor_table[DESCRIPTORS];
@@ -34,9 +39,11 @@ static void remember(const struct shim_thread *t, long fd, const struct descript
 	if (d)
 		descriptor_table[fd] = *d;
 	atomic_signal_fence(memory_order_release);
-	uint8_t kind = !d				  ? DESCRIPTOR_OTHER
-		       : socket_keeps_messages(d->object) ? DESCRIPTOR_MESSAGES
-							  : DESCRIPTOR_STREAM;
+	uint8_t kind = DESCRIPTOR_OTHER;
+	if (d && (socket_keeps_messages(d->object) || queue_has_words(d->object)))
+		kind = DESCRIPTOR_MESSAGES;
+	else if (d)
+		kind = DESCRIPTOR_STREAM;
 	__atomic_store_n(&descriptor_kinds[fd], kind, __ATOMIC_RELEASE);
 }
 
@@ -73,6 +80,14 @@ static bool is_pipe(long fd, const struct stat *st)
 	return true;
 }
 
+/* What cannot be one by its size and device is not asked further. */
+static bool is_queue(long fd, const struct stat *st)
+{
+	struct statfs fs;
+	return S_ISREG(st->st_mode) && st->st_size == QUEUE_SIZE && !st->st_blocks && !(st->st_dev >> 8) &&
+	       !raw_syscall(__NR_fstatfs, fd, &fs) && fs.f_type == QUEUE_MAGIC;
+}
+
 static uint64_t mix(uint64_t h, uint64_t value) /* FNV-1a over the value's bytes */
 {
 	for (int i = 0; i < 8; i++, value >>= 8)
@@ -80,11 +95,27 @@ static uint64_t mix(uint64_t h, uint64_t value) /* FNV-1a over the value's bytes
 	return h;
 }
 
-/* A fifo's object: a hash, explained by a definition. Inodes are re-used at once, so birth counts too. */
-static uint64_t fifo_object(struct shim_thread *t, long fd, const struct stat *st)
+/* The name of a queue in the path of its descriptor: behind wherever its file system is mounted, and without
+ * what the kernel adds once it is unlinked. */
+static char *queue_name(char *path, long *length, const struct stat *st)
+{
+	long end = *length, start = end;
+	const long added = sizeof(" (deleted)") - 1;
+	if (!st->st_nlink && end > added)
+		end -= added;
+	for (start = end; start > 0 && path[start] != '/'; start--)
+		;
+	*length = end - start;
+	return path + start;
+}
+
+/* The object of a fifo or a POSIX queue: a hash, explained by a definition. Inodes are re-used at once, so
+ * birth counts too. */
+static uint64_t file_object(struct shim_thread *t, long fd, const struct stat *st,
+			    enum ipc_mechanism mechanism)
 {
 	struct statx x = { 0 };
-	char link[40], name[SHIM_PATH];
+	char link[40], path[SHIM_PATH], *name = path;
 	raw_syscall(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_BTIME, &x);
 	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_OBJECT };
 	def.object.inode = st->st_ino;
@@ -92,9 +123,11 @@ static uint64_t fifo_object(struct shim_thread *t, long fd, const struct stat *s
 	def.object.dev_major = (uint32_t)(st->st_dev >> 8 & 0xfff);
 	def.object.dev_minor = (uint32_t)((st->st_dev & 0xff) | (st->st_dev >> 12 & 0xfff00));
 	uint64_t hash = mix(mix(mix(0xcbf29ce484222325ULL, st->st_dev), st->st_ino), def.object.generation);
-	def.object.object = ipc_object(IPC_MECH_fifo, hash ^ hash >> 56);
+	def.object.object = ipc_object(mechanism, hash ^ hash >> 56);
 	text_put_fd_path(link, (unsigned int)fd);
-	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, link, name, sizeof(name));
+	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, link, path, sizeof(path));
+	if (n > 0 && mechanism == IPC_MECH_posix_mq)
+		name = queue_name(path, &n, st);
 	shim_define(t, &def, name, n > 0 ? (size_t)n : 0);
 	return def.object.object;
 }
@@ -106,10 +139,15 @@ static uint64_t object_of(struct shim_thread *t, long fd, const struct stat *st)
 		enum ipc_mechanism mechanism = socket_mechanism(fd);
 		return mechanism ? ipc_object(mechanism, st->st_ino) : 0;
 	}
-	if (!S_ISFIFO(st->st_mode))
+	if (!(st->st_mode & S_IFMT)) /* an anonymous inode */
+		return counter_object(fd);
+	if (!S_ISFIFO(st->st_mode) && !is_queue(fd, st))
 		return 0;
 	shim_number(t);
-	return is_pipe(fd, st) ? ipc_object(IPC_MECH_pipe, st->st_ino) : fifo_object(t, fd, st);
+	if (!S_ISFIFO(st->st_mode))
+		return file_object(t, fd, st, IPC_MECH_posix_mq);
+	return is_pipe(fd, st) ? ipc_object(IPC_MECH_pipe, st->st_ino)
+			       : file_object(t, fd, st, IPC_MECH_fifo);
 }
 
 bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out)

@@ -11,6 +11,7 @@
 
 #include "hooks.h"
 #include "program.h"
+#include "queue.h"
 #include "readable.h"
 #include "sandbox.h"
 #include "text.h"
@@ -208,11 +209,20 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	const struct ipc_call *row = &ipc_calls[call];
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
-		p->arg1 = row->asks ? (uint64_t)r->arg[row->asks - 1] : 0;
-		return enter_descriptors(t, row, r, p);
+		if (!enter_descriptors(t, row, r, p))
+			return false;
+		if (row->asks && !queue_has_words(p->object))
+			p->arg1 = (uint64_t)r->arg[row->asks - 1];
+		return true;
 	case IPC_OBJ_RET:
 		if (row->effect == IPC_FX_COPIES)
 			enter_copy(t, r, call, p);
+		if (call == IPC_CALL_eventfd || call == IPC_CALL_eventfd2)
+			p->arg1 = (uint32_t)r->arg[0];
+		return true;
+	case IPC_OBJ_KIND_MSGQ:
+		if (row->object != IPC_OBJ_MSGQ_RET)
+			p->object = queue_object(t, (int)r->arg[IPC_OBJ_ARG(row->object)]);
 		return true;
 	case IPC_OBJ_CHILD:
 		return row->verb != IPC_VERB_spawn || enter_spawn(t, call, r, returns);

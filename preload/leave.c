@@ -83,8 +83,11 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 	descriptor_forget(t, fd);
 	if (p->object2)
 		tell_close(t, p->object2, p->other0);
-	if (!descriptor_made(t, fd, &d))
+	if (!descriptor_made(t, fd, &d)) {
+		if (p->call == IPC_CALL_eventfd || p->call == IPC_CALL_eventfd2)
+			shim_lost(IPC_REASON_no_identity);
 		return;
+	}
 	if (socket_is(d.object))
 		define_made(t, p, fd, &d);
 	tell_open(t, p, fd, &d, 0);
@@ -153,7 +156,7 @@ static void return_control(struct shim_thread *t, const struct pending *p, long 
 		return_epoll(t, p, result);
 		return;
 	}
-	if (p->call != IPC_CALL_shutdown && (!result || under_way))
+	if (socket_is(p->object) && p->call != IPC_CALL_shutdown && (!result || under_way))
 		define_changed(t, p);
 	struct ipc_event e = hook_event(t, p, result);
 	shim_emit(t, &e);
@@ -228,17 +231,32 @@ static void return_exec(struct shim_thread *t, const struct pending *p, long res
 	t->exec_memory = NULL;
 }
 
+static void return_on_descriptor(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
+				 long result)
+{
+	bool moves = row->size != IPC_SIZE_NONE && !row->object2;
+	unsigned int mechanism = ipc_object_mechanism(p->object);
+	if (row->verb == IPC_VERB_control)
+		return_control(t, p, result);
+	else if (moves && socket_is(p->object))
+		hook_leave_message(t, p, result);
+	else if (moves && mechanism == IPC_MECH_posix_mq)
+		hook_leave_queue(t, p, result);
+	else if (moves && mechanism == IPC_MECH_eventfd)
+		hook_leave_counter(t, p, result);
+	else
+		return_transfer(t, p, row, result);
+}
+
 void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 {
 	const struct ipc_call *row = &ipc_calls[p->call];
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
-		if (row->verb == IPC_VERB_control)
-			return_control(t, p, result);
-		else if (row->size != IPC_SIZE_NONE && !row->object2 && socket_is(p->object))
-			hook_leave_message(t, p, result);
-		else
-			return_transfer(t, p, row, result);
+		return_on_descriptor(t, p, row, result);
+		break;
+	case IPC_OBJ_KIND_MSGQ:
+		hook_leave_queue(t, p, result);
 		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:

@@ -36,7 +36,8 @@ void shim_dropped(const struct ipc_event *e)
 	bool moves = call->size != IPC_SIZE_NONE && e->result > 0 && !(e->flags & IPC_F_PEEK);
 	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
-	uint64_t bytes = moves ? (uint64_t)e->result : 0;
+	bool counts = ipc_object_mechanism(e->object) == IPC_MECH_eventfd; /* units, not bytes */
+	uint64_t bytes = moves && !counts ? (uint64_t)e->result : 0;
 	if (moves)
 		ring_overflow(&shim.ring, e->object, sends, !sends, sends ? bytes : 0, sends ? 0 : bytes);
 	shim_lost(IPC_REASON_dropped);
@@ -117,6 +118,7 @@ static void fork_child(struct shim_thread *t)
 {
 	*shim.alive = 1;
 	t->fast = false;
+	t->ipc_namespace = 0;
 	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
 	uint32_t parent_thread = t->number;
 	uint64_t spawn_time = t->spawn_call ? t->spawn_start : t->depth ? t->pending[t->depth - 1].start : 0;

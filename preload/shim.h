@@ -39,6 +39,8 @@ struct shim_thread {
 	uint32_t spawn_number, spawn_image;
 	uint64_t spawn_start;
 
+	uint32_t ipc_namespace; /* its inode, 0: to be asked */
+
 	void *exec_memory; /* environment made for an execve, to be freed when it fails */
 	size_t exec_size;
 };

@@ -144,6 +144,25 @@ def cancelled_threads_run_their_destructors(s):
 
 
 @test
+def threads_cancelled_in_calls_on_queues(s):
+    trace = s.same([program("queue_cancel.cc")])
+    for mechanism, size in (("sysv_msg", 2), ("posix_mq", 3)):  # its signal handler's
+        assert trace.rows("SELECT verb, count(*) FROM events WHERE mechanism = ? AND bytes = ? GROUP BY verb ORDER BY verb",
+                          mechanism, size) == [("recv", 2), ("send", 2)]
+        assert trace.one("SELECT count(*) FROM events WHERE mechanism = ? AND errno = 4", mechanism) == 1
+
+
+@test
+def an_eventfd_that_cannot_be_asked_for(s):
+    """The program gets the last descriptor that it may have: there is none to ask the kernel with."""
+    trace = s.same(["/usr/bin/python3", "-c", "import os, resource; last = os.eventfd(0) + 1; "
+                    "resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, last + 1)); "
+                    "fd = os.eventfd(5); print(fd == last, os.eventfd_read(fd))"])
+    assert sum(trace.lost("no-identity").values()) == 1, trace.rows("SELECT * FROM losses")
+    assert trace.one("SELECT count(*) FROM events WHERE call = 'eventfd2' AND mechanism = 'eventfd'") == 1
+
+
+@test
 def a_static_program_is_counted_by_name(s):
     hello = program("hello.c", "-static")
     trace = s.same(["sh", "-c", f"{hello} | cat"])

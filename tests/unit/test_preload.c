@@ -69,13 +69,23 @@ static void test_sites_of_transfers(void **state)
 	static const struct {
 		const char *name;
 		uint16_t nr;
-	} cancellable[] = { { "write", SYS_write },	  { "pread64", SYS_pread64 },
-			    { "pwrite64", SYS_pwrite64 }, { "readv", SYS_readv },
-			    { "writev", SYS_writev },	  { "preadv", SYS_preadv },
-			    { "pwritev", SYS_pwritev },	  { "splice", SYS_splice },
-			    { "tee", SYS_tee },		  { "vmsplice", SYS_vmsplice },
-			    { "close", SYS_close },	  { "wait4", SYS_wait4 },
-			    { "openat", SYS_openat } };
+	} cancellable[] = { { "write", SYS_write },
+			    { "pread64", SYS_pread64 },
+			    { "pwrite64", SYS_pwrite64 },
+			    { "readv", SYS_readv },
+			    { "writev", SYS_writev },
+			    { "preadv", SYS_preadv },
+			    { "pwritev", SYS_pwritev },
+			    { "splice", SYS_splice },
+			    { "tee", SYS_tee },
+			    { "vmsplice", SYS_vmsplice },
+			    { "close", SYS_close },
+			    { "wait4", SYS_wait4 },
+			    { "openat", SYS_openat },
+			    { "msgsnd", SYS_msgsnd },
+			    { "msgrcv", SYS_msgrcv },
+			    { "mq_timedsend", SYS_mq_timedsend },
+			    { "mq_timedreceive", SYS_mq_timedreceive } };
 	assert_true(has_site("read", SYS_read, SITE_XOR));
 	assert_true(has_site("read", SYS_read, SITE_ENABLE) && has_site("read", SYS_read, SITE_DISABLE));
 	for (size_t i = 0; i < sizeof(cancellable) / sizeof(*cancellable); i++) {
@@ -95,6 +105,10 @@ static void test_sites_of_the_rest(void **state)
 	assert_true(has_site("dup2", SYS_dup2, SITE_MOV));
 	assert_true(has_site("dup3", SYS_dup3, SITE_MOV));
 	assert_true(has_site("sendfile", SYS_sendfile, SITE_MOV));
+	assert_true(has_site("msgget", SYS_msgget, SITE_MOV));
+	assert_true(has_site("msgctl", SYS_msgctl, SITE_MOV));
+	assert_true(has_site("mq_open", SYS_mq_open, SITE_MOV));
+	assert_true(has_site("eventfd", SYS_eventfd2, SITE_MOV));
 	assert_true(has_site("execve", SYS_execve, SITE_MOV));
 	assert_true(has_site("execveat", SYS_execveat, SITE_MOV));
 	assert_true(has_site("_Fork", SYS_clone, SITE_MOV));

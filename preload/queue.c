@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * System V and POSIX message queues. Memory that the program named is read only where the kernel has just
+ * done so: after a success.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/msg.h>
+#include <sys/stat.h>
+
+#include "hooks.h"
+#include "queue.h"
+#include "text.h"
+
+enum {
+	TOLD = 64, /* queues remembered as defined */
+	NAMESPACE_BITS = 24,
+	KEY_DIGITS = 8,
+};
+
+static uint64_t told[TOLD];
+
+/* The inode of the thread's ipc namespace, or 0: not known. A vfork child may have one of its own. */
+static uint32_t ipc_namespace(struct shim_thread *t)
+{
+	struct stat st;
+	if (t->ipc_namespace && !t->spawn_call)
+		return t->ipc_namespace;
+	if (raw_syscall(__NR_newfstatat, AT_FDCWD, "/proc/thread-self/ns/ipc", &st, 0))
+		return 0;
+	if (!t->spawn_call)
+		t->ipc_namespace = (uint32_t)st.st_ino;
+	return (uint32_t)st.st_ino;
+}
+
+uint64_t queue_object(struct shim_thread *t, int id)
+{
+	shim_number(t); /* a fork child first makes itself known: it may be in a namespace of its own */
+	uint64_t space = ipc_namespace(t) & ((1U << NAMESPACE_BITS) - 1);
+	return ipc_object(IPC_MECH_sysv_msg, space << 32 | (uint32_t)id);
+}
+
+static bool is_told(uint64_t object)
+{
+	return told[object % TOLD] == object;
+}
+
+static void define(struct shim_thread *t, uint64_t object, const char *text, size_t length)
+{
+	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_OBJECT };
+	def.object.object = object;
+	def.object.inode = (uint32_t)object;
+	def.object.generation = ipc_namespace(t);
+	if (shim_define(t, &def, text, length))
+		told[object % TOLD] = object;
+}
+
+/* Writes what people know a queue by. Returns its length. */
+static size_t put_key(char *text, const char *end, uint32_t key)
+{
+	char *at = text_put(text, end, key == IPC_PRIVATE ? "private" : "key 0x");
+	for (int i = KEY_DIGITS - 1; key != IPC_PRIVATE && i >= 0; i--)
+		*at++ = "0123456789abcdef"[key >> 4 * i & 0xf];
+	return (size_t)(at - text);
+}
+
+static void return_get(struct shim_thread *t, const struct pending *p, long result)
+{
+	char text[24];
+	if (result < 0)
+		return;
+	t->ipc_namespace = 0; /* unshare and setns are not seen, but what follows them is */
+	struct ipc_event e = hook_event(t, p, result);
+	e.object = queue_object(t, (int)result);
+	define(t, e.object, text, put_key(text, text + sizeof(text), (uint32_t)p->arg[0]));
+	shim_emit(t, &e);
+}
+
+static void return_remove(struct shim_thread *t, const struct pending *p, long result)
+{
+	if (result)
+		return;
+	struct ipc_event e = hook_event(t, p, result);
+	if (!is_told(p->object))
+		define(t, p->object, NULL, 0);
+	shim_emit(t, &e);
+	told[p->object % TOLD] = 0;
+}
+
+/* Whether the call may have failed because there is no such queue. */
+static bool names_nothing(long result)
+{
+	return result == -EINVAL || result == -EFAULT || result == -ENOSYS;
+}
+
+static void tell_moved(struct shim_thread *t, struct ipc_event *e)
+{
+	if (e->result == -EAGAIN)
+		e->flags |= IPC_F_NONBLOCK;
+	shim_emit(t, e);
+}
+
+static void return_message(struct shim_thread *t, const struct pending *p, long result)
+{
+	struct ipc_event e = hook_event(t, p, result);
+	if (!is_told(p->object)) {
+		if (names_nothing(result))
+			return;
+		define(t, p->object, NULL, 0);
+	}
+	if (result >= 0)
+		e.arg1 = *(const uint64_t *)p->arg[1];
+	if (result >= 0 && p->call == IPC_CALL_msgsnd)
+		e.result = p->arg[2];
+	else if (p->arg[4] & MSG_COPY && p->call == IPC_CALL_msgrcv)
+		e.flags |= IPC_F_PEEK;
+	if (p->call == IPC_CALL_msgrcv && p->arg[4] & MSG_NOERROR && result == p->arg[2])
+		e.flags |= IPC_F_FULL;
+	tell_moved(t, &e);
+}
+
+/* read(2) of a POSIX queue is no receive: it gives a line of text about the queue. */
+static void return_posix(struct shim_thread *t, const struct pending *p, long result)
+{
+	struct ipc_event e = hook_event(t, p, result);
+	if (p->call != IPC_CALL_mq_timedsend && p->call != IPC_CALL_mq_timedreceive)
+		return;
+	const uint32_t *priority = (const void *)p->arg[3];
+	if (result >= 0 && p->call == IPC_CALL_mq_timedsend) {
+		e.result = p->arg[2];
+		e.arg1 = (uint64_t)(uint32_t)p->arg[3] + 1;
+	} else if (result >= 0 && priority) {
+		e.arg1 = (uint64_t)*priority + 1;
+	}
+	tell_moved(t, &e);
+}
+
+void hook_leave_queue(struct shim_thread *t, const struct pending *p, long result)
+{
+	switch (p->call) {
+	case IPC_CALL_msgget:
+		return_get(t, p, result);
+		break;
+	case IPC_CALL_msgctl_rmid:
+		return_remove(t, p, result);
+		break;
+	case IPC_CALL_msgsnd:
+	case IPC_CALL_msgrcv:
+		return_message(t, p, result);
+		break;
+	default:
+		return_posix(t, p, result);
+		break;
+	}
+}

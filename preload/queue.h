@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Message queues and eventfds of the traced process: which they are. */
+#ifndef IPC_QUEUE_H
+#define IPC_QUEUE_H
+
+#include "shim.h"
+
+/* The object of the System V message queue `id`. */
+uint64_t queue_object(struct shim_thread *t, int id);
+
+/* The object of an eventfd, or 0: the descriptor is no eventfd. */
+uint64_t counter_object(long fd);
+
+/* Whether what goes through a descriptor of it carries a word of its own: a priority, a value. */
+static inline bool queue_has_words(uint64_t object)
+{
+	unsigned int mechanism = ipc_object_mechanism(object);
+	return mechanism == IPC_MECH_posix_mq || mechanism == IPC_MECH_eventfd;
+}
+
+#endif

@@ -8,6 +8,7 @@
 #define IPC_BPF_CALL_H
 
 #include "message.h"
+#include "queue.h"
 #include "wait.h"
 
 #include <linux/sched.h>
@@ -55,6 +56,8 @@ static __noinline int enter_descriptor(struct task_state *t, const struct pt_reg
 	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
 	if (row->object2)
 		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
+	if (reads_state(end.object, call))
+		end.object = 0;
 	if (!end.object && !end2.object)
 		return 0;
 	t->object = end.object;
@@ -85,6 +88,7 @@ static __noinline int enter_maker(struct task_state *t, const struct pt_regs *re
 	t->object = listener.object;
 	t->object2 = old.object;
 	t->arg0_2 = old.arg0;
+	t->arg1 = call == IPC_CALL_eventfd || call == IPC_CALL_eventfd2 ? (__u32)regs_arg(regs, 0) : 0;
 	t->child = 0;
 	t->call = call;
 	t->start = bpf_ktime_get_ns();
@@ -150,6 +154,8 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	case IPC_OBJ_KIND_PAIR:
 	case IPC_OBJ_CHILD:
 		return enter_maker(t, regs, call);
+	case IPC_OBJ_KIND_MSGQ:
+		return enter_queue(t, regs, call);
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
@@ -166,19 +172,18 @@ static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16
 
 	if (result == -NR_EAGAIN)
 		flags |= IPC_F_NONBLOCK;
-	e.arg1 = has_addresses(t->object) ? 0 : t->arg1;
+	e.arg1 = is_stream(t->object) ? t->arg1 : 0;
 	if (t->object) {
 		e.arg0 = t->arg0;
 		e.flags = flags | (t->call == IPC_CALL_tee ? IPC_F_PEEK : 0);
-		if (result == 0 && t->asked && !flags && !has_addresses(t->object) &&
-		    verb_of(&e) == IPC_VERB_recv)
+		if (result == 0 && t->asked && !flags && is_stream(t->object) && verb_of(&e) == IPC_VERB_recv)
 			e.flags |= IPC_F_EOF;
 		emit(&e, t->image);
 	}
 	if (t->object2) {
 		e.object = t->object2;
 		e.arg0 = t->arg0_2;
-		e.arg1 = has_addresses(t->object2) ? 0 : t->arg1;
+		e.arg1 = is_stream(t->object2) ? t->arg1 : 0;
 		e.flags = flags | IPC_F_SECOND | (t->object ? IPC_F_PART : 0);
 		emit(&e, t->image);
 	}
@@ -269,6 +274,7 @@ static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, _
 		define_opened(t, &end);
 	e.object = end.object;
 	e.arg0 = end.arg0;
+	e.arg1 = t->arg1;
 	e.flags = flags;
 	return emit(&e, t->image);
 }
@@ -376,12 +382,17 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 			leave_epoll(t, regs, result);
 		else if (row->verb == IPC_VERB_control)
 			leave_control(t, result);
-		else if (row->size == IPC_SIZE_NONE || row->object2 || !is_socket(t->object) || result < 0)
+		else if (row->size != IPC_SIZE_NONE && is_queue(t->object))
+			leave_queue(t, regs, result);
+		else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
 			leave_descriptor(t, result, 0);
 		else {
 			leave_message(t, regs, result);
 			tell_passed(t, regs, result);
 		}
+		break;
+	case IPC_OBJ_KIND_MSGQ:
+		leave_queue(t, regs, result);
 		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
@@ -413,8 +424,13 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 /* The task ends, or the recording, inside a call on a channel. */
 static void leave_unfinished(struct task_state *t)
 {
-	if (IPC_OBJ_KIND(row_of(t->call)->object) == IPC_OBJ_KIND_FD)
+	switch (IPC_OBJ_KIND(row_of(t->call)->object)) {
+	case IPC_OBJ_KIND_FD:
 		leave_descriptor(t, 0, IPC_F_INSIDE);
+		break;
+	case IPC_OBJ_KIND_MSGQ:
+		leave_queue_unfinished(t);
+	}
 	t->call = IPC_CALL_none;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* Which channel is behind a descriptor of the calling task: a pipe or a socket by its inode, a FIFO by a hash
- * of device, inode and generation (defined once, with its path), anything else is none. */
+/* Which channel is behind a descriptor of the calling task: a pipe or a socket by its inode, a FIFO or a
+ * POSIX message queue by a hash of device, inode and generation (defined once, with its path or its name), an
+ * eventfd by its id, anything else is none. */
 #ifndef IPC_BPF_CHANNEL_H
 #define IPC_BPF_CHANNEL_H
 
@@ -8,13 +9,13 @@
 
 enum { DESCRIPTORS_MAX = 1 << 20 };
 
-/* FIFOs that have been defined. */
+/* Objects that have been defined. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, __u64);
 	__type(value, __u8);
-} fifos SEC(".maps");
+} defined SEC(".maps");
 
 static __u64 hash56(__u64 a, __u64 b)
 {
@@ -23,16 +24,17 @@ static __u64 hash56(__u64 a, __u64 b)
 	return (h ^ h >> 32) * 0x9e3779b97f4a7c15ULL >> 8;
 }
 
-static __noinline int define_fifo(struct file *file, __u64 object)
+static __noinline int define_file(struct file *file, __u64 object)
 {
 	struct scratch *s = scratch_get();
 	__u8 one = 1;
 
-	if (!s || bpf_map_update_elem(&fifos, &object, &one, BPF_NOEXIST))
+	if (!s || bpf_map_update_elem(&defined, &object, &one, BPF_NOEXIST))
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
 	__u32 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
-	__u32 text = append_path(s, 0, path_of(file));
+	_Bool is_fifo = ipc_object_mechanism(object) == IPC_MECH_fifo; /* a queue has no folders */
+	__u32 text = append_path(s, 0, path_of(file, is_fifo ? PATH_DEPTH : 1));
 	__builtin_memset(&s->def, 0, sizeof(s->def));
 	s->def.call = IPC_DEF_OBJECT;
 	s->def.object.object = object;
@@ -44,14 +46,14 @@ static __noinline int define_fifo(struct file *file, __u64 object)
 	return 0;
 }
 
-static __always_inline __u64 fifo_object(struct file *file)
+static __always_inline __u64 file_object(struct file *file, __u32 mechanism)
 {
 	struct inode *inode = PEEK(file, file, f_inode);
 	__u64 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
 	__u64 generation = PEEK(inode, inode, i_generation);
-	__u64 object = ipc_object(IPC_MECH_fifo, hash56(PEEK(inode, inode, i_ino), dev << 32 | generation));
-	if (!bpf_map_lookup_elem(&fifos, &object))
-		define_fifo(file, object);
+	__u64 object = ipc_object(mechanism, hash56(PEEK(inode, inode, i_ino), dev << 32 | generation));
+	if (!bpf_map_lookup_elem(&defined, &object))
+		define_file(file, object);
 	return object;
 }
 
@@ -65,7 +67,7 @@ static __always_inline __u64 fifo_or_pipe(struct file *file, struct inode *inode
 {
 	if (PEEK(super_block, PEEK(inode, inode, i_sb), s_magic) == PIPEFS_MAGIC)
 		return ipc_object(IPC_MECH_pipe, PEEK(inode, inode, i_ino));
-	return fifo_object(file);
+	return file_object(file, IPC_MECH_fifo);
 }
 
 static __always_inline __u64 socket_object(struct inode *inode, struct end *end)
@@ -75,6 +77,29 @@ static __always_inline __u64 socket_object(struct inode *inode, struct end *end)
 	end->sk = PEEK(socket, socket, sk);
 	__u32 mechanism = end->sk ? socket_mechanism(end->sk) : IPC_MECH_none;
 	return mechanism == IPC_MECH_none ? 0 : ipc_object(mechanism, PEEK(inode, inode, i_ino));
+}
+
+static __always_inline __u64 eventfd_object(struct file *file)
+{
+	const __u64 wanted = 0x6466746e6576655b; /* "[eventfd", and then "]" */
+	struct dentry *dentry = PEEK(file, file, f_path.dentry);
+	__u64 name;
+
+	if (!bpf_core_field_exists(struct eventfd_ctx, id) || PEEK(dentry, dentry, d_name.len) != 9 ||
+	    bpf_probe_read_kernel(&name, sizeof(name), PEEK(dentry, dentry, d_name.name)) || name != wanted)
+		return 0;
+	return ipc_object(IPC_MECH_eventfd, PEEK(eventfd_ctx, PEEK(file, file, private_data), id));
+}
+
+static __always_inline __u64 queue_or_eventfd(struct file *file, struct inode *inode)
+{
+	switch (PEEK(super_block, PEEK(inode, inode, i_sb), s_magic)) {
+	case MQUEUE_MAGIC:
+		return file_object(file, IPC_MECH_posix_mq);
+	case ANON_INODE_MAGIC:
+		return eventfd_object(file);
+	}
+	return 0;
 }
 
 /* The object behind the caller's descriptor, 0: no channel. */
@@ -93,9 +118,14 @@ SEPARATE __u64 classify(__u32 fd, struct end *end)
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
 	__u32 type = PEEK(inode, inode, i_mode) & S_IFMT, flags = PEEK(file, file, f_flags);
-	if ((type != S_IFIFO && type != S_IFSOCK) || flags & O_PATH)
+	if (flags & O_PATH)
 		return 0;
-	end->object = type == S_IFIFO ? fifo_or_pipe(file, inode) : socket_object(inode, end);
+	if (type == S_IFIFO)
+		end->object = fifo_or_pipe(file, inode);
+	else if (type == S_IFSOCK)
+		end->object = socket_object(inode, end);
+	else if (type == S_IFREG || !type) /* anonymous inodes have either by the kernel's version */
+		end->object = queue_or_eventfd(file, inode);
 	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));
 	return end->object;
 }

@@ -149,7 +149,7 @@ static __noinline __u32 image_text(struct scratch *s)
 	__u64 len = task->mm->arg_end - args;
 
 	__u32 at = bpf_probe_read_kernel_str(s->text, COMM_ROOM, task->comm);
-	at = append_path(s, at, path_of(task->mm->exe_file));
+	at = append_path(s, at, path_of(task->mm->exe_file, PATH_DEPTH));
 	at &= 2 * PATH_ROOM - 1;
 	s->text[at++] = 0;
 	if (len >= ARGS_ROOM)

@@ -65,6 +65,11 @@ struct file {
 	struct inode *f_inode;
 	unsigned int f_flags;
 	struct path f_path;
+	void *private_data;
+};
+
+struct eventfd_ctx {
+	int id;
 };
 
 struct fdtable {
@@ -101,11 +106,24 @@ struct fs_struct {
 	struct path root;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct ipc_namespace {
+	struct ns_common ns;
+};
+
+struct nsproxy {
+	struct ipc_namespace *ipc_ns;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	struct fs_struct *fs;
 	struct mm_struct *mm;
 	struct files_struct *files;
+	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
@@ -182,8 +200,11 @@ struct bpf_iter__task {
 enum {
 	S_IFMT = 0170000,
 	S_IFIFO = 0010000,
+	S_IFREG = 0100000,
 	S_IFSOCK = 0140000,
 	PIPEFS_MAGIC = 0x50495045,
+	MQUEUE_MAGIC = 0x19800202,
+	ANON_INODE_MAGIC = 0x09041934,
 	MINOR_BITS = 20,
 	SIGNAL_GROUP_EXIT = 0x4,
 	AF_UNIX = 1,
@@ -198,6 +219,8 @@ enum {
 	MSG_ERRQUEUE = 0x2000,
 	SOL_SOCKET = 1,
 	SCM_RIGHTS = 1,
+	MSG_NOERROR = 010000, /* of msgrcv */
+	MSG_COPY = 040000,
 	/* results that only the kernel sees: the call goes on after a signal, or becomes EINTR */
 	ERESTARTSYS = 512,
 	ERESTARTNOINTR = 513,

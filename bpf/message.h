@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * After a send or receive on a socket: its events, one per message, and one per descriptor that came with it.
+ * After a send or receive on a socket: its events, one per message, and one per descriptor that came with it;
+ * after a post or wait on an eventfd: its event, with the value.
  * What the program's memory says of a message is read after the kernel has done so: then it is there.
  */
 #ifndef IPC_BPF_MESSAGE_H
@@ -74,6 +75,12 @@ static struct message *message_get(void)
 {
 	__u32 zero = 0;
 	return bpf_map_lookup_elem(&messages, &zero);
+}
+
+/* What moves has more to it than its size. */
+static __always_inline _Bool has_content(__u64 object)
+{
+	return is_socket(object) || ipc_object_mechanism(object) == IPC_MECH_eventfd;
 }
 
 /* ---- the other side ---- */
@@ -150,6 +157,16 @@ static __noinline int gather_all(struct message *m)
 	return 0;
 }
 
+/* What a post added or a wait took: the sum, as a vector may hold several. */
+static __always_inline __u64 units_of(const struct message *m)
+{
+	__u64 units = 0;
+
+	for (int i = 0; i < IPC_TAG_BYTES / 8; i++)
+		units += ((const __u64 *)m->content)[i];
+	return units;
+}
+
 /* ---- its event ---- */
 
 static __always_inline void judge_receive(const struct message *m, struct ipc_event *e)
@@ -160,7 +177,7 @@ static __always_inline void judge_receive(const struct message *m, struct ipc_ev
 		e->flags |= IPC_F_PEEK; /* the kernel does not even look at the socket */
 	if (m->header.flags & MSG_OOB)
 		e->flags |= IPC_F_OOB;
-	if (!e->result && m->room && !has_addresses(e->object) && !(m->flags & MSG_ERRQUEUE))
+	if (!e->result && m->room && is_stream(e->object) && !(m->flags & MSG_ERRQUEUE))
 		e->flags |= IPC_F_EOF;
 	if (!keeps_messages(e->object))
 		return;
@@ -181,17 +198,20 @@ SEPARATE int tell_message(__s64 result, __u16 part)
 	struct ipc_event e = m->event;
 	e.result = result;
 	e.flags = part | (m->flags & MSG_OOB ? IPC_F_OOB : 0);
+	__u32 mechanism = ipc_object_mechanism(e.object);
 	m->wanted = 0;
-	if (ipc_object_mechanism(e.object) == IPC_MECH_udp) {
+	if (mechanism == IPC_MECH_udp || mechanism == IPC_MECH_eventfd) {
 		__builtin_memset(m->content, 0, TAG_ROOM);
 		m->wanted = result < IPC_TAG_BYTES ? result : IPC_TAG_BYTES;
 	}
 	gather_all(m);
 	if (m->receives)
 		judge_receive(m, &e);
-	if (ipc_object_mechanism(e.object) == IPC_MECH_udp && !(e.flags & (IPC_F_TRUNCATED | IPC_F_PEEK)))
+	if (mechanism == IPC_MECH_udp && !(e.flags & (IPC_F_TRUNCATED | IPC_F_PEEK)))
 		e.tag = ipc_tag((const __u64 *)m->content, e.result);
-	e.arg1 = has_addresses(e.object) ? address_of(m) : m->room;
+	e.arg1 = mechanism == IPC_MECH_eventfd ? units_of(m)
+		 : has_addresses(e.object)     ? address_of(m)
+					       : m->room;
 	return emit(&e, m->image);
 }
 

@@ -63,9 +63,9 @@ static int climb_step(__u32 i, void *unused)
 	return 0;
 }
 
-/* Writes the path that `file` was opened by, over mounts, into scratch->path up to PATH_ROOM. Returns where
- * it starts. */
-static __noinline __u32 path_of(struct file *file)
+/* Writes the path that `file` was opened by, over mounts, into scratch->path up to PATH_ROOM: its last
+ * `depth` names. Returns where it starts. */
+static __noinline __u32 path_of(struct file *file, __u32 depth)
 {
 	struct scratch *s = scratch_get();
 	if (!s)
@@ -76,7 +76,7 @@ static __noinline __u32 path_of(struct file *file)
 	s->root.mnt = PEEK(fs_struct, fs, root.mnt);
 	s->root.dentry = PEEK(fs_struct, fs, root.dentry);
 	s->start = PATH_ROOM;
-	bpf_loop(PATH_DEPTH, climb_step, 0, 0);
+	bpf_loop(depth, climb_step, 0, 0);
 	return s->start;
 }
 

@@ -51,6 +51,13 @@ static __always_inline _Bool has_addresses(__u64 object)
 	return mechanism == IPC_MECH_unix_dgram || mechanism == IPC_MECH_udp;
 }
 
+/* Of its events arg1 is what was asked for, and a receive of 0 bytes is its end. */
+static __always_inline _Bool is_stream(__u64 object)
+{
+	__u32 mechanism = ipc_object_mechanism(object);
+	return mechanism <= IPC_MECH_tcp && mechanism != IPC_MECH_unix_dgram;
+}
+
 static __u32 socket_mechanism(struct sock *sk)
 {
 	__u32 family = PEEK(sock, sk, __sk_common.skc_family);

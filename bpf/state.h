@@ -18,6 +18,7 @@ struct task_state {
 	__u64 object, object2; /* 0: that descriptor is no channel */
 	__u64 arg0, arg0_2, arg1;
 	__u32 child; /* pid that the call made */
+	__u32 ipcns; /* inode of the namespace of the System V queue that the call is on */
 	__u16 call;  /* it is inside, or IPC_CALL_none */
 	__u16 nr;
 	__u8 asked;   /* for more than 0 bytes */

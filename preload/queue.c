@@ -20,17 +20,20 @@ enum {
 
 static uint64_t told[TOLD];
 
-/* The inode of the thread's ipc namespace, or 0: not known. A vfork child may have one of its own. */
+/* The inode of the thread's ipc namespace, or 0: not known. A vfork child may have one of its own. Where
+ * /proc is out of reach (a chroot) it is taken for the last one that was. */
 static uint32_t ipc_namespace(struct shim_thread *t)
 {
+	static uint32_t last;
 	struct stat st;
 	if (t->ipc_namespace && !t->spawn_call)
 		return t->ipc_namespace;
 	if (raw_syscall(__NR_newfstatat, AT_FDCWD, "/proc/thread-self/ns/ipc", &st, 0))
-		return 0;
+		return last;
+	last = (uint32_t)st.st_ino;
 	if (!t->spawn_call)
-		t->ipc_namespace = (uint32_t)st.st_ino;
-	return (uint32_t)st.st_ino;
+		t->ipc_namespace = last;
+	return last;
 }
 
 uint64_t queue_object(struct shim_thread *t, int id)

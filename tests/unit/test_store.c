@@ -279,7 +279,7 @@ static void test_lookup_tables(void **state)
 	check_file("SELECT count(*), min(id), max(id) FROM mechanisms", expected);
 	check_file("SELECT * FROM mechanisms WHERE name IN ('pipe', 'unix_stream')",
 		   "1|pipe|indirect|stream|offset|host|many|BOTH\n4|unix_stream|direct|stream|offset|host|"
-		   "two|NONE\n");
+		   "two|BOTH\n");
 	snprintf(expected, sizeof(expected), "%d\n", IPC_CALLS);
 	check_file("SELECT count(*) FROM calls", expected);
 	snprintf(expected, sizeof(expected), "%d|%d|-|-|close|FD(0)|NONE|NONE|CLOSES\n", IPC_CALL_close,

@@ -51,6 +51,11 @@ struct channel *channel_half(struct collector *c, unsigned int mechanism)
 	if (ch->next)
 		ch->next->link = &ch->next;
 	c->channels = ch;
+	if (mechanism == IPC_MECH_udp) {
+		ch->next_udp = c->udp;
+		c->udp = ch;
+		c->udp_count++;
+	}
 	c->epoch++;
 	return ch;
 }

@@ -893,6 +893,63 @@ void datagram_expire(struct datagram_queue *q, uint64_t now)
 	}
 }
 
+static bool forget_sends(struct datagram_queue *q, struct sents *sends, bool (*gone)(const struct endpoint *))
+{
+	struct sent *next;
+	for (struct sent *s = TAILQ_FIRST(sends); s; s = next) {
+		next = TAILQ_NEXT(s, in_order);
+		if (gone(s->d.call.endpoint))
+			give_up(q, s);
+	}
+	return !TAILQ_EMPTY(sends);
+}
+
+static bool forget_receives(struct datagram_queue *q, bool (*gone)(const struct endpoint *))
+{
+	struct got *next;
+	for (struct got *g = TAILQ_FIRST(&q->receives); g; g = next) {
+		next = TAILQ_NEXT(g, in_order);
+		if (g->robbed_of && gone(g->robbed_of))
+			g->robbed_of = NULL;
+		if (gone(g->d.call.endpoint)) {
+			q->sink->unmatched(q->context, &g->d.call);
+			got_drop(q, g);
+		}
+	}
+	return !TAILQ_EMPTY(&q->receives);
+}
+
+/* What was matched still counts where others are judged, as of an endpoint like no other. */
+static bool forget_pairs(struct datagram_queue *q, bool (*gone)(const struct endpoint *))
+{
+	bool left = false;
+	for (uint32_t i = 0; i < q->pairs.count; i++) {
+		struct pair *p = pair_at(q, i);
+		struct endpoint **ends[] = { &p->send.call.endpoint, &p->receive.call.endpoint };
+		for (int k = 0; k < 2; k++) {
+			if (*ends[k] && gone(*ends[k])) {
+				*ends[k] = NULL;
+				p->exact = false; /* it cannot be taken back */
+			}
+			left |= *ends[k] != NULL;
+		}
+	}
+	return left;
+}
+
+bool datagram_forget(struct datagram_queue *q, bool (*gone)(const struct endpoint *))
+{
+	bool left = forget_sends(q, &q->waiting, gone);
+	left |= forget_sends(q, &q->aside, gone);
+	left |= forget_receives(q, gone);
+	left |= forget_pairs(q, gone);
+	if (q->sender && gone(q->sender)) {
+		q->sender = NULL;
+		q->several_senders = true;
+	}
+	return left;
+}
+
 void datagram_settle(struct datagram_queue *q)
 {
 	while (!TAILQ_EMPTY(&q->receives))

@@ -74,6 +74,9 @@ void datagram_receive(struct datagram_queue *q, const struct datagram *receive);
 void datagram_doubt(struct datagram_queue *q);
 /* Gives up what waits for longer than it may, at this time. */
 void datagram_expire(struct datagram_queue *q, uint64_t now);
+/* Calls of endpoints that are gone are forgotten: what waits is given up, what was told stays as it is.
+ * False: nothing is left. */
+bool datagram_forget(struct datagram_queue *q, bool (*gone)(const struct endpoint *));
 /* Nothing more will come. */
 void datagram_settle(struct datagram_queue *q);
 void datagram_free(struct datagram_queue *q);

@@ -17,6 +17,8 @@
 #ifndef IPC_MODEL_H
 #define IPC_MODEL_H
 
+#include <sys/queue.h>
+
 #include "collector.h"
 #include "datagram.h"
 #include "edge.h"
@@ -154,6 +156,12 @@ struct channel {
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
 	struct edge *edges;
+	/* of udp: */
+	bool met; /* exchanged something with a socket of the trace; its peer may be forgotten since */
+	uint32_t waiting; /* what it sent and nobody has received */
+	struct channel **flow_link, *next_udp;
+	LIST_HEAD(, channel) met_by; /* whose peer it is, as the first that they exchanged something with */
+	LIST_ENTRY(channel) in_met_by;
 	struct channel *next, **link, *next_closed;
 	bool closed_listed;
 	struct match_stream stream; /* unused where the mechanism is not a byte stream */
@@ -168,6 +176,7 @@ struct endpoint {
 	struct lane *lanes;
 	uint8_t roles;
 	bool received;
+	bool gone;			     /* its memory is about to be given back */
 	bool client;			     /* sends to a datagram socket that others hold */
 	uint64_t outside, outside_bytes;     /* received from nobody known */
 	uint32_t open_readers, open_writers; /* descriptors */
@@ -178,7 +187,8 @@ struct endpoint {
 struct edge {
 	struct row row;
 	struct store_edge data;
-	struct endpoint *src, *dst;
+	struct endpoint *src;
+	struct process *dst;
 	struct latency latency;
 	struct edge *next;
 };
@@ -224,6 +234,9 @@ struct collector {
 	struct process *processes, *execs;
 	struct life *all_lives;
 	struct channel *channels, *closed, **closed_last, *finished;
+	struct channel *udp;		/* all of that mechanism but some that have another's row */
+	uint32_t udp_count, udp_closed; /* closed: sockets, since the last look at them (settle.c) */
+	uint64_t udp_look_ns;
 	struct packet_place *all_places;
 	struct overflow *overflows;
 	struct thread *waiting; /* defined, for an image that is not */
@@ -235,9 +248,9 @@ static inline uint64_t endpoint_key(const struct process *p, const struct channe
 	return (uint64_t)p->data.id << 32 | ch->number;
 }
 
-static inline uint64_t edge_key(const struct endpoint *src, const struct endpoint *dst)
+static inline uint64_t edge_key(const struct endpoint *src, const struct process *dst)
 {
-	return (uint64_t)src->shared->data.id << 32 | dst->process->data.id;
+	return (uint64_t)src->shared->data.id << 32 | dst->data.id;
 }
 
 /* collector.c */

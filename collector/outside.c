@@ -33,7 +33,7 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 	if (!address_get(c, there, &a))
 		return;
 	/* A client's port is one of many, and says nothing. */
-	address_text(&a, !(so->state & IPC_SOCKET_ACCEPTED), comm, size);
+	address_text(&a, !(so->state & IPC_SOCKET_ACCEPTED || ch->served), comm, size);
 	if (!socket_is_ip(ch) || address_group(&a) || address_of_host(&a))
 		return;
 	if (!address_get(c, so->local, &own) || !address_same_host(&a, &own))
@@ -106,7 +106,7 @@ static void write_end(struct collector *c, const struct channel *ch, const struc
 
 void outside_write(struct collector *c, struct channel *ch)
 {
-	if (!ch->socket || (ch->peer && ch->peer->endpoints))
+	if (!ch->socket || socket_is_inside(ch))
 		return;
 	for (const struct endpoint *ep = ch->endpoints; ep; ep = ep->next_of_channel)
 		write_end(c, ch, ep);

@@ -11,6 +11,7 @@
 #include "socket.h"
 
 struct packet_place {
+	uint64_t key; /* in collector.places */
 	struct datagram_queue *queue;
 	bool sent_to;
 	struct packet_place *next; /* all */
@@ -18,14 +19,21 @@ struct packet_place {
 
 /* What was matched. */
 
+static void set_peer(struct channel *ch, struct channel *peer)
+{
+	ch->peer = peer;
+	ch->met = true;
+	LIST_INSERT_HEAD(&peer->met_by, ch, in_met_by);
+}
+
 /* A datagram of the one was received by the other. */
 static void meet(struct collector *c, struct channel *from, struct channel *to)
 {
 	if (!from->peer)
-		from->peer = to;
+		set_peer(from, to);
 	if (to->peer)
 		return;
-	to->peer = from;
+	set_peer(to, from);
 	/* Who receives from anyone, and is not told from whom, has a row of its own. */
 	if (to->other && peer_share(c, from, to)) {
 		socket_describe(c, from);
@@ -33,10 +41,16 @@ static void meet(struct collector *c, struct channel *from, struct channel *to)
 	}
 }
 
+static void received(struct channel *from)
+{
+	from->waiting -= from->waiting > 0;
+}
+
 static uint64_t message(void *context, const struct match_message *m)
 {
 	struct collector *c = context;
 	struct channel *from = m->src->channel, *to = m->dst->channel;
+	received(from);
 	if (from != to)
 		meet(c, from, to);
 	rollup_message(c, m);
@@ -60,7 +74,7 @@ static void unmatched(void *context, const struct match_call *receive)
 		ep->outside_bytes += receive->bytes;
 		return;
 	}
-	if (!ep->channel->peer || !ep->channel->peer->endpoints)
+	if (!socket_is_inside(ep->channel))
 		return; /* from outside */
 	collector_lose(c, p->source, IPC_REASON_unmatched, p, p->data.comm, 1, receive->end);
 	channel_partial(c, ep->channel);
@@ -69,7 +83,8 @@ static void unmatched(void *context, const struct match_call *receive)
 static void vanished(void *context, const struct datagram *send)
 {
 	struct channel *ch = send->call.endpoint->channel;
-	if (!send->silent || (!ch->peer && !ch->known_there))
+	received(ch);
+	if (!send->silent || (!ch->met && !ch->known_there))
 		return; /* never read, or gone outside */
 	ch->shared->data.lost++;
 	channel_dirty(context, ch);
@@ -100,20 +115,49 @@ static struct channel *flow_of(struct collector *c, struct channel *ch, uint64_t
 	flow->other = other;
 	flow->created = true;
 	flow->next_flow = so->flows;
+	flow->flow_link = &so->flows;
+	if (so->flows)
+		so->flows->flow_link = &flow->next_flow;
 	so->flows = flow;
+	so->several |= so->only && so->only != other;
+	so->only = so->several ? 0 : other;
 	socket_describe(c, flow);
 	return flow;
+}
+
+static void leave_flows(struct collector *c, struct channel *flow)
+{
+	uint64_t key = flow_key(flow->socket, flow->other);
+	if (!flow->flow_link)
+		return;
+	*flow->flow_link = flow->next_flow;
+	if (flow->next_flow)
+		flow->next_flow->flow_link = flow->flow_link;
+	if (table_get(&c->flows, key) == flow)
+		table_remove(&c->flows, key);
+}
+
+void packet_forget(struct collector *c, struct channel *ch)
+{
+	struct channel *other;
+	leave_flows(c, ch);
+	if (ch->met && ch->peer)
+		LIST_REMOVE(ch, in_met_by);
+	while ((other = LIST_FIRST(&ch->met_by))) {
+		LIST_REMOVE(other, in_met_by);
+		other->peer = NULL;
+	}
 }
 
 static struct channel *udp_channel(struct collector *c, struct channel *ch, const struct ipc_event *e,
 				   bool sends)
 {
 	uint64_t other = e->arg1 ? e->arg1 : ch->socket->remote;
-	struct channel *flows = ch->socket->flows, *flow = ch;
+	struct channel *flow = ch;
+	if (!other)
+		other = ch->socket->only; /* there is only one it can be from */
 	if (other && other != ch->other)
 		flow = flow_of(c, ch, other);
-	else if (!other && flows && !flows->next_flow)
-		flow = flows; /* there is only one it can be from */
 	bool fresh = !flow->endpoints || flow == ch;
 	bool connected = ch->socket->state & IPC_SOCKET_CONNECTED && flow == ch;
 	if (fresh && !connected && !flow->served && (ch->socket->bound || !sends)) {
@@ -167,16 +211,18 @@ bool packet_is_message(const struct channel *ch, const struct ipc_event *e)
 
 static struct packet_place *place_of(struct collector *c, uint64_t netns, unsigned int port)
 {
-	void **slot = table_put(&c->places, table_hash(netns, port));
+	uint64_t key = table_hash(netns, port);
+	void **slot = table_put(&c->places, key);
 	if (!slot)
 		return NULL;
 	if (*slot)
 		return *slot;
 	struct packet_place *p = collector_new(c, sizeof(*p));
 	if (!p || !(p->queue = datagram_new(&sink, c))) {
-		table_remove(&c->places, table_hash(netns, port));
+		table_remove(&c->places, key);
 		return NULL;
 	}
+	p->key = key;
 	p->next = c->all_places;
 	c->all_places = p;
 	return *slot = p;
@@ -253,6 +299,7 @@ static void udp_transfer(struct collector *c, struct datagram *d, struct channel
 	d->local = source_of(c, ch, other);
 	d->group = address_get(c, other, &a) && address_group(&a);
 	d->silent = true;
+	ch->waiting += !d->group;
 	if (!ch->known_there)
 		ch->known_there = socket_bound(c, ch, other, e->start) != NULL;
 	datagram_send(p->queue, d);
@@ -306,10 +353,25 @@ void packet_transfer(struct collector *c, const struct ipc_event *e, const struc
 	}
 }
 
-void packet_expire(struct collector *c)
+static bool is_gone(const struct endpoint *ep)
 {
-	for (struct packet_place *p = c->all_places; p; p = p->next)
+	return ep->gone;
+}
+
+void packet_clean(struct collector *c)
+{
+	struct packet_place **link = &c->all_places, *p;
+	while ((p = *link)) {
 		datagram_expire(p->queue, c->now);
+		if (datagram_forget(p->queue, is_gone)) {
+			link = &p->next;
+			continue;
+		}
+		*link = p->next;
+		datagram_free(p->queue);
+		table_remove(&c->places, p->key);
+		collector_free(c, p, sizeof(*p));
+	}
 }
 
 void packet_settle(struct collector *c)

@@ -9,14 +9,14 @@
 
 #include "model.h"
 
-static struct edge *edge_new(struct collector *c, struct endpoint *src, struct endpoint *dst)
+static struct edge *edge_new(struct collector *c, struct endpoint *src, struct process *dst)
 {
 	struct edge *e = collector_new(c, sizeof(*e));
 	if (!e)
 		return NULL;
 	collector_row(c, &e->row, ROW_EDGE);
 	e->data.src_id = src->process->data.id;
-	e->data.dst_id = dst->process->data.id;
+	e->data.dst_id = dst->data.id;
 	e->data.channel_id = src->channel->shared->data.id;
 	e->src = src;
 	e->dst = dst;
@@ -25,7 +25,7 @@ static struct edge *edge_new(struct collector *c, struct endpoint *src, struct e
 	return e;
 }
 
-static struct edge *edge_of(struct collector *c, struct endpoint *src, struct endpoint *dst)
+static struct edge *edge_of(struct collector *c, struct endpoint *src, struct process *dst)
 {
 	if (src->last_edge && src->last_edge->dst == dst)
 		return src->last_edge;
@@ -53,7 +53,7 @@ void rollup_inexact(struct collector *c, struct channel *ch)
 
 void rollup_message(struct collector *c, const struct match_message *m)
 {
-	struct edge *e = edge_of(c, m->src, m->dst);
+	struct edge *e = edge_of(c, m->src, m->dst->process);
 	if (!e)
 		return;
 	e->data.messages++;
@@ -134,6 +134,16 @@ static bool all_exact(const struct channel *ch)
 	return !ch->inexact || drained(ch);
 }
 
+static bool is_exact(const struct edge *e)
+{
+	bool exact = all_exact(e->src->channel);
+	/* Where a process holds both sides its edge stands for both directions. */
+	const struct channel *h = e->src->process == e->dst ? e->src->channel->shared->halves : NULL;
+	for (; h && exact; h = h->next_half)
+		exact = all_exact(h);
+	return exact;
+}
+
 void rollup_write(struct collector *c, struct edge *e)
 {
 	static const unsigned int percent[] = { 50, 90, 99 };
@@ -146,9 +156,7 @@ void rollup_write(struct collector *c, struct edge *e)
 	row->latency_p99_ns = ns[2];
 	row->latency_max_ns = e->latency.max;
 	row->timed = true;
-	row->exact = all_exact(e->src->channel);
-	if (e->src->process == e->dst->process) /* it may stand for both directions */
-		row->exact &= all_exact(e->dst->channel);
+	row->exact = is_exact(e);
 	row->partial = e->src->channel->shared->data.partial;
 	store_edge(c->store, row);
 }

@@ -2,6 +2,10 @@
 /*
  * The end of a channel: when all its ends have been closed for a while, what is left in it is given up. A
  * socket is forgotten then: there may be hundreds of thousands.
+ *
+ * A conversation of datagrams ends when one of its sockets is closed, or when it has been quiet for long: a
+ * server's socket stays open. If it goes on after all, that is a new channel. What was sent to a socket that
+ * is open may still be received, whenever that is.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +14,10 @@
 
 #define SETTLE_AFTER_NS                                                                                      \
 	1000000000ULL /* after the last end closed: a dead process's last call may come late */
+#define QUIET_AFTER_NS 10000000000ULL /* of a conversation of datagrams whose sockets stay open, */
+#define LOOK_NS	       1000000000ULL
+
+enum { QUIET_MAX = 1 << 14 }; /* and as soon as of a closed one where there are more */
 
 void settle_later(struct collector *c, struct channel *ch)
 {
@@ -49,10 +57,20 @@ static bool is_used(const struct channel *shared)
 	return false;
 }
 
+static void finish(struct collector *c, struct channel *shared)
+{
+	shared->next_closed = c->finished;
+	c->finished = shared;
+}
+
 static void settle_socket(struct collector *c, struct channel *ch)
 {
 	struct channel *shared = ch->shared;
-	if (ch->data.mechanism == IPC_MECH_udp || is_used(shared))
+	if (ch->data.mechanism == IPC_MECH_udp) {
+		c->udp_closed++;
+		return;
+	}
+	if (is_used(shared))
 		return;
 	if (may_be_accepted(c, ch)) {
 		ch->closed_ns = c->now;
@@ -61,10 +79,64 @@ static void settle_socket(struct collector *c, struct channel *ch)
 	}
 	for (struct channel *h = shared->halves; h; h = h->next_half)
 		settle(h);
+	finish(c, shared);
+}
+
+/* UDP. */
+
+static bool is_open(const struct socket *so)
+{
+	const struct channel *half = so->half;
+	return half && (!half->closed_ns || half->closed_listed);
+}
+
+/* What it sent may still be received: somebody has a socket open there. */
+static bool may_arrive(const struct collector *c, const struct channel *ch)
+{
+	return ch->waiting && socket_bound(c, ch, ch->other, c->now);
+}
+
+/* A conversation of which a socket is closed, or that nobody has gone on with for long. */
+static bool is_over(const struct collector *c, const struct channel *shared)
+{
+	bool soon = c->udp_count > QUIET_MAX;
+	for (const struct channel *h = shared->halves; h; h = h->next_half) {
+		bool open = is_open(h->socket);
+		if ((open && h == h->socket->half) || may_arrive(c, h))
+			return false;
+		soon |= !open;
+	}
+	return c->now > shared->data.last_ns + (soon ? SETTLE_AFTER_NS : QUIET_AFTER_NS);
+}
+
+static void finish_udp(struct collector *c, struct channel *shared)
+{
 	for (struct channel *h = shared->halves; h; h = h->next_half)
-		outside_write(c, h);
-	shared->next_closed = c->finished;
-	c->finished = shared;
+		for (struct endpoint *ep = h->endpoints; ep; ep = ep->next_of_channel)
+			ep->gone = true;
+	finish(c, shared);
+}
+
+/* Looks at all conversations, once in a while or when it is worth it. */
+static void settle_udp(struct collector *c)
+{
+	struct channel **link = &c->udp, *ch;
+	if (c->now < c->udp_look_ns + LOOK_NS && c->udp_closed <= c->udp_count / 4)
+		return;
+	c->udp_look_ns = c->now;
+	c->udp_closed = 0;
+	while ((ch = *link)) {
+		bool joined = ch->shared != ch;
+		if (!joined && !is_over(c, ch)) {
+			link = &ch->next_udp;
+			continue;
+		}
+		*link = ch->next_udp;
+		c->udp_count--;
+		if (!joined)
+			finish_udp(c, ch);
+	}
+	packet_clean(c);
 }
 
 static void settle_all(struct collector *c)
@@ -92,8 +164,14 @@ void settle_closed(struct collector *c, bool all)
 		else
 			settle(ch);
 	}
-	if (all)
+	if (all) {
 		settle_all(c);
+		return;
+	}
+	settle_udp(c);
+	for (const struct channel *shared = c->finished; shared; shared = shared->next_closed)
+		for (struct channel *h = shared->halves; h; h = h->next_half)
+			outside_write(c, h);
 }
 
 /* Forgetting. */
@@ -129,6 +207,7 @@ static void forget(struct collector *c, struct channel *ch)
 	if (ch->next)
 		ch->next->link = ch->link;
 	peer_forget(c, ch);
+	packet_forget(c, ch);
 	socket_forget(c, ch);
 	datagram_free(ch->queue);
 	if (ch->data.key)

@@ -153,7 +153,8 @@ void socket_role(struct collector *c, struct endpoint *ep)
 void socket_describe(struct collector *c, struct channel *ch)
 {
 	char key[2 * ADDRESS_TEXT_MAX + 40];
-	if (ch == ch->shared || ch->peer == ch->shared) {
+	bool forgot_peer = ch->met && !ch->peer; /* then what it is called stays */
+	if (!forgot_peer && (ch == ch->shared || ch->peer == ch->shared)) {
 		if (socket_is_ip(ch))
 			ip_key(c, ch, key, sizeof(key));
 		else
@@ -218,10 +219,15 @@ struct channel *socket_bound(const struct collector *c, const struct channel *fr
 
 void socket_forget(struct collector *c, struct channel *ch)
 {
-	leave_bound(c, ch);
-	if (table_get(&c->objects, ch->socket->object) == ch)
-		table_remove(&c->objects, ch->socket->object);
-	collector_free(c, ch->socket, sizeof(*ch->socket));
+	struct socket *so = ch->socket;
+	if (ch == so->half) {
+		leave_bound(c, ch);
+		if (table_get(&c->objects, so->object) == ch)
+			table_remove(&c->objects, so->object);
+		so->half = NULL;
+	}
+	if (!so->half && !so->flows)
+		collector_free(c, so, sizeof(*so));
 }
 
 /* Definitions. */

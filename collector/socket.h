@@ -24,8 +24,11 @@ struct address {
 };
 
 struct socket {
-	struct channel *half; /* of its own; a datagram socket has one more for each other side (flow) */
+	/* Of its own; a datagram socket has one more for each other side (flow). NULL: is forgotten. */
+	struct channel *half;
 	struct channel *flows;
+	uint64_t only; /* the other side of all flows that it ever had, 0: none, or several */
+	bool several;
 	uint64_t object, netns;
 	uint64_t local, remote; /* ipc_address(), 0: none */
 	uint64_t dest;		/* unix_dgram: object of the socket it is connected to */
@@ -50,6 +53,12 @@ static inline bool socket_is(unsigned int mechanism)
 static inline bool socket_is_ip(const struct channel *ch)
 {
 	return ch->data.mechanism == IPC_MECH_tcp || ch->data.mechanism == IPC_MECH_udp;
+}
+
+/* Who is at the other end is in the trace. */
+static inline bool socket_is_inside(const struct channel *ch)
+{
+	return ch->met || (ch->peer && ch->peer->endpoints);
 }
 
 /* address.c */
@@ -104,7 +113,11 @@ struct channel *packet_channel(struct collector *c, struct channel *ch, const st
 bool packet_is_message(const struct channel *ch, const struct ipc_event *e);
 void packet_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call,
 		     bool sends);
-void packet_expire(struct collector *c);
+/* Others know of it no more: its socket, and those whose peer it is. */
+void packet_forget(struct collector *c, struct channel *ch);
+/* Gives up what has waited for too long or is of endpoints that are gone, and frees the queues that hold
+ * nothing then. */
+void packet_clean(struct collector *c);
 void packet_settle(struct collector *c);
 void packet_close(struct collector *c);
 

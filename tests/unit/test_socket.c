@@ -829,7 +829,117 @@ static void test_udp_outside(void **state)
 	check_edge(edge_by_id(row_of(CLIENT, 0)->id, there->id), 1, 10, true);
 	check_edge(edge_by_id(there->id, row_of(CLIENT, 0)->id), 1, 30, true);
 	assert_int_equal(channel("udp:3:10.0.0.2:4001-203.0.113.7:53", 0)->lost, 0);
-	check_edge(edge_by_id(outside("127.0.0.1:9")->id, row_of(SERVER, 0)->id), 1, 7, true);
+	check_edge(edge_by_id(outside("127.0.0.1")->id, row_of(SERVER, 0)->id), 1, 7, true);
+	nothing_lost();
+}
+
+static void ask(uint64_t inode, unsigned int port)
+{
+	struct name at = ip("127.0.0.1", 53);
+	does(CLIENT, IPC_CALL_socket, UDP, inode, 3);
+	socket_is(CLIENT, UDP, inode, 0, ip("0.0.0.0", port), nobody, 0, 0);
+	does_at(CLIENT, IPC_CALL_sendto, UDP, inode, now + 1, now + 2, 20, number(at), 0);
+}
+
+static void answer(uint64_t inode, unsigned int port)
+{
+	struct name from = ip("127.0.0.1", port);
+	does_at(SERVER, IPC_CALL_recvfrom, UDP, S1, now + 1, now + 2, 20, number(from), 0);
+	does_at(SERVER, IPC_CALL_sendto, UDP, S1, now + 1, now + 2, 30, number(from), 0);
+	does_at(CLIENT, IPC_CALL_recvfrom, UDP, inode, now + 1, now + 2, 30, number(ip("127.0.0.1", 53)), 0);
+}
+
+/* A conversation is forgotten, and goes on later: that is a channel of its own. */
+static void test_udp_silence(void **state)
+{
+	(void)state;
+	two_processes();
+	udp_server("0.0.0.0");
+	ask(C1, 4001);
+	answer(C1, 4001);
+	now += 12000000000;
+	later();
+	does_at(CLIENT, IPC_CALL_sendto, UDP, C1, now + 1, now + 2, 20, number(ip("127.0.0.1", 53)), 0);
+	answer(C1, 4001);
+	ends();
+	static const char key[] = "udp:3:127.0.0.1:53-127.0.0.1:4001";
+	assert_int_equal(channels_of(UDP), 4); /* two sockets, two conversations */
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(channel(key, i)->bytes_sent, 50);
+		assert_int_equal(channel(key, i)->bytes_received, 50);
+		assert_int_equal(channel(key, i)->lost, 0);
+	}
+	check_edge(edge(CLIENT, SERVER, key), 1, 20, true);
+	check_edge(edge(SERVER, CLIENT, key), 1, 30, true);
+	nothing_lost();
+}
+
+/* The client has long closed when the server takes what it sent. */
+static void test_udp_busy_server(void **state)
+{
+	(void)state;
+	two_processes();
+	udp_server("0.0.0.0");
+	ask(C1, 4001);
+	does(CLIENT, IPC_CALL_close, UDP, C1, 0);
+	now += 20000000000;
+	later();
+	later();
+	struct name from = ip("127.0.0.1", 4001);
+	does_at(SERVER, IPC_CALL_recvfrom, UDP, S1, now + 1, now + 2, 20, number(from), 0);
+	ends();
+	check_edge(edge(CLIENT, SERVER, "udp:3:127.0.0.1:53-127.0.0.1:4001"), 1, 20, true);
+	assert_int_equal(channel("udp:3:127.0.0.1:53-127.0.0.1:4001", 0)->lost, 0);
+	nothing_lost();
+}
+
+/* What nobody took is lost once nobody can take it any more. */
+static void test_udp_server_gone(void **state)
+{
+	(void)state;
+	two_processes();
+	udp_server("127.0.0.1");
+	for (int i = 0; i < 3; i++)
+		ask(C1 + i, 4001 + i);
+	answer(C1, 4001);
+	for (int i = 0; i < 3; i++)
+		does(CLIENT, IPC_CALL_close, UDP, C1 + i, 0);
+	does(SERVER, IPC_CALL_close, UDP, S1, 0);
+	later();
+	later();
+	size_t written = fake.edges_count;
+	ends();
+	assert_int_equal(written, 2);
+	assert_int_equal(fake.edges_count, 2);
+	static const uint64_t wanted[] = { 0, 1, 1 };
+	for (unsigned int i = 0; i < 3; i++) {
+		char key[64];
+		snprintf(key, sizeof(key),
+			 i ? "udp:3:0.0.0.0:%u-127.0.0.1:53" : "udp:3:127.0.0.1:53-127.0.0.1:%u", 4001 + i);
+		assert_int_equal(channel(key, 0)->lost, wanted[i]);
+	}
+	nothing_lost();
+}
+
+/* The server is not told who asks: what it receives is on its own socket's channel, which outlives them. */
+static void test_udp_clients_forgotten(void **state)
+{
+	(void)state;
+	two_processes();
+	udp_server("0.0.0.0");
+	for (unsigned int i = 0; i < 3; i++) {
+		ask(C1 + i, 4001 + i);
+		receives(SERVER, UDP, S1, 20);
+		does(CLIENT, IPC_CALL_close, UDP, C1 + i, 0);
+		later();
+		later();
+	}
+	ends();
+	for (size_t i = 0; i < fake.edges_count; i++)
+		check_edge(&fake.edges[i], 1, 20, true);
+	assert_int_equal(fake.edges_count, 3);
+	for (size_t i = 1; i < fake.processes_count; i++)
+		assert_string_equal(fake.processes[i].coverage, "full");
 	nothing_lost();
 }
 
@@ -957,6 +1067,61 @@ static void test_many_connections(void **state)
 		assert_true(fake.edges[i].exact && fake.edges[i].messages == 1);
 }
 
+/* A datagram and its answer, with a socket and a port of their own. */
+static void question(unsigned int i)
+{
+	ask(100000 + i, 1024 + i % 50000);
+	answer(100000 + i, 1024 + i % 50000);
+	does(CLIENT, IPC_CALL_close, UDP, 100000 + i, 0);
+}
+
+/* The same from outside, to a server that never rests. */
+static void foreign_question(unsigned int i)
+{
+	struct name from = ip("203.0.113.7", 1024 + i % 50000);
+	does_at(SERVER, IPC_CALL_recvfrom, UDP, S1, now + 1, now + 2, 20, number(from), 0);
+	does_at(SERVER, IPC_CALL_sendto, UDP, S1, now + 1, now + 2, 30, number(from), 0);
+}
+
+static void many_questions(void (*one)(unsigned int i))
+{
+	enum { ROUNDS = 8, EACH = 500 };
+	size_t before = 0;
+	two_processes();
+	udp_server("0.0.0.0");
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		for (unsigned int i = 0; i < EACH; i++)
+			one(round * EACH + i);
+		now += 10000000000;
+		later();
+		if (round == 2)
+			before = used();
+	}
+	size_t each = used() > before ? (used() - before) / ((ROUNDS - 3) * EACH) : 0;
+	print_message("%zu bytes are kept of a conversation\n", each);
+	assert_true(each < 256);
+	ends();
+	assert_int_equal(fake.edges_count, 2 * ROUNDS * EACH);
+	nothing_lost();
+	for (size_t i = 0; i < fake.edges_count; i++)
+		assert_true(fake.edges[i].exact && fake.edges[i].messages == 1);
+}
+
+static void test_many_questions(void **state)
+{
+	(void)state;
+	many_questions(question);
+	assert_int_equal(messages(), fake.edges_count);
+}
+
+static void test_many_foreign_questions(void **state)
+{
+	(void)state;
+	many_questions(foreign_question);
+	assert_string_equal(outside("203.0.113.7")->coverage, "remote");
+	assert_int_equal(fake.processes_count, 4); /* whatever its port */
+}
+
 /* ---- anything at all ---- */
 
 static uint64_t noise(void)
@@ -1065,9 +1230,15 @@ int main(void)
 		cmocka_unit_test(test_seqpacket_empty),
 		cmocka_unit_test(test_closed_before_sent),
 		cmocka_unit_test(test_udp_outside),
+		cmocka_unit_test(test_udp_silence),
+		cmocka_unit_test(test_udp_busy_server),
+		cmocka_unit_test(test_udp_server_gone),
+		cmocka_unit_test(test_udp_clients_forgotten),
 		cmocka_unit_test(test_multicast),
 		cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_many_connections),
+		cmocka_unit_test(test_many_questions),
+		cmocka_unit_test(test_many_foreign_questions),
 		cmocka_unit_test(test_noise),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,21 +103,19 @@ static int talk(const char *dir, const struct reference_options *o, FILE *ledger
 	int server = open_socket(dir, 0); /* before there is a client */
 	if (server < 0)
 		return 1;
-	for (unsigned long i = 0; i <= o->clients; i++) {
+	for (uint32_t i = 0; i < o->clients; i++) {
 		pid_t pid = fork();
 		if (pid < 0) {
 			perror("fork");
 			return 1;
 		}
-		if (pid == 0 && i == 0)
-			_exit(answer(server, o, ledger));
 		if (pid == 0) {
 			close(server);
-			_exit(ask(dir, (uint32_t)i - 1, o, ledger));
+			_exit(ask(dir, i, o, ledger));
 		}
 	}
-	close(server);
-	return reference_wait((unsigned int)o->clients + 1) ? 1 : 0;
+	int failed = answer(server, o, ledger);
+	return reference_wait((unsigned int)o->clients) || failed ? 1 : 0;
 }
 
 static int run(int argc, char **argv, FILE *ledger)

@@ -13,6 +13,8 @@ WORKLOADS = (
     ("fifo", ["--size", "70000", "--messages", "50"], True),
     ("unix_stream", [], True),
     ("unix_stream", ["--clients", "8", "--size", "300000", "--messages", "20"], True),
+    ("unix_dgram", [], True),
+    ("unix_dgram", ["--clients", "16", "--messages", "200", "--size", "5000"], True),
     ("unix_seqpacket", [], True),
     ("unix_seqpacket", ["--clients", "8", "--size", "65536", "--messages", "100"], True),
     ("tcp", [], True),

@@ -11,12 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue.h"
 #include "socket.h"
 #include "tables.h"
 
-static bool is_stream(unsigned int mechanism)
+static void set_kind(struct channel *ch)
 {
-	return !strcmp(ipc_mechanisms[mechanism].matching, "offset");
+	const struct ipc_mechanism_row *m = &ipc_mechanisms[ch->data.mechanism];
+	ch->counts = !strcmp(m->boundary, "counter");
+	ch->is_stream = ch->counts || !strcmp(m->matching, "offset");
+	ch->is_queue = ch->data.mechanism == IPC_MECH_sysv_msg || ch->data.mechanism == IPC_MECH_posix_mq;
 }
 
 void channel_row(struct collector *c, struct channel *ch)
@@ -43,7 +47,7 @@ struct channel *channel_half(struct collector *c, unsigned int mechanism)
 	ch->collector = c;
 	ch->number = ++c->channel_count;
 	ch->shared = ch->halves = ch;
-	ch->is_stream = is_stream(mechanism);
+	set_kind(ch);
 	ch->stream.sink = &rollup_sink;
 	ch->stream.context = ch;
 	ch->next = c->channels;
@@ -74,8 +78,27 @@ struct channel *channel_new(struct collector *c, unsigned int mechanism, const c
 static void default_key(uint64_t object, char *key, size_t size)
 {
 	unsigned int mechanism = ipc_object_mechanism(object);
-	const char *form = mechanism == IPC_MECH_pipe ? "%s:[%llu]" : "%s:%llx";
-	snprintf(key, size, form, ipc_mechanisms[mechanism].name, (unsigned long long)ipc_object_id(object));
+	unsigned long long id = ipc_object_id(object);
+	const char *form = "%s:%llx";
+	if (mechanism == IPC_MECH_pipe)
+		form = "%s:[%llu]";
+	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_sysv_msg)
+		form = "%s:%llu";
+	snprintf(key, size, form, ipc_mechanisms[mechanism].name,
+		 mechanism == IPC_MECH_sysv_msg ? (uint32_t)id : id);
+}
+
+static void defined_key(const struct ipc_def *d, char *key, size_t size)
+{
+	unsigned int mechanism = ipc_object_mechanism(d->object.object);
+	const char *name = ipc_mechanisms[mechanism].name;
+	unsigned long long inode = d->object.inode, generation = d->object.generation;
+	if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq)
+		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
+	else if (mechanism == IPC_MECH_sysv_msg)
+		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);
+	else
+		default_key(d->object.object, key, size);
 }
 
 static struct channel *of_object(struct collector *c, uint64_t object)
@@ -133,12 +156,11 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 	if (!ch)
 		return;
 	ch->generation = d->object.generation;
-	if (mechanism == IPC_MECH_fifo) {
-		char key[64];
-		snprintf(key, sizeof(key), "fifo:%u:%u:%llu", d->object.dev_major, d->object.dev_minor,
-			 (unsigned long long)d->object.inode);
-		ch->data.key = collector_text(c, key, strlen(key));
-	}
+	char key[64];
+	defined_key(d, key, sizeof(key));
+	ch->data.key = collector_text(c, key, strlen(key));
+	if (ch->is_queue)
+		queue_define(c, ch, d);
 	if (strnlen(text, length))
 		ch->data.name = collector_text(c, text, strnlen(text, length));
 	collector_dirty(c, &ch->row);
@@ -370,19 +392,26 @@ static void drop(struct collector *c, const struct fd *fd, uint64_t time)
 	settle_later(c, ch);
 }
 
+static void opened(struct channel *ch, const struct ipc_event *e)
+{
+	if (ch->created || (ch->data.mechanism != IPC_MECH_pipe && ch->data.mechanism != IPC_MECH_eventfd))
+		return;
+	ch->created = e->call == IPC_CALL_pipe || e->call == IPC_CALL_pipe2 || e->call == IPC_CALL_eventfd ||
+		      e->call == IPC_CALL_eventfd2;
+	if (!ch->created)
+		ch->stream.doubtful = true; /* made outside the trace: others may hold it too */
+}
+
 void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e)
 {
 	struct channel *ch = ep->channel;
-	uint8_t roles = roles_of_flags(e->arg0);
-	if (ch->data.mechanism == IPC_MECH_pipe && !ch->created &&
-	    (e->call == IPC_CALL_pipe || e->call == IPC_CALL_pipe2)) {
-		ch->created = true;
-	} else if (ch->data.mechanism == IPC_MECH_pipe && !ch->created) {
-		ch->stream.doubtful = true; /* made outside the trace: others may hold it too */
-	} else if (ch->socket) {
+	uint8_t roles = ch->counts ? ROLE_READER | ROLE_WRITER : roles_of_flags(e->arg0);
+	if (ch->socket)
 		socket_opened(ch, e);
-	}
-	endpoint_role(c, ep, roles);
+	else
+		opened(ch, e);
+	if (!ch->counts) /* its role is what it does */
+		endpoint_role(c, ep, roles);
 	restart(ch, e);
 	struct fd *fd = fd_slot(p, (uint32_t)e->arg0);
 	if (!fd) {

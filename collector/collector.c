@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "queue.h"
 #include "socket.h"
 #include "tables.h"
 
@@ -168,6 +169,7 @@ int collector_open(struct collector **out, const char *path)
 		free(c);
 		return err;
 	}
+	queue_look_around(c);
 	*out = c;
 	return 0;
 }
@@ -211,14 +213,16 @@ static void add_overflow(struct collector *c, const struct overflow *o)
 	}
 	struct store_endpoint *row = &ep->shared->data;
 	struct channel *from = ch->peer ? ch->peer : ch;
-	from->receivers += !ep->received && o->bytes_received;
-	ep->received |= o->bytes_received > 0;
+	uint64_t bytes_sent = ch->counts ? 0 : o->bytes_sent;
+	uint64_t bytes_received = ch->counts ? 0 : o->bytes_received;
+	from->receivers += !ep->received && o->receives;
+	ep->received |= o->receives > 0;
 	row->sends += o->sends;
 	row->receives += o->receives;
-	row->bytes_sent += o->bytes_sent;
-	row->bytes_received += o->bytes_received;
-	ch->shared->data.bytes_sent += o->bytes_sent;
-	ch->shared->data.bytes_received += o->bytes_received;
+	row->bytes_sent += bytes_sent;
+	row->bytes_received += bytes_received;
+	ch->shared->data.bytes_sent += bytes_sent;
+	ch->shared->data.bytes_received += bytes_received;
 	ch->inexact = ch->dropped = from->inexact = from->dropped = true;
 	endpoint_role(c, ep, (o->sends ? ROLE_WRITER : 0) | (o->receives ? ROLE_READER : 0));
 	collector_dirty(c, &ep->shared->row);
@@ -521,7 +525,7 @@ static void free_all(struct collector *c)
 	struct table *tables[] = { &c->threads, &c->images, &c->lives,	  &c->objects,	&c->endpoints,
 				   &c->edges,	&c->lanes,  &c->losses,	  &c->texts,	&c->addresses,
 				   &c->pairs,	&c->names,  &c->connects, &c->outsides, &c->places,
-				   &c->flows,	&c->epolls };
+				   &c->flows,	&c->epolls, &c->leftovers };
 	for (unsigned int i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		free(tables[i]->slots);
 	while (c->pool) {

@@ -83,10 +83,12 @@ struct datagram_queue {
 	uint32_t thread;	 /* the first that received */
 	struct endpoint *sender; /* the first that sent */
 	bool several_senders;
-	bool unordered;	     /* order does not tell any more */
-	uint64_t largest;    /* bytes of what was sent */
-	uint64_t offer_from; /* earliest start of what is new to the receives that wait */
-	bool reliable;	     /* something was sent that the kernel does not drop */
+	bool unordered;		       /* order does not tell any more */
+	uint64_t source;	       /* of the latest send */
+	bool several_sources, highest; /* highest: a receive took the highest */
+	uint64_t largest;	       /* bytes of what was sent */
+	uint64_t offer_from;	       /* earliest start of what is new to the receives that wait */
+	bool reliable;		       /* something was sent that the kernel does not drop */
 	bool doubtful;
 };
 
@@ -336,10 +338,23 @@ static bool is_aside_for(const struct sent *s, const struct datagram *r, uint64_
 
 /* Choosing. */
 
+/* By the number of its source; what came while the receive was under way found nothing else there. */
+static struct sent *higher(struct sent *a, struct sent *b, const struct datagram *r)
+{
+	bool a_waited = a->d.call.start < r->call.start, b_waited = b->d.call.start < r->call.start;
+	if (a_waited != b_waited)
+		return a_waited ? a : b;
+	if (a_waited && a->d.local != b->d.local)
+		return a->d.local > b->d.local ? a : b;
+	return b->d.call.start < a->d.call.start ? b : a;
+}
+
 static struct sent *better(struct sent *a, struct sent *b, const struct datagram *r)
 {
 	if (!a || !b)
 		return a ? a : b;
+	if (r->highest)
+		return higher(a, b, r);
 	if (tags_agree(&a->d, r) != tags_agree(&b->d, r))
 		return tags_agree(&a->d, r) ? a : b;
 	return b->d.call.start < a->d.call.start ? b : a;
@@ -365,6 +380,10 @@ static struct sent *best_of_lane(const struct lane *lane, const struct datagram 
 			break;
 		if (!could_be(&s->d, r))
 			continue;
+		if (r->highest) {
+			best = better(best, s, r);
+			continue;
+		}
 		if (!r->tag || tags_agree(&s->d, r))
 			return first_ended(s, r);
 		best = best ? best : s;
@@ -664,6 +683,14 @@ static bool was_cut_off(const struct datagram_queue *q, const struct datagram *s
 	return false;
 }
 
+/* A receive of which order has told may have taken it for its priority. */
+static bool was_overtaken(struct datagram_queue *q, const struct datagram *s)
+{
+	q->several_sources |= q->source && q->source != s->local;
+	q->source = s->local;
+	return q->highest && q->several_sources && (!q->unordered || s->call.start <= q->ordered_until);
+}
+
 /* Taking. */
 
 static void remember(struct datagram_queue *q, struct pair *p)
@@ -762,7 +789,9 @@ static bool attempt(struct datagram_queue *q, const struct got *g)
 {
 	uint64_t bit = socket_bit(q, g->d.socket);
 	struct sent *best = choose(q, &g->d, bit);
-	if (!q->unordered && g->d.full && g->d.call.bytes < q->largest)
+	bool cut_off = g->d.full && g->d.call.bytes < q->largest;
+	q->highest |= g->d.highest;
+	if (!q->unordered && (cut_off || (g->d.highest && q->several_sources)))
 		end_order(q);
 	if (!best)
 		return false;
@@ -838,7 +867,8 @@ void datagram_send(struct datagram_queue *q, const struct datagram *send)
 	if (q->waiting_count == DATAGRAM_WAITING_MAX)
 		give_up(q, TAILQ_FIRST(&q->waiting));
 	wait_for_receive(q, s);
-	if (q->reliable && was_cut_off(q, send)) {
+	bool overtaken = was_overtaken(q, send);
+	if (q->reliable && (overtaken || was_cut_off(q, send))) {
 		end_order(q);
 		unorder(q, send->call.start);
 	}
@@ -869,6 +899,11 @@ void datagram_receive(struct datagram_queue *q, const struct datagram *receive)
 	TAILQ_INSERT_TAIL(&q->receives, g, in_order);
 	if (++q->receives_count > DATAGRAM_WAITING_MAX)
 		leave_unmatched(q);
+}
+
+bool datagram_idle(const struct datagram_queue *q)
+{
+	return !q->waiting_count && !q->aside_count && !q->receives_count;
 }
 
 void datagram_doubt(struct datagram_queue *q)

@@ -12,10 +12,14 @@
  *  - the send's destination is the receiver's own address or that is a wildcard, and its source is the one
  *    that the receive reports;
  *  - the sizes are equal and so are the tags, where both are known; or the buffer was full and smaller.
+ *
  * A send to a group (multicast, broadcast) is received once by each socket at most. The kernel keeps the
- *order of one sender's datagrams to one socket and may drop any of them in silence: what it sent to there,
- *and ended, before a send that is certainly received is lost, unless another socket, or another thread's
- *receive that was under way, turns out to have it.
+ * order of one sender's datagrams to one socket and may drop any of them in silence: what it sent to there,
+ * and ended, before a send that is certainly received is lost, unless another socket, or another thread's
+ * receive that was under way, turns out to have it.
+ *
+ * In a queue with priorities these stand for the source. A receive that reports none takes the highest of
+ * what was sent before it was entered or, if nothing was, the first that came.
  *
  * A message has the bytes that were received; it is exact if its sending process is certain:
  *  - where the kernel never drops and one thread receives whole datagrams, order tells: no send of another
@@ -47,6 +51,7 @@ struct datagram {
 	uint64_t socket; /* object of the caller's socket */
 	uint32_t tag;	 /* 0: not known */
 	bool full;	 /* receive: filled its buffer, may have been longer */
+	bool highest;	 /* receive: of unknown source, takes the highest that waits */
 	bool group;	 /* send: to a multicast or broadcast address */
 	bool silent;	 /* send: the kernel may drop it without telling (udp) */
 };
@@ -70,6 +75,8 @@ struct datagram_queue *datagram_new(const struct datagram_sink *sink, void *cont
 void datagram_send(struct datagram_queue *q, const struct datagram *send);
 /* A receive that succeeded. */
 void datagram_receive(struct datagram_queue *q, const struct datagram *receive);
+/* Nothing waits in it. */
+bool datagram_idle(const struct datagram_queue *q);
 /* Someone unseen sends or receives there too: nothing is exact any more. */
 void datagram_doubt(struct datagram_queue *q);
 /* Gives up what waits for longer than it may, at this time. */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "queue.h"
 #include "socket.h"
 #include "tables.h"
 
@@ -92,17 +93,24 @@ struct place {
 	uint8_t verb;
 };
 
+static uint8_t verb_of_counter(uint8_t verb)
+{
+	return verb == IPC_VERB_send ? IPC_VERB_post : verb == IPC_VERB_recv ? IPC_VERB_wait : verb;
+}
+
 static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e,
 			const struct place *p)
 {
-	bool has_fd = p->endpoint && e->object && p->endpoint->channel->data.mechanism != IPC_MECH_process;
+	const struct channel *ch = p->endpoint ? p->endpoint->channel : NULL;
+	bool has_fd = ch && e->object && ch->data.mechanism != IPC_MECH_process &&
+		      ch->data.mechanism != IPC_MECH_sysv_msg;
 	struct store_lane key = {
 		.thread_id = t->data.id,
 		.endpoint_id = p->endpoint ? p->endpoint->shared->data.id : 0,
 		.fd = has_fd ? (int32_t)(uint32_t)e->arg0 : -1,
 		.call = e->call,
 		.flags = e->flags,
-		.verb = p->verb,
+		.verb = ch && ch->counts ? verb_of_counter(p->verb) : p->verb,
 		.source = source_names[t->source],
 	};
 	return event_lane(c, &key, p->endpoint);
@@ -127,7 +135,7 @@ static struct channel *process_channel(struct collector *c, struct thread *t, co
 }
 
 /* A new object, whatever the number stood for before. */
-static bool makes(const struct ipc_event *e)
+static bool makes(const struct channel *ch, const struct ipc_event *e)
 {
 	switch (e->call) {
 	case IPC_CALL_pipe:
@@ -137,7 +145,11 @@ static bool makes(const struct ipc_event *e)
 	case IPC_CALL_socketpair:
 	case IPC_CALL_accept:
 	case IPC_CALL_accept4:
+	case IPC_CALL_eventfd:
+	case IPC_CALL_eventfd2:
 		return true;
+	case IPC_CALL_msgget:
+		return ch->closed_ns && e->start >= ch->closed_ns;
 	default:
 		return false;
 	}
@@ -152,7 +164,7 @@ static struct channel *find_channel(struct collector *c, struct thread *t, const
 	if (mechanism == IPC_MECH_process || mechanism == IPC_MECH_none)
 		return process_channel(c, t, e, verb);
 	struct channel *ch = channel_of(c, e->object);
-	if (ch && ch->created && e->result >= 0 && makes(e))
+	if (ch && ch->created && e->result >= 0 && makes(ch, e))
 		ch = channel_renew(c, ch, e->object);
 	if (ch && ch->socket)
 		ch = socket_event(c, t, ch, e, verb);
@@ -184,7 +196,7 @@ static struct place cached_place(struct collector *c, struct thread *t, const st
 	    slot->flags == e->flags && slot->epoch == c->epoch && slot->lane)
 		return (struct place){ slot->endpoint, slot->lane, slot->verb };
 	struct place p = find_place(c, t, e);
-	if (slot && p.endpoint && p.endpoint->channel->is_stream &&
+	if (slot && p.endpoint && (p.endpoint->channel->is_stream || p.endpoint->channel->is_queue) &&
 	    (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv))
 		*slot = (struct cached_lane){ e->object, e->arg0, e->call,    e->flags,
 					      c->epoch,	 p.lane,  p.endpoint, p.verb };
@@ -194,7 +206,8 @@ static struct place cached_place(struct collector *c, struct thread *t, const st
 static struct match_call match_call_of(const struct thread *t, const struct ipc_event *e, struct endpoint *ep,
 				       uint64_t event)
 {
-	return (struct match_call){ e->start, order_end(e), (uint64_t)e->result, event, ep, t->data.id };
+	uint64_t moved = ep->channel->counts ? e->arg1 : (uint64_t)e->result;
+	return (struct match_call){ e->start, order_end(e), moved, event, ep, t->data.id };
 }
 
 /* A party that is not known to hold the channel open uses it: take nothing for granted. */
@@ -235,16 +248,22 @@ static void send_inside(struct collector *c, struct thread *t, const struct ipc_
 	match_unfinished(&p->endpoint->channel->stream, &call);
 }
 
-static void count_send(struct endpoint *ep, uint64_t bytes)
+/* What a transfer counts as in channel.sent and .received, where that is not its bytes. */
+static uint64_t units(const struct channel *ch, const struct ipc_event *e, uint64_t bytes)
+{
+	return ch->counts ? e->arg1 : bytes + ch->is_queue;
+}
+
+static void count_send(struct endpoint *ep, const struct ipc_event *e, uint64_t bytes)
 {
 	struct store_endpoint *row = &ep->shared->data;
 	row->sends++;
 	row->bytes_sent += bytes;
-	ep->channel->sent += bytes;
+	ep->channel->sent += units(ep->channel, e, bytes);
 	ep->channel->shared->data.bytes_sent += bytes;
 }
 
-static void count_receive(struct endpoint *ep, uint64_t bytes)
+static void count_receive(struct endpoint *ep, const struct ipc_event *e, uint64_t bytes)
 {
 	struct store_endpoint *row = &ep->shared->data;
 	struct channel *from = ep->channel->peer;
@@ -253,7 +272,7 @@ static void count_receive(struct endpoint *ep, uint64_t bytes)
 	ep->channel->shared->data.bytes_received += bytes;
 	if (!from)
 		return;
-	from->received += bytes;
+	from->received += units(from, e, bytes);
 	from->receivers += !ep->received;
 	ep->received = true;
 }
@@ -288,6 +307,11 @@ static void match(struct collector *c, struct thread *t, const struct ipc_event 
 	if (e->flags & IPC_F_OOB)
 		st->doubtful = true; /* urgent data is not in its place */
 	struct match_call call = match_call_of(t, e, ep, event);
+	if (!call.bytes) {
+		if (!sends)
+			match_doubt(st); /* the value is not told */
+		return;
+	}
 	if (sends)
 		match_send(st, &call);
 	else
@@ -300,18 +324,19 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 {
 	struct endpoint *ep = p->endpoint;
 	struct channel *ch = ep->channel;
-	bool sends = p->verb == IPC_VERB_send, packets = ch->socket && !ch->is_stream;
-	struct store_event row = { e->start, e->duration, p->lane, e->result };
+	bool sends = p->verb == IPC_VERB_send, packets = (ch->socket && !ch->is_stream) || ch->is_queue;
+	uint64_t bytes = ch->counts ? 0 : e->result;
+	struct store_event row = { e->start, e->duration, p->lane, (int64_t)bytes };
 	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets));
 	if (sends)
-		count_send(ep, e->result);
+		count_send(ep, e, bytes);
 	else
-		count_receive(ep, e->result);
+		count_receive(ep, e, bytes);
 	if (ch->is_stream) {
 		match(c, t, e, ep, sends, late, event);
 	} else if (packets) {
 		struct match_call call = match_call_of(t, e, ep, event);
-		packet_transfer(c, e, &call, sends);
+		(ch->is_queue ? queue_transfer : packet_transfer)(c, e, &call, sends);
 	}
 }
 
@@ -320,6 +345,8 @@ static bool moves(const struct ipc_event *e, const struct place *p)
 	if (e->flags & IPC_F_PEEK)
 		return false;
 	const struct channel *ch = p->endpoint->channel;
+	if (e->result == 0 && ch->is_queue)
+		return !(e->flags & IPC_F_INSIDE);
 	if (e->result == 0 && ch->socket && !ch->is_stream)
 		return packet_is_message(ch, e);
 	return e->result > 0;
@@ -340,11 +367,19 @@ static void transfer(struct collector *c, struct thread *t, const struct ipc_eve
 	}
 }
 
+/* A counter that does not begin at 0: its maker posted that. */
+static bool is_first_value(const struct ipc_event *e, const struct place *p)
+{
+	return (e->call == IPC_CALL_eventfd || e->call == IPC_CALL_eventfd2) && e->result >= 0 &&
+	       p->endpoint && p->endpoint->channel->counts && e->arg1;
+}
+
 /* Every other event: on a process, or on a descriptor. */
 static void effect(struct collector *c, struct thread *t, const struct ipc_event *e, const struct place *p)
 {
 	struct store_event row = { e->start, e->duration, p->lane, e->result < 0 ? e->result : 0 };
-	bool links = p->verb == IPC_VERB_spawn || p->verb == IPC_VERB_exit;
+	bool first = is_first_value(e, p);
+	bool links = p->verb == IPC_VERB_spawn || p->verb == IPC_VERB_exit || first;
 	uint64_t event = store_event(c->store, &row, links && p->endpoint);
 	if (e->call == IPC_CALL_exit)
 		thread_end(c, t, order_end(e));
@@ -352,10 +387,16 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		return;
 	if (p->endpoint->channel->data.mechanism == IPC_MECH_process)
 		life_stored(c, p->endpoint, e, p->verb, event);
+	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_msg)
+		queue_control(c, p->endpoint->channel, e);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)
 		fd_close(c, t->process, (uint32_t)e->arg0, order_end(e));
+	if (first) {
+		p->endpoint->channel->sent += e->arg1;
+		match(c, t, e, p->endpoint, true, false, event);
+	}
 }
 
 void event_handle(struct collector *c, struct thread *t, const struct ipc_event *e, bool late)

@@ -141,9 +141,10 @@ struct channel {
 	uint64_t other;			    /* of a socket: the address at the other end, 0: none */
 	uint64_t listener;		    /* inode of the socket it was accepted from */
 	struct channel *next_flow;	    /* of the socket */
-	uint64_t sent, received;	    /* bytes put into it and taken from it */
-	struct life *life;		    /* of a process channel */
-	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
+	/* put into it and taken from it: bytes, of a queue one more for each message, of a counter units */
+	uint64_t sent, received;
+	struct life *life;	      /* of a process channel */
+	struct datagram_queue *queue; /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
 	bool inexact;	  /* a message of it is not exact */
 	bool dropped;	  /* events of it were dropped: none is */
@@ -151,8 +152,10 @@ struct channel {
 	uint32_t empties; /* messages of 0 bytes that were sent and not yet received */
 	bool served;	  /* others send to it: the server */
 	bool known_there; /* a socket of the trace was bound at `other` */
+	bool is_queue;	  /* of messages: queue.c */
+	bool counts;	  /* a stream of units, without bytes: posts and waits */
 	uint32_t number, open_ends, open_writers, open_readers, receivers;
-	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or 0 */
+	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or it is removed, or 0 */
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
 	struct edge *edges;
@@ -164,7 +167,9 @@ struct channel {
 	LIST_ENTRY(channel) in_met_by;
 	struct channel *next, **link, *next_closed;
 	bool closed_listed;
-	struct match_stream stream; /* unused where the mechanism is not a byte stream */
+	bool leftover;			/* of a queue: held messages before the recording */
+	struct datagram_queue **queues; /* of a queue */
+	struct match_stream stream;	/* unused where the mechanism is not a byte stream */
 };
 
 struct endpoint {
@@ -225,6 +230,7 @@ struct collector {
 	uint64_t commit_ns; /* when the last commit was, by the clock */
 	struct table threads, images, lives, objects, endpoints, edges, lanes, losses, texts;
 	struct table addresses, pairs, names, connects, outsides, places, flows, epolls; /* socket.h */
+	struct table leftovers;	    /* queues that hold messages at the begin (queue.c) */
 	struct thread *last_thread; /* of collector_record */
 	uint64_t last_key;
 	uint32_t epoch;		  /* of the cached lanes; changes when a channel is replaced */

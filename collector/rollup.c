@@ -57,7 +57,7 @@ void rollup_message(struct collector *c, const struct match_message *m)
 	if (!e)
 		return;
 	e->data.messages++;
-	e->data.bytes += m->bytes;
+	e->data.bytes += m->src->channel->counts ? 0 : m->bytes;
 	if (!e->data.first_ns || m->sent < e->data.first_ns)
 		e->data.first_ns = m->sent;
 	if (m->received > e->data.last_ns)
@@ -72,7 +72,8 @@ static uint64_t message(void *context, const struct match_message *m)
 {
 	struct channel *ch = context;
 	rollup_message(ch->collector, m);
-	return store_link(ch->collector->store, m->send_event, m->recv_event, m->bytes, m->exact);
+	return store_link(ch->collector->store, m->send_event, m->recv_event, ch->counts ? 0 : m->bytes,
+			  m->exact);
 }
 
 static void doubt(void *context, const struct match_message *m, uint64_t handle)
@@ -97,10 +98,11 @@ static uint64_t inferred(void *context, const struct match_call *send)
 	struct channel *ch = context;
 	struct inside *inside = (struct inside *)(uintptr_t)send->event;
 	struct endpoint *ep = send->endpoint;
-	inside->row.result = send->bytes;
+	uint64_t bytes = ch->counts ? 0 : send->bytes;
+	inside->row.result = (int64_t)bytes;
 	ep->shared->data.sends += send->bytes > 0;
-	ep->shared->data.bytes_sent += send->bytes;
-	ch->shared->data.bytes_sent += send->bytes;
+	ep->shared->data.bytes_sent += bytes;
+	ch->shared->data.bytes_sent += bytes;
 	ch->sent += send->bytes;
 	collector_dirty(ch->collector, &ep->shared->row);
 	channel_dirty(ch->collector, ch);
@@ -125,8 +127,8 @@ const struct match_sink rollup_sink = {
 
 static bool drained(const struct channel *ch)
 {
-	return ch->is_stream && ch->receivers == 1 && ch->sent == ch->received && !ch->stream.doubtful &&
-	       !ch->shared->data.partial && !ch->killed;
+	return (ch->is_stream || ch->is_queue) && ch->receivers == 1 && ch->sent == ch->received &&
+	       !ch->stream.doubtful && !ch->shared->data.partial && !ch->killed;
 }
 
 static bool all_exact(const struct channel *ch)

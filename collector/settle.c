@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue.h"
 #include "socket.h"
 
 #define SETTLE_AFTER_NS                                                                                      \
@@ -37,6 +38,7 @@ static void settle(struct channel *ch)
 	}
 	if (ch->queue)
 		datagram_settle(ch->queue);
+	queue_settle(ch, false);
 	ch->settled = true;
 }
 
@@ -142,8 +144,10 @@ static void settle_udp(struct collector *c)
 static void settle_all(struct collector *c)
 {
 	packet_settle(c);
-	for (struct channel *ch = c->channels; ch; ch = ch->next)
+	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		settle(ch);
+		queue_settle(ch, true);
+	}
 	for (struct channel *ch = c->channels; ch; ch = ch->next)
 		outside_write(c, ch);
 }

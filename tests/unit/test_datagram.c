@@ -3,10 +3,10 @@
  * The matcher of datagrams against a simulated kernel that knows the truth.
  *
  * A schedule is a random number's: threads of several processes send to and receive from one place, which is
- * one socket that never drops (UNIX), or one or more that drop in silence what does not fit into their
- * buffers (UDP). Every step takes one thread one state further: into its call, through the kernel's atomic
- * moment, out of the call. Schedules differ in what the matcher is told: tags, the senders' addresses, the
- * source of what was received. What it says is compared with the truth:
+ * one socket that never drops (UNIX), a queue with priorities, or one or more sockets that drop in silence
+ * what does not fit into their buffers (UDP). Every step takes one thread one state further: into its call,
+ * through the kernel's atomic moment, out of the call. Schedules differ in what the matcher is told: tags,
+ * the senders' addresses, the source of what was received. What it says is compared with the truth:
  *  - a message that says it is exact names the right sender;
  *  - each receive is one message, or unmatched; each send is one message (to a group: one for each socket at
  *    most), or vanished;
@@ -89,8 +89,8 @@ static struct sim {
 	uint32_t socket_count, source_count;
 	struct endpoint endpoints[PROCS][SOURCES + SOCKETS];
 	uint64_t now;
-	uint32_t jitter, sizes, contents;
-	bool silent, tags, sources_told, sources_reported, sticky, groups, small_buffers;
+	uint32_t jitter, sizes, contents, priorities_used;
+	bool silent, tags, sources_told, sources_reported, sticky, groups, small_buffers, priorities;
 } sim;
 
 static struct datagram_queue *queue;
@@ -186,6 +186,8 @@ static void begin_call(struct sim_thread *t)
 	c->d.call.bytes = 10 * rnd(sim.sizes);
 	if (sim.tags)
 		c->d.tag = ipc_tag((__u64[6]){ c->content }, c->d.call.bytes);
+	if (sim.priorities)
+		c->d.local = 1 + rnd(sim.priorities_used);
 	c->d.group = sim.groups && chance(50);
 	uint64_t to = sim.sockets[rnd(sim.socket_count)].address;
 	c->d.remote = c->d.group		? ipv4(0xe0000001, place_port)
@@ -202,7 +204,14 @@ static bool enqueue(struct sim_socket *socket, int call)
 {
 	if (socket->count == socket->room)
 		return false;
-	socket->queue[(socket->head + socket->count++) % BUFFER_MAX] = call;
+	uint32_t last = socket->head + socket->count++;
+	for (; sim.priorities && last != socket->head; last--) {
+		int before = socket->queue[(last - 1) % BUFFER_MAX];
+		if (sim.calls[before].d.local >= sim.calls[call].d.local)
+			break;
+		socket->queue[last % BUFFER_MAX] = before;
+	}
+	socket->queue[last % BUFFER_MAX] = call;
 	return true;
 }
 
@@ -235,6 +244,10 @@ static void do_receive(struct sim_thread *t)
 	c->d.full = s->d.call.bytes >= room;
 	c->d.call.bytes = c->d.full ? room : s->d.call.bytes;
 	c->d.remote = sim.sources_reported ? sim.sources[s->d.socket - SOCKETS].address : 0;
+	if (sim.priorities) {
+		c->d.highest = !sim.sources_reported || chance(10);
+		c->d.remote = c->d.highest ? 0 : s->d.local;
+	}
 	if (sim.tags)
 		c->d.tag = ipc_tag((__u64[6]){ s->content }, c->d.call.bytes);
 	t->state = RETURNING;
@@ -320,6 +333,8 @@ static void simulate(void)
 	sim.small_buffers = chance(25);
 	sim.sizes = 1 + rnd(4);
 	sim.contents = chance(60) ? 0 : 1 + rnd(4);
+	sim.priorities = !sim.silent && chance(50);
+	sim.priorities_used = 1 + rnd(4);
 	setup_sockets();
 	bool simple = chance(20);
 	setup_threads(simple ? 1 : 1 + rnd(4), simple ? 1 : 1 + rnd(chance(50) ? 1 : 4));
@@ -400,9 +415,10 @@ static void check(void)
 
 static void dump(void)
 {
-	print_message("silent %d tags %d told %d reported %d sticky %d groups %d small %d sockets %u\n",
+	print_message("silent %d tags %d told %d reported %d sticky %d groups %d small %d priorities %d "
+		      "sockets %u\n",
 		      sim.silent, sim.tags, sim.sources_told, sim.sources_reported, sim.sticky, sim.groups,
-		      sim.small_buffers, sim.socket_count);
+		      sim.small_buffers, sim.priorities, sim.socket_count);
 	for (int i = 0; i < sim.call_count; i++) {
 		const struct call *c = &sim.calls[i];
 		if (c->ended)

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Message queues (queue.h). Each type of a System V queue is a queue of its own: servers take one type, each
+ * client another, and within a type order tells. Types may be without number (a request's number), so that
+ * the small ones have a matcher each, and others share one with those of the same hash.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include "queue.h"
+
+enum { TYPES_OWN = 32, TYPES = 64, MQUEUE_MAGIC = 0x19800202 };
+
+static unsigned int matchers_of(const struct channel *ch)
+{
+	return ch->data.mechanism == IPC_MECH_sysv_msg ? TYPES : 1;
+}
+
+/* What was left in queues. */
+
+static void remember(struct collector *c, uint64_t where, uint64_t number)
+{
+	void **place = table_put(&c->leftovers, table_hash(where, number));
+	if (place)
+		*place = c;
+}
+
+static void look_at_sysv(struct collector *c)
+{
+	char line[256];
+	struct stat ns;
+	FILE *f = fopen("/proc/sysvipc/msg", "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		unsigned long id, messages;
+		if (sscanf(line, "%*d %lu %*o %*u %lu", &id, &messages) == 2 && messages &&
+		    !stat("/proc/self/ns/ipc", &ns))
+			remember(c, ns.st_ino, id);
+	}
+	if (f)
+		fclose(f);
+}
+
+/* Where it cannot be read it may hold some. */
+static bool is_empty(int dir, const char *name)
+{
+	char line[64] = "";
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
+	if (f && !fgets(line, sizeof(line), f))
+		line[0] = 0;
+	if (f)
+		fclose(f);
+	return !strncmp(line, "QSIZE:0 ", 8);
+}
+
+static void look_at_posix(struct collector *c)
+{
+	struct statfs fs;
+	struct dirent *entry;
+	struct stat st;
+	DIR *dir = statfs("/dev/mqueue", &fs) || fs.f_type != MQUEUE_MAGIC ? NULL : opendir("/dev/mqueue");
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_type == DT_REG && !is_empty(dirfd(dir), entry->d_name) &&
+		    !fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			remember(c, st.st_dev, st.st_ino);
+	if (dir)
+		closedir(dir);
+}
+
+void queue_look_around(struct collector *c)
+{
+	look_at_sysv(c);
+	look_at_posix(c);
+}
+
+void queue_define(struct collector *c, struct channel *ch, const struct ipc_def *d)
+{
+	bool posix = ch->data.mechanism == IPC_MECH_posix_mq;
+	uint64_t where = posix ? makedev(d->object.dev_major, d->object.dev_minor) : d->object.generation;
+	if (table_get(&c->leftovers, table_hash(where, d->object.inode)))
+		ch->leftover = ch->stream.doubtful = true;
+}
+
+/* What was matched. */
+
+static uint64_t message(void *context, const struct match_message *m)
+{
+	return rollup_sink.message(context, m);
+}
+
+static void doubt(void *context, const struct match_message *m, uint64_t handle)
+{
+	rollup_sink.doubt(context, m, handle);
+}
+
+/* What one receive had from nobody known another may have had too. */
+static void unmatched(void *context, const struct match_call *receive)
+{
+	struct channel *ch = context;
+	const struct process *p = receive->endpoint->process;
+	if (!ch->leftover)
+		collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, 1,
+			       receive->end);
+	channel_doubt(ch->collector, ch);
+	rollup_inexact(ch->collector, ch);
+	for (unsigned int i = 0; i < matchers_of(ch); i++)
+		if (ch->queues[i])
+			datagram_doubt(ch->queues[i]);
+}
+
+static void vanished(void *context, const struct datagram *send)
+{
+	(void)context; /* a queue loses nothing: it was never read */
+	(void)send;
+}
+
+static const struct datagram_sink sink = { message, doubt, unmatched, vanished };
+
+static struct datagram_queue *matcher_of(struct collector *c, struct channel *ch, uint64_t type)
+{
+	unsigned int n = matchers_of(ch), i = 0;
+	if (!ch->queues && !(ch->queues = collector_new(c, n * sizeof(*ch->queues))))
+		return NULL;
+	if (n > 1)
+		i = type < TYPES_OWN ? type : TYPES_OWN + table_mix(type) % (TYPES - TYPES_OWN);
+	if (!ch->queues[i])
+		ch->queues[i] = datagram_new(&sink, ch);
+	return ch->queues[i];
+}
+
+void queue_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call, bool sends)
+{
+	struct channel *ch = call->endpoint->channel;
+	struct datagram_queue *q = matcher_of(c, ch, e->arg1);
+	struct datagram d = {
+		.call = *call,
+		.socket = e->object,
+		.full = e->flags & (IPC_F_FULL | IPC_F_TRUNCATED),
+		.highest = !sends && !e->arg1,
+	};
+	if (!q)
+		return;
+	if (ch->stream.doubtful)
+		datagram_doubt(q);
+	*(sends ? &d.local : &d.remote) = e->arg1;
+	if (sends)
+		datagram_send(q, &d);
+	else
+		datagram_receive(q, &d);
+	datagram_expire(q, c->now);
+}
+
+/* From the first to the last. */
+
+void queue_control(struct collector *c, struct channel *ch, const struct ipc_event *e)
+{
+	if (e->result < 0)
+		return;
+	ch->created = true;
+	if (e->call != IPC_CALL_msgctl_rmid)
+		return;
+	ch->closed_ns = order_end(e);
+	settle_later(c, ch);
+}
+
+void queue_settle(struct channel *ch, bool all)
+{
+	/* A POSIX queue keeps its messages for who opens it next. */
+	bool keeps = ch->data.mechanism == IPC_MECH_posix_mq && !all;
+	for (unsigned int i = 0; ch->queues && i < matchers_of(ch); i++) {
+		if (keeps && ch->queues[i] && !datagram_idle(ch->queues[i]))
+			continue;
+		datagram_free(ch->queues[i]);
+		ch->queues[i] = NULL;
+	}
+}

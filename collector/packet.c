@@ -172,14 +172,16 @@ static struct channel *unix_channel(struct collector *c, struct channel *ch, con
 {
 	struct socket *so = ch->socket;
 	struct channel *to = NULL;
+	/* Success proves that somebody still holds it: a fork's child may be late to say so. */
+	uint64_t time = e->result < 0 ? e->start : 0;
 	if (ch->peer)
 		return ch;
 	if (e->arg1)
-		to = socket_bound(c, ch, e->arg1, e->start);
+		to = socket_bound(c, ch, e->arg1, time);
 	else if (so->dest)
 		to = channel_known(c, so->dest);
 	else if (so->remote)
-		to = socket_bound(c, ch, so->remote, e->start);
+		to = socket_bound(c, ch, so->remote, time);
 	if (!to || to->data.mechanism != IPC_MECH_unix_dgram || !to->endpoints)
 		return ch;
 	if (!to->served) {

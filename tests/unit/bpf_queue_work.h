@@ -254,15 +254,9 @@ static int work_semaphore(void)
 }
 
 static const struct work works[] = {
-	{ "sysv", work_sysv },
-	{ "private", work_private },
-	{ "found", work_found },
-	{ "isolated", work_isolated },
-	{ "posix", work_posix },
-	{ "mounted", work_mounted },
-	{ "eventfd", work_eventfd },
-	{ "semaphore", work_semaphore },
-	{},
+	{ "sysv", work_sysv },	       { "private", work_private },	{ "found", work_found },
+	{ "isolated", work_isolated }, { "posix", work_posix },		{ "mounted", work_mounted },
+	{ "eventfd", work_eventfd },   { "semaphore", work_semaphore }, {},
 };
 
 #endif

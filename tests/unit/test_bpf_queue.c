@@ -251,10 +251,10 @@ static void test_semaphore(void **state)
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sysv),	 cmocka_unit_test(test_private),
-		cmocka_unit_test(test_found),	 cmocka_unit_test(test_isolated),
-		cmocka_unit_test(test_posix),	 cmocka_unit_test(test_mounted),
-		cmocka_unit_test(test_eventfd),	 cmocka_unit_test(test_semaphore),
+		cmocka_unit_test(test_sysv),	cmocka_unit_test(test_private),
+		cmocka_unit_test(test_found),	cmocka_unit_test(test_isolated),
+		cmocka_unit_test(test_posix),	cmocka_unit_test(test_mounted),
+		cmocka_unit_test(test_eventfd), cmocka_unit_test(test_semaphore),
 	};
 
 	if (argc == 3) {

@@ -221,6 +221,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 			p->arg1 = (uint32_t)r->arg[0];
 		return true;
 	case IPC_OBJ_KIND_MSGQ:
+		p->arg0 = ipc_arg0((uint32_t)-1, 0);
 		if (row->object != IPC_OBJ_MSGQ_RET)
 			p->object = queue_object(t, (int)r->arg[IPC_OBJ_ARG(row->object)]);
 		return true;

@@ -8,7 +8,7 @@
 
 #include "channel.h"
 
-enum { NR_EINVAL = 22, NO_DESCRIPTOR = 0xffffffff };
+enum { NR_EFAULT = 14, NR_EINVAL = 22, NR_ENOSYS = 38, NO_DESCRIPTOR = 0xffffffff };
 
 static __always_inline _Bool is_queue(__u64 object)
 {
@@ -63,12 +63,16 @@ static __noinline int define_queue(const struct task_state *t, _Bool has_key, __
 	return 0;
 }
 
-/* Whether the call was on a queue at all; then that is defined. */
+/* Whether the call was on a queue at all, as far as can be told; then that is defined. */
 static _Bool find_queue(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	_Bool gets = t->call == IPC_CALL_msgget;
+	__u64 object = t->object;
 
-	if (gets ? result < 0 : result == -NR_EINVAL)
+	if (result < 0 && (gets || t->call == IPC_CALL_msgctl_rmid))
+		return 0;
+	if ((result == -NR_EINVAL || result == -NR_EFAULT || result == -NR_ENOSYS) &&
+	    !bpf_map_lookup_elem(&defined, &object))
 		return 0;
 	if (gets)
 		t->object = queue_object(t, result);
@@ -122,14 +126,11 @@ static __noinline int leave_queue(struct task_state *t, const struct pt_regs *re
 	if (IPC_OBJ_KIND(row_of(t->call)->object) == IPC_OBJ_KIND_MSGQ && !find_queue(t, regs, result))
 		return 0;
 	struct ipc_event e = event_of(t, result);
-	__u64 object = e.object;
 
 	e.arg0 = t->arg0;
 	e.flags = result == -NR_EAGAIN ? IPC_F_NONBLOCK : 0;
 	if (result >= 0)
 		tell_moved(&e, regs);
-	if (e.call == IPC_CALL_msgctl_rmid && !result)
-		bpf_map_delete_elem(&defined, &object);
 	return emit(&e, t->image);
 }
 

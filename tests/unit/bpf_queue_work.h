@@ -82,8 +82,9 @@ static int work_sysv(void)
 	check(msgrcv(id, &message, ROOM, 0, IPC_NOWAIT) < 0 && errno == ENOMSG);
 	check(post(id, 1, ROOM, 0) && post(id, 0x123456789a, ROOM, 0));
 	check(!post(id, 1, 1, IPC_NOWAIT) && errno == EAGAIN);
+	check(!post(id, 0, 1, 0) && errno == EINVAL);
+	check(!post(-1, 1, 1, 0) && errno == EINVAL);
 	check(!msgctl(id, IPC_RMID, NULL));
-	check(!post(id, 1, 1, 0) && errno == EINVAL); /* is a queue no more */
 	check(msgctl(id, IPC_RMID, NULL) && errno == EINVAL);
 	return 0;
 }

@@ -64,6 +64,7 @@ static void test_sysv(void **state)
 	expect(&a, msgsnd, q, ROOM, no_fd, 1, NONE);
 	expect(&a, msgsnd, q, ROOM, no_fd, 0x123456789a, NONE);
 	expect(&a, msgsnd, q, -EAGAIN, no_fd, 0, IPC_F_NONBLOCK);
+	expect(&a, msgsnd, q, -EINVAL, no_fd, 0, NONE);
 	expect(&a, msgctl_rmid, q, 0, no_fd, 0, NONE);
 	expect_exit(&a, target, 0, NONE);
 	snprintf(text, sizeof(text), "key 0x%08x", (int)facts[KEY]);

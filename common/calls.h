@@ -64,10 +64,13 @@ enum {
 	IPC_OBJ_EPOLL = 0x90,
 	IPC_OBJ_KIND_MSGQ = 0xa0,
 	IPC_OBJ_MSGQ_RET = 0xaf,
+	IPC_OBJ_KIND_SEMS = 0xb0,
+	IPC_OBJ_SEMS_RET = 0xbf,
 };
 #define IPC_OBJ_FD(arg)	     (IPC_OBJ_KIND_FD | (arg))
 #define IPC_OBJ_PAIR(arg)    (IPC_OBJ_KIND_PAIR | (arg))
 #define IPC_OBJ_MSGQ(arg)    (IPC_OBJ_KIND_MSGQ | (arg))
+#define IPC_OBJ_SEMS(arg)    (IPC_OBJ_KIND_SEMS | (arg))
 #define IPC_OBJ_KIND(object) ((object)&0xf0)
 #define IPC_OBJ_ARG(object)  ((object)&0x0f)
 

@@ -54,6 +54,7 @@ enum {
 	IPC_F_SECOND = 1 << 9, /* on the call's second object (the sending side of splice, tee, sendfile) */
 	IPC_F_OOB = 1 << 10,   /* moved as urgent data (MSG_OOB): not in its place in the stream */
 	IPC_F_FULL = 1 << 11,  /* a received datagram filled the buffer: it may have been longer */
+	IPC_F_UNDO = 1 << 12,  /* semop: with SEM_UNDO */
 };
 
 /*
@@ -67,6 +68,11 @@ enum {
  * and did not move (MSG_TRUNC of a datagram) is not in `result`: flag IPC_F_TRUNCATED instead. Reads of the
  * error queue are IPC_F_PEEK. A descriptor that came with SCM_RIGHTS gives an event of call recvmsg_fd, like
  * an open.
+ *
+ * Counters (eventfd, sysv_sem): arg1 is by how much. semop gives one event per operation, IPC_F_SECOND where
+ * it raises the semaphore (a post), all but the first with IPC_F_PART; of a failed call one event. setval and
+ * setall (one event per semaphore) say the new value: what was left of the old is gone. IPC_F_UNDO: SEM_UNDO,
+ * the kernel takes it back when the process ends.
  *
  * poll, select and epoll give one event per ready descriptor that is an end of a channel (epoll: per ready
  * entry; the object is 0, the collector finds it by process, epoll descriptor and user data, from epoll_ctl's
@@ -110,8 +116,9 @@ static inline __u64 ipc_object_id(__u64 object)
  *   process  the pid
  *   unix_*, tcp, udp  the socket's inode
  *   sysv_msg the id in the low 32 bits, above it the low 24 of the ipc namespace's inode
- *   posix_mq a hash, as of a fifo
- *   eventfd  the kernel's eventfd-id; used again at once, so each creation is a new channel
+ *   sysv_sem one semaphore of a set: the set's id in the low 32 bits, the semaphore's number in the 12 above,
+ * the low 12 of the ipc namespace's inode on top posix_mq a hash, as of a fifo eventfd  the kernel's
+ * eventfd-id; used again at once, so each creation is a new channel
  */
 
 /* arg0 of an event on a descriptor: the descriptor, and open(2)'s flags (O_ACCMODE, O_NONBLOCK) above. */

@@ -33,6 +33,9 @@ static const char *object(unsigned int o, char *text, size_t size)
 		return "the descriptors of the sets at arguments 1 to 3";
 	case IPC_OBJ_EPOLL:
 		return "the descriptors that the epoll instance reports";
+	case IPC_OBJ_KIND_SEMS:
+		return o == IPC_OBJ_SEMS_RET ? "the semaphores that it returns"
+					     : "the semaphores in argument 0";
 	case IPC_OBJ_KIND_MSGQ:
 		return o == IPC_OBJ_MSGQ_RET ? "the message queue that it returns"
 					     : "the message queue in argument 0";

@@ -44,10 +44,11 @@ static uint32_t process_of(struct collector *c, const struct channel *ch, const 
 			   uint64_t time)
 {
 	const struct socket *so = ch->socket;
+	bool accepted = so->state & IPC_SOCKET_ACCEPTED && ch->data.mechanism != IPC_MECH_unix_dgram;
 	const struct life *l =
 		so->peer_pid > 0 && !socket_is_ip(ch) ? life_of(c, here->source, so->peer_pid) : NULL;
 	if (l && l->latest && !so->peer_comm) /* it is in the trace, but which socket it had is not known */
-		return so->state & IPC_SOCKET_ACCEPTED ? l->latest->data.id : 0;
+		return accepted ? l->latest->data.id : 0;
 	char comm[ADDRESS_TEXT_MAX];
 	struct store_process p = { .uid = STORE_NO_UID, .exit_status = -1, .source = here->data.source };
 	identify(c, ch, &p, comm, sizeof(comm));

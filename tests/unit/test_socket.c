@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "records.h"
+#include "sound.h"
 
 enum {
 	SERVER = 10,
@@ -161,67 +162,12 @@ static void later(void)
 	step();
 }
 
-/* ---- what holds always ---- */
-
-static void check_sums(void)
-{
-	for (size_t i = 1; i < fake.channels_count; i++) {
-		uint64_t sent = 0, received = 0;
-		for (size_t k = 1; k < fake.endpoints_count; k++) {
-			const struct store_endpoint *ep = &fake.endpoints[k];
-			bool ours = ep->id && ep->channel_id == i;
-			sent += ours ? ep->bytes_sent : 0;
-			received += ours ? ep->bytes_received : 0;
-		}
-		assert_int_equal(sent, fake.channels[i].bytes_sent);
-		assert_int_equal(received, fake.channels[i].bytes_received);
-	}
-	for (size_t i = 1; i < fake.endpoints_count; i++)
-		for (size_t k = i + 1; fake.endpoints[i].id && k < fake.endpoints_count; k++)
-			assert_false(fake.endpoints[k].id &&
-				     fake.endpoints[k].channel_id == fake.endpoints[i].channel_id &&
-				     fake.endpoints[k].process_id == fake.endpoints[i].process_id);
-	for (size_t i = 1; i < fake.lanes_count; i++)
-		if (fake.lanes[i].endpoint_id)
-			assert_int_not_equal(fake.endpoints[fake.lanes[i].endpoint_id].id, 0);
-}
-
-static uint32_t process_of_event(uint64_t event)
-{
-	return fake.threads[fake.lanes[fake.events[event].lane].thread_id].process_id;
-}
-
-/* Edges of which latencies are known are the sums of their messages. */
-static void check_edges(void)
-{
-	uint64_t bytes = 0, count = 0;
-	for (size_t i = 0; i < fake.edges_count; i++) {
-		const struct store_edge *e = &fake.edges[i];
-		assert_int_not_equal(fake.channels[e->channel_id].id, 0);
-		if (!e->timed)
-			continue;
-		bytes += e->bytes;
-		count += e->messages;
-		for (size_t k = 1; k < fake.links_count; k++) {
-			const struct fake_link *l = &fake.links[k];
-			const struct store_lane *lane = &fake.lanes[fake.events[l->send].lane];
-			if (process_of_event(l->send) != e->src_id ||
-			    process_of_event(l->recv) != e->dst_id ||
-			    fake.endpoints[lane->endpoint_id].channel_id != e->channel_id)
-				continue;
-			bytes -= l->bytes;
-			count--;
-		}
-	}
-	assert_int_equal(bytes, 0);
-	assert_int_equal(count, 0);
-}
-
 static void ends(void)
 {
 	end();
-	check_sums();
-	check_edges();
+	assert_true(sums_are_sound());
+	assert_true(ends_are_sound());
+	assert_true(edges_are_sound());
 }
 
 /* But that the processes still run. */

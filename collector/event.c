@@ -248,10 +248,9 @@ static void send_inside(struct collector *c, struct thread *t, const struct ipc_
 	match_unfinished(&p->endpoint->channel->stream, &call);
 }
 
-/* What a transfer counts as in channel.sent and .received, where that is not its bytes. */
 static uint64_t units(const struct channel *ch, const struct ipc_event *e, uint64_t bytes)
 {
-	return ch->counts ? e->arg1 : bytes + ch->is_queue;
+	return ch->counts ? e->arg1 : bytes;
 }
 
 static void count_send(struct endpoint *ep, const struct ipc_event *e, uint64_t bytes)

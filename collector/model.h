@@ -141,10 +141,9 @@ struct channel {
 	uint64_t other;			    /* of a socket: the address at the other end, 0: none */
 	uint64_t listener;		    /* inode of the socket it was accepted from */
 	struct channel *next_flow;	    /* of the socket */
-	/* put into it and taken from it: bytes, of a queue one more for each message, of a counter units */
-	uint64_t sent, received;
-	struct life *life;	      /* of a process channel */
-	struct datagram_queue *queue; /* of a UNIX socket whose messages have boundaries (packet.c) */
+	uint64_t sent, received;	    /* put into it and taken from it: bytes, of a counter units */
+	struct life *life;		    /* of a process channel */
+	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
 	bool inexact;	  /* a message of it is not exact */
 	bool dropped;	  /* events of it were dropped: none is */
@@ -167,9 +166,9 @@ struct channel {
 	LIST_ENTRY(channel) in_met_by;
 	struct channel *next, **link, *next_closed;
 	bool closed_listed;
-	bool leftover;			/* of a queue: held messages before the recording */
-	struct datagram_queue **queues; /* of a queue */
-	struct match_stream stream;	/* unused where the mechanism is not a byte stream */
+	bool leftover;		    /* of a queue: held messages before the recording */
+	struct queue_part **parts;  /* of a queue, by type */
+	struct match_stream stream; /* unused where the mechanism is not a byte stream */
 };
 
 struct endpoint {

@@ -17,7 +17,15 @@
 
 enum { TYPES_OWN = 32, TYPES = 64, MQUEUE_MAGIC = 0x19800202 };
 
-static unsigned int matchers_of(const struct channel *ch)
+struct queue_part {
+	struct channel *channel;
+	struct datagram_queue *matcher;
+	uint64_t sent, received;
+	const struct process *receiver; /* the only one */
+	bool several_receivers, cut_off, inexact;
+};
+
+static unsigned int parts_of(const struct channel *ch)
 {
 	return ch->data.mechanism == IPC_MECH_sysv_msg ? TYPES : 1;
 }
@@ -91,27 +99,31 @@ void queue_define(struct collector *c, struct channel *ch, const struct ipc_def 
 
 static uint64_t message(void *context, const struct match_message *m)
 {
-	return rollup_sink.message(context, m);
+	struct queue_part *part = context;
+	part->inexact |= !m->exact;
+	return rollup_sink.message(part->channel, m);
 }
 
 static void doubt(void *context, const struct match_message *m, uint64_t handle)
 {
-	rollup_sink.doubt(context, m, handle);
+	struct queue_part *part = context;
+	part->inexact = true;
+	rollup_sink.doubt(part->channel, m, handle);
 }
 
 /* What one receive had from nobody known another may have had too. */
 static void unmatched(void *context, const struct match_call *receive)
 {
-	struct channel *ch = context;
+	struct channel *ch = ((struct queue_part *)context)->channel;
 	const struct process *p = receive->endpoint->process;
 	if (!ch->leftover)
 		collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, 1,
 			       receive->end);
 	channel_doubt(ch->collector, ch);
 	rollup_inexact(ch->collector, ch);
-	for (unsigned int i = 0; i < matchers_of(ch); i++)
-		if (ch->queues[i])
-			datagram_doubt(ch->queues[i]);
+	for (unsigned int i = 0; i < parts_of(ch); i++)
+		if (ch->parts[i] && ch->parts[i]->matcher)
+			datagram_doubt(ch->parts[i]->matcher);
 }
 
 static void vanished(void *context, const struct datagram *send)
@@ -122,38 +134,66 @@ static void vanished(void *context, const struct datagram *send)
 
 static const struct datagram_sink sink = { message, doubt, unmatched, vanished };
 
-static struct datagram_queue *matcher_of(struct collector *c, struct channel *ch, uint64_t type)
+static struct queue_part *part_of(struct collector *c, struct channel *ch, uint64_t type)
 {
-	unsigned int n = matchers_of(ch), i = 0;
-	if (!ch->queues && !(ch->queues = collector_new(c, n * sizeof(*ch->queues))))
+	unsigned int n = parts_of(ch), i = 0;
+	if (!ch->parts && !(ch->parts = collector_new(c, n * sizeof(*ch->parts))))
 		return NULL;
 	if (n > 1)
 		i = type < TYPES_OWN ? type : TYPES_OWN + table_mix(type) % (TYPES - TYPES_OWN);
-	if (!ch->queues[i])
-		ch->queues[i] = datagram_new(&sink, ch);
-	return ch->queues[i];
+	struct queue_part *part = ch->parts[i];
+	if (!part && (part = ch->parts[i] = collector_new(c, sizeof(*part))))
+		part->channel = ch;
+	if (part && !part->matcher)
+		part->matcher = datagram_new(&sink, part);
+	return part && part->matcher ? part : NULL;
+}
+
+static void send(struct queue_part *part, struct datagram *d, uint64_t type)
+{
+	part->sent++;
+	d->local = type;
+	datagram_send(part->matcher, d);
+}
+
+static void receive(struct queue_part *part, struct datagram *d, uint64_t type)
+{
+	const struct process *p = d->call.endpoint->process;
+	part->received++;
+	part->several_receivers |= part->receiver && part->receiver != p;
+	part->receiver = p;
+	part->cut_off |= d->full;
+	d->remote = type;
+	d->highest = !type;
+	datagram_receive(part->matcher, d);
 }
 
 void queue_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call, bool sends)
 {
 	struct channel *ch = call->endpoint->channel;
-	struct datagram_queue *q = matcher_of(c, ch, e->arg1);
+	struct queue_part *part = part_of(c, ch, e->arg1);
 	struct datagram d = {
 		.call = *call,
 		.socket = e->object,
 		.full = e->flags & (IPC_F_FULL | IPC_F_TRUNCATED),
-		.highest = !sends && !e->arg1,
 	};
-	if (!q)
+	if (!part)
 		return;
 	if (ch->stream.doubtful)
-		datagram_doubt(q);
-	*(sends ? &d.local : &d.remote) = e->arg1;
-	if (sends)
-		datagram_send(q, &d);
-	else
-		datagram_receive(q, &d);
-	datagram_expire(q, c->now);
+		datagram_doubt(part->matcher);
+	(sends ? send : receive)(part, &d, e->arg1);
+	datagram_expire(part->matcher, c->now);
+}
+
+bool queue_drained(const struct channel *ch)
+{
+	for (unsigned int i = 0; ch->parts && i < parts_of(ch); i++) {
+		const struct queue_part *part = ch->parts[i];
+		if (part && part->inexact &&
+		    (part->several_receivers || part->cut_off || part->sent != part->received))
+			return false;
+	}
+	return true;
 }
 
 /* From the first to the last. */
@@ -173,10 +213,11 @@ void queue_settle(struct channel *ch, bool all)
 {
 	/* A POSIX queue keeps its messages for who opens it next. */
 	bool keeps = ch->data.mechanism == IPC_MECH_posix_mq && !all;
-	for (unsigned int i = 0; ch->queues && i < matchers_of(ch); i++) {
-		if (keeps && ch->queues[i] && !datagram_idle(ch->queues[i]))
+	for (unsigned int i = 0; ch->parts && i < parts_of(ch); i++) {
+		struct queue_part *part = ch->parts[i];
+		if (!part || !part->matcher || (keeps && !datagram_idle(part->matcher)))
 			continue;
-		datagram_free(ch->queues[i]);
-		ch->queues[i] = NULL;
+		datagram_free(part->matcher);
+		part->matcher = NULL;
 	}
 }

@@ -14,6 +14,8 @@ void queue_look_around(struct collector *c);
 void queue_define(struct collector *c, struct channel *ch, const struct ipc_def *d);
 void queue_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call,
 		    bool sends);
+/* In each part one process received all that was sent: whose it was is certain, whatever its order. */
+bool queue_drained(const struct channel *ch);
 /* A System V queue was found or removed. */
 void queue_control(struct collector *c, struct channel *ch, const struct ipc_event *e);
 /* No end is open, or it was removed: gives up what cannot be received any more. `all`: nor will anything. */

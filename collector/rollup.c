@@ -7,7 +7,7 @@
  */
 #include <stdlib.h>
 
-#include "model.h"
+#include "queue.h"
 
 static struct edge *edge_new(struct collector *c, struct endpoint *src, struct process *dst)
 {
@@ -127,8 +127,11 @@ const struct match_sink rollup_sink = {
 
 static bool drained(const struct channel *ch)
 {
-	return (ch->is_stream || ch->is_queue) && ch->receivers == 1 && ch->sent == ch->received &&
-	       !ch->stream.doubtful && !ch->shared->data.partial && !ch->killed;
+	if (ch->stream.doubtful || ch->shared->data.partial || ch->killed)
+		return false;
+	if (ch->is_queue)
+		return queue_drained(ch);
+	return ch->is_stream && ch->receivers == 1 && ch->sent == ch->received;
 }
 
 static bool all_exact(const struct channel *ch)

@@ -21,6 +21,13 @@ WORKLOADS = (
     ("tcp", ["--clients", "8", "--size", "300000", "--messages", "20"], True),
     ("udp", [], True),
     ("udp", ["--clients", "16", "--size", "1472"], True),
+    ("sysv_msg", [], True),
+    ("sysv_msg", ["--clients", "8", "--size", "2048"], True),
+    ("posix_mq", [], True),
+    ("posix_mq", ["--writers", "8", "--size", "8192"], True),
+    ("eventfd", [], True),
+    ("eventfd", ["--writers", "8"], True),
+    ("eventfd", ["--readers", "3"], True),
     ("process", [], True),
     ("process", ["--children", "2", "--depth", "4"], True),
 )

@@ -393,6 +393,7 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)
 		fd_close(c, t->process, (uint32_t)e->arg0, order_end(e));
 	if (first) {
+		endpoint_role(c, p->endpoint, ROLE_WRITER);
 		p->endpoint->channel->sent += e->arg1;
 		match(c, t, e, p->endpoint, true, false, event);
 	}

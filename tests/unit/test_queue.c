@@ -221,6 +221,21 @@ static void test_overlap(void **state)
 	expect(t + 5, second, 8, false);
 	expect_edge(A, SERVER, key, 1, 8, true);
 	expect_edge(B, SERVER, key, 1, 8, true);
+
+	/* Two took of it: whose is whose is not known. What is of another type is. */
+	three_processes();
+	found();
+	t = now + 10;
+	does_at(A, IPC_CALL_msgsnd, sysv(), t, t + 10, 8, 1, 0);
+	does_at(B, IPC_CALL_msgsnd, sysv(), t + 5, t + 12, 8, 1, 0);
+	rcv(SERVER, 1, 8);
+	rcv(B, 1, 8);
+	snd(SERVER, 2, 8);
+	rcv(A, 2, 8);
+	end();
+	assert_int_equal(messages(), 3);
+	expect_edge(A, SERVER, key, 1, 8, false);
+	expect(now - 5, now - 2, 8, true);
 }
 
 /* A receive whose send nobody saw: somebody outside sends too. */
@@ -456,6 +471,7 @@ static void test_semaphore(void **state)
 	expect_edge(A, SERVER, counter_key, 1, 0, true);
 	expect_edge(A, B, counter_key, 1, 0, true);
 	assert_int_equal(endpoint(SERVER, counter_key)->sends, 0);
+	assert_string_equal(endpoint(SERVER, counter_key)->role, "both");
 	assert_int_equal(endpoint(SERVER, counter_key)->receives, 3);
 }
 

@@ -194,6 +194,21 @@ static bool is_padding(const uint8_t *p) /* a no-operation of five bytes or more
 	       matches(p, "\x66\x0f\x1f\x44\x00", 5) || matches(p, "\x66\x66\x2e\x0f\x1f", 5);
 }
 
+enum result { RESULT_UNKNOWN, RESULT_RAX, RESULT_RBX };
+
+/* Where the result is kept over the call of disable, which may be reached with an error too: stored from %rax
+ * just before, or in %rbx. */
+static enum result result_before(const uint8_t *p, const uint8_t *call)
+{
+	for (; p + 2 <= call; p++) {
+		if (p[0] == 0x89 && (p[1] == 0x04 || p[1] == 0x44) && p[2] == 0x24)
+			return RESULT_RAX; /* mov %rax,d(%rsp) or %eax */
+		if ((p[0] == 0x89 && p[1] == 0xc3) || (p[0] == 0x63 && p[1] == 0xd8))
+			return RESULT_RBX; /* mov %eax,%ebx or movslq %eax,%rbx */
+	}
+	return RESULT_UNKNOWN;
+}
+
 static void add_syscall(struct scan *s, const uint8_t *p)
 {
 	static const char load_r9[] = "\x4c\x8b\x4c\x24\x08"; /* mov 8(%rsp),%r9 */
@@ -205,9 +220,10 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 	if (in_window(s, p, &call)) {
 		long nr = number_before_in_window(p);
 		const uint8_t *after = near_call(s, p, 1, s->disable);
-		if (nr >= 0 && wanted(nr) && after) {
+		enum result result = after ? result_before(p + 2, after) : RESULT_UNKNOWN;
+		if (nr >= 0 && wanted(nr) && result) {
 			add(s, call, nr, SITE_ENABLE, 0);
-			add(s, after, nr, SITE_DISABLE, 0);
+			add(s, after, nr, SITE_DISABLE, result == RESULT_RBX);
 		}
 		return;
 	}

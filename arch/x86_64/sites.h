@@ -13,7 +13,8 @@ enum site_kind {
 	SITE_ANY,  /* syscall(2): mov 8(%rsp),%r9 | syscall | cmp: the number is in %rax */
 	SITE_EXIT, /* offset is of a 5-byte mov on the way to exit or exit_group */
 	SITE_ENABLE,  /* offset is of `call __pthread_enable_asynccancel` before a system call */
-	SITE_DISABLE, /* offset is of `call __pthread_disable_asynccancel` after it */
+	SITE_DISABLE, /* offset is of `call __pthread_disable_asynccancel` after it; aux: the result is in
+			 %rbx */
 };
 
 #endif

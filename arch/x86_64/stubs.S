@@ -3,7 +3,7 @@
  * What the generated stubs (patch.c) call. They come from the middle of a libc function, so every register
  * but the flags is kept; the stub has stepped over the red zone before it calls.
  *
- * stub_disable is the one function here that stands in a backtrace while a thread may be cancelled (it calls
+ * stub_disable (of two kinds) is the one function here that stands in a backtrace while a thread may be cancelled (it calls
  * __pthread_disable_asynccancel), so it has exact unwind information; the others must not be unwound through
  * and have none.
  */
@@ -94,12 +94,13 @@ stub_enable:
 	.size stub_enable, .-stub_enable
 
 /* Called in place of __pthread_disable_asynccancel, straight from libc: until that function has run, a
- * cancellation may unwind from any instruction here. %rax is the cancellable function's result (-1: errno
- * says why), %rdi the argument of disable. */
-	.globl stub_disable
-	.hidden stub_disable
-	.type stub_disable, @function
-stub_disable:
+ * cancellation may unwind from any instruction here. %rax or %rbx is the cancellable function's result (-1: errno
+ * says why; where it is %rbx, %rax is errno then), %rdi the argument of disable. */
+	.macro disable name, result
+	.globl \name
+	.hidden \name
+	.type \name, @function
+\name:
 	.cfi_startproc
 	mov	shim_self@gottpoff(%rip), %r11
 	cmpl	$0, %fs:(%r11)		/* shim_self.depth */
@@ -116,7 +117,7 @@ stub_disable:
 	and	$-16, %rsp
 	save_registers
 	call	*patch_disable(%rip)
-	mov	48(%rsp), %rdi
+	mov	\result, %rdi
 	lea	16(%rbp), %rsi
 	call	patch_return_libc
 	restore_arguments
@@ -126,6 +127,9 @@ stub_disable:
 	.cfi_def_cfa %rsp, 8
 	ret
 	.cfi_endproc
-	.size stub_disable, .-stub_disable
+	.size \name, .-\name
+	.endm
+	disable stub_disable, 48(%rsp)
+	disable stub_disable_rbx, %rbx
 
 	.section .note.GNU-stack,"",@progbits

@@ -14,6 +14,7 @@
 #include "queue.h"
 #include "readable.h"
 #include "sandbox.h"
+#include "socket.h"
 #include "text.h"
 
 enum { CLONE3_FLAGS_SIZE = 8 };
@@ -211,12 +212,16 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	case IPC_OBJ_KIND_FD:
 		if (!enter_descriptors(t, row, r, p))
 			return false;
+		if (row->verb == IPC_VERB_recv && socket_has_addresses(p->object))
+			p->room = hook_room(call, r);
 		if (row->asks && !queue_has_words(p->object))
 			p->arg1 = (uint64_t)r->arg[row->asks - 1];
 		return true;
 	case IPC_OBJ_RET:
 		if (row->effect == IPC_FX_COPIES)
 			enter_copy(t, r, call, p);
+		if (call == IPC_CALL_accept || call == IPC_CALL_accept4)
+			p->room = hook_room(call, r);
 		if (call == IPC_CALL_eventfd || call == IPC_CALL_eventfd2)
 			p->arg1 = (uint32_t)r->arg[0];
 		return true;

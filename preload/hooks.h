@@ -22,6 +22,10 @@ void hook_leave_queue(struct shim_thread *t, const struct pending *p, long resul
 void hook_leave_counter(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_wait(struct shim_thread *t, const struct pending *p, long result);
 
+/* How much room the program has for an address, where the call may be answered with one: the kernel
+ * overwrites that number with the address's own length, which may be more. */
+uint32_t hook_room(uint16_t call, const struct hook_registers *r);
+
 /* What stands in the control block while the thread is inside the call, for when it dies there; NULL: none.
  */
 void hook_show(struct shim_thread *t, const struct pending *p);

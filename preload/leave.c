@@ -65,7 +65,7 @@ static void define_made(struct shim_thread *t, const struct pending *p, long fd,
 		origin.state = IPC_SOCKET_ACCEPTED;
 		if (descriptor_find(t, p->arg[0], &listener))
 			origin.listener = ipc_object_id(listener.object);
-		if (p->arg[1] && p->arg[2]) {
+		if (p->arg[1] && p->arg[2] && *(const uint32_t *)p->arg[2] <= p->room) {
 			origin.name = (const void *)p->arg[1];
 			origin.length = *(const uint32_t *)p->arg[2];
 		}

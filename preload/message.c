@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * After a send or receive on a socket: its events, one per message. Memory that the program named is read
- * only where the kernel has just done so: after a success.
+ * only where the kernel has just done so: after a success. What the kernel overwrites is read before, where
+ * that can be.
  */
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "hooks.h"
+#include "readable.h"
 #include "socket.h"
 
 /* What a call says about one message. */
@@ -58,6 +60,14 @@ static void judge_receive(struct ipc_event *e, const struct moved *m)
 	}
 }
 
+/* Whether the other side's address stands there: given by the program, or by the kernel without being cut
+ * off. */
+static bool is_whole(const struct pending *p, const struct moved *m)
+{
+	uint32_t length = m->name_length < IPC_ADDRESS_MAX ? m->name_length : IPC_ADDRESS_MAX;
+	return m->name && (ipc_calls[p->call].verb == IPC_VERB_send || length <= p->room);
+}
+
 static void tell(struct shim_thread *t, const struct pending *p, const struct moved *m, long result,
 		 uint16_t flags)
 {
@@ -65,6 +75,8 @@ static void tell(struct shim_thread *t, const struct pending *p, const struct mo
 	e.flags = flags | (m->flags & MSG_OOB ? IPC_F_OOB : 0);
 	if (result < 0) {
 		e.flags |= result == -EAGAIN ? IPC_F_NONBLOCK : 0;
+		if (socket_has_addresses(e.object))
+			e.arg1 = 0;
 		shim_emit(t, &e);
 		return;
 	}
@@ -74,7 +86,7 @@ static void tell(struct shim_thread *t, const struct pending *p, const struct mo
 	if (ipc_object_mechanism(e.object) == IPC_MECH_udp && !(e.flags & (IPC_F_TRUNCATED | IPC_F_PEEK)))
 		e.tag = tag_of(m, (uint64_t)e.result);
 	if (socket_has_addresses(e.object))
-		e.arg1 = m->name ? socket_address(t, m->name, m->name_length) : 0;
+		e.arg1 = is_whole(p, m) ? socket_address(t, m->name, m->name_length) : 0;
 	shim_emit(t, &e);
 }
 
@@ -134,6 +146,46 @@ static void tell_headers(struct shim_thread *t, const struct pending *p, long co
 			    i ? IPC_F_PART : 0);
 }
 
+static uint32_t length_at(const void *at)
+{
+	return at && readable(at, sizeof(uint32_t)) ? *(const uint32_t *)at : 0;
+}
+
+static uint32_t room_of_header(const struct msghdr *h)
+{
+	return readable(h, sizeof(*h)) && h->msg_name ? h->msg_namelen : 0;
+}
+
+/* What each of them has. */
+static uint32_t room_of_headers(const struct mmsghdr *messages, uint32_t count)
+{
+	uint32_t room = UINT32_MAX;
+	count = count < UIO_MAXIOV ? count : UIO_MAXIOV;
+	if (!readable(messages, count * sizeof(*messages)))
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		if (messages[i].msg_hdr.msg_name && messages[i].msg_hdr.msg_namelen < room)
+			room = messages[i].msg_hdr.msg_namelen;
+	return room;
+}
+
+uint32_t hook_room(uint16_t call, const struct hook_registers *r)
+{
+	switch (call) {
+	case IPC_CALL_accept:
+	case IPC_CALL_accept4:
+		return length_at((const void *)r->arg[2]);
+	case IPC_CALL_recvfrom:
+		return r->arg[4] ? length_at((const void *)r->arg[5]) : 0;
+	case IPC_CALL_recvmsg:
+		return room_of_header((const void *)r->arg[1]);
+	case IPC_CALL_recvmmsg:
+		return room_of_headers((const void *)r->arg[1], (uint32_t)r->arg[2]);
+	default:
+		return 0;
+	}
+}
+
 /* What sendto and recvfrom were given, the plain ones too, in the form of a message. */
 static struct moved of_arguments(const struct pending *p, struct iovec *one)
 {
@@ -179,7 +231,7 @@ void hook_leave_message(struct shim_thread *t, const struct pending *p, long res
 	struct iovec one;
 	if (result >= 0 && row->verb == IPC_VERB_send)
 		define_bound(t, p);
-	if (result < 0 || (row->size == IPC_SIZE_MESSAGES && !result)) {
+	if (result < 0) {
 		tell(t, p, &m, result, 0);
 	} else if (row->size == IPC_SIZE_MESSAGES) {
 		tell_headers(t, p, result);

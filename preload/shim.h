@@ -23,7 +23,9 @@ struct pending {
 	uint64_t start, object, object2, arg0, arg1, other0;
 	long arg[6];
 	uint16_t call;
-	bool plain; /* a transfer on one known descriptor, entered by the fast path */
+	bool plain;    /* a transfer on one known descriptor, entered by the fast path */
+	uint32_t room; /* for the other side's address: bytes that the kernel may write where the program says
+			*/
 };
 
 struct shim_thread {

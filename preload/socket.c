@@ -63,8 +63,10 @@ static void copy_address(struct address *a, const void *from, uint32_t length)
 static void ask_address(struct address *a, long nr, long fd)
 {
 	a->length = IPC_ADDRESS_MAX;
-	if (raw_syscall(nr, fd, a->bytes, &a->length) || a->length > IPC_ADDRESS_MAX)
+	if (raw_syscall(nr, fd, a->bytes, &a->length))
 		a->length = 0;
+	else if (a->length > IPC_ADDRESS_MAX) /* a path without its NUL */
+		a->length = IPC_ADDRESS_MAX;
 }
 
 bool socket_is_unbound(long fd)

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 
 #include "hooks.h"
+#include "readable.h"
 
 enum { WORD_BITS = 64 };
 
@@ -50,13 +51,22 @@ static uint64_t word_of(const uint64_t *set, long i)
 	return set ? set[i] : 0;
 }
 
-/* `left` ready bits in the sets: no word behind the last of them is read (the kernel does not either where
- * there are fewer descriptors than the program says). */
+/* The kernel looks at no more than there are descriptors, so a set may end, with a page, before the program
+ * says it does. */
+static bool ends(const uint64_t *set, long i)
+{
+	bool next_page = i && ((uintptr_t)&set[i + 1] - 1) % READABLE_PAGE < sizeof(*set);
+	return set && next_page && !readable(&set[i], sizeof(*set));
+}
+
+/* `left` ready bits in the sets; fewer can be found where one set was given twice, and the kernel's last
+ * answer stands there. */
 static void tell_selected(struct shim_thread *t, struct ready *r, const struct pending *p, long left)
 {
 	const uint64_t *in = (const void *)p->arg[1], *out = (const void *)p->arg[2],
 		       *except = (const void *)p->arg[3];
-	for (long i = 0; left > 0; i++) {
+	long words = ((long)(int)p->arg[0] + WORD_BITS - 1) / WORD_BITS;
+	for (long i = 0; i < words && left > 0 && !ends(in, i) && !ends(out, i) && !ends(except, i); i++) {
 		uint64_t reads = word_of(in, i), writes = word_of(out, i), urgent = word_of(except, i);
 		for (uint64_t any = reads | writes | urgent; any && left > 0; any &= any - 1) {
 			int bit = __builtin_ctzll(any), read = reads >> bit & 1, write = writes >> bit & 1,
@@ -84,7 +94,7 @@ void hook_leave_wait(struct shim_thread *t, const struct pending *p, long result
 	if (kind == IPC_OBJ_EPOLL)
 		r.event.tag = (uint32_t)p->arg[0];
 	if (result > 0 && kind == IPC_OBJ_POLLFDS)
-		tell_polled(t, &r, (const void *)p->arg[0], (uint64_t)p->arg[1], result);
+		tell_polled(t, &r, (const void *)p->arg[0], (uint32_t)p->arg[1], result);
 	else if (result > 0 && kind == IPC_OBJ_FDSETS)
 		tell_selected(t, &r, p, result);
 	else if (result > 0)

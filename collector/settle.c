@@ -15,7 +15,8 @@
 
 #define SETTLE_AFTER_NS                                                                                      \
 	1000000000ULL /* after the last end closed: a dead process's last call may come late */
-#define QUIET_AFTER_NS 10000000000ULL /* of a conversation of datagrams whose sockets stay open, */
+/* Of a conversation of datagrams whose sockets stay open, or where an answer may still come, */
+#define QUIET_AFTER_NS 10000000000ULL
 #define LOOK_NS	       1000000000ULL
 
 enum { QUIET_MAX = 1 << 14 }; /* and as soon as of a closed one where there are more */
@@ -98,16 +99,26 @@ static bool may_arrive(const struct collector *c, const struct channel *ch)
 	return ch->waiting && socket_bound(c, ch, ch->other, c->now);
 }
 
+static bool owes_answer(const struct channel *ch)
+{
+	for (const struct endpoint *ep = ch->endpoints; ep; ep = ep->next_of_channel)
+		if (ep->shared->data.receives > ep->shared->data.sends)
+			return true;
+	return false;
+}
+
 /* A conversation of which a socket is closed, or that nobody has gone on with for long. */
 static bool is_over(const struct collector *c, const struct channel *shared)
 {
-	bool soon = c->udp_count > QUIET_MAX;
+	bool closed = false, owed = false;
 	for (const struct channel *h = shared->halves; h; h = h->next_half) {
 		bool open = is_open(h->socket);
 		if ((open && h == h->socket->half) || may_arrive(c, h))
 			return false;
-		soon |= !open;
+		closed |= !open;
+		owed |= open && owes_answer(h);
 	}
+	bool soon = (closed && !owed) || c->udp_count > QUIET_MAX;
 	return c->now > shared->data.last_ns + (soon ? SETTLE_AFTER_NS : QUIET_AFTER_NS);
 }
 

@@ -839,6 +839,26 @@ static void test_udp_busy_server(void **state)
 	nothing_lost();
 }
 
+/* The answer comes when the client has given up. */
+static void test_udp_late_answer(void **state)
+{
+	(void)state;
+	two_processes();
+	udp_server("0.0.0.0");
+	struct name from = ip("127.0.0.1", 4001);
+	ask(C1, 4001);
+	does_at(SERVER, IPC_CALL_recvfrom, UDP, S1, now + 1, now + 2, 20, number(from), 0);
+	does(CLIENT, IPC_CALL_close, UDP, C1, 0);
+	later();
+	later();
+	does_at(SERVER, IPC_CALL_sendto, UDP, S1, now + 1, now + 2, 30, number(from), 0);
+	ends();
+	static const char key[] = "udp:3:127.0.0.1:53-127.0.0.1:4001";
+	check_edge(edge(CLIENT, SERVER, key), 1, 20, true);
+	assert_int_equal(fake.edges_count, 1);
+	assert_int_equal(channel(key, 0)->lost, 1);
+}
+
 /* What nobody took is lost once nobody can take it any more. */
 static void test_udp_server_gone(void **state)
 {
@@ -1178,6 +1198,7 @@ int main(void)
 		cmocka_unit_test(test_udp_outside),
 		cmocka_unit_test(test_udp_silence),
 		cmocka_unit_test(test_udp_busy_server),
+		cmocka_unit_test(test_udp_late_answer),
 		cmocka_unit_test(test_udp_server_gone),
 		cmocka_unit_test(test_udp_clients_forgotten),
 		cmocka_unit_test(test_multicast),

@@ -7,6 +7,7 @@
 #include "hooks.h"
 #include "queue.h"
 #include "text.h"
+#include "transient.h"
 
 enum { UNIT_BYTES = 8, FDINFO_MAX = 512 };
 
@@ -15,11 +16,10 @@ static bool read_fdinfo(long fd, char text[FDINFO_MAX])
 {
 	char path[40];
 	*text_put_number(text_put(path, path + sizeof(path), "/proc/self/fdinfo/"), (unsigned long)fd) = '\0';
-	long info = raw_syscall(__NR_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	if (info < 0)
-		return false;
+	uint64_t mask;
+	long info = transient_file(path, &mask);
 	long n = raw_syscall(__NR_pread64, info, text, FDINFO_MAX - 1, 0);
-	raw_syscall(__NR_close, info);
+	transient_close(info, mask);
 	text[n > 0 ? n : 0] = '\0';
 	return n > 0;
 }

@@ -14,6 +14,7 @@
 #include "queue.h"
 #include "readable.h"
 #include "sandbox.h"
+#include "signals.h"
 #include "socket.h"
 #include "text.h"
 
@@ -123,7 +124,9 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 		path = link;
 	}
 	uint32_t number = shim_number(t);
+	uint64_t mask = signals_block(); /* the program is opened */
 	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
+	signals_restore(mask);
 	if (reason != IPC_REASON_none) {
 		define_loss(t, reason, path);
 	} else if (environment_is_traced((char *const *)*envp)) {

@@ -12,13 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "ring.h"
+#include "signals.h"
 
 enum {
 	WINDOWS_MAX = 1024,
@@ -438,18 +438,6 @@ static bool given_up(const struct arena_header *h)
 	       atomic_load_explicit(&h->stop, memory_order_relaxed);
 }
 
-static uint64_t block_signals(void)
-{
-	uint64_t all = UINT64_MAX, mask = 0;
-	raw_syscall(__NR_rt_sigprocmask, SIG_BLOCK, &all, &mask, sizeof(mask));
-	return mask;
-}
-
-static void restore_signals(uint64_t mask)
-{
-	raw_syscall(__NR_rt_sigprocmask, SIG_SETMASK, &mask, 0, sizeof(mask));
-}
-
 static bool claim_wait(struct ring_process *p, struct ring_thread *t, const struct inside *inside)
 {
 	struct arena_header *h = p->header;
@@ -457,9 +445,9 @@ static bool claim_wait(struct ring_process *p, struct ring_thread *t, const stru
 	enum claim got = WAIT_CHUNK;
 	for (unsigned int attempt = 0; got != CLAIMED && waited < bound && !given_up(h); attempt++) {
 		pause_before(attempt);
-		uint64_t mask = block_signals();
+		uint64_t mask = signals_block();
 		got = claim_any(p, t, inside);
-		restore_signals(mask);
+		signals_restore(mask);
 		waited = ring_monotonic_ns() - start;
 	}
 	if (got == WAIT_CHUNK)
@@ -475,11 +463,11 @@ bool ring_claim(struct ring_process *p, struct ring_thread *t)
 {
 	if (!t->control && given_up(p->header))
 		return false;
-	uint64_t mask = block_signals();
+	uint64_t mask = signals_block();
 	struct inside inside = inside_read(t->base ? t->control : NULL);
 	close_chunk(p, t);
 	enum claim got = given_up(p->header) ? NEVER : claim_any(p, t, &inside);
-	restore_signals(mask);
+	signals_restore(mask);
 	return got == CLAIMED || (got != NEVER && claim_wait(p, t, &inside));
 }
 

@@ -13,6 +13,7 @@
 #include "shim.h"
 #include "tables.h"
 #include "text.h"
+#include "transient.h"
 
 enum { PAGE = 4096 };
 
@@ -117,6 +118,7 @@ static void tell_spawn(struct shim_thread *t, uint32_t parent, int32_t pid)
 static void fork_child(struct shim_thread *t)
 {
 	*shim.alive = 1;
+	transient_fork_child();
 	t->fast = false;
 	t->ipc_namespace = 0;
 	int32_t pid = (int32_t)raw_syscall(__NR_getpid);

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "socket.h"
+#include "transient.h"
 
 enum {
 	NETNS_COOKIE = 71, /* SO_NETNS_COOKIE, Linux 5.14 */
@@ -94,12 +95,12 @@ static uint64_t ask_peer(uint64_t inode)
 	};
 	_Alignas(struct nlmsghdr) char answer[256];
 	const struct nlmsghdr *head = (const void *)answer;
-	long fd = raw_syscall(__NR_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), n = -1;
-	if (fd < 0)
-		return 0;
-	if (raw_syscall(__NR_sendto, fd, &question, sizeof(question), 0, NULL, 0) == (long)sizeof(question))
+	uint64_t mask;
+	long fd = transient_diag(&mask), n = -1;
+	if (fd >= 0 &&
+	    raw_syscall(__NR_sendto, fd, &question, sizeof(question), 0, NULL, 0) == (long)sizeof(question))
 		n = raw_syscall(__NR_recvfrom, fd, answer, sizeof(answer), MSG_DONTWAIT, NULL, NULL);
-	raw_syscall(__NR_close, fd);
+	transient_close(fd, mask);
 	if (n < (long)NLMSG_LENGTH(sizeof(struct unix_diag_msg)) || head->nlmsg_type != SOCK_DIAG_BY_FAMILY)
 		return 0;
 	const struct rtattr *a = (const void *)(answer + NLMSG_SPACE(sizeof(struct unix_diag_msg)));

@@ -138,6 +138,15 @@ def handlers_that_jump(s):
 
 
 @test
+def nothing_of_ours_takes_a_number(s):
+    """Neither in a handler nor in a child that is forked while another thread is in the middle of a question."""
+    plain = s.run([program("passing.c")])
+    result, trace = s.record([program("passing.c")])  # a record that a handler jumps out of is lost, and counted
+    losses = trace.rows("SELECT reason FROM losses WHERE kind = 'lost'")
+    assert result == plain and set(losses) <= {("torn",)}, (plain, result, losses)
+
+
+@test
 def threads_that_come_and_go(s):
     trace = s.exact([program("threads.c")])
     assert trace.edge("threads", "threads") == (5000, 100000)

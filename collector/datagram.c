@@ -39,7 +39,7 @@ TAILQ_HEAD(sents, sent);
 struct lane {
 	struct sents sends;
 	/* of what was sent since the lane was empty: */
-	struct endpoint *sender; /* the only one, or NULL */
+	struct endpoint *sender; /* the only one, and it has one source; or NULL */
 	bool uniform;		 /* all are of one flow and size */
 };
 
@@ -211,9 +211,10 @@ static void lane_add(struct datagram_queue *q, struct sent *s)
 	if (!before) {
 		lane->sender = s->d.call.endpoint;
 		lane->uniform = true;
-	} else if (!same_flow(&before->d, &s->d) || before->d.call.bytes != s->d.call.bytes) {
-		lane->uniform = false;
-		if (lane->sender != s->d.call.endpoint)
+	} else {
+		if (!same_flow(&before->d, &s->d) || before->d.call.bytes != s->d.call.bytes)
+			lane->uniform = false;
+		if (lane->sender != s->d.call.endpoint || before->d.local != s->d.local)
 			lane->sender = NULL;
 	}
 	while (before && before->d.call.start > s->d.call.start)
@@ -421,6 +422,9 @@ static void weigh(struct verdict *v, const struct datagram *other)
 /* All of a lane of one sender that could be of the receive are the same as `best`. */
 static bool are_same(const struct lane *lane, const struct datagram *best, const struct datagram *r)
 {
+	const struct datagram *first = &TAILQ_FIRST(&lane->sends)->d;
+	if (first->local != best->local)
+		return false;
 	return (r->tag && !r->full) || (lane->uniform && (!best->tag || tags_agree(best, r)));
 }
 
@@ -869,7 +873,8 @@ void datagram_send(struct datagram_queue *q, const struct datagram *send)
 	wait_for_receive(q, s);
 	bool overtaken = was_overtaken(q, send);
 	if (q->reliable && (overtaken || was_cut_off(q, send))) {
-		end_order(q);
+		if (!q->unordered)
+			end_order(q);
 		unorder(q, send->call.start);
 	}
 	q->offer_from = send->call.start;

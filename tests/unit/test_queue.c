@@ -300,6 +300,18 @@ static void test_left_over(void **state)
 	expect_edge(A, B, own, 1, 8, false);
 	assert_true(channel(own, 0)->partial);
 	assert_int_equal(lost(IPC_REASON_unmatched), 0);
+
+	id = msgget(IPC_PRIVATE, 0600);
+	msgsnd(id, &message, sizeof(message.text), 0);
+	three_processes();
+	msgctl(id, IPC_RMID, NULL);
+	object = ipc_object(IPC_MECH_sysv_msg, (uint32_t)id | (ns.st_ino & 0xffffff) << 32);
+	snprintf(own, sizeof(own), "sysv_msg:%llu:%d", (unsigned long long)ns.st_ino, id);
+	define_queue(object, id, ns.st_ino, "private");
+	does(A, IPC_CALL_msgsnd, object, 8, 1); /* stays in it: what was taken is the older one */
+	does(B, IPC_CALL_msgrcv, object, 8, 1);
+	end();
+	expect_edge(A, B, own, 1, 8, false);
 }
 
 /* Types without end, and queues without end: neither takes memory without end. */
@@ -401,6 +413,18 @@ static void test_priority_late(void **state)
 	assert_int_equal(messages(), 2);
 	expect(t, t + 10, 8, false);
 	expect_edge(A, SERVER, mq_key, 2, 16, false);
+
+	/* Others have come in between. */
+	queue_open_to_all();
+	t = now + 10;
+	does_at(A, IPC_CALL_mq_timedsend, posix(), t, t + 2, 8, 1, 0);
+	does_at(SERVER, IPC_CALL_mq_timedreceive, posix(), t + 10, t + 20, 8, 0, 0);
+	step();
+	does_at(A, IPC_CALL_mq_timedsend, posix(), t + 22, t + 24, 8, 2, 0);
+	step();
+	does_at(B, IPC_CALL_mq_timedsend, posix(), t + 5, t + 30, 8, 9, 0);
+	end();
+	expect(t, t + 10, 8, false);
 }
 
 /* It keeps what it holds while nobody has it open. */

@@ -42,6 +42,11 @@ def udp_of_mapped_addresses(s, source):
 
 
 @by_source
+def udp_to_itself(s, source):
+    udp(s, source, "itself", {(0, 0): (6, 18)})
+
+
+@by_source
 def udp_empty_and_cut(s, source):
     trace = udp(s, source, "empty", {(1, 0): (4, 13)})
     assert trace.totals("udp") == (4, 1003, 4, 13), trace.totals("udp")

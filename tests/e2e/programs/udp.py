@@ -65,6 +65,17 @@ def ipv6():
     answer(True, socket.AF_INET6, "::1")
 
 
+def itself():
+    """Sockets that send to themselves, connected and not."""
+    for connects in False, True:
+        sock = bound()
+        if connects:
+            sock.connect(sock.getsockname())
+        for words in b"me", b"myself", b"I":
+            sock.send(words) if connects else sock.sendto(words, sock.getsockname())
+            assert sock.recv(100) == words
+
+
 def mapped():
     """An IPv6 socket that speaks IPv4."""
     server = bound()

@@ -262,6 +262,16 @@ static uint32_t parse_ours(const char *ours)
 	return image;
 }
 
+/* The address sanitizer refuses a program whose first library is another than its own, but for those that
+ * have no name (as the kernel's had once). Debuggers pass over them too. */
+static void become_nameless(void)
+{
+	extern ElfW(Dyn) _DYNAMIC[] __attribute__((visibility("hidden")));
+	for (struct link_map *map = _r_debug.r_map; map; map = map->l_next)
+		if (map->l_ld == _DYNAMIC)
+			map->l_name[0] = '\0';
+}
+
 /* libc is the object whose load address is the nearest below one of its functions. */
 static uintptr_t libc_base(void)
 {
@@ -309,6 +319,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	const char *ours = take_environment(envp);
 	if (!ours)
 		return;
+	become_nameless();
 	uint32_t prev = parse_ours(ours);
 	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
 	if (ring_attach(&shim.ring, shim.arena, pid))

@@ -138,6 +138,14 @@ def handlers_that_jump(s):
 
 
 @test
+def a_program_that_watches_its_memory(s):
+    """Its sanitizer insists on being the first library."""
+    for sanitizer in ("address", "thread"):
+        trace = s.same([program("threads.c", "-fsanitize=" + sanitizer)])
+        assert trace.rows("SELECT messages, bytes FROM edges WHERE mechanism = 'pipe'") == [(5000, 100000)]
+
+
+@test
 def nothing_of_ours_takes_a_number(s):
     """Neither in a handler nor in a child that is forked while another thread is in the middle of a question."""
     plain = s.run([program("passing.c")])

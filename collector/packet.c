@@ -51,7 +51,8 @@ static uint64_t message(void *context, const struct match_message *m)
 	struct collector *c = context;
 	struct channel *from = m->src->channel, *to = m->dst->channel;
 	received(from);
-	meet(c, from, to);
+	if (from != to || from->data.mechanism == IPC_MECH_udp)
+		meet(c, from, to);
 	rollup_message(c, m);
 	return store_link(c->store, m->send_event, m->recv_event, m->bytes, m->exact);
 }

@@ -6,6 +6,7 @@
 #include "sem.h"
 
 #define A_SET	       (1ULL << 32) /* an id in collector.leftovers is a set's, not a queue's */
+#define VALUE_MAX      UINT16_MAX   /* more is no semaphore's value: a damaged record */
 #define UNDO_WITHIN_NS 10000000ULL  /* after the call that ends the process */
 
 /* What the kernel will take back when a process ends: positive, it posts. */
@@ -111,7 +112,9 @@ void sem_operation(struct collector *c, struct endpoint *ep, const struct ipc_ev
 	}
 	if (e->arg1 && e->start < ch->cleared_ns)
 		match_doubt(&ch->stream);
-	struct sem_debt *d = e->flags & IPC_F_UNDO && e->arg1 ? debt_of(c, ep->process->life, ch) : NULL;
+	if (!(e->flags & IPC_F_UNDO) || !e->arg1 || e->arg1 > VALUE_MAX)
+		return;
+	struct sem_debt *d = debt_of(c, ep->process->life, ch);
 	if (!d)
 		return;
 	d->units += e->flags & IPC_F_SECOND ? -(int64_t)e->arg1 : (int64_t)e->arg1;

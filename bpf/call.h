@@ -9,6 +9,7 @@
 
 #include "message.h"
 #include "queue.h"
+#include "sem.h"
 #include "wait.h"
 
 #include <linux/sched.h>
@@ -156,6 +157,8 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 		return enter_maker(t, regs, call);
 	case IPC_OBJ_KIND_MSGQ:
 		return enter_queue(t, regs, call);
+	case IPC_OBJ_KIND_SEMS:
+		return enter_sem(t, regs, call);
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
@@ -394,6 +397,9 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_KIND_MSGQ:
 		leave_queue(t, regs, result);
 		break;
+	case IPC_OBJ_KIND_SEMS:
+		leave_sem(t, regs, result);
+		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
@@ -429,6 +435,7 @@ static void leave_unfinished(struct task_state *t)
 		leave_descriptor(t, 0, IPC_F_INSIDE);
 		break;
 	case IPC_OBJ_KIND_MSGQ:
+	case IPC_OBJ_KIND_SEMS:
 		leave_queue_unfinished(t);
 	}
 	t->call = IPC_CALL_none;

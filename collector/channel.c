@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "queue.h"
+#include "sem.h"
 #include "socket.h"
 #include "tables.h"
 
@@ -20,6 +21,8 @@ static void set_kind(struct channel *ch)
 	const struct ipc_mechanism_row *m = &ipc_mechanisms[ch->data.mechanism];
 	ch->counts = !strcmp(m->boundary, "counter");
 	ch->is_stream = ch->counts || !strcmp(m->matching, "offset");
+	/* Any process may. */
+	ch->stream.had_writer = ch->stream.had_reader = ch->data.mechanism == IPC_MECH_sysv_sem;
 	ch->is_queue = ch->data.mechanism == IPC_MECH_sysv_msg || ch->data.mechanism == IPC_MECH_posix_mq;
 }
 
@@ -75,11 +78,20 @@ struct channel *channel_new(struct collector *c, unsigned int mechanism, const c
 	return ch;
 }
 
+static unsigned int sem_number(uint64_t object)
+{
+	return object >> 32 & (IPC_SEMS_MAX - 1);
+}
+
 static void default_key(uint64_t object, char *key, size_t size)
 {
 	unsigned int mechanism = ipc_object_mechanism(object);
 	unsigned long long id = ipc_object_id(object);
 	const char *form = "%s:%llx";
+	if (mechanism == IPC_MECH_sysv_sem) {
+		snprintf(key, size, "%s:%u#%u", ipc_mechanisms[mechanism].name, (uint32_t)id, sem_number(id));
+		return;
+	}
 	if (mechanism == IPC_MECH_pipe)
 		form = "%s:[%llu]";
 	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_sysv_msg)
@@ -97,6 +109,8 @@ static void defined_key(const struct ipc_def *d, char *key, size_t size)
 		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
 	else if (mechanism == IPC_MECH_sysv_msg)
 		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);
+	else if (mechanism == IPC_MECH_sysv_sem)
+		snprintf(key, size, "%s:%llu:%llu#%u", name, generation, inode, sem_number(d->object.object));
 	else
 		default_key(d->object.object, key, size);
 }
@@ -161,6 +175,8 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 	ch->data.key = collector_text(c, key, strlen(key));
 	if (ch->is_queue)
 		queue_define(c, ch, d);
+	if (mechanism == IPC_MECH_sysv_sem)
+		sem_define(c, ch, d);
 	if (strnlen(text, length))
 		ch->data.name = collector_text(c, text, strnlen(text, length));
 	collector_dirty(c, &ch->row);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "queue.h"
+#include "sem.h"
 #include "socket.h"
 #include "tables.h"
 
@@ -170,6 +171,7 @@ int collector_open(struct collector **out, const char *path)
 		return err;
 	}
 	queue_look_around(c);
+	sem_look_around(c);
 	*out = c;
 	return 0;
 }

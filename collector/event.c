@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "queue.h"
+#include "sem.h"
 #include "socket.h"
 #include "tables.h"
 
@@ -103,7 +104,7 @@ static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_
 {
 	const struct channel *ch = p->endpoint ? p->endpoint->channel : NULL;
 	bool has_fd = ch && e->object && ch->data.mechanism != IPC_MECH_process &&
-		      ch->data.mechanism != IPC_MECH_sysv_msg;
+		      ch->data.mechanism != IPC_MECH_sysv_msg && ch->data.mechanism != IPC_MECH_sysv_sem;
 	struct store_lane key = {
 		.thread_id = t->data.id,
 		.endpoint_id = p->endpoint ? p->endpoint->shared->data.id : 0,
@@ -149,6 +150,11 @@ static bool makes(const struct channel *ch, const struct ipc_event *e)
 	case IPC_CALL_eventfd2:
 		return true;
 	case IPC_CALL_msgget:
+	case IPC_CALL_semget:
+	case IPC_CALL_semop:
+	case IPC_CALL_semtimedop:
+	case IPC_CALL_semctl_setval:
+	case IPC_CALL_semctl_setall:
 		return ch->closed_ns && e->start >= ch->closed_ns;
 	default:
 		return false;
@@ -344,6 +350,8 @@ static bool moves(const struct ipc_event *e, const struct place *p)
 	if (e->flags & IPC_F_PEEK)
 		return false;
 	const struct channel *ch = p->endpoint->channel;
+	if (ch->data.mechanism == IPC_MECH_sysv_sem)
+		return e->result == 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
 	if (e->result == 0 && ch->is_queue)
 		return !(e->flags & IPC_F_INSIDE);
 	if (e->result == 0 && ch->socket && !ch->is_stream)
@@ -356,6 +364,8 @@ static void transfer(struct collector *c, struct thread *t, const struct ipc_eve
 {
 	bool sends = p->verb == IPC_VERB_send;
 	endpoint_role(c, p->endpoint, sends ? ROLE_WRITER : ROLE_READER);
+	if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
+		sem_operation(c, p->endpoint, e);
 	if (moves(e, p)) {
 		moved(c, t, e, p, late);
 	} else if (sends && e->flags & IPC_F_INSIDE && p->endpoint->channel->is_stream) {
@@ -388,6 +398,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		life_stored(c, p->endpoint, e, p->verb, event);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_msg)
 		queue_control(c, p->endpoint->channel, e);
+	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
+		sem_control(c, p->endpoint->channel, e);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model.h"
+#include "sem.h"
 
 #define EXEC_PATIENCE_NS 1000000000ULL /* for the failure of an exec into a program that will not be seen */
 
@@ -291,6 +291,7 @@ static void end_unseen(struct collector *c, struct life *l, uint64_t time, int32
 	settle_exec(c, l);
 	struct process *p = l->latest;
 	life_event(c, l, p, &l->exit, IPC_CALL_exit_group, time);
+	sem_undo(c, l, time, false);
 	life_end(c, l, time, status);
 }
 
@@ -365,8 +366,10 @@ struct channel *life_wait(struct collector *c, enum collector_source source, con
 
 struct channel *life_exit(struct collector *c, struct process *p, const struct ipc_event *e)
 {
-	if (p->life->latest == p && !p->life->ended)
+	if (p->life->latest == p && !p->life->ended) {
+		sem_undo(c, p->life, e->start, true);
 		life_end(c, p->life, order_end(e), (int32_t)e->arg0);
+	}
 	return p->life->channel;
 }
 

@@ -388,6 +388,14 @@ void match_doubt(struct match_stream *st)
 	doubt_sends(st, 0, 0);
 }
 
+void match_clear(struct match_stream *st, uint64_t start)
+{
+	if (st->sends.count && send_at(st, st->sends.count - 1)->max_end > start)
+		match_doubt(st);
+	while (st->sends.count)
+		finish_send(st);
+}
+
 bool match_unread(const struct match_stream *st)
 {
 	return st->sends.count;

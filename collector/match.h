@@ -107,6 +107,8 @@ void match_unfinished(struct match_stream *st, const struct match_call *call);
 void match_receive(struct match_stream *st, const struct match_call *call);
 /* Someone unseen may have sent or received: no message is exact, lately and from now on. */
 void match_doubt(struct match_stream *st);
+/* The sends that wait are gone: a call that began at `start` emptied the channel. */
+void match_clear(struct match_stream *st, uint64_t start);
 /* Sends that have not been received in full. */
 bool match_unread(const struct match_stream *st);
 /* Nothing more will come: gives up what waits, tells of sends received in part, empties the stream. */

@@ -126,6 +126,7 @@ struct life {
 	struct channel *channel;
 	struct moment spawn, start, exit, wait;
 	uint64_t spawn_ns;
+	struct sem_debt *debts;		  /* what ends with it (sem.c) */
 	bool ended, placeholder, running; /* placeholder: `first` was made up */
 	struct life *next;		  /* all */
 };
@@ -166,7 +167,9 @@ struct channel {
 	LIST_ENTRY(channel) in_met_by;
 	struct channel *next, **link, *next_closed;
 	bool closed_listed;
-	bool leftover;		    /* of a queue: held messages before the recording */
+	bool leftover;		    /* a queue held messages, a semaphore existed, before the recording */
+	struct sem_debt *debts;	    /* of a semaphore: what processes will undo */
+	uint64_t cleared_ns;	    /* of a semaphore: when it was set while something was left */
 	struct queue_part **parts;  /* of a queue, by type */
 	struct match_stream stream; /* unused where the mechanism is not a byte stream */
 };

@@ -89,7 +89,9 @@ static void unmatched(void *context, const struct match_call *receive, uint64_t 
 	struct process *p = receive->endpoint->process;
 	if (ch->socket && !ch->endpoints)
 		return; /* from outside (outside.c) */
-	collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, calls, receive->end);
+	if (!ch->leftover)
+		collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, calls,
+			       receive->end);
 	channel_partial(ch->collector, ch);
 }
 

@@ -116,10 +116,22 @@ static inline __u64 ipc_object_id(__u64 object)
  *   process  the pid
  *   unix_*, tcp, udp  the socket's inode
  *   sysv_msg the id in the low 32 bits, above it the low 24 of the ipc namespace's inode
- *   sysv_sem one semaphore of a set: the set's id in the low 32 bits, the semaphore's number in the 12 above,
- * the low 12 of the ipc namespace's inode on top posix_mq a hash, as of a fifo eventfd  the kernel's
- * eventfd-id; used again at once, so each creation is a new channel
+ *   sysv_sem one semaphore of a set: the set's id in the low 32 bits, the semaphore's number in the 12
+ *            above, the low 12 of the ipc namespace's inode on top; semget and rmid are on number 0
+ *   posix_mq a hash, as of a fifo
+ *   eventfd  the kernel's eventfd-id; used again at once, so each creation is a new channel
  */
+
+enum {
+	IPC_SEMS_MECHANISM = 17, /* IPC_MECH_sysv_sem */
+	IPC_SEMS_MAX = 1 << 12,	 /* semaphores of a set beyond these have no object */
+};
+
+static inline __u64 ipc_sem_object(__u32 ipc_namespace, __u32 id, __u32 number)
+{
+	return ipc_object(IPC_SEMS_MECHANISM, (__u64)(ipc_namespace & 0xfff) << 44 |
+						      (__u64)(number & (IPC_SEMS_MAX - 1)) << 32 | id);
+}
 
 /* arg0 of an event on a descriptor: the descriptor, and open(2)'s flags (O_ACCMODE, O_NONBLOCK) above. */
 static inline __u64 ipc_arg0(__u32 fd, __u32 open_flags)

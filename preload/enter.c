@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/sem.h>
 #include <unistd.h>
 
 #include "hooks.h"
@@ -176,6 +177,8 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 		enter_sandbox(t);
 	else if (sandbox_stops_questions(program))
 		shim.no_diag = true;
+	if (sandbox_stops_semctl(program))
+		shim.no_semctl = true;
 }
 
 static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)
@@ -207,6 +210,21 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 	}
 }
 
+/* Which semaphore of its set the call is on, or the first of several. */
+static uint32_t sem_number(uint16_t call, const struct hook_registers *r)
+{
+	const struct sembuf *operations = (const void *)r->arg[1];
+	switch (call) {
+	case IPC_CALL_semop:
+	case IPC_CALL_semtimedop:
+		return readable(operations, sizeof(*operations)) ? operations->sem_num : 0;
+	case IPC_CALL_semctl_setval:
+		return (uint32_t)r->arg[1];
+	default:
+		return 0;
+	}
+}
+
 bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p,
 		bool returns)
 {
@@ -232,6 +250,11 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 		p->arg0 = ipc_arg0((uint32_t)-1, 0);
 		if (row->object != IPC_OBJ_MSGQ_RET)
 			p->object = queue_object(t, (int)r->arg[IPC_OBJ_ARG(row->object)]);
+		return true;
+	case IPC_OBJ_KIND_SEMS:
+		p->arg0 = ipc_arg0((uint32_t)-1, 0);
+		if (row->object != IPC_OBJ_SEMS_RET)
+			p->object = sem_object(t, (int)r->arg[0], sem_number(call, r));
 		return true;
 	case IPC_OBJ_CHILD:
 		return row->verb != IPC_VERB_spawn || enter_spawn(t, call, r, returns);

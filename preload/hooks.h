@@ -15,10 +15,11 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 /* Records the call that has returned. */
 void hook_leave(struct shim_thread *t, const struct pending *p, long result);
 
-/* The same of a send or receive on a socket (message.c), of a call on a message queue (queue.c), of a
- * transfer on an eventfd (counter.c), and of a wait for descriptors (wait.c). */
+/* The same of a send or receive on a socket (message.c), of a call on a message queue (queue.c) or on
+ * semaphores (sem.c), of a transfer on an eventfd (counter.c), and of a wait for descriptors (wait.c). */
 void hook_leave_message(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_queue(struct shim_thread *t, const struct pending *p, long result);
+void hook_leave_sem(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_counter(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_wait(struct shim_thread *t, const struct pending *p, long result);
 

@@ -20,9 +20,9 @@ enum {
 
 static uint64_t told[TOLD];
 
-/* The inode of the thread's ipc namespace, or 0: not known. A vfork child may have one of its own. Where
- * /proc is out of reach (a chroot) it is taken for the last one that was. */
-static uint32_t ipc_namespace(struct shim_thread *t)
+/* A vfork child may have one of its own. Where /proc is out of reach (a chroot) it is taken for the last one
+ * that was. */
+uint32_t queue_namespace(struct shim_thread *t)
 {
 	static uint32_t last;
 	struct stat st;
@@ -39,7 +39,7 @@ static uint32_t ipc_namespace(struct shim_thread *t)
 uint64_t queue_object(struct shim_thread *t, int id)
 {
 	shim_number(t); /* a fork child first makes itself known: it may be in a namespace of its own */
-	uint64_t space = ipc_namespace(t) & ((1U << NAMESPACE_BITS) - 1);
+	uint64_t space = queue_namespace(t) & ((1U << NAMESPACE_BITS) - 1);
 	return ipc_object(IPC_MECH_sysv_msg, space << 32 | (uint32_t)id);
 }
 
@@ -53,13 +53,12 @@ static void define(struct shim_thread *t, uint64_t object, const char *text, siz
 	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_OBJECT };
 	def.object.object = object;
 	def.object.inode = (uint32_t)object;
-	def.object.generation = ipc_namespace(t);
+	def.object.generation = queue_namespace(t);
 	if (shim_define(t, &def, text, length))
 		told[object % TOLD] = object;
 }
 
-/* Writes what people know a queue by. Returns its length. */
-static size_t put_key(char *text, const char *end, uint32_t key)
+size_t queue_put_key(char *text, const char *end, uint32_t key)
 {
 	char *at = text_put(text, end, key == IPC_PRIVATE ? "private" : "key 0x");
 	for (int i = KEY_DIGITS - 1; key != IPC_PRIVATE && i >= 0; i--)
@@ -75,7 +74,7 @@ static void return_get(struct shim_thread *t, const struct pending *p, long resu
 	t->ipc_namespace = 0; /* unshare and setns are not seen, but what follows them is */
 	struct ipc_event e = hook_event(t, p, result);
 	e.object = queue_object(t, (int)result);
-	define(t, e.object, text, put_key(text, text + sizeof(text), (uint32_t)p->arg[0]));
+	define(t, e.object, text, queue_put_key(text, text + sizeof(text), (uint32_t)p->arg[0]));
 	shim_emit(t, &e);
 }
 

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Message queues and eventfds of the traced process: which they are. */
+/* Message queues, semaphores and eventfds of the traced process: which they are. */
 #ifndef IPC_QUEUE_H
 #define IPC_QUEUE_H
 
 #include "shim.h"
+
+/* The inode of the thread's ipc namespace, or 0: not known. */
+uint32_t queue_namespace(struct shim_thread *t);
+
+/* Writes what people know a System V object by. Returns its length, 14 at most. */
+size_t queue_put_key(char *text, const char *end, uint32_t key);
+
+/* The object of the System V semaphore `number` of the set `id`. */
+uint64_t sem_object(struct shim_thread *t, int id, uint32_t number);
 
 /* The object of the System V message queue `id`. */
 uint64_t queue_object(struct shim_thread *t, int id);

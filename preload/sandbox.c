@@ -141,6 +141,12 @@ bool sandbox_stops_us(const struct sock_fprog *program)
 	return stops(program, ours, sizeof(ours) / sizeof(*ours));
 }
 
+bool sandbox_stops_semctl(const struct sock_fprog *program)
+{
+	static const uint16_t semctl[] = { __NR_semctl };
+	return stops(program, semctl, 1);
+}
+
 bool sandbox_stops_questions(const struct sock_fprog *program)
 {
 	return stops(program, questions, sizeof(questions) / sizeof(*questions));

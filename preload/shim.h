@@ -48,9 +48,10 @@ struct shim_thread {
 };
 
 struct shim {
-	bool ready;   /* recording; false: every hook returns at once */
-	bool no_diag; /* a sandbox forbids to ask sock_diag */
-	bool ticks;   /* the arena's clock is the time-stamp counter */
+	bool ready;	/* recording; false: every hook returns at once */
+	bool no_diag;	/* a sandbox forbids to ask sock_diag */
+	bool no_semctl; /* likewise how many semaphores a set has */
+	bool ticks;	/* the arena's clock is the time-stamp counter */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */
 	bool introduced;	  /* the image's definition is in the arena; else it is tried again */

@@ -254,7 +254,7 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 	switch ((enum site_kind)site->kind) {
 	case SITE_MOV:
 	case SITE_ANY:
-		redirect(at + 2, put_return(p, site, at + 2), 6);
+		redirect(at + 2 + site->aux, put_return(p, site, at + 2 + site->aux), 6);
 		redirect(at - 5, put_entry(p, site, at - 5, 5, at), 5);
 		break;
 	case SITE_XOR:

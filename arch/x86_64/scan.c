@@ -236,6 +236,8 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 			add(s, p, nr, SITE_XOR, 11);
 	} else if (is_compare(p + 2)) {
 		add(s, p, nr, SITE_MOV, 0);
+	} else if (p[2] == 0x89 && p[3] == 0xc2 && is_compare(p + 4)) { /* mov %eax,%edx between: semctl */
+		add(s, p, nr, SITE_MOV, 2);
 	} else if (nr == __NR_vfork || nr == __NR_clone || nr == __NR_clone3) {
 		add(s, p, nr, SITE_PRE, 0);
 	}

@@ -7,7 +7,8 @@
 
 enum site_kind {
 	SITE_NONE,
-	SITE_MOV,  /* mov $nr,%eax | syscall | cmp $-409x,%rax: both neighbours become jumps */
+	SITE_MOV,  /* mov $nr,%eax | syscall | aux bytes that keep %rax | cmp $-409x,%rax: mov and cmp become
+		    * jumps */
 	SITE_XOR,  /* xor %eax,%eax | syscall | cmp | ja | ret | padding: a short jump through the padding */
 	SITE_PRE,  /* mov $nr,%eax | syscall: only the entry (fork-like calls that return twice) */
 	SITE_ANY,  /* syscall(2): mov 8(%rsp),%r9 | syscall | cmp: the number is in %rax */

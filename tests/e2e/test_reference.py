@@ -28,6 +28,8 @@ WORKLOADS = (
     ("eventfd", [], True),
     ("eventfd", ["--writers", "8"], True),
     ("eventfd", ["--readers", "3"], True),
+    ("sysv_sem", [], True),
+    ("sysv_sem", ["--writers", "8", "--messages", "200"], True),
     ("process", [], True),
     ("process", ["--children", "2", "--depth", "4"], True),
 )

@@ -108,6 +108,9 @@ static void test_sites_of_the_rest(void **state)
 	assert_true(has_site("msgget", SYS_msgget, SITE_MOV));
 	assert_true(has_site("msgctl", SYS_msgctl, SITE_MOV));
 	assert_true(has_site("mq_open", SYS_mq_open, SITE_MOV));
+	assert_true(has_site("semget", SYS_semget, SITE_MOV));
+	assert_true(has_site("semctl", SYS_semctl, SITE_MOV));
+	assert_true(has_site("semtimedop", SYS_semtimedop, SITE_MOV));
 	assert_true(has_site("eventfd", SYS_eventfd2, SITE_MOV));
 	assert_true(has_site("execve", SYS_execve, SITE_MOV));
 	assert_true(has_site("execveat", SYS_execveat, SITE_MOV));

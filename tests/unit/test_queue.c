@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/stat.h>
 
 #include "records.h"
@@ -523,6 +524,130 @@ static void test_counter_again(void **state)
 	expect_edge(A, A, counter_key, 1, 0, false);
 }
 
+/* ---- System V semaphores ---- */
+
+enum { SEMS = 7 };
+
+static const char *const sem_key = "sysv_sem:4026531841:7#2";
+
+static uint64_t sem(void)
+{
+	return ipc_sem_object(NS, SEMS, 2);
+}
+
+static void made(void)
+{
+	three_processes();
+	define_queue(ipc_sem_object(NS, SEMS, 0), SEMS, NS, "private");
+	does(SERVER, IPC_CALL_semget, ipc_sem_object(NS, SEMS, 0), SEMS, 0);
+	define_queue(sem(), SEMS, NS, "");
+}
+
+static void changes(uint32_t process_number, int64_t by, unsigned int flags)
+{
+	does_at(process_number, IPC_CALL_semop, sem(), now + 1, now + 3, 0, by < 0 ? -by : by,
+		flags | (by > 0 ? IPC_F_SECOND : 0));
+}
+
+static void test_posts(void **state)
+{
+	(void)state;
+	made();
+	changes(A, 3, 0);
+	changes(B, -1, 0);
+	changes(B, 0, 0);
+	changes(SERVER, -2, 0);
+	end();
+	expect_edge(A, B, sem_key, 1, 0, true);
+	expect_edge(A, SERVER, sem_key, 1, 0, true);
+	assert_string_equal(channel(sem_key, 0)->name, "private");
+	assert_int_equal(endpoint(B, sem_key)->receives, 1);
+}
+
+/* What was left is gone; a wait that the new value ended comes before it. */
+static void test_set(void **state)
+{
+	(void)state;
+	made();
+	changes(A, 5, 0);
+	does(SERVER, IPC_CALL_semctl_setval, sem(), 0, 0);
+	does_at(B, IPC_CALL_semop, sem(), now + 1, now + 30, 0, 2, 0);
+	does_at(SERVER, IPC_CALL_semctl_setval, sem(), now - 10, now + 1, 0, 2, 0);
+	end();
+	assert_int_equal(edges_on(IPC_MECH_sysv_sem), 1);
+	expect_edge(SERVER, B, sem_key, 1, 0, true);
+	assert_int_equal(lost(IPC_REASON_unmatched), 0);
+}
+
+/* An exit posts what the process took; SETVAL forgets that; of one that was killed it is not known when. */
+static void test_undo(void **state)
+{
+	(void)state;
+	made();
+	changes(SERVER, 1, 0);
+	changes(A, -1, IPC_F_UNDO);
+	exits(A, A, 0);
+	now += 100;
+	changes(B, -1, 0);
+	end();
+	expect_edge(SERVER, A, sem_key, 1, 0, true);
+	expect_edge(A, B, sem_key, 1, 0, true);
+
+	made();
+	changes(SERVER, 1, 0);
+	changes(A, -1, IPC_F_UNDO);
+	does(SERVER, IPC_CALL_semctl_setval, sem(), 0, 1);
+	exits(A, A, 0);
+	changes(B, -1, 0);
+	end();
+	assert_int_equal(edges_on(IPC_MECH_sysv_sem), 2);
+	expect_edge(SERVER, B, sem_key, 1, 0, true);
+
+	made();
+	changes(SERVER, 1, 0);
+	changes(A, -1, IPC_F_UNDO);
+	changes(B, -1, 0);
+	gone(A, 9);
+	end();
+	expect_edge(A, B, sem_key, 1, 0, false);
+	assert_int_equal(lost(IPC_REASON_unmatched), 0);
+}
+
+/* A set that was there before may have been posted to by anybody. */
+static void test_sem_left_over(void **state)
+{
+	(void)state;
+	struct stat ns;
+	char own[64];
+	int id = semget(IPC_PRIVATE, 1, 0600);
+	if (id < 0 || stat("/proc/self/ns/ipc", &ns))
+		skip();
+	three_processes();
+	semctl(id, 0, IPC_RMID);
+	uint64_t object = ipc_sem_object((uint32_t)ns.st_ino, (uint32_t)id, 0);
+	snprintf(own, sizeof(own), "sysv_sem:%llu:%d#0", (unsigned long long)ns.st_ino, id);
+	define_queue(object, id, ns.st_ino, "");
+	does(B, IPC_CALL_semop, object, 0, 1);
+	end();
+	assert_true(channel(own, 0)->partial);
+	assert_int_equal(lost(IPC_REASON_unmatched), 0);
+}
+
+/* The id is used again: a new channel, which begins empty. */
+static void test_sem_again(void **state)
+{
+	(void)state;
+	made();
+	changes(A, 1, 0);
+	does(SERVER, IPC_CALL_semctl_rmid, ipc_sem_object(NS, SEMS, 0), 0, 0);
+	does(SERVER, IPC_CALL_semget, ipc_sem_object(NS, SEMS, 0), SEMS, 0);
+	changes(B, 1, 0);
+	changes(B, -1, 0);
+	end();
+	assert_int_equal(edges_on(IPC_MECH_sysv_sem), 1);
+	expect_edge(B, B, sem_key, 1, 0, true);
+}
+
 /* ---- noise ---- */
 
 static void test_noise(void **state)
@@ -531,6 +656,7 @@ static void test_noise(void **state)
 		IPC_CALL_msgget,  IPC_CALL_msgsnd,	 IPC_CALL_msgrcv,	   IPC_CALL_msgctl_rmid,
 		IPC_CALL_mq_open, IPC_CALL_mq_timedsend, IPC_CALL_mq_timedreceive, IPC_CALL_eventfd2,
 		IPC_CALL_read,	  IPC_CALL_write,	 IPC_CALL_close,	   IPC_CALL_inherit,
+		IPC_CALL_semget,  IPC_CALL_semop,	 IPC_CALL_semctl_setval,   IPC_CALL_semctl_rmid,
 	};
 	static const uint64_t value[] = { 0, 1, 2, 40, UINT64_MAX };
 	(void)state;
@@ -538,14 +664,14 @@ static void test_noise(void **state)
 	for (unsigned int round = 0; round < 200; round++) {
 		three_processes();
 		fake.pending = 1 << 20;
-		uint64_t objects[] = { sysv(), posix(), counter() };
+		uint64_t objects[] = { sysv(), posix(), counter(), sem() };
 		for (unsigned int i = 0; i < 1500; i++) {
-			uint64_t object = objects[rand() % 3], start = now > 200 ? now - rand() % 100 : now;
+			uint64_t object = objects[rand() % 4], start = now > 200 ? now - rand() % 100 : now;
 			if (rand() % 50 == 0)
 				define_queue(object, rand() % 3, rand() % 3, "x");
-			does_at(10 + 10 * (rand() % 3), calls[rand() % 12], object, start,
+			does_at(10 + 10 * (rand() % 3), calls[rand() % 16], object, start,
 				start + rand() % 200, rand() % 12 - 2, value[rand() % 5],
-				rand() % 10 ? 0 : 1 << rand() % 12);
+				rand() % 10 ? 0 : 1 << rand() % 13);
 			now += rand() % 64 ? rand() % 10 : rand() % 1500000000;
 			if (rand() % 300 == 0)
 				step();
@@ -572,6 +698,11 @@ int main(void)
 		cmocka_unit_test(test_counter),
 		cmocka_unit_test(test_semaphore),
 		cmocka_unit_test(test_counter_again),
+		cmocka_unit_test(test_posts),
+		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_undo),
+		cmocka_unit_test(test_sem_left_over),
+		cmocka_unit_test(test_sem_again),
 		cmocka_unit_test(test_noise),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -66,6 +67,29 @@ static void posix_queue(char *nowhere)
 	mq_close(queue);
 }
 
+static void semaphores(char *nowhere)
+{
+	int set = semget(IPC_PRIVATE, 2, 0600);
+	struct sembuf *one = (struct sembuf *)edge(sizeof(*one));
+	unsigned short *values = (unsigned short *)edge(2 * sizeof(*values));
+	*one = (struct sembuf){ .sem_num = 1, .sem_op = 1 };
+	values[0] = values[1] = 4;
+	tell("semop", semop(set, (struct sembuf *)nowhere, 1));
+	tell("semop at the edge", semop(set, one, 1));
+	tell("semop over the edge", semop(set, one, 2));
+	tell("semop of nothing", semop(set, one, 0));
+	tell("semop of too many", semop(set, one, 1 << 30));
+	tell("a time", semtimedop(set, one, 1, (const struct timespec *)nowhere));
+	one->sem_num = 60000;
+	tell("no such semaphore", semop(set, one, 1));
+	tell("setall", semctl(set, 0, SETALL, nowhere));
+	tell("setall at the edge", semctl(set, 0, SETALL, values));
+	tell("setval", semctl(set, 60000, SETVAL, 1));
+	tell("setval of too much", semctl(set, 0, SETVAL, 1 << 20));
+	tell("no set", semop(-1, (struct sembuf *)nowhere, 1));
+	tell("remove", semctl(set, 0, IPC_RMID, nowhere));
+}
+
 static void counter(char *nowhere)
 {
 	int fd = eventfd(0, EFD_NONBLOCK);
@@ -107,6 +131,7 @@ int main(void)
 		_exit(3);
 	system_v_queue(nowhere);
 	posix_queue(nowhere);
+	semaphores(nowhere);
 	counter(nowhere);
 	tell("wait4", syscall(SYS_wait4, -1L, nowhere, 0L, 0L));
 	return EXIT_SUCCESS;

@@ -602,6 +602,7 @@ static void test_undo(void **state)
 	end();
 	assert_int_equal(edges_on(IPC_MECH_sysv_sem), 2);
 	expect_edge(SERVER, B, sem_key, 1, 0, true);
+	assert_int_equal(endpoint(A, sem_key)->sends, 0);
 
 	made();
 	changes(SERVER, 1, 0);

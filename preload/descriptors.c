@@ -32,7 +32,7 @@ static bool is_vfork_child(const struct shim_thread *t)
 	return t->spawn_call && t->spawn_pid;
 }
 
-static void remember(const struct shim_thread *t, long fd, const struct descriptor *d)
+void descriptor_keep(const struct shim_thread *t, long fd, const struct descriptor *d)
 {
 	if (fd < 0 || fd >= DESCRIPTORS || is_vfork_child(t))
 		return;
@@ -159,13 +159,12 @@ bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out)
 		return false;
 	out->object = object_of(t, fd, &st);
 	if (!out->object) {
-		remember(t, fd, NULL);
+		descriptor_keep(t, fd, NULL);
 		return false;
 	}
 	long flags = raw_syscall(__NR_fcntl, fd, F_GETFL);
 	out->flags = flags < 0 ? 0 : (uint32_t)flags;
 	out->unbound = ipc_object_mechanism(out->object) == IPC_MECH_udp && socket_is_unbound(fd);
-	remember(t, fd, out);
 	return true;
 }
 
@@ -180,6 +179,7 @@ bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out)
 		return false;
 	if (socket_is(out->object) && fd < DESCRIPTORS) /* those beyond are not remembered: asked each time */
 		socket_define(t, fd, out->object, &(struct socket_origin){ 0 });
+	descriptor_keep(t, fd, out);
 	return true;
 }
 

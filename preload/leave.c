@@ -91,6 +91,7 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 	if (socket_is(d.object))
 		define_made(t, p, fd, &d);
 	tell_open(t, p, fd, &d, 0);
+	descriptor_keep(t, fd, &d);
 }
 
 static void return_pair(struct shim_thread *t, const struct pending *p, long result)
@@ -112,6 +113,8 @@ static void return_pair(struct shim_thread *t, const struct pending *p, long res
 	}
 	for (int i = 0; i < 2; i++)
 		tell_open(t, p, fds[i], &d[i], i ? IPC_F_PART : 0);
+	for (int i = 0; i < 2; i++)
+		descriptor_keep(t, fds[i], &d[i]);
 }
 
 /* connect, bind, listen: what is known of the socket now. */

@@ -134,8 +134,11 @@ extern uint8_t descriptor_kinds[DESCRIPTORS];
 /* Whether `fd` is an end of a channel; asks the kernel once per descriptor, and tells of a socket that was
  * not known before. */
 bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out);
-/* The same of a descriptor that a call has just made: the caller tells what it knows of a socket. */
+/* The same of a descriptor that a call has just made: the caller tells what it knows of a socket, and keeps
+ * it in memory once it has told of the call: a child that another thread forks meanwhile must not be first to
+ * have it. */
 bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out);
+void descriptor_keep(const struct shim_thread *t, long fd, const struct descriptor *d); /* NULL: no channel */
 /* The same from memory only: of the process, or of the parent of a vfork child. */
 bool descriptor_remembered(long fd, struct descriptor *out);
 /* From memory where it is the process's own; a vfork child asks the kernel. */

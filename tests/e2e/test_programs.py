@@ -76,6 +76,14 @@ def posix_spawn(s):
 
 
 @test
+def children_that_get_a_connection(s):
+    """They are forked while other threads are about to tell of what they accepted, which the children have too."""
+    trace = s.same([program("inetd.c")])
+    assert trace.rows("SELECT sum(messages), sum(bytes), min(exact) FROM edges WHERE mechanism = 'unix_stream'"
+                      " GROUP BY src_pid = (SELECT min(pid) FROM processes WHERE comm = 'inetd')") == [(150, 450, 1)] * 2
+
+
+@test
 def vfork(s):
     trace = s.exact([program("vfork.c")])
     assert trace.edge("vfork", "vfork")[1] == 1000

@@ -40,6 +40,7 @@ static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 	if (closes ? descriptor_known(t, (int)fd, &d) : descriptor_find(t, fd, &d)) {
 		p->object = d.object;
 		p->arg0 = ipc_arg0((uint32_t)fd, d.flags);
+		p->unbound = d.unbound;
 	}
 	if (closes)
 		descriptor_forget(t, (int)fd);

@@ -112,6 +112,7 @@ static struct pending *push(struct shim_thread *t, uintptr_t stack)
 	p->stack = stack;
 	p->object = p->object2 = p->arg0 = p->arg1 = 0;
 	p->room = 0;
+	p->unbound = false;
 	p->plain = false;
 	return p;
 }

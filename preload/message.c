@@ -217,10 +217,10 @@ static struct moved of_arguments(const struct pending *p, struct iovec *one)
 static void define_bound(struct shim_thread *t, const struct pending *p)
 {
 	uint32_t fd = (uint32_t)p->arg0;
-	if (fd >= DESCRIPTORS || !descriptor_table[fd].unbound ||
-	    ipc_object_mechanism(p->object) != IPC_MECH_udp)
+	if (!p->unbound)
 		return;
-	descriptor_table[fd].unbound = false;
+	if (fd < DESCRIPTORS)
+		descriptor_table[fd].unbound = false;
 	socket_define(t, fd, p->object, &(struct socket_origin){ 0 });
 }
 

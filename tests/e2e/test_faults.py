@@ -2,6 +2,7 @@
 """What programs do to themselves and to each other, and the places that a source cannot enter."""
 import os
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -111,6 +112,31 @@ def a_small_address_space(s):
 def few_descriptors(s):
     s.exact(["sh", "-c", "ulimit -n 8; echo hello | cat; echo x | (cat | cat)"], same=False)
     s.same(["sh", "-c", "ulimit -n 4; echo hello | cat; true 5>/dev/null; echo x | (cat | cat)"])
+
+
+HIGH = """
+import os, resource, socket
+resource.setrlimit(resource.RLIMIT_NOFILE, (7000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+server, low = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+server.bind(("127.0.0.1", 0))
+client = socket.socket(fileno=os.dup2(low.fileno(), 6000))
+client.sendto(b"abc", server.getsockname())
+server.sendto(server.recv(9)[1:], client.getsockname())
+a, b = socket.socketpair()
+os.dup2(a.fileno(), 6001)
+os.write(6001, b"four")
+print(client.recv(9), b.recv(9))
+"""
+
+
+@test
+def descriptors_of_high_numbers(s):
+    """They are not remembered: the kernel is asked each time."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 7000:
+        raise Skip("few descriptors are allowed")
+    trace = s.same(["/usr/bin/python3", "-c", HIGH])
+    assert sorted(trace.rows("SELECT mechanism, messages, bytes FROM edges WHERE mechanism != 'process'")) == \
+        [("udp", 1, 2), ("udp", 1, 3), ("unix_stream", 1, 4)]
 
 
 @test

@@ -24,7 +24,8 @@ enum {
 	REACH_MIB = 1900, /* how far from libc's text a 32-bit jump is sure to reach */
 };
 
-extern const uint8_t stub_entry[], stub_return[], stub_enable[], stub_disable[], stub_disable_rbx[];
+extern const uint8_t stub_entry[], stub_return[], stub_enable[], stub_disable[], stub_disable_rbx[],
+	stub_disable_error[];
 void (*patch_enable)(void), (*patch_disable)(void); /* libc's own */
 void patch_return_libc(long result, uintptr_t stack);
 
@@ -273,7 +274,9 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 		retarget(at, put_enable(p, site, at));
 		break;
 	case SITE_DISABLE:
-		retarget(at, site->aux ? stub_disable_rbx : stub_disable);
+		retarget(at, site->aux == SITE_RESULT_RBX     ? stub_disable_rbx
+			     : site->aux == SITE_RESULT_ERRNO ? stub_disable_error
+							      : stub_disable);
 		break;
 	case SITE_NONE:
 		break;

@@ -21,6 +21,7 @@
 enum {
 	CALL_LENGTH = 5,
 	BEFORE = 56, /* bytes from the call of enable to its system call: the arguments are loaded again */
+	ERROR = 24,  /* bytes from where an error is dealt with to the call of disable there */
 	AFTER = 48,  /* bytes from the system call to the call of disable */
 	TARGETS_MAX = 256, /* distinct call targets around system calls that are counted */
 	TARGET_MIN = 10,   /* fewer calls than this: not the cancellation functions */
@@ -194,6 +195,19 @@ static bool is_padding(const uint8_t *p) /* a no-operation of five bytes or more
 	       matches(p, "\x66\x0f\x1f\x44\x00", 5) || matches(p, "\x66\x66\x2e\x0f\x1f", 5);
 }
 
+/* The call of disable that a function makes apart where its system call failed (preadv2, pwritev2), or NULL.
+ * `p` is behind the system call. */
+static const uint8_t *disable_after_error(const struct scan *s, const uint8_t *p)
+{
+	if (!is_compare(p) || p[6] != 0x77) /* ja rel8 */
+		return NULL;
+	const uint8_t *error = p + 8 + (int8_t)p[7];
+	for (int i = 0; i <= ERROR; i++)
+		if (error[i] == 0xe8 && call_target(error + i) == s->disable)
+			return error + i;
+	return NULL;
+}
+
 enum result { RESULT_UNKNOWN, RESULT_RAX, RESULT_RBX };
 
 /* Where the result is kept over the call of disable, which may be reached with an error too: stored from %rax
@@ -223,7 +237,11 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 		enum result result = after ? result_before(p + 2, after) : RESULT_UNKNOWN;
 		if (nr >= 0 && wanted(nr) && result) {
 			add(s, call, nr, SITE_ENABLE, 0);
-			add(s, after, nr, SITE_DISABLE, result == RESULT_RBX);
+			add(s, after, nr, SITE_DISABLE,
+			    result == RESULT_RBX ? SITE_RESULT_RBX : SITE_RESULT_RAX);
+			const uint8_t *failed = disable_after_error(s, p + 2);
+			if (failed && failed != after)
+				add(s, failed, nr, SITE_DISABLE, SITE_RESULT_ERRNO);
 		}
 		return;
 	}

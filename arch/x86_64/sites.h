@@ -14,8 +14,10 @@ enum site_kind {
 	SITE_ANY,  /* syscall(2): mov 8(%rsp),%r9 | syscall | cmp: the number is in %rax */
 	SITE_EXIT, /* offset is of a 5-byte mov on the way to exit or exit_group */
 	SITE_ENABLE,  /* offset is of `call __pthread_enable_asynccancel` before a system call */
-	SITE_DISABLE, /* offset is of `call __pthread_disable_asynccancel` after it; aux: the result is in
-			 %rbx */
+	SITE_DISABLE, /* offset is of `call __pthread_disable_asynccancel` after it; aux: where the result is
+		       */
 };
+
+enum site_result { SITE_RESULT_RAX, SITE_RESULT_RBX, SITE_RESULT_ERRNO };
 
 #endif

@@ -3,9 +3,9 @@
  * What the generated stubs (patch.c) call. They come from the middle of a libc function, so every register
  * but the flags is kept; the stub has stepped over the red zone before it calls.
  *
- * stub_disable (of two kinds) is the one function here that stands in a backtrace while a thread may be cancelled (it calls
- * __pthread_disable_asynccancel), so it has exact unwind information; the others must not be unwound through
- * and have none.
+ * stub_disable (of three kinds) is the one function here that stands in a backtrace while a thread may be
+ * cancelled (it calls __pthread_disable_asynccancel), so it has exact unwind information; the others must not be
+ * unwound through and have none.
  */
 	.text
 
@@ -94,8 +94,8 @@ stub_enable:
 	.size stub_enable, .-stub_enable
 
 /* Called in place of __pthread_disable_asynccancel, straight from libc: until that function has run, a
- * cancellation may unwind from any instruction here. %rax or %rbx is the cancellable function's result (-1: errno
- * says why; where it is %rbx, %rax is errno then), %rdi the argument of disable. */
+ * cancellation may unwind from any instruction here. The cancellable function's result is in %rax, in %rbx (%rax
+ * may be errno then), or known to be -1; errno says why where it is -1. %rdi is the argument of disable. */
 	.macro disable name, result
 	.globl \name
 	.hidden \name
@@ -131,5 +131,6 @@ stub_enable:
 	.endm
 	disable stub_disable, 48(%rsp)
 	disable stub_disable_rbx, %rbx
+	disable stub_disable_error, $-1
 
 	.section .note.GNU-stack,"",@progbits

@@ -149,6 +149,7 @@ static void headers(void)
 	tell("zero", recvmmsg(dgram[0], NULL, 0, 0, NULL));
 	tell("writev", writev(pair[0], nowhere, 1));
 	tell("readv", readv(pair[0], nowhere, 1));
+	tell("preadv2", preadv2(pair[0], &iov, 1, -1, 0));
 	tell("writev 0", writev(pair[0], nowhere, 0));
 	tell("send", send(pair[0], nowhere, 8, 0));
 	write(pair[1], "z", 1);

@@ -66,7 +66,7 @@ static __noinline int enter_descriptor(struct task_state *t, const struct pt_reg
 	t->object2 = end2.object;
 	t->arg0_2 = end2.arg0;
 	t->call = call;
-	t->unbound = ipc_object_mechanism(end.object) == IPC_MECH_udp && socket_is_unbound(end.sk);
+	t->unbound = binds_late(end.object) && socket_is_unbound(end.sk);
 	t->arg1 = row->asks ? regs_arg(regs, row->asks - 1) : 0;
 	t->asked = row->asks ? t->arg1 != 0 : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
 	t->start = bpf_ktime_get_ns();

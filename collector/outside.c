@@ -24,6 +24,10 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 	p->coverage = "untraced";
 	p->comm = comm;
 	snprintf(comm, size, "unknown");
+	if (socket_is_other(ch) && other_is_kernel(ch)) {
+		snprintf(comm, size, "kernel");
+		return;
+	}
 	if (!socket_is_ip(ch))
 		p->pid = so->peer_pid;
 	if (so->peer_comm) {
@@ -92,7 +96,7 @@ static void write_edge(struct collector *c, const struct channel *ch, const stru
 static void write_end(struct collector *c, const struct channel *ch, const struct endpoint *ep)
 {
 	const struct store_endpoint *row = &ep->shared->data;
-	bool inbox = ch->data.mechanism == IPC_MECH_unix_dgram;
+	bool inbox = socket_has_inbox(ch);
 	/* What was sent to a socket of the trace that never took it, or was never accepted, went nowhere. */
 	bool nowhere = ep->client || (ch->known_there && !row->receives);
 	uint64_t sends = nowhere ? 0 : row->sends;

@@ -256,7 +256,7 @@ static void leave_replaced(const struct task_state *t)
 /* What socket() made has nothing to tell yet; accept made the other side's peer; a copy is known already. */
 static void define_opened(struct task_state *t, const struct end *end)
 {
-	if (t->call == IPC_CALL_socket)
+	if (t->call == IPC_CALL_socket && !needs_kind(end->object))
 		socket_remember(end);
 	else if (t->call == IPC_CALL_accept || t->call == IPC_CALL_accept4)
 		define_socket(end, t->thread, IPC_SOCKET_ACCEPTED, ipc_object_id(t->object));

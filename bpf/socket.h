@@ -36,6 +36,13 @@ static __always_inline _Bool is_socket(__u64 object)
 	return mechanism >= IPC_MECH_unix_stream && mechanism <= IPC_MECH_netlink;
 }
 
+/* Its mechanism does not say what it is. */
+static __always_inline _Bool needs_kind(__u64 object)
+{
+	__u32 mechanism = ipc_object_mechanism(object);
+	return mechanism == IPC_MECH_socket_other || mechanism == IPC_MECH_netlink;
+}
+
 /* It gets its address with its first send. */
 static __always_inline _Bool binds_late(__u64 object)
 {
@@ -245,7 +252,7 @@ SEPARATE int define_socket(const struct end *end, __u32 thread, __u32 state, __u
 	__u32 text = mechanism <= IPC_MECH_unix_seqpacket ? describe_unix(s, sk, &remote)
 		     : mechanism <= IPC_MECH_udp	  ? describe_inet(s, sk, &remote)
 							  : describe_other(s, sk, &remote);
-	if (mechanism >= IPC_MECH_socket_other)
+	if (needs_kind(end->object))
 		s->def.socket.peer = kind_of(sk);
 	if (state == IPC_SOCKET_CONNECTED && !remote) /* connect took the other side away */
 		state = 0;

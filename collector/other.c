@@ -66,6 +66,13 @@ bool other_is_kernel(const struct channel *ch)
 						      : family_of(ch->socket) == AF_ALG;
 }
 
+void other_meets(struct channel *ch, uint64_t address)
+{
+	struct socket *so = ch->socket;
+	so->several |= ch->other && address && ch->other != address;
+	ch->other = so->several ? 0 : address ? address : ch->other;
+}
+
 uint64_t other_port(const struct socket *so, uint64_t address)
 {
 	uint64_t hash = table_hash(table_hash(so->netns, protocol_of(so)), (uint32_t)address);
@@ -103,6 +110,9 @@ static void ip_name(const struct socket *so, char *text, size_t size)
 		break;
 	case IPPROTO_ICMPV6:
 		snprintf(text, size, "%sicmpv6", raw);
+		break;
+	case IPPROTO_UDPLITE:
+		snprintf(text, size, "%sudplite", raw);
 		break;
 	case IPPROTO_SCTP:
 		snprintf(text, size, "%ssctp", raw);

@@ -37,8 +37,9 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 	if (!address_get(c, there, &a))
 		return;
 	/* A client's port is one of many, and says nothing. */
-	address_text(&a, !(so->state & IPC_SOCKET_ACCEPTED || ch->served), comm, size);
-	if (!socket_is_ip(ch) || address_group(&a) || address_of_host(&a))
+	bool port = address_port(&a) || ch->data.mechanism != IPC_MECH_socket_other;
+	address_text(&a, port && !(so->state & IPC_SOCKET_ACCEPTED || ch->served), comm, size);
+	if ((!socket_is_ip(ch) && !socket_is_other(ch)) || address_group(&a) || address_of_host(&a))
 		return;
 	if (!address_get(c, so->local, &own) || !address_same_host(&a, &own))
 		p->coverage = "remote";

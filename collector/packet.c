@@ -203,6 +203,8 @@ struct channel *packet_channel(struct collector *c, struct channel *ch, const st
 {
 	if (ch->data.mechanism == IPC_MECH_udp)
 		return udp_channel(c, ch, e, sends);
+	if (ch->data.mechanism == IPC_MECH_socket_other)
+		other_meets(ch, e->arg1);
 	if (!socket_has_inbox(ch))
 		return ch;
 	struct channel *to = sends ? unix_channel(c, ch, e) : ch;

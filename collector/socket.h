@@ -140,6 +140,8 @@ void other_key(const struct channel *ch, char *key, size_t size);
 void other_name(const struct channel *ch, char *text, size_t size); /* empty: not known */
 bool other_is_stream(const struct socket *so);
 bool other_is_kernel(const struct channel *ch); /* at the other side */
+/* A message to or from there: its other side, as long as there is only one. */
+void other_meets(struct channel *ch, uint64_t address);
 /* A port id among those of all namespaces and protocols, in the form of an address. */
 uint64_t other_port(const struct socket *so, uint64_t address);
 

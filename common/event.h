@@ -252,8 +252,8 @@ struct ipc_def {
 /*
  * An address in 64 bits: the family in the top 8, then IPv4 address and port themselves (of an IPv4-mapped
  * IPv6 address too), or a hash of the IPv6 address and port, or of the UNIX name (a path without its NUL; all
- * bytes of an abstract one), or netlink's port id with 24 bits of the groups above it. 0: none. `length` as the kernel gives it with a struct sockaddr; `bytes` has
- * room for IPC_ADDRESS_MAX.
+ * bytes of an abstract one), or netlink's port id with 24 bits of the groups above it. 0: none. `length` as
+ * the kernel gives it with a struct sockaddr; `bytes` has room for IPC_ADDRESS_MAX.
  */
 enum {
 	IPC_ADDRESS_UNIX = 1,

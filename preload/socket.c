@@ -156,10 +156,10 @@ void socket_define(struct shim_thread *t, long fd, uint64_t object, const struct
 		def.socket.state = IPC_SOCKET_LISTENS;
 	raw_syscall(__NR_getsockopt, fd, SOL_SOCKET, NETNS_COOKIE, &def.socket.netns, &size);
 	unsigned int mechanism = ipc_object_mechanism(object);
-	if (mechanism >= IPC_MECH_socket_other)
-		def.socket.peer = ipc_socket_kind((uint32_t)option(fd, SO_DOMAIN),
-						  (uint32_t)option(fd, SO_TYPE),
-						  (uint32_t)option(fd, SO_PROTOCOL));
+	if (socket_needs_kind(object))
+		def.socket.peer =
+			ipc_socket_kind((uint32_t)option(fd, SO_DOMAIN), (uint32_t)option(fd, SO_TYPE),
+					(uint32_t)option(fd, SO_PROTOCOL));
 	else if (mechanism != IPC_MECH_tcp && mechanism != IPC_MECH_udp)
 		describe_unix(&def.socket, fd, o, &remote);
 	def.time = shim_now();

@@ -49,6 +49,13 @@ static inline bool socket_has_addresses(uint64_t object)
 	       (mechanism >= IPC_MECH_udp && mechanism <= IPC_MECH_netlink);
 }
 
+/* Whether its mechanism does not say what it is. */
+static inline bool socket_needs_kind(uint64_t object)
+{
+	unsigned int mechanism = ipc_object_mechanism(object);
+	return mechanism == IPC_MECH_socket_other || mechanism == IPC_MECH_netlink;
+}
+
 /* Whether it gets its address with its first send. */
 static inline bool socket_binds_late(uint64_t object)
 {

@@ -66,7 +66,7 @@ static __noinline int enter_descriptor(struct task_state *t, const struct pt_reg
 	t->object2 = end2.object;
 	t->arg0_2 = end2.arg0;
 	t->call = call;
-	t->unbound = ipc_object_mechanism(end.object) == IPC_MECH_udp && socket_is_unbound(end.sk);
+	t->unbound = binds_late(end.object) && socket_is_unbound(end.sk);
 	t->arg1 = row->asks ? regs_arg(regs, row->asks - 1) : 0;
 	t->asked = row->asks ? t->arg1 != 0 : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
 	t->start = bpf_ktime_get_ns();
@@ -256,7 +256,7 @@ static void leave_replaced(const struct task_state *t)
 /* What socket() made has nothing to tell yet; accept made the other side's peer; a copy is known already. */
 static void define_opened(struct task_state *t, const struct end *end)
 {
-	if (t->call == IPC_CALL_socket)
+	if (t->call == IPC_CALL_socket && !needs_kind(end->object))
 		socket_remember(end);
 	else if (t->call == IPC_CALL_accept || t->call == IPC_CALL_accept4)
 		define_socket(end, t->thread, IPC_SOCKET_ACCEPTED, ipc_object_id(t->object));

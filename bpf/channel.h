@@ -75,8 +75,7 @@ static __always_inline __u64 socket_object(struct inode *inode, struct end *end)
 	struct socket *socket = (void *)inode - bpf_core_field_offset(struct socket_alloc, vfs_inode);
 
 	end->sk = PEEK(socket, socket, sk);
-	__u32 mechanism = end->sk ? socket_mechanism(end->sk) : IPC_MECH_none;
-	return mechanism == IPC_MECH_none ? 0 : ipc_object(mechanism, PEEK(inode, inode, i_ino));
+	return end->sk ? ipc_object(socket_mechanism(end->sk), PEEK(inode, inode, i_ino)) : 0;
 }
 
 static __always_inline __u64 eventfd_object(struct file *file)

@@ -182,6 +182,10 @@ struct unix_sock {
 	struct sock *peer;
 };
 
+struct netlink_sock {
+	unsigned int portid, dst_portid;
+};
+
 struct socket {
 	struct sock *sk;
 };
@@ -210,6 +214,7 @@ enum {
 	AF_UNIX = 1,
 	AF_INET = 2,
 	AF_INET6 = 10,
+	AF_NETLINK = 16,
 	SOCK_STREAM = 1,
 	SOCK_DGRAM = 2,
 	TCP_LISTEN = 10, /* skc_state of UNIX sockets too */

@@ -112,7 +112,7 @@ static __noinline __u64 address_of(struct message *m)
 	if (bpf_probe_read_user(m->address, length & (ADDRESS_ROOM - 1), (void *)m->header.name))
 		return 0;
 	__u64 address = ipc_address(m->address, length);
-	if (address && address >> 56 != IPC_ADDRESS_IPV4 && !bpf_map_lookup_elem(&addresses, &address))
+	if (ipc_address_is_hash(address) && !bpf_map_lookup_elem(&addresses, &address))
 		define_address(m, address, length);
 	return address;
 }

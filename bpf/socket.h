@@ -33,7 +33,21 @@ struct end {
 static __always_inline _Bool is_socket(__u64 object)
 {
 	__u32 mechanism = ipc_object_mechanism(object);
-	return mechanism >= IPC_MECH_unix_stream && mechanism <= IPC_MECH_udp;
+	return mechanism >= IPC_MECH_unix_stream && mechanism <= IPC_MECH_netlink;
+}
+
+/* Its mechanism does not say what it is. */
+static __always_inline _Bool needs_kind(__u64 object)
+{
+	__u32 mechanism = ipc_object_mechanism(object);
+	return mechanism == IPC_MECH_socket_other || mechanism == IPC_MECH_netlink;
+}
+
+/* It gets its address with its first send. */
+static __always_inline _Bool binds_late(__u64 object)
+{
+	__u32 mechanism = ipc_object_mechanism(object);
+	return mechanism == IPC_MECH_udp || mechanism == IPC_MECH_netlink;
 }
 
 /* What goes through it keeps the boundaries of messages. */
@@ -41,14 +55,15 @@ static __always_inline _Bool keeps_messages(__u64 object)
 {
 	__u32 mechanism = ipc_object_mechanism(object);
 	return mechanism == IPC_MECH_unix_dgram || mechanism == IPC_MECH_unix_seqpacket ||
-	       mechanism == IPC_MECH_udp;
+	       (mechanism >= IPC_MECH_udp && mechanism <= IPC_MECH_netlink);
 }
 
 /* Each of its messages has an address of its own. */
 static __always_inline _Bool has_addresses(__u64 object)
 {
 	__u32 mechanism = ipc_object_mechanism(object);
-	return mechanism == IPC_MECH_unix_dgram || mechanism == IPC_MECH_udp;
+	return mechanism == IPC_MECH_unix_dgram ||
+	       (mechanism >= IPC_MECH_udp && mechanism <= IPC_MECH_netlink);
 }
 
 /* Of its events arg1 is what was asked for, and a receive of 0 bytes is its end. */
@@ -68,14 +83,16 @@ static __u32 socket_mechanism(struct sock *sk)
 		       : type == SOCK_DGRAM ? IPC_MECH_unix_dgram
 					    : IPC_MECH_unix_seqpacket;
 	if (family != AF_INET && family != AF_INET6)
-		return IPC_MECH_none;
+		return family == AF_NETLINK ? IPC_MECH_netlink : IPC_MECH_socket_other;
 	if (type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP))
 		return IPC_MECH_tcp;
-	return type == SOCK_DGRAM && protocol == IPPROTO_UDP ? IPC_MECH_udp : IPC_MECH_none;
+	return type == SOCK_DGRAM && protocol == IPPROTO_UDP ? IPC_MECH_udp : IPC_MECH_socket_other;
 }
 
 static __always_inline _Bool socket_is_unbound(struct sock *sk)
 {
+	if (PEEK(sock, sk, __sk_common.skc_family) == AF_NETLINK)
+		return PEEK(netlink_sock, sk, portid) == 0;
 	return PEEK(inet_sock, sk, inet_sport) == 0;
 }
 
@@ -191,6 +208,36 @@ static __noinline __u32 describe_inet(struct scratch *s, struct sock *sk, _Bool 
 	return ipv6 ? append_ipv6(s, at, sk, 1) : append_ipv4(s, at, sk, 1);
 }
 
+static __always_inline __u32 append_netlink(struct scratch *s, __u32 at, __u32 port)
+{
+	const __u32 a[] = { AF_NETLINK, port, 0 };
+
+	return append_address(s, at, a, sizeof(a));
+}
+
+/* Of netlink, and of all that is neither UNIX nor IP: those are told without addresses. */
+static __noinline __u32 describe_other(struct scratch *s, struct sock *sk, _Bool *remote)
+{
+	__u32 family = PEEK(sock, sk, __sk_common.skc_family);
+	__u32 at = 0;
+
+	if (family == AF_NETLINK) {
+		at = append_netlink(s, 0, PEEK(netlink_sock, sk, portid));
+		return append_netlink(s, at, PEEK(netlink_sock, sk, dst_portid));
+	}
+	if (family == AF_INET || family == AF_INET6)
+		return describe_inet(s, sk, remote);
+	at = append_address(s, 0, 0, 0);
+	return append_address(s, at, 0, 0);
+}
+
+/* What it is, where its mechanism does not say. */
+static __always_inline __u64 kind_of(struct sock *sk)
+{
+	return ipc_socket_kind(PEEK(sock, sk, __sk_common.skc_family), PEEK(sock, sk, sk_type),
+			       PEEK(sock, sk, sk_protocol));
+}
+
 /* Tells what is known of a socket now; `state` and `listener` only the call that made or changed it knows. */
 SEPARATE int define_socket(const struct end *end, __u32 thread, __u32 state, __u64 listener)
 {
@@ -201,9 +248,12 @@ SEPARATE int define_socket(const struct end *end, __u32 thread, __u32 state, __u
 		return 0;
 	struct sock *sk = end->sk;
 	__builtin_memset(&s->def, 0, sizeof(s->def));
-	__u32 text = ipc_object_mechanism(end->object) <= IPC_MECH_unix_seqpacket
-			     ? describe_unix(s, sk, &remote)
-			     : describe_inet(s, sk, &remote);
+	__u32 mechanism = ipc_object_mechanism(end->object);
+	__u32 text = mechanism <= IPC_MECH_unix_seqpacket ? describe_unix(s, sk, &remote)
+		     : mechanism <= IPC_MECH_udp	  ? describe_inet(s, sk, &remote)
+							  : describe_other(s, sk, &remote);
+	if (needs_kind(end->object))
+		s->def.socket.peer = kind_of(sk);
 	if (state == IPC_SOCKET_CONNECTED && !remote) /* connect took the other side away */
 		state = 0;
 	if (!state && PEEK(sock, sk, __sk_common.skc_state) == TCP_LISTEN)

@@ -24,6 +24,10 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 	p->coverage = "untraced";
 	p->comm = comm;
 	snprintf(comm, size, "unknown");
+	if (socket_is_other(ch) && other_is_kernel(ch)) {
+		snprintf(comm, size, "kernel");
+		return;
+	}
 	if (!socket_is_ip(ch))
 		p->pid = so->peer_pid;
 	if (so->peer_comm) {
@@ -33,8 +37,9 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 	if (!address_get(c, there, &a))
 		return;
 	/* A client's port is one of many, and says nothing. */
-	address_text(&a, !(so->state & IPC_SOCKET_ACCEPTED || ch->served), comm, size);
-	if (!socket_is_ip(ch) || address_group(&a) || address_of_host(&a))
+	bool port = address_port(&a) || ch->data.mechanism != IPC_MECH_socket_other;
+	address_text(&a, port && !(so->state & IPC_SOCKET_ACCEPTED || ch->served), comm, size);
+	if ((!socket_is_ip(ch) && !socket_is_other(ch)) || address_group(&a) || address_of_host(&a))
 		return;
 	if (!address_get(c, so->local, &own) || !address_same_host(&a, &own))
 		p->coverage = "remote";
@@ -92,7 +97,7 @@ static void write_edge(struct collector *c, const struct channel *ch, const stru
 static void write_end(struct collector *c, const struct channel *ch, const struct endpoint *ep)
 {
 	const struct store_endpoint *row = &ep->shared->data;
-	bool inbox = ch->data.mechanism == IPC_MECH_unix_dgram;
+	bool inbox = socket_has_inbox(ch);
 	/* What was sent to a socket of the trace that never took it, or was never accepted, went nowhere. */
 	bool nowhere = ep->client || (ch->known_there && !row->receives);
 	uint64_t sends = nowhere ? 0 : row->sends;

@@ -69,7 +69,7 @@ static void unmatched(void *context, const struct match_call *receive)
 	struct collector *c = context;
 	struct endpoint *ep = receive->endpoint;
 	struct process *p = ep->process;
-	if (ep->channel->data.mechanism == IPC_MECH_unix_dgram && !ep->channel->peer) {
+	if (socket_has_inbox(ep->channel) && !ep->channel->peer) {
 		ep->outside++;
 		ep->outside_bytes += receive->bytes;
 		return;
@@ -167,6 +167,14 @@ static struct channel *udp_channel(struct collector *c, struct channel *ch, cons
 	return flow;
 }
 
+/* The other side that the event names. */
+static uint64_t address_of(const struct channel *ch, const struct ipc_event *e)
+{
+	if (ch->data.mechanism != IPC_MECH_netlink || !e->arg1)
+		return e->arg1;
+	return other_port(ch->socket, e->arg1);
+}
+
 /* The socket that a datagram of `ch` goes to; `ch` itself: to its peer, or outside. */
 static struct channel *unix_channel(struct collector *c, struct channel *ch, const struct ipc_event *e)
 {
@@ -177,12 +185,12 @@ static struct channel *unix_channel(struct collector *c, struct channel *ch, con
 	if (ch->peer)
 		return ch;
 	if (e->arg1)
-		to = socket_bound(c, ch, e->arg1, time);
+		to = socket_bound(c, ch, address_of(ch, e), time);
 	else if (so->dest)
 		to = channel_known(c, so->dest);
 	else if (so->remote)
 		to = socket_bound(c, ch, so->remote, time);
-	if (!to || to->data.mechanism != IPC_MECH_unix_dgram || !to->endpoints)
+	if (!to || to->data.mechanism != ch->data.mechanism || !to->endpoints)
 		return ch;
 	if (!to->served) {
 		to->served = true;
@@ -195,9 +203,15 @@ struct channel *packet_channel(struct collector *c, struct channel *ch, const st
 {
 	if (ch->data.mechanism == IPC_MECH_udp)
 		return udp_channel(c, ch, e, sends);
-	if (ch->data.mechanism == IPC_MECH_unix_dgram && sends)
-		return unix_channel(c, ch, e);
-	return ch;
+	if (ch->data.mechanism == IPC_MECH_socket_other)
+		other_meets(ch, e->arg1);
+	if (!socket_has_inbox(ch))
+		return ch;
+	struct channel *to = sends ? unix_channel(c, ch, e) : ch;
+	if (ch->data.mechanism == IPC_MECH_netlink && (uint32_t)e->arg1 &&
+	    (sends ? to == ch : !socket_bound(c, ch, address_of(ch, e), 0)))
+		ch->socket->strangers = true;
+	return to;
 }
 
 /* The end of a seqpacket connection looks like an empty message, and comes when all messages were received.
@@ -205,6 +219,8 @@ struct channel *packet_channel(struct collector *c, struct channel *ch, const st
 bool packet_is_message(const struct channel *ch, const struct ipc_event *e)
 {
 	if (e->flags & IPC_F_INSIDE)
+		return false;
+	if (other_is_stream(ch->socket))
 		return false;
 	return !(e->flags & IPC_F_EOF) || (ch->peer && ch->peer->empties);
 }
@@ -312,7 +328,7 @@ static void unix_transfer(struct collector *c, struct datagram *d, struct channe
 {
 	const struct channel *own = channel_known(c, e->object);
 	struct channel *at = !sends && ch->peer ? ch->peer : ch;
-	bool dgram = ch->data.mechanism == IPC_MECH_unix_dgram;
+	bool dgram = socket_has_inbox(ch);
 	if (sends && dgram && own == ch && !ch->peer)
 		return; /* to the outside */
 	if (!sends && !dgram && !ch->peer) {
@@ -333,7 +349,7 @@ static void unix_transfer(struct collector *c, struct datagram *d, struct channe
 		d->local = dgram && own ? own->socket->local : 0;
 		datagram_send(at->queue, d);
 	} else {
-		d->remote = dgram ? e->arg1 : 0;
+		d->remote = dgram ? address_of(ch, e) : 0;
 		datagram_receive(at->queue, d);
 	}
 }
@@ -342,6 +358,8 @@ void packet_transfer(struct collector *c, const struct ipc_event *e, const struc
 		     bool sends)
 {
 	struct channel *ch = call->endpoint->channel;
+	if (ch->data.mechanism == IPC_MECH_socket_other)
+		return;
 	struct datagram d = {
 		.call = *call,
 		.socket = e->object,

@@ -321,7 +321,7 @@ void peer_find(struct collector *c, struct channel *ch, enum collector_source so
 		return;
 	if (ch->data.mechanism == IPC_MECH_tcp)
 		find_tcp(c, ch);
-	else if (ch->data.mechanism != IPC_MECH_udp)
+	else if (ch->data.mechanism <= IPC_MECH_unix_seqpacket)
 		find_unix(c, ch, source, def);
 }
 

@@ -47,7 +47,7 @@ static void settle(struct channel *ch)
 static bool may_be_accepted(const struct collector *c, const struct channel *ch)
 {
 	return !ch->peer && ch->socket->state & IPC_SOCKET_CONNECTED && ch->other &&
-	       ch->data.mechanism != IPC_MECH_udp && ch->data.mechanism != IPC_MECH_unix_dgram &&
+	       ch->data.mechanism != IPC_MECH_udp && !socket_has_inbox(ch) && !socket_is_other(ch) &&
 	       socket_bound(c, ch, ch->other, c->now);
 }
 

@@ -106,13 +106,18 @@ static void set_key(struct collector *c, struct channel *ch, const char *key)
 	channel_dirty(c, ch);
 }
 
-static void set_name(struct collector *c, struct channel *shared, uint64_t name)
+static void set_name(struct collector *c, struct channel *shared, const struct channel *ch)
 {
-	char text[ADDRESS_TEXT_MAX];
+	char text[ADDRESS_TEXT_MAX] = "";
 	struct address a;
-	if (!address_get(c, name, &a))
+	if (socket_is_other(ch))
+		other_name(ch, text, sizeof(text));
+	else if (address_get(c, name_of(ch), &a))
+		address_text(&a, true, text, sizeof(text));
+	else
 		return;
-	address_text(&a, true, text, sizeof(text));
+	if (!*text && !shared->data.name)
+		return;
 	if (shared->data.name && !strcmp(shared->data.name, text))
 		return;
 	shared->data.name = collector_text(c, text, strlen(text));
@@ -133,7 +138,9 @@ static const char *role_of(const struct endpoint *ep)
 		return "server";
 	if (state & IPC_SOCKET_CONNECTED || ch != ch->socket->half)
 		return "client";
-	return ch->peer || ch->other ? "peer" : "none";
+	if (ch->data.mechanism == IPC_MECH_netlink)
+		return "client";
+	return ch->peer || ch->other || socket_is_other(ch) ? "peer" : "none";
 }
 
 void socket_role(struct collector *c, struct endpoint *ep)
@@ -157,10 +164,12 @@ void socket_describe(struct collector *c, struct channel *ch)
 	if (!forgot_peer && (ch == ch->shared || ch->peer == ch->shared)) {
 		if (socket_is_ip(ch))
 			ip_key(c, ch, key, sizeof(key));
+		else if (socket_is_other(ch))
+			other_key(ch, key, sizeof(key));
 		else
 			unix_key(ch, key, sizeof(key));
 		set_key(c, ch->shared, key);
-		set_name(c, ch->shared, name_of(ch));
+		set_name(c, ch->shared, ch);
 	}
 	for (struct endpoint *ep = ch->endpoints; ep; ep = ep->next_of_channel)
 		socket_role(c, ep);
@@ -180,7 +189,7 @@ static uint64_t bound_key(const struct collector *c, unsigned int mechanism, uin
 static bool takes_others(const struct channel *ch)
 {
 	const struct socket *so = ch->socket;
-	if (ch->data.mechanism == IPC_MECH_udp || ch->data.mechanism == IPC_MECH_unix_dgram)
+	if (ch->data.mechanism == IPC_MECH_udp || socket_has_inbox(ch))
 		return so->local;
 	return so->local && so->state & IPC_SOCKET_LISTENS;
 }
@@ -286,6 +295,13 @@ static void update(struct collector *c, struct channel *ch, enum collector_sourc
 	so->state |= d->state;
 	if (d->netns)
 		so->netns = d->netns;
+	if (socket_is_other(ch))
+		so->kind = d->peer;
+	if (ch->data.mechanism == IPC_MECH_netlink) {
+		so->port = (uint32_t)local;
+		local = so->port ? other_port(so, local) : 0;
+		remote = (uint32_t)remote ? other_port(so, remote) : 0;
+	}
 	if (local)
 		so->local = local;
 	so->any = address_get(c, so->local, &a) && address_any(&a);

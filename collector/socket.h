@@ -39,20 +39,34 @@ struct socket {
 	uint64_t pair_netns, pair_local, pair_remote; /* as entered in collector.pairs */
 	struct connects *waits;			      /* connected, waits to be accepted there */
 	struct socket *next_waiting;
-	bool any;   /* `local` is a wildcard */
-	bool bound; /* the program chose its address */
+	uint64_t kind;	/* ipc_socket_kind() of netlink and socket_other, 0: not known */
+	uint32_t port;	/* netlink's own */
+	bool strangers; /* netlink: talks to others than the kernel that are not in the trace */
+	bool any;	/* `local` is a wildcard */
+	bool bound;	/* the program chose its address */
 	bool guessed;
 	struct connects *guess_line; /* it was accepted from there, by guess */
 };
 
 static inline bool socket_is(unsigned int mechanism)
 {
-	return mechanism >= IPC_MECH_unix_stream && mechanism <= IPC_MECH_udp;
+	return mechanism >= IPC_MECH_unix_stream && mechanism <= IPC_MECH_netlink;
 }
 
 static inline bool socket_is_ip(const struct channel *ch)
 {
 	return ch->data.mechanism == IPC_MECH_tcp || ch->data.mechanism == IPC_MECH_udp;
+}
+
+static inline bool socket_is_other(const struct channel *ch)
+{
+	return ch->data.mechanism == IPC_MECH_netlink || ch->data.mechanism == IPC_MECH_socket_other;
+}
+
+/* One channel per socket that receives, whoever sends there (packet.c). */
+static inline bool socket_has_inbox(const struct channel *ch)
+{
+	return ch->data.mechanism == IPC_MECH_unix_dgram || ch->data.mechanism == IPC_MECH_netlink;
 }
 
 /* Who is at the other end is in the trace. */
@@ -120,6 +134,16 @@ void packet_forget(struct collector *c, struct channel *ch);
 void packet_clean(struct collector *c);
 void packet_settle(struct collector *c);
 void packet_close(struct collector *c);
+
+/* other.c: netlink, and what has no mechanism of its own */
+void other_key(const struct channel *ch, char *key, size_t size);
+void other_name(const struct channel *ch, char *text, size_t size); /* empty: not known */
+bool other_is_stream(const struct socket *so);
+bool other_is_kernel(const struct channel *ch); /* at the other side */
+/* A message to or from there: its other side, as long as there is only one. */
+void other_meets(struct channel *ch, uint64_t address);
+/* A port id among those of all namespaces and protocols, in the form of an address. */
+uint64_t other_port(const struct socket *so, uint64_t address);
 
 /* outside.c: what went to and came from sockets that nobody in the trace holds */
 void outside_write(struct collector *c, struct channel *ch);

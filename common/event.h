@@ -114,7 +114,7 @@ static inline __u64 ipc_object_id(__u64 object)
  *   pipe     the inode (32 bits in every kernel)
  *   fifo     a hash of device, inode and generation; the definition carries the three
  *   process  the pid
- *   unix_*, tcp, udp  the socket's inode
+ *   unix_*, tcp, udp, netlink, socket_other  the socket's inode
  *   sysv_msg the id in the low 32 bits, above it the low 24 of the ipc namespace's inode
  *   sysv_sem one semaphore of a set: the set's id in the low 32 bits, the semaphore's number in the 12
  *            above, the low 12 of the ipc namespace's inode on top; semget and rmid are on number 0
@@ -209,7 +209,8 @@ enum {
 
 struct ipc_def_socket {
 	__u64 object;
-	__u64 peer;	/* UNIX: inode of the socket at the other end, 0: not known (yet) */
+	__u64 peer;	/* UNIX: inode of the socket at the other end, 0: not known (yet); netlink and
+			 * socket_other: ipc_socket_kind() */
 	__u64 listener; /* inode of the listening socket it was accepted from, or 0 */
 	__u64 netns;	/* the network namespace's cookie (SO_NETNS_COOKIE) */
 	__s32 peer_pid; /* UNIX: who connected or listened (SO_PEERCRED), 0: not known */
@@ -217,6 +218,12 @@ struct ipc_def_socket {
 	/* text: its own address and the other side's, each one byte with its length (0: none) and so many
 	 * bytes of struct sockaddr as the kernel gives them */
 };
+
+/* What socket(2) was asked for. */
+static inline __u64 ipc_socket_kind(__u32 family, __u32 type, __u32 protocol)
+{
+	return (__u64)(family & 0xffff) << 48 | (__u64)(type & 0xffff) << 32 | protocol;
+}
 
 struct ipc_def_address {
 	__u64 address; /* ipc_address() of the text, a struct sockaddr */
@@ -245,10 +252,21 @@ struct ipc_def {
 /*
  * An address in 64 bits: the family in the top 8, then IPv4 address and port themselves (of an IPv4-mapped
  * IPv6 address too), or a hash of the IPv6 address and port, or of the UNIX name (a path without its NUL; all
- * bytes of an abstract one). 0: none. `length` as the kernel gives it with a struct sockaddr; `bytes` has
- * room for IPC_ADDRESS_MAX.
+ * bytes of an abstract one), or netlink's port id with 24 bits of the groups above it. 0: none. `length` as
+ * the kernel gives it with a struct sockaddr; `bytes` has room for IPC_ADDRESS_MAX.
  */
-enum { IPC_ADDRESS_UNIX = 1, IPC_ADDRESS_IPV4 = 2, IPC_ADDRESS_IPV6 = 10, IPC_ADDRESS_MAX = 110 };
+enum {
+	IPC_ADDRESS_UNIX = 1,
+	IPC_ADDRESS_IPV4 = 2,
+	IPC_ADDRESS_IPV6 = 10,
+	IPC_ADDRESS_NETLINK = 16,
+	IPC_ADDRESS_MAX = 110
+};
+
+static inline _Bool ipc_address_is_hash(__u64 address)
+{
+	return address >> 56 == IPC_ADDRESS_UNIX || address >> 56 == IPC_ADDRESS_IPV6;
+}
 
 static inline __u64 ipc_address_hash(__u64 h, __u8 byte) /* FNV-1a */
 {
@@ -269,6 +287,10 @@ static inline __u64 ipc_address(const __u8 *bytes, __u32 length)
 
 	if (family == IPC_ADDRESS_IPV4 && length >= 8)
 		return ipc_address_ipv4(bytes + 4, bytes + 2);
+	if (family == IPC_ADDRESS_NETLINK && length >= 12)
+		return (__u64)IPC_ADDRESS_NETLINK << 56 | (__u64)bytes[10] << 48 | (__u64)bytes[9] << 40 |
+		       (__u64)bytes[8] << 32 | (__u64)bytes[7] << 24 | (__u64)bytes[6] << 16 |
+		       (__u64)bytes[5] << 8 | bytes[4];
 	if (family == IPC_ADDRESS_IPV6 && length >= 24) {
 		for (__u32 i = 8; i < 18; i++)
 			mapped &= !bytes[i];

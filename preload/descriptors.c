@@ -135,10 +135,8 @@ static uint64_t file_object(struct shim_thread *t, long fd, const struct stat *s
 /* 0: no channel. */
 static uint64_t object_of(struct shim_thread *t, long fd, const struct stat *st)
 {
-	if (S_ISSOCK(st->st_mode)) {
-		enum ipc_mechanism mechanism = socket_mechanism(fd);
-		return mechanism ? ipc_object(mechanism, st->st_ino) : 0;
-	}
+	if (S_ISSOCK(st->st_mode))
+		return ipc_object(socket_mechanism(fd), st->st_ino);
 	if (!(st->st_mode & S_IFMT)) /* an anonymous inode */
 		return counter_object(fd);
 	if (!S_ISFIFO(st->st_mode) && !is_queue(fd, st))
@@ -164,7 +162,7 @@ bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out)
 	}
 	long flags = raw_syscall(__NR_fcntl, fd, F_GETFL);
 	out->flags = flags < 0 ? 0 : (uint32_t)flags;
-	out->unbound = ipc_object_mechanism(out->object) == IPC_MECH_udp && socket_is_unbound(fd);
+	out->unbound = socket_binds_late(out->object) && socket_is_unbound(fd);
 	return true;
 }
 

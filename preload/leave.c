@@ -59,7 +59,8 @@ static void define_made(struct shim_thread *t, const struct pending *p, long fd,
 {
 	struct descriptor listener;
 	struct socket_origin origin = { 0 };
-	if (p->call == IPC_CALL_socket || p->object == d->object)
+	bool plain = p->call == IPC_CALL_socket && !socket_needs_kind(d->object);
+	if (plain || p->object == d->object)
 		return;
 	if (p->call == IPC_CALL_accept || p->call == IPC_CALL_accept4) {
 		origin.state = IPC_SOCKET_ACCEPTED;

@@ -213,7 +213,7 @@ static struct moved of_arguments(const struct pending *p, struct iovec *one)
 	return m;
 }
 
-/* A UDP socket gets its port with its first send. */
+/* A UDP or netlink socket gets its port with its first send. */
 static void define_bound(struct shim_thread *t, const struct pending *p)
 {
 	uint32_t fd = (uint32_t)p->arg0;

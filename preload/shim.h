@@ -119,7 +119,7 @@ struct descriptor {
 	uint32_t epoll; /* 1 + the epoll descriptor that it was told to be registered with, or 0: */
 	uint64_t data;	/* by this user data, */
 	uint32_t image; /* by this process */
-	bool unbound;	/* a UDP socket without a port */
+	bool unbound;	/* a UDP or netlink socket without a port */
 };
 
 /* A byte per descriptor below DESCRIPTORS. */

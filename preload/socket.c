@@ -46,11 +46,11 @@ enum ipc_mechanism socket_mechanism(long fd)
 		       : type == SOCK_DGRAM ? IPC_MECH_unix_dgram
 					    : IPC_MECH_unix_seqpacket;
 	if (domain != AF_INET && domain != AF_INET6)
-		return IPC_MECH_none;
+		return domain == AF_NETLINK ? IPC_MECH_netlink : IPC_MECH_socket_other;
 	int protocol = option(fd, SO_PROTOCOL);
 	if (type == SOCK_STREAM && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP))
 		return IPC_MECH_tcp;
-	return type == SOCK_DGRAM && protocol == IPPROTO_UDP ? IPC_MECH_udp : IPC_MECH_none;
+	return type == SOCK_DGRAM && protocol == IPPROTO_UDP ? IPC_MECH_udp : IPC_MECH_socket_other;
 }
 
 static void copy_address(struct address *a, const void *from, uint32_t length)
@@ -74,6 +74,8 @@ bool socket_is_unbound(long fd)
 {
 	struct address a;
 	ask_address(&a, __NR_getsockname, fd);
+	if (a.length >= 8 && a.bytes[0] == AF_NETLINK)
+		return !a.bytes[4] && !a.bytes[5] && !a.bytes[6] && !a.bytes[7];
 	return a.length >= 4 && !a.bytes[2] && !a.bytes[3];
 }
 
@@ -154,7 +156,11 @@ void socket_define(struct shim_thread *t, long fd, uint64_t object, const struct
 		def.socket.state = IPC_SOCKET_LISTENS;
 	raw_syscall(__NR_getsockopt, fd, SOL_SOCKET, NETNS_COOKIE, &def.socket.netns, &size);
 	unsigned int mechanism = ipc_object_mechanism(object);
-	if (mechanism != IPC_MECH_tcp && mechanism != IPC_MECH_udp)
+	if (socket_needs_kind(object))
+		def.socket.peer =
+			ipc_socket_kind((uint32_t)option(fd, SO_DOMAIN), (uint32_t)option(fd, SO_TYPE),
+					(uint32_t)option(fd, SO_PROTOCOL));
+	else if (mechanism != IPC_MECH_tcp && mechanism != IPC_MECH_udp)
 		describe_unix(&def.socket, fd, o, &remote);
 	def.time = shim_now();
 	char *end = put_address(put_address(text, &local), &remote);
@@ -167,7 +173,7 @@ uint64_t socket_address(struct shim_thread *t, const void *name, uint32_t length
 	struct address a = { 0 };
 	copy_address(&a, name, length);
 	uint64_t address = ipc_address(a.bytes, a.length), *place = &told[address % TOLD];
-	if (!address || address >> 56 == IPC_ADDRESS_IPV4 || *place == address)
+	if (!ipc_address_is_hash(address) || *place == address)
 		return address;
 	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_ADDRESS };
 	def.address.address = address;

@@ -26,7 +26,7 @@ extern const struct reference *const references[];
 
 extern const struct reference reference_pipe, reference_fifo, reference_process;
 extern const struct reference reference_unix_stream, reference_unix_dgram, reference_unix_seqpacket;
-extern const struct reference reference_tcp, reference_udp;
+extern const struct reference reference_tcp, reference_udp, reference_socket_other, reference_netlink;
 extern const struct reference reference_sysv_msg, reference_posix_mq, reference_eventfd, reference_sysv_sem;
 
 /* What a workload can be told: set the defaults, 0 for what it does not know, then parse. */

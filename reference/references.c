@@ -10,19 +10,11 @@
 #include "reference.h"
 
 const struct reference *const references[] = {
-	&reference_pipe,
-	&reference_fifo,
-	&reference_process,
-	&reference_unix_stream,
-	&reference_unix_dgram,
-	&reference_unix_seqpacket,
-	&reference_tcp,
-	&reference_udp,
-	&reference_sysv_msg,
-	&reference_posix_mq,
-	&reference_eventfd,
-	&reference_sysv_sem,
-	NULL,
+	&reference_pipe,	&reference_fifo,       &reference_process,
+	&reference_unix_stream, &reference_unix_dgram, &reference_unix_seqpacket,
+	&reference_tcp,		&reference_udp,	       &reference_socket_other,
+	&reference_netlink,	&reference_sysv_msg,   &reference_posix_mq,
+	&reference_eventfd,	&reference_sysv_sem,   NULL,
 };
 
 static int parse_number(const char *text, unsigned long *value, unsigned long min, unsigned long max)

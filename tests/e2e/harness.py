@@ -223,9 +223,9 @@ class Trace:
                               WHERE mechanism = ? AND sends + receives > 0 GROUP BY 1""", mechanism))
 
     def outsiders(self):
-        """(pid, comm, coverage) of those that took part over sockets and are outside of the recording."""
+        """(pid, comm, coverage) of those that took part over sockets and are outside of the recording, the kernel aside."""
         return self.rows(f"""SELECT pid, comm, coverage FROM processes p WHERE {outside("p.id")} AND EXISTS
-                         (SELECT 1 FROM edges e WHERE mechanism NOT IN ('pipe', 'fifo', 'process')
+                         (SELECT 1 FROM edges e WHERE mechanism NOT IN ('pipe', 'fifo', 'process', 'netlink')
                           AND p.id IN (e.src_id, e.dst_id))""")
 
     def check_inside(self, exact=True):

@@ -21,6 +21,10 @@ WORKLOADS = (
     ("tcp", ["--clients", "8", "--size", "300000", "--messages", "20"], True),
     ("udp", [], True),
     ("udp", ["--clients", "16", "--size", "1472"], True),
+    ("socket_other", [], True),
+    ("socket_other", ["--size", "1400"], True),
+    ("netlink", [], True),
+    ("netlink", ["--clients", "16", "--messages", "200", "--size", "5000"], True),
     ("sysv_msg", [], True),
     ("sysv_msg", ["--clients", "8", "--size", "2048"], True),
     ("posix_mq", [], True),
@@ -41,7 +45,8 @@ def read_ledger(path):
     with open(path, encoding="ascii") as lines:
         for line in lines:
             src, dst, _, key, messages, moved = line.split()
-            edges[int(src), int(dst), key] = (int(messages), int(moved))
+            # Who is outside the trace has no pid there, and 0 in the ledger.
+            edges[int(src) or None, int(dst) or None, key] = (int(messages), int(moved))
     return edges
 
 

@@ -759,6 +759,102 @@ static void test_udp_lost(void **state)
 	assert_int_equal(channel(key, 0)->lost, 3);
 }
 
+static struct name port(uint32_t number)
+{
+	struct name n = { .length = 12, .bytes = { AF_NETLINK } };
+	memcpy(n.bytes + 4, &number, sizeof(number));
+	return n;
+}
+
+static void opens_other(int process_number, unsigned int mechanism, uint64_t inode, struct name own,
+			uint64_t kind)
+{
+	socket_is(process_number, mechanism, inode, 0, own, nobody, kind, 0);
+	does(process_number, IPC_CALL_socket, mechanism, inode, (int64_t)(inode % 1000));
+}
+
+static void sends_to(int process_number, unsigned int mechanism, uint64_t inode, int64_t bytes,
+		     struct name to)
+{
+	does_at(process_number, IPC_CALL_sendto, mechanism, inode, now + 1, now + 3, bytes, number(to), 0);
+}
+
+static void receives_from(int process_number, unsigned int mechanism, uint64_t inode, int64_t bytes,
+			  struct name from)
+{
+	does_at(process_number, IPC_CALL_recvfrom, mechanism, inode, now + 1, now + 3, bytes, number(from),
+		0);
+}
+
+/* The same port id of two protocols is two sockets. */
+static void test_netlink(void **state)
+{
+	(void)state;
+	const uint64_t route = ipc_socket_kind(AF_NETLINK, SOCK_RAW, 0), user = ipc_socket_kind(16, 2, 2);
+	two_processes();
+	opens_other(CLIENT, IPC_MECH_netlink, C1, port(7), route);
+	opens_other(CLIENT, IPC_MECH_netlink, C1 + 1, port(7), user);
+	opens_other(SERVER, IPC_MECH_netlink, S1, port(9), user);
+	opens_other(SERVER, IPC_MECH_netlink, S1 + 1, port(9), ipc_socket_kind(16, 2, 99));
+	sends_to(CLIENT, IPC_MECH_netlink, C1, 40, port(0));
+	sends(CLIENT, IPC_MECH_netlink, C1, 50);
+	receives_from(CLIENT, IPC_MECH_netlink, C1, 3000, port(0));
+	receives(CLIENT, IPC_MECH_netlink, C1, 20);
+	sends_to(CLIENT, IPC_MECH_netlink, C1 + 1, 10, port(9));
+	receives_from(SERVER, IPC_MECH_netlink, S1, 10, port(7));
+	sends_to(SERVER, IPC_MECH_netlink, S1, 5, port(7));
+	receives_from(CLIENT, IPC_MECH_netlink, C1 + 1, 5, port(9));
+	ends();
+	const struct store_process *kernel = outside("kernel");
+	assert_string_equal(kernel->coverage, "untraced");
+	check_edge(edge_by_id(row_of(CLIENT, 0)->id, kernel->id), 2, 90, true);
+	check_edge(edge_by_id(kernel->id, row_of(CLIENT, 0)->id), 2, 3020, true);
+	check_edge(edge(CLIENT, SERVER, "netlink:3:usersock:9"), 1, 10, true);
+	check_edge(edge(SERVER, CLIENT, "netlink:3:usersock:7"), 1, 5, true);
+	assert_string_equal(channel("netlink:3:route:7", 0)->name, "netlink route");
+	assert_string_equal(channel("netlink:3:99:9", 0)->name, "netlink 99");
+	assert_string_equal(endpoint(CLIENT, "netlink:3:route:7")->role, "client");
+	nothing_lost();
+}
+
+/* Who has another port id and is not in the trace is not the kernel. */
+static void test_netlink_stranger(void **state)
+{
+	(void)state;
+	two_processes();
+	opens_other(CLIENT, IPC_MECH_netlink, C1, port(7), ipc_socket_kind(16, 2, 2));
+	sends_to(CLIENT, IPC_MECH_netlink, C1, 40, port(1234));
+	ends();
+	check_edge(edge_by_id(row_of(CLIENT, 0)->id, outside("unknown")->id), 1, 40, true);
+}
+
+static void test_other_sockets(void **state)
+{
+	(void)state;
+	const unsigned int other = IPC_MECH_socket_other;
+	two_processes();
+	opens_other(CLIENT, other, C1, nobody, ipc_socket_kind(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+	sends_to(CLIENT, other, C1, 64, ip("203.0.113.7", 0));
+	receives_from(CLIENT, other, C1, 84, ip("203.0.113.7", 0));
+	receives_from(CLIENT, other, C1, 0, ip("203.0.113.7", 0)); /* empty is a message too, */
+	opens_other(CLIENT, other, C1 + 1, nobody, ipc_socket_kind(AF_VSOCK, SOCK_STREAM, 0));
+	receives(CLIENT, other, C1 + 1, 5);
+	receives(CLIENT, other, C1 + 1, 0); /* but not of a stream */
+	opens_other(SERVER, other, S1, nobody, ipc_socket_kind(AF_ALG, SOCK_SEQPACKET, 0));
+	sends(SERVER, other, S1, 11);
+	ends();
+	const struct store_process *there = outside("203.0.113.7");
+	assert_string_equal(there->coverage, "remote");
+	check_edge(edge_by_id(row_of(CLIENT, 0)->id, there->id), 1, 64, true);
+	check_edge(edge_by_id(there->id, row_of(CLIENT, 0)->id), 2, 84, true);
+	check_edge(edge_by_id(outside("unknown")->id, row_of(CLIENT, 0)->id), 1, 5, true);
+	check_edge(edge_by_id(row_of(SERVER, 0)->id, outside("kernel")->id), 1, 11, true);
+	assert_string_equal(channel("socket_other:[201]", 0)->name, "raw icmp");
+	assert_string_equal(channel("socket_other:[202]", 0)->name, "vsock");
+	assert_string_equal(channel("socket_other:[301]", 0)->name, "alg");
+	nothing_lost();
+}
+
 static void test_udp_outside(void **state)
 {
 	(void)state;
@@ -1196,6 +1292,9 @@ int main(void)
 		cmocka_unit_test(test_seqpacket_empty),
 		cmocka_unit_test(test_closed_before_sent),
 		cmocka_unit_test(test_udp_outside),
+		cmocka_unit_test(test_netlink),
+		cmocka_unit_test(test_netlink_stranger),
+		cmocka_unit_test(test_other_sockets),
 		cmocka_unit_test(test_udp_silence),
 		cmocka_unit_test(test_udp_busy_server),
 		cmocka_unit_test(test_udp_late_answer),

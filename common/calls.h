@@ -66,11 +66,21 @@ enum {
 	IPC_OBJ_MSGQ_RET = 0xaf,
 	IPC_OBJ_KIND_SEMS = 0xb0,
 	IPC_OBJ_SEMS_RET = 0xbf,
+	IPC_OBJ_KIND_SIGNAL = 0xc0,
+	IPC_OBJ_SIGNAL_SELF = 0xcf,
+	IPC_OBJ_KIND_PROCESS = 0xd0,
+	IPC_OBJ_KIND_MEMORY = 0xe0,
+	IPC_OBJ_MEMORY_RET = 0xef,
+	IPC_OBJ_KIND_WORD = 0xf0,
 };
 #define IPC_OBJ_FD(arg)	     (IPC_OBJ_KIND_FD | (arg))
 #define IPC_OBJ_PAIR(arg)    (IPC_OBJ_KIND_PAIR | (arg))
 #define IPC_OBJ_MSGQ(arg)    (IPC_OBJ_KIND_MSGQ | (arg))
 #define IPC_OBJ_SEMS(arg)    (IPC_OBJ_KIND_SEMS | (arg))
+#define IPC_OBJ_SIGNAL(arg)  (IPC_OBJ_KIND_SIGNAL | (arg))
+#define IPC_OBJ_PROCESS(arg) (IPC_OBJ_KIND_PROCESS | (arg))
+#define IPC_OBJ_MEMORY(arg)  (IPC_OBJ_KIND_MEMORY | (arg))
+#define IPC_OBJ_WORD(arg)    (IPC_OBJ_KIND_WORD | (arg))
 #define IPC_OBJ_KIND(object) ((object)&0xf0)
 #define IPC_OBJ_ARG(object)  ((object)&0x0f)
 

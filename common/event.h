@@ -81,6 +81,26 @@ enum {
  */
 
 /*
+ * What moves no bytes. On locks (file_lock, mutex, rwlock, spin) a receive is an acquired lock and a send,
+ * with IPC_F_SECOND where the call's row says receive, a release; on what notifies (cond, barrier, futex) a
+ * receive is an ended wait and a send a wake-up, arg1 how many it woke. Signals: arg1 is the number, and
+ * above it, in the high 32 bits, the thread that it was sent to (0: the process); tag ipc_signal_tag() of its
+ * value; of a received one (call `handler`, a sigwait, a read of a signalfd: an event each) `result` is the
+ * sender's pid, 0: the kernel, and arg0's high half si_code. Memory (map, unmap): arg1 the length, arg0's
+ * high half the protection (PROT_READ 1, PROT_WRITE 2), `result` 0 or -errno. process_vm, ptrace: `result`
+ * the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed besides; arg1
+ * its object.
+ */
+
+enum { IPC_PTY_MASTER = 1 << 30 };
+
+/* Of what sigqueue(3) carries; 0: none told. */
+static inline __u32 ipc_signal_tag(__u64 value)
+{
+	return (__u32)((value ^ value >> 32) * 0x9e3779b1U) | 1;
+}
+
+/*
  * execve emits IPC_F_ENTRY at its entry, and just before it, same thread, a loss definition that names the
  * new program and says why it will not be seen (static, set-uid ...), or why not if it is not (no-arena:
  * nothing known speaks against it). Then either the image's definition with `via` IPC_VIA_EXEC follows for
@@ -120,6 +140,19 @@ static inline __u64 ipc_object_id(__u64 object)
  *            above, the low 12 of the ipc namespace's inode on top; semget and rmid are on number 0
  *   posix_mq a hash, as of a fifo
  *   eventfd  the kernel's eventfd-id; used again at once, so each creation is a new channel
+ *   sysv_shm as sysv_msg
+ *   posix_shm, memfd, mmap  a hash of device and inode of the file that is mapped, as of a fifo (an anonymous
+ *            shared mapping has an inode too); the definition carries the three and the path
+ *   posix_sem, mutex, rwlock, cond, barrier, spin, futex  a hash of the region's device and inode and the
+ *            word's offset in it; the definition carries device, inode and, as `generation`, the offset
+ *   signal   the pid whose signals they are
+ *   process_vm  the pid whose memory it is
+ *   timerfd, inotify, signalfd  have no id in the kernel: a number of the source's own, which fork children
+ *            share and the next program and receivers of the descriptor do not
+ *   pidfd    the pid it stands for
+ *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER
+ *   fd_passing  the inode of the socket through which descriptors go
+ *   file_lock  a hash of the file's device and inode, as of a fifo
  */
 
 enum {

@@ -39,6 +39,22 @@ static const char *object(unsigned int o, char *text, size_t size)
 	case IPC_OBJ_KIND_MSGQ:
 		return o == IPC_OBJ_MSGQ_RET ? "the message queue that it returns"
 					     : "the message queue in argument 0";
+	case IPC_OBJ_KIND_SIGNAL:
+		if (o == IPC_OBJ_SIGNAL_SELF)
+			return "the caller's signals";
+		snprintf(text, size, "the signals of who argument %u names", IPC_OBJ_ARG(o));
+		return text;
+	case IPC_OBJ_KIND_MEMORY:
+		if (o == IPC_OBJ_MEMORY_RET)
+			return "the shared memory that it returns";
+		snprintf(text, size, "the shared memory in argument %u", IPC_OBJ_ARG(o));
+		return text;
+	case IPC_OBJ_KIND_PROCESS:
+		snprintf(text, size, "the process in argument %u", IPC_OBJ_ARG(o));
+		return text;
+	case IPC_OBJ_KIND_WORD:
+		snprintf(text, size, "the word of memory at argument %u", IPC_OBJ_ARG(o));
+		return text;
 	case IPC_OBJ_KIND_FD:
 		snprintf(text, size, "the descriptor in argument %u", IPC_OBJ_ARG(o));
 		return text;

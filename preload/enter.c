@@ -270,6 +270,11 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	case IPC_OBJ_NONE:
 		enter_other(t, call, r);
 		return false;
+	case IPC_OBJ_KIND_SIGNAL:
+	case IPC_OBJ_KIND_PROCESS:
+	case IPC_OBJ_KIND_MEMORY:
+	case IPC_OBJ_KIND_WORD:
+		return false;
 	default:
 		return true;
 	}

@@ -2,7 +2,8 @@
 /*
  * Compared are, per process (pid and name), channel and verb, the calls that moved something and their bytes;
  * and the edges, messages and bytes, that both traces call exact: what is approximate is no promise.
- * Processes outside the trace have no ends of their own. What the shim itself asks the kernel is left out.
+ * Processes outside the trace have no ends of their own. What the shim itself asks the kernel is left out,
+ * and so are mechanisms that only one of the sources records.
  *
  * A difference is listed with a note, and does not count, where a trace says itself that it cannot know:
  * the shim could not enter the process (or its ancestor, when it does not know the process at all), and saw
@@ -39,13 +40,15 @@ enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 #define ENDS(db, verb, calls, bytes)                                                                         \
 	"SELECT " NAME("p.comm", "p.pid") " AS a, NULL AS b, c.key AS key, '" verb "' AS verb,"              \
 					  " 1 AS exact, " FIGURES_##db(                                      \
-						  calls, bytes) " FROM " #db ".endpoints n JOIN " #db        \
-								".processes p ON p.id = n.process_id"        \
-								" JOIN " #db                                 \
-								".channels c ON c.id = n.channel_id"         \
-								" WHERE p.coverage IN ('full', 'partial') "  \
-								"AND c.mechanism <> 'process' AND " calls    \
-								" > 0"
+						  calls,                                                     \
+						  bytes) " FROM " #db ".endpoints n JOIN " #db               \
+							 ".processes p ON p.id = n.process_id"               \
+							 " JOIN " #db ".channels c ON c.id = n.channel_id"   \
+							 " WHERE p.coverage IN ('full', 'partial') "         \
+							 "AND c.mechanism <> 'process' AND c.mechanism IN "  \
+							 "(SELECT name FROM " #db                            \
+							 ".mechanisms WHERE sources = 'BOTH') AND " calls    \
+							 " > 0"
 
 #define EDGES(db)                                                                                            \
 	"SELECT " NAME("s.comm", "s.pid") ", " NAME(                                                         \
@@ -63,7 +66,10 @@ enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 									      " WHERE s.coverage IN "        \
 									      "('full', 'partial') AND "     \
 									      "d.coverage IN ('full', "      \
-									      "'partial')"
+									      "'partial') AND c.mechanism "  \
+									      "IN (SELECT name FROM " #db    \
+									      ".mechanisms WHERE sources = " \
+									      "'BOTH')"
 
 static const char begin_sql[] = "CREATE TEMP TABLE known AS SELECT DISTINCT " NAME(
 	"comm", "pid") " AS name FROM main.processes"

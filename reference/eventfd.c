@@ -61,6 +61,7 @@ const struct reference reference_eventfd = {
 	.summary = "posts to a counter, and who waits for them",
 	.capacity = "bounded",
 	.order = "none",
+	.direction = "both ways",
 	.when_full = "the poster waits",
 	.synchronisation = "none",
 	.relationship = "common ancestor",

@@ -56,6 +56,7 @@ const struct reference reference_fifo = {
 	.summary = "producers and consumers that meet at a path",
 	.capacity = "bounded",
 	.order = "as written",
+	.direction = "one way",
 	.when_full = "the writer waits",
 	.synchronisation = "none",
 	.relationship = "none (a path)",

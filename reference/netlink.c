@@ -65,6 +65,7 @@ const struct reference reference_netlink = {
 	.summary = "messages by port id, and a question to the kernel",
 	.capacity = "bounded",
 	.order = "as sent",
+	.direction = "both ways",
 	.largest = 1 << 16, /* with the usual buffer, in which it must fit as a whole */
 	.when_full = "the sender waits, the kernel drops",
 	.synchronisation = "none",

@@ -41,6 +41,7 @@ const struct reference reference_pipe = {
 	.summary = "producers and consumers that share one pipe",
 	.capacity = "bounded",
 	.order = "as written",
+	.direction = "one way",
 	.when_full = "the writer waits",
 	.synchronisation = "none",
 	.relationship = "common ancestor",

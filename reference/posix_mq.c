@@ -84,6 +84,7 @@ const struct reference reference_posix_mq = {
 	.summary = "a queue of messages that have priorities",
 	.capacity = "bounded",
 	.order = "by priority",
+	.direction = "both ways",
 	.largest = LARGEST,
 	.when_full = "the sender waits",
 	.synchronisation = "none",

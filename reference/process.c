@@ -91,6 +91,7 @@ const struct reference reference_process = {
 	.summary = "parents that bear children and take their status",
 	.capacity = "bounded",
 	.order = "-",
+	.direction = "both ways",
 	.when_full = "the child stays a zombie",
 	.synchronisation = "none",
 	.relationship = "parent and child",

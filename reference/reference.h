@@ -71,6 +71,7 @@ struct reference {
 	/* What textbooks tell, beside what mechanisms.def has. */
 	const char *capacity;	     /* "zero", "bounded", "unbounded" */
 	const char *order;	     /* in which messages arrive */
+	const char *direction;	     /* "one way", "both ways" */
 	unsigned long largest;	     /* bytes that one message can have; 0: no limit, or it has none */
 	const char *when_full;	     /* what becomes of the sender, or of the message */
 	const char *synchronisation; /* what the processes must do besides: "none", or what */
@@ -258,6 +259,10 @@ int reference_remove_folder(struct reference_run *run);
  * goes to the file of that name (--ledger among the arguments does the same), NULL: to stdout.
  */
 int reference_main(const struct reference *r, int argc, char **argv, const char *ledger);
+
+/* Runs all, one after the other, with the same options: argv[0] is any word. A line for each on stdout, the
+ * ledgers as an array to the file. Returns 0, 1 when one failed, or 2. */
+int reference_all(int argc, char **argv, const char *ledger);
 
 /* What a run showed, for the comparison. */
 struct reference_result {

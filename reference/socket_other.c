@@ -25,6 +25,7 @@ const struct reference reference_socket_other = {
 	.summary = "UDP-Lite: ports to which producers send",
 	.capacity = "bounded",
 	.order = "not promised",
+	.direction = "both ways",
 	.largest = 65507,
 	.when_full = "the message is lost",
 	.synchronisation = "none",

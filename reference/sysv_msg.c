@@ -73,6 +73,7 @@ const struct reference reference_sysv_msg = {
 	.summary = "a queue of messages that have types",
 	.capacity = "bounded",
 	.order = "as sent, by type",
+	.direction = "both ways",
 	.largest = LARGEST,
 	.when_full = "the sender waits",
 	.synchronisation = "none",

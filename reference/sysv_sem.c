@@ -143,6 +143,7 @@ const struct reference reference_sysv_sem = {
 	.summary = "a bounded buffer: full and free slots, and who may touch them",
 	.capacity = "bounded",
 	.order = "none",
+	.direction = "both ways",
 	.when_full = "the call fails (ERANGE)",
 	.synchronisation = "none",
 	.relationship = "none (a key)",

@@ -21,6 +21,7 @@ const struct reference reference_tcp = {
 	.summary = "consumers that listen at ports, producers that connect to them",
 	.capacity = "bounded",
 	.order = "as written",
+	.direction = "both ways",
 	.when_full = "the writer waits",
 	.synchronisation = "none",
 	.relationship = "none (an address)",

@@ -23,6 +23,7 @@ const struct reference reference_udp = {
 	.summary = "ports to which producers send, and answers that keep them from sending too much",
 	.capacity = "bounded",
 	.order = "not promised",
+	.direction = "both ways",
 	.largest = 65507,
 	.when_full = "the message is lost",
 	.synchronisation = "none",

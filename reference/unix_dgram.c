@@ -22,6 +22,7 @@ const struct reference reference_unix_dgram = {
 	.summary = "sockets at paths, to which producers send messages",
 	.capacity = "bounded",
 	.order = "as sent",
+	.direction = "both ways",
 	.largest = 1 << 16, /* with the usual buffer, in which it must fit as a whole */
 	.when_full = "the sender waits",
 	.synchronisation = "none",

@@ -37,6 +37,7 @@ const struct reference reference_unix_seqpacket = {
 	.summary = "connections at abstract names that keep messages apart",
 	.capacity = "bounded",
 	.order = "as sent",
+	.direction = "both ways",
 	.largest = 1 << 16, /* with the usual buffer, in which it must fit as a whole */
 	.when_full = "the sender waits",
 	.synchronisation = "none",

@@ -21,6 +21,7 @@ const struct reference reference_unix_stream = {
 	.summary = "consumers that listen at paths, producers that connect to them",
 	.capacity = "bounded",
 	.order = "as written",
+	.direction = "both ways",
 	.when_full = "the writer waits",
 	.synchronisation = "none",
 	.relationship = "none (a path)",

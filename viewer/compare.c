@@ -23,7 +23,6 @@ enum {
 	PACE = 1500,
 };
 
-/* What stands between the parentheses; NULL is what a mechanism does not have. */
 struct row {
 	const struct reference *r;
 	const struct ipc_mechanism_row *m;
@@ -51,9 +50,9 @@ static const struct column processes[] = {
 	{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
 	{ "model", "MODEL", UNIT_TEXT, MARK_NONE },
 	{ "naming", "NAMING", UNIT_TEXT, MARK_NONE },
-	{ "blocking", "BLOCKING", UNIT_TEXT, MARK_NONE },
+	{ "blocking", "BLOCKS", UNIT_TEXT, MARK_NONE },
 	{ "scope", "SCOPE", UNIT_TEXT, MARK_NONE },
-	{ "synchronisation", "SYNCHRONISE BY", UNIT_TEXT, MARK_NONE },
+	{ "synchronisation", "SYNCHRONISE", UNIT_TEXT, MARK_NONE },
 	{ "relationship", "RELATIONSHIP", UNIT_TEXT, MARK_NONE },
 };
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -129,7 +128,7 @@ static int insert(sqlite3 *db, const struct row *row)
 		r->when_full,
 		shared ? "shared memory" : "message passing",
 		shared ? NULL : row->m->model,
-		r->features & REFERENCE_NONBLOCKING ? "or not" : "yes",
+		r->features & REFERENCE_NONBLOCKING ? "yes or no" : "yes",
 		row->m->scope,
 		r->synchronisation,
 		r->relationship,

@@ -3,10 +3,13 @@
 import atexit
 import collections
 import json
+import functools
 import os
 import re
+import shutil
+import subprocess
 
-from harness import IS_ROOT, ROOT, Session, main, shorten, test
+from harness import IS_ROOT, ROOT, Session, main, shorten, test, workshop
 
 SHAPES = {
     "one pair": ["--messages", "60"],
@@ -59,6 +62,21 @@ def compare_edges(ledger, trace, mechanism):
             assert ours == theirs, f"totals at end {end}\nledger {told}\ntrace  {found}"
 
 
+def load(path):
+    with open(path, encoding="ascii") as f:
+        return json.load(f)
+
+
+def compare_ledger(ledger, trace, mechanism):
+    assert ledger["mechanism"] == mechanism
+    told = {e["pid"]: (e["sends"], e["receives"], e["bytes_sent"] or 0, e["bytes_received"] or 0)
+            for e in ledger["endpoints"] if e["sends"] + e["receives"]}
+    found = {row[0]: tuple(value or 0 for value in row[1:]) for row in trace.rows(TOTALS, mechanism)}
+    assert found == told, f"endpoints\nledger {told}\ntrace  {found}"
+    compare_edges(ledger, trace, mechanism)
+    trace.check_sound()
+
+
 def compare(s, source, mechanism, shape):
     path = s.path(f"ledger-{mechanism}-{source}")
     result, trace = s.record([s.ipctrace, "reference", "--ledger", path, mechanism, *SHAPES[shape]], source)
@@ -67,17 +85,9 @@ def compare(s, source, mechanism, shape):
         REFUSED[shape] += 1
         return
     assert result.status == 0, shorten(result)
-    with open(path, encoding="ascii") as f:
-        ledger = json.load(f)
-    assert ledger["mechanism"] == mechanism
-    told = {e["pid"]: (e["sends"], e["receives"], e["bytes_sent"] or 0, e["bytes_received"] or 0)
-            for e in ledger["endpoints"] if e["sends"] + e["receives"]}
-    found = {row[0]: tuple(value or 0 for value in row[1:]) for row in trace.rows(TOTALS, mechanism)}
-    assert found == told, f"endpoints\nledger {told}\ntrace  {found}"
-    compare_edges(ledger, trace, mechanism)
+    compare_ledger(load(path), trace, mechanism)
     if shape in ("one pair", "killed pair"):
         assert not trace.one("SELECT count(*) FROM edges WHERE mechanism = ? AND exact = 0", mechanism), "marked"
-    trace.check_sound()
 
 
 def add(source, mechanism, shape, users):
@@ -97,8 +107,50 @@ def all_of_them(s):
     path = s.path("ledgers")
     result = s.run([s.ipctrace, "reference", "--all", "--messages", "20", "--ledger", path])
     assert result.status == 0, shorten(result)
-    with open(path, encoding="ascii") as f:
-        assert [ledger["mechanism"] for ledger in json.load(f)] == [row["mechanism"] for row in LISTED]
+    ran = re.findall(rb"^(\w+) +ok$", result.out, re.M)
+    assert [ledger["mechanism"] for ledger in load(path)] == [name.decode() for name in ran], shorten(result)
+    assert len(result.out.splitlines()) == len(LISTED) and len(ran) > len(LISTED) / 2, shorten(result)
+
+
+@functools.lru_cache(None)
+def static_program():
+    """The reference programs alone, linked statically."""
+    build = os.environ.get("BUILD", "build")
+    make = os.environ.get("MAKE", "make -s").split()
+    subprocess.run([*make, f"BUILD={build}", f"{build}/reference-static"], cwd=ROOT, check=True)
+    shutil.copy(os.path.join(ROOT, build, "reference-static"), workshop())
+    return os.path.join(workshop(), "reference-static")
+
+
+@test
+def a_static_program_writes_the_same_ledger(s):
+    ledgers = []
+    for command in ([static_program(), "tcp"], [s.ipctrace, "reference", "tcp"]):
+        result = s.run([*command, "--producers", "2", "--messages", "30", "--size", "64-3000"])
+        assert result.status == 0, shorten(result)
+        ledger = json.loads(result.out)
+        order = {e["pid"]: i for i, e in enumerate(ledger["endpoints"])}
+        for row in ledger["endpoints"] + ledger["edges"]:
+            row.update((key, order[row[key]]) for key in ("pid", "src_pid", "dst_pid") if key in row)
+        ledgers.append(ledger)
+    assert ledgers[0] == ledgers[1], ledgers
+
+
+@test
+def the_shim_counts_a_static_program(s):
+    result, trace = s.record([static_program(), "pipe"])
+    assert result.status == 0, shorten(result)
+    assert trace.lost("static") == {"reference-static": 1}, trace.rows("SELECT * FROM losses")
+    assert not trace.rows("SELECT * FROM edges")
+
+
+@test(users=("root",))
+def the_ebpf_source_sees_into_a_static_program(s):
+    for mechanism in (name for name, source in RECORDED.items() if source in ("BPF", "BOTH")):
+        path = s.path("ledger")
+        result, trace = s.record([static_program(), mechanism, "--messages", "40", "--ledger", path], "bpf")
+        assert result.status == 0, shorten(result)
+        compare_ledger(load(path), trace, mechanism)
 
 
 LISTED = json.loads(Session("root").run([Session("root").ipctrace, "reference", "--list", "--json"]).out)

@@ -29,31 +29,38 @@ struct row {
 	uint64_t rate, throughput, large, p50, p99; /* 0: none */
 };
 
-static const struct column measured[] = {
-	{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
-	{ "messages_per_s", "MESSAGES/s", UNIT_NUMBER, MARK_NONE },
-	{ "latency_p50_ns", "LATENCY p50", UNIT_DURATION, MARK_NONE },
-	{ "latency_p99_ns", "p99", UNIT_DURATION, MARK_NONE },
-	{ "large_bytes", "LARGE", UNIT_BYTES, MARK_NONE },
-	{ "large_bytes_per_s", "LARGE: BYTES/s", UNIT_BYTES, MARK_NONE },
-};
-static const struct column messages[] = {
-	{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
-	{ "boundary", "BOUNDARY", UNIT_TEXT, MARK_NONE },
-	{ "message_order", "ORDER", UNIT_TEXT, MARK_NONE },
-	{ "direction", "DIRECTION", UNIT_TEXT, MARK_NONE },
-	{ "largest_bytes", "LARGEST", UNIT_BYTES, MARK_NONE },
-	{ "capacity", "BUFFER", UNIT_TEXT, MARK_NONE },
-	{ "when_full", "WHEN FULL", UNIT_TEXT, MARK_NONE },
-};
-static const struct column processes[] = {
-	{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
-	{ "model", "MODEL", UNIT_TEXT, MARK_NONE },
-	{ "naming", "NAMING", UNIT_TEXT, MARK_NONE },
-	{ "blocking", "BLOCKS", UNIT_TEXT, MARK_NONE },
-	{ "scope", "SCOPE", UNIT_TEXT, MARK_NONE },
-	{ "synchronisation", "SYNCHRONISE", UNIT_TEXT, MARK_NONE },
-	{ "relationship", "RELATIONSHIP", UNIT_TEXT, MARK_NONE },
+/* Tables, each narrow enough for a terminal of 80 columns; all begin with the mechanism. */
+enum { TABLES = 4, COLUMNS = 7 };
+static const struct column tables[TABLES][COLUMNS] = {
+	{
+		{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
+		{ "messages_per_s", "MESSAGES/s", UNIT_NUMBER, MARK_NONE },
+		{ "latency_p50_ns", "LATENCY p50", UNIT_DURATION, MARK_NONE },
+		{ "latency_p99_ns", "p99", UNIT_DURATION, MARK_NONE },
+		{ "large_bytes", "LARGE", UNIT_BYTES, MARK_NONE },
+		{ "large_bytes_per_s", "BYTES/s", UNIT_BYTES, MARK_NONE },
+	},
+	{
+		{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
+		{ "boundary", "BOUNDARY", UNIT_TEXT, MARK_NONE },
+		{ "order", "ORDER", UNIT_TEXT, MARK_NONE },
+		{ "largest_bytes", "LARGEST", UNIT_BYTES, MARK_NONE },
+		{ "when_full", "WHEN FULL", UNIT_TEXT, MARK_NONE },
+	},
+	{
+		{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
+		{ "model", "MODEL", UNIT_TEXT, MARK_NONE },
+		{ "naming", "NAMING", UNIT_TEXT, MARK_NONE },
+		{ "direction", "DIRECTION", UNIT_TEXT, MARK_NONE },
+		{ "blocking", "BLOCKS", UNIT_TEXT, MARK_NONE },
+		{ "capacity", "BUFFER", UNIT_TEXT, MARK_NONE },
+		{ "scope", "SCOPE", UNIT_TEXT, MARK_NONE },
+	},
+	{
+		{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
+		{ "relationship", "RELATIONSHIP NEEDED", UNIT_TEXT, MARK_NONE },
+		{ "synchronisation", "SYNCHRONISATION NEEDED", UNIT_TEXT, MARK_NONE },
+	},
 };
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -128,7 +135,7 @@ static int insert(sqlite3 *db, const struct row *row)
 		r->when_full,
 		shared ? "shared memory" : "message passing",
 		shared ? NULL : row->m->model,
-		r->features & REFERENCE_NONBLOCKING ? "yes or no" : "yes",
+		r->features & REFERENCE_NONBLOCKING ? "or not" : "yes",
 		row->m->scope,
 		r->synchronisation,
 		r->relationship,
@@ -138,7 +145,7 @@ static int insert(sqlite3 *db, const struct row *row)
 	int at = 0;
 	if (sqlite3_prepare_v2(
 		    db,
-		    "INSERT INTO comparison (mechanism, boundary, message_order, direction, capacity, "
+		    "INSERT INTO comparison (mechanism, boundary, \"order\", direction, capacity, "
 		    "when_full, model, naming, blocking, scope, synchronisation, relationship, "
 		    "messages_per_s, latency_p50_ns, latency_p99_ns, large_bytes, large_bytes_per_s, "
 		    "largest_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -158,7 +165,7 @@ static int show(sqlite3 *db, const struct output *out, const struct column *colu
 	char sql[1024] = "SELECT ";
 	sqlite3_stmt *stmt;
 	for (size_t i = 0; i < n; i++)
-		snprintf(sql + strlen(sql), sizeof(sql) - strlen(sql), "%s%s", i ? ", " : "",
+		snprintf(sql + strlen(sql), sizeof(sql) - strlen(sql), "%s\"%s\"", i ? ", " : "",
 			 columns[i].name);
 	snprintf(sql + strlen(sql), sizeof(sql) - strlen(sql), " FROM comparison ORDER BY rowid");
 	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL))
@@ -168,23 +175,30 @@ static int show(sqlite3 *db, const struct output *out, const struct column *colu
 	return err;
 }
 
+static size_t width_of(const struct column *columns)
+{
+	size_t n = 0;
+	while (n < COLUMNS && columns[n].name)
+		n++;
+	return n;
+}
+
 static int show_all(sqlite3 *db, bool json)
 {
-	struct column all[COUNT(measured) + COUNT(messages) + COUNT(processes) - 2];
+	struct column all[TABLES * COLUMNS];
 	struct output out;
+	size_t n = 0;
 	output_init(&out, stdout, json, 0);
-	if (!json) {
-		int err = show(db, &out, measured, COUNT(measured));
-		putchar('\n');
-		err = err ? err : show(db, &out, messages, COUNT(messages));
-		putchar('\n');
-		return err ? err : show(db, &out, processes, COUNT(processes));
+	for (int i = 0; i < TABLES; i++) {
+		size_t width = width_of(tables[i]);
+		for (size_t k = i ? 1 : 0; k < width; k++)
+			all[n++] = tables[i][k];
+		if (!json && i)
+			putchar('\n');
+		if (!json && show(db, &out, tables[i], width))
+			return -1;
 	}
-	memcpy(all, measured, sizeof(measured));
-	memcpy(all + COUNT(measured), messages + 1, sizeof(messages) - sizeof(messages[0]));
-	memcpy(all + COUNT(measured) + COUNT(messages) - 1, processes + 1,
-	       sizeof(processes) - sizeof(processes[0]));
-	return show(db, &out, all, COUNT(all));
+	return json ? show(db, &out, all, n) : 0;
 }
 
 static int measure_all(sqlite3 *db)
@@ -205,7 +219,7 @@ int compare(bool json)
 	sqlite3 *db;
 	if (sqlite3_open(":memory:", &db) ||
 	    sqlite3_exec(db,
-			 "CREATE TABLE comparison (mechanism TEXT, boundary TEXT, message_order TEXT, "
+			 "CREATE TABLE comparison (mechanism TEXT, boundary TEXT, \"order\" TEXT, "
 			 "direction TEXT, "
 			 "capacity TEXT, when_full TEXT, model TEXT, naming TEXT, blocking TEXT, scope TEXT, "
 			 "synchronisation TEXT, relationship TEXT, messages_per_s INTEGER, latency_p50_ns "

@@ -112,6 +112,20 @@ def all_of_them(s):
     assert len(result.out.splitlines()) == len(LISTED) and len(ran) > len(LISTED) / 2, shorten(result)
 
 
+@test(users=("nobody",))
+def the_comparison_has_all(s):
+    result = s.run([s.ipctrace, "reference", "--compare", "--json"])
+    assert result.status == 0, shorten(result)
+    table = {row.pop("mechanism"): row for row in json.loads(result.out)}
+    assert list(table) == [row["mechanism"] for row in LISTED]
+    for name, row in table.items():
+        for key in ("model", "boundary", "scope", "blocking", "capacity", "direction", "synchronisation", "relationship"):
+            assert row[key], (name, key, row)
+        assert row["latency_p50_ns"] is None or 0 < row["latency_p50_ns"] <= row["latency_p99_ns"], (name, row)
+    assert table["pipe"]["messages_per_s"] > 1000 and table["pipe"]["large_bytes_per_s"] > 1 << 20, table["pipe"]
+    assert table["sysv_msg"]["largest_bytes"] == 8192 and table["pipe"]["largest_bytes"] is None
+
+
 @functools.lru_cache(None)
 def static_program():
     """The reference programs alone, linked statically."""

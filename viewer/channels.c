@@ -28,7 +28,9 @@ static struct column columns[] = {
 	"(SELECT channel_id, max(role = 'peer') AS paired, group_concat(name, ', ') AS ends FROM"            \
 	" (SELECT n.channel_id, n.role, " END " AS name FROM endpoints n"                                    \
 	" LEFT JOIN processes p ON p.id = n.process_id WHERE n.sends + n.receives > 0"                       \
-	" OR n.role IN ('server', 'client', 'peer', 'listener') ORDER BY n.id) GROUP BY channel_id)"
+	" OR n.role IN ('server', 'client', 'peer', 'listener')"                                             \
+	" OR EXISTS (SELECT 1 FROM mappings m WHERE m.channel_id = n.channel_id AND m.process_id ="          \
+	" n.process_id) ORDER BY n.id) GROUP BY channel_id)"
 #define CHANNEL CHANNEL_NAME("c", "n.paired", "c.key")
 #define VIEW                                                                                                 \
 	"(SELECT c.*, " CHANNEL " AS channel, n.ends FROM channels c LEFT JOIN " ENDS                        \

@@ -58,6 +58,8 @@ enum reference_features {
 	REFERENCE_UNORDERED = 1 << 6, /* one producer's messages may overtake each other */
 	REFERENCE_LOSES = 1 << 7,     /* messages may get lost, or several become one */
 	REFERENCE_NO_KILL = 1 << 8,   /* the others could not go on, or nobody can tell what was done */
+	REFERENCE_MEMORY = 1 << 9,    /* all share one memory at one time: an edge from each to each, and no
+				       * calls that move anything */
 };
 
 struct reference_run;

@@ -58,9 +58,9 @@ struct store_edge {
 	uint32_t src_id, dst_id, channel_id; /* the key */
 	uint64_t messages, bytes, pages, first_ns, last_ns;
 	uint64_t latency_min_ns, latency_p50_ns, latency_p90_ns, latency_p99_ns, latency_max_ns;
-	bool timed;  /* the latencies are known */
-	bool shares; /* memory: nothing is known of bytes */
+	bool timed; /* the latencies are known */
 	bool exact, partial;
+	bool shares; /* memory: nothing is known of bytes */
 };
 
 struct store_mapping {

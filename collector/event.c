@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "socket.h"
 #include "tables.h"
@@ -71,7 +72,7 @@ static uint8_t verb_of(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
 	if (e->flags & IPC_F_SECOND)
-		return IPC_VERB_send;
+		return call->verb == IPC_VERB_map ? IPC_VERB_unmap : IPC_VERB_send;
 	if (call->verb != IPC_VERB_by_end)
 		return call->verb;
 	return (e->arg0 >> 32 & O_ACCMODE) == O_RDONLY ? IPC_VERB_recv : IPC_VERB_send;
@@ -149,6 +150,7 @@ static bool makes(const struct channel *ch, const struct ipc_event *e)
 	case IPC_CALL_eventfd:
 	case IPC_CALL_eventfd2:
 		return true;
+	case IPC_CALL_shmget:
 	case IPC_CALL_msgget:
 	case IPC_CALL_semget:
 	case IPC_CALL_semop:
@@ -400,6 +402,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		queue_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_control(c, p->endpoint->channel, e);
+	else if (region_is(p->endpoint->channel->data.mechanism))
+		region_event(c, p->endpoint, e, p->verb);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)

@@ -403,7 +403,7 @@ static char *trace_of(const char *rows)
 		db,
 		"INSERT INTO mechanisms (id, name, sources) VALUES (1, 'pipe', 'BOTH'), (2, 'fifo', 'BOTH'),"
 		" (3, 'process', 'BOTH'),"
-		" (4, 'unix_stream'), (7, 'tcp'), (8, 'udp')",
+		" (4, 'unix_stream', 'BOTH'), (7, 'tcp', 'BOTH'), (8, 'udp', 'BOTH')",
 		NULL, NULL, &message);
 	sqlite3_exec(db, rows, NULL, NULL, &message);
 	assert_string_equal(message ? message : "", "");

@@ -15,6 +15,7 @@
 #include "sem.h"
 #include "socket.h"
 #include "tables.h"
+#include "wake.h"
 
 static void set_kind(struct channel *ch)
 {
@@ -92,9 +93,15 @@ static void default_key(uint64_t object, char *key, size_t size)
 		snprintf(key, size, "%s:%u#%u", ipc_mechanisms[mechanism].name, (uint32_t)id, sem_number(id));
 		return;
 	}
-	if (mechanism == IPC_MECH_pipe)
+	if (mechanism == IPC_MECH_timerfd || mechanism == IPC_MECH_inotify) {
+		snprintf(key, size, "%s:%llu.%llu", ipc_mechanisms[mechanism].name, id >> IPC_OWN_BITS,
+			 id & ((1U << IPC_OWN_BITS) - 1));
+		return;
+	}
+	if (mechanism == IPC_MECH_pipe || mechanism == IPC_MECH_io_uring)
 		form = "%s:[%llu]";
-	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_sysv_msg)
+	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_sysv_msg ||
+		 mechanism == IPC_MECH_pidfd)
 		form = "%s:%llu";
 	snprintf(key, size, form, ipc_mechanisms[mechanism].name,
 		 mechanism == IPC_MECH_sysv_msg ? (uint32_t)id : id);
@@ -177,7 +184,9 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 		queue_define(c, ch, d);
 	if (mechanism == IPC_MECH_sysv_sem)
 		sem_define(c, ch, d);
-	if (strnlen(text, length))
+	if (mechanism == IPC_MECH_inotify)
+		wake_name(c, ch, text, strnlen(text, length));
+	else if (strnlen(text, length))
 		ch->data.name = collector_text(c, text, strnlen(text, length));
 	collector_dirty(c, &ch->row);
 }
@@ -421,12 +430,15 @@ static void opened(struct channel *ch, const struct ipc_event *e)
 void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e)
 {
 	struct channel *ch = ep->channel;
+	bool by_deed = wake_from_kernel(ch) || ch->data.mechanism == IPC_MECH_pidfd;
 	uint8_t roles = ch->counts ? ROLE_READER | ROLE_WRITER : roles_of_flags(e->arg0);
 	if (ch->socket)
 		socket_opened(ch, e);
+	else if (by_deed)
+		wake_opened(c, ep, e);
 	else
 		opened(ch, e);
-	if (!ch->counts) /* its role is what it does */
+	if (!ch->counts && !by_deed) /* its role is what it does */
 		endpoint_role(c, ep, roles);
 	restart(ch, e);
 	struct fd *fd = fd_slot(p, (uint32_t)e->arg0);

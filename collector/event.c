@@ -11,6 +11,7 @@
 #include "sem.h"
 #include "socket.h"
 #include "tables.h"
+#include "wake.h"
 
 const char *const source_names[] = { [COLLECTOR_SHIM] = "shim", [COLLECTOR_BPF] = "bpf" };
 
@@ -148,7 +149,11 @@ static bool makes(const struct channel *ch, const struct ipc_event *e)
 	case IPC_CALL_accept4:
 	case IPC_CALL_eventfd:
 	case IPC_CALL_eventfd2:
+	case IPC_CALL_io_uring_setup:
 		return true;
+	case IPC_CALL_pidfd_open:
+	case IPC_CALL_clone_pidfd:
+		return wake_is_stale(ch);
 	case IPC_CALL_msgget:
 	case IPC_CALL_semget:
 	case IPC_CALL_semop:
@@ -330,7 +335,8 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 	struct endpoint *ep = p->endpoint;
 	struct channel *ch = ep->channel;
 	bool sends = p->verb == IPC_VERB_send, packets = (ch->socket && !ch->is_stream) || ch->is_queue;
-	uint64_t bytes = ch->counts ? 0 : e->result;
+	bool none = ch->counts || ch->data.mechanism == IPC_MECH_timerfd; /* carries no bytes */
+	uint64_t bytes = none ? 0 : e->result;
 	struct store_event row = { e->start, e->duration, p->lane, (int64_t)bytes };
 	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets));
 	if (sends)
@@ -400,6 +406,9 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		queue_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_control(c, p->endpoint->channel, e);
+	else if (p->endpoint->channel->data.mechanism == IPC_MECH_pidfd && p->verb == IPC_VERB_wait &&
+		 e->result > 0)
+		wake_ended(c, p->endpoint, e, event);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)

@@ -12,6 +12,7 @@
 
 #include "queue.h"
 #include "socket.h"
+#include "wake.h"
 
 #define SETTLE_AFTER_NS                                                                                      \
 	1000000000ULL /* after the last end closed: a dead process's last call may come late */
@@ -159,8 +160,10 @@ static void settle_all(struct collector *c)
 		settle(ch);
 		queue_settle(ch, true);
 	}
-	for (struct channel *ch = c->channels; ch; ch = ch->next)
+	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		outside_write(c, ch);
+		wake_write(c, ch);
+	}
 }
 
 void settle_closed(struct collector *c, bool all)

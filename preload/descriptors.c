@@ -138,7 +138,7 @@ static uint64_t object_of(struct shim_thread *t, long fd, const struct stat *st)
 	if (S_ISSOCK(st->st_mode))
 		return ipc_object(socket_mechanism(fd), st->st_ino);
 	if (!(st->st_mode & S_IFMT)) /* an anonymous inode */
-		return counter_object(fd);
+		return counter_object(t, fd);
 	if (!S_ISFIFO(st->st_mode) && !is_queue(fd, st))
 		return 0;
 	shim_number(t);

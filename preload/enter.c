@@ -181,6 +181,8 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 		shim.no_diag = true;
 	if (sandbox_stops_semctl(program))
 		shim.no_semctl = true;
+	if (sandbox_stops_ioctl(program))
+		shim.no_ioctl = true;
 }
 
 static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)
@@ -253,7 +255,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	case IPC_OBJ_KIND_MSGQ:
 		p->arg0 = ipc_arg0((uint32_t)-1, 0);
 		if (row->object != IPC_OBJ_MSGQ_RET)
-			p->object = queue_object(t, (int)r->arg[IPC_OBJ_ARG(row->object)]);
+			p->object = queue_object(t, IPC_MECH_sysv_msg, (int)r->arg[IPC_OBJ_ARG(row->object)]);
 		return true;
 	case IPC_OBJ_KIND_SEMS:
 		p->arg0 = ipc_arg0((uint32_t)-1, 0);
@@ -275,9 +277,11 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 		return false;
 	case IPC_OBJ_KIND_SIGNAL:
 	case IPC_OBJ_KIND_PROCESS:
-	case IPC_OBJ_KIND_MEMORY:
 	case IPC_OBJ_KIND_WORD:
 		return false;
+	case IPC_OBJ_KIND_MEMORY:
+		hook_enter_region(t, call, r, p);
+		return true;
 	default:
 		return true;
 	}

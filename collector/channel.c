@@ -20,8 +20,9 @@
 static void set_kind(struct channel *ch)
 {
 	const struct ipc_mechanism_row *m = &ipc_mechanisms[ch->data.mechanism];
-	ch->counts = !strcmp(m->boundary, "counter");
-	ch->is_stream = ch->counts || !strcmp(m->matching, "offset");
+	bool futex = ch->data.mechanism == IPC_MECH_futex;
+	ch->counts = futex || !strcmp(m->boundary, "counter");
+	ch->is_stream = (ch->counts && !futex) || !strcmp(m->matching, "offset");
 	/* Any process may. */
 	ch->stream.had_writer = ch->stream.had_reader = ch->data.mechanism == IPC_MECH_sysv_sem;
 	ch->is_queue = ch->data.mechanism == IPC_MECH_sysv_msg || ch->data.mechanism == IPC_MECH_posix_mq;
@@ -114,6 +115,9 @@ static void defined_key(const struct ipc_def *d, char *key, size_t size)
 	unsigned long long inode = d->object.inode, generation = d->object.generation;
 	if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq)
 		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
+	else if (mechanism == IPC_MECH_futex)
+		snprintf(key, size, "%s:%u:%u:%llu+%llu", name, d->object.dev_major, d->object.dev_minor,
+			 inode, generation);
 	else if (mechanism == IPC_MECH_sysv_msg)
 		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);
 	else if (mechanism == IPC_MECH_sysv_sem)
@@ -184,6 +188,9 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 		queue_define(c, ch, d);
 	if (mechanism == IPC_MECH_sysv_sem)
 		sem_define(c, ch, d);
+	const struct channel *region = d->object.region ? channel_known(c, d->object.region) : NULL;
+	if (region)
+		ch->data.name = region->data.name;
 	if (mechanism == IPC_MECH_inotify)
 		wake_name(c, ch, text, strnlen(text, length));
 	else if (strnlen(text, length))

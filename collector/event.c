@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "futex.h"
 #include "queue.h"
 #include "sem.h"
 #include "socket.h"
@@ -207,7 +208,8 @@ static struct place cached_place(struct collector *c, struct thread *t, const st
 	    slot->flags == e->flags && slot->epoch == c->epoch && slot->lane)
 		return (struct place){ slot->endpoint, slot->lane, slot->verb };
 	struct place p = find_place(c, t, e);
-	if (slot && p.endpoint && (p.endpoint->channel->is_stream || p.endpoint->channel->is_queue) &&
+	if (slot && p.endpoint && (p.endpoint->channel->is_stream || p.endpoint->channel->is_queue ||
+			      p.endpoint->channel->counts) &&
 	    (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv))
 		*slot = (struct cached_lane){ e->object, e->arg0, e->call,    e->flags,
 					      c->epoch,	 p.lane,  p.endpoint, p.verb };
@@ -338,12 +340,16 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 	bool none = ch->counts || ch->data.mechanism == IPC_MECH_timerfd; /* carries no bytes */
 	uint64_t bytes = none ? 0 : e->result;
 	struct store_event row = { e->start, e->duration, p->lane, (int64_t)bytes };
-	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets));
+	bool futex = ch->data.mechanism == IPC_MECH_futex;
+	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets || futex));
 	if (sends)
 		count_send(ep, e, bytes);
 	else
 		count_receive(ep, e, bytes);
-	if (ch->is_stream) {
+	if (futex) {
+		struct match_call call = match_call_of(t, e, ep, event);
+		futex_transfer(c, &call, sends);
+	} else if (ch->is_stream) {
 		match(c, t, e, ep, sends, late, event);
 	} else if (packets) {
 		struct match_call call = match_call_of(t, e, ep, event);
@@ -358,6 +364,8 @@ static bool moves(const struct ipc_event *e, const struct place *p)
 	const struct channel *ch = p->endpoint->channel;
 	if (ch->data.mechanism == IPC_MECH_sysv_sem)
 		return e->result == 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
+	if (ch->data.mechanism == IPC_MECH_futex)
+		return e->result >= 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
 	if (e->result == 0 && ch->is_queue)
 		return !(e->flags & IPC_F_INSIDE);
 	if (e->result == 0 && ch->socket && !ch->is_stream)
@@ -396,6 +404,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 	bool first = is_first_value(e, p);
 	bool links = p->verb == IPC_VERB_spawn || p->verb == IPC_VERB_exit || first;
 	uint64_t event = store_event(c->store, &row, links && p->endpoint);
+	if (e->call == IPC_CALL_futex_moved && p->endpoint)
+		futex_moved(c, p->endpoint->channel, e->arg1);
 	if (e->call == IPC_CALL_exit)
 		thread_end(c, t, order_end(e));
 	if (!p->endpoint)

@@ -145,6 +145,7 @@ struct channel {
 	uint64_t sent, received;	    /* put into it and taken from it: bytes, of a counter units */
 	struct life *life;		    /* of a process channel */
 	struct wake *wake;		    /* of a pidfd */
+	struct futex_words *words;	    /* of a futex (futex.c) */
 	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
 	bool inexact;	  /* a message of it is not exact */

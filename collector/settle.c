@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "futex.h"
 #include "queue.h"
 #include "socket.h"
 #include "wake.h"
@@ -41,6 +42,7 @@ static void settle(struct channel *ch)
 	if (ch->queue)
 		datagram_settle(ch->queue);
 	queue_settle(ch, false);
+	futex_settle(ch);
 	ch->settled = true;
 }
 

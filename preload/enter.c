@@ -277,8 +277,9 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 		return false;
 	case IPC_OBJ_KIND_SIGNAL:
 	case IPC_OBJ_KIND_PROCESS:
-	case IPC_OBJ_KIND_WORD:
 		return false;
+	case IPC_OBJ_KIND_WORD:
+		return hook_enter_futex(t, call, r, p);
 	case IPC_OBJ_KIND_MEMORY:
 		hook_enter_region(t, call, r, p);
 		return true;

@@ -315,6 +315,9 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 	case IPC_OBJ_KIND_MEMORY:
 		hook_leave_region(t, p, result);
 		break;
+	case IPC_OBJ_KIND_WORD:
+		hook_leave_futex(t, p, result);
+		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:

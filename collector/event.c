@@ -208,8 +208,9 @@ static struct place cached_place(struct collector *c, struct thread *t, const st
 	    slot->flags == e->flags && slot->epoch == c->epoch && slot->lane)
 		return (struct place){ slot->endpoint, slot->lane, slot->verb };
 	struct place p = find_place(c, t, e);
-	if (slot && p.endpoint && (p.endpoint->channel->is_stream || p.endpoint->channel->is_queue ||
-			      p.endpoint->channel->counts) &&
+	if (slot && p.endpoint &&
+	    (p.endpoint->channel->is_stream || p.endpoint->channel->is_queue ||
+	     p.endpoint->channel->counts) &&
 	    (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv))
 		*slot = (struct cached_lane){ e->object, e->arg0, e->call,    e->flags,
 					      c->epoch,	 p.lane,  p.endpoint, p.verb };

@@ -27,7 +27,7 @@ struct given {
 struct futex_words {
 	struct futex_words *joined;	       /* what it has become a part of, or NULL */
 	struct match_ring wakes, waits, given; /* by their ends */
-	uint64_t forgotten;		       /* the latest end of a wake-up that is not remembered any more */
+	uint64_t forgotten; /* the latest end of a wake-up that is not remembered any more */
 };
 
 static struct wake_up *wake_at(const struct futex_words *w, uint32_t i)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Futexes: the bare system calls, by syscall(2), on words in shared memory. What libc does for its mutexes and
- * their kin is not looked at (scan.c leaves its sites alone). Of the operations with priority inheritance it is
- * not told who woke whom: they are calls that moved nothing.
+ * Futexes: the bare system calls, by syscall(2), on words in shared memory. What libc does for its mutexes
+ * and their kin is not looked at (scan.c leaves its sites alone). Of the operations with priority inheritance
+ * it is not told who woke whom: they are calls that moved nothing.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -119,9 +119,10 @@ static bool describe(uint16_t call, const long arg[6], uint32_t woken, struct wo
 		*w = (struct words){ .kind = WAIT, .first = named(arg, woken) };
 		return true;
 	default: /* futex_requeue */
-		*w = (struct words){
-			.kind = MOVE, .first = named(arg, 0), .second = named(arg, 1), .most = (uint32_t)arg[2]
-		};
+		*w = (struct words){ .kind = MOVE,
+				     .first = named(arg, 0),
+				     .second = named(arg, 1),
+				     .most = (uint32_t)arg[2] };
 		return true;
 	}
 }

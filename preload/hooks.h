@@ -37,7 +37,8 @@ uint32_t hook_room(uint16_t call, const struct hook_registers *r);
 void hook_show(struct shim_thread *t, const struct pending *p);
 
 /* The same of a futex call (futex.c). False: in private memory. */
-bool hook_enter_futex(struct shim_thread *t, uint16_t call, const struct hook_registers *r, struct pending *p);
+bool hook_enter_futex(struct shim_thread *t, uint16_t call, const struct hook_registers *r,
+		      struct pending *p);
 void hook_leave_futex(struct shim_thread *t, const struct pending *p, long result);
 
 /* Something of the thread's process, or of the program at `path`, will not be seen. */

@@ -3,6 +3,7 @@
 """Timerfds, inotify instances and pidfds: the programs say what woke them, and so must their traces."""
 import collections
 
+import truth
 from harness import main, program, shorten, test
 
 NAMES = ("interval", "nonblocking", "interrupted", "watch", "ended", "killed", "several", "cloned", "received")
@@ -53,6 +54,27 @@ def what_woke_whom(s):
         compare(name, trace, result.out)
         assert not trace.rows("SELECT * FROM losses"), trace.rows("SELECT * FROM losses")
         assert not trace.one("SELECT count(*) FROM channels WHERE partial"), name
+
+
+@test
+def strace_counts_the_same(s):
+    for name in ("interval", "nonblocking", "watch"):
+        log = s.path("strace.log")
+        result, trace = s.record(["strace", "-f", "-y", "-o", log, "-e", "trace=read,readv", program("wakes.c"), name])
+        assert result.status == 0, (name, shorten(result))
+        reads, moved, errors = collections.Counter(), collections.Counter(), collections.Counter()
+        for pid, _, rest, number in truth.finished(log):
+            kind = "timerfd" if "anon_inode:[timerfd]" in rest else "inotify" if "anon_inode:inotify" in rest else None
+            if kind and number > 0:
+                reads[kind, pid] += 1
+                moved[kind, pid] += number if kind == "inotify" else 0
+            errors[kind] += bool(kind and number < 0)
+        rows = {row[:2]: row[2:] for row in trace.rows(f"""SELECT mechanism, pid, sum(receives), sum(n.bytes_received)
+            FROM endpoints n JOIN processes p ON p.id = n.process_id JOIN channels c ON c.id = n.channel_id
+            WHERE mechanism IN {OURS} GROUP BY 1, 2""")}
+        assert rows == {key: (n, moved[key]) for key, n in reads.items()}, (name, rows, reads, moved)
+        assert +errors == collections.Counter(dict(trace.rows(f"""SELECT mechanism, count(*) FROM events
+            WHERE mechanism IN {OURS} AND errno > 0 AND call IN ('read', 'readv') GROUP BY 1"""))), name
 
 
 @test

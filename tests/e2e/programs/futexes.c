@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * futexes NAME: processes that wait on words in shared memory and wake each other by the bare system call, and
- * print who woke whom: "edge FROM TO MESSAGES", "waits PID NUMBER" and "wakes PID NUMBER" of the calls that did,
- * "failed ERRNO" of a wait that failed.
+ * futexes NAME: processes that wait on words in shared memory and wake each other by the bare system call,
+ * and print who woke whom: "edge FROM TO MESSAGES", "waits PID NUMBER" and "wakes PID NUMBER" of the calls
+ * that did, "failed ERRNO" of a wait that failed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 200, WAITERS = 3, SIZE = 8192, MS = 1000000, WAITV = 449, WAKE2 = 454, WAIT2 = 455, REQUEUE2 = 456 };
+enum {
+	ROUNDS = 200,
+	WAITERS = 3,
+	SIZE = 8192,
+	MS = 1000000,
+	PATIENCE = 30,
+	WAITV = 449,
+	WAKE2 = 454,
+	WAIT2 = 455,
+	REQUEUE2 = 456
+};
 
 struct words {
 	_Atomic uint32_t a, b, woken, seen[WAITERS];
@@ -70,6 +80,7 @@ static pid_t start(void)
 	totals();
 	pid_t pid = fork();
 	must(pid >= 0);
+	alarm(PATIENCE);
 	return pid;
 }
 
@@ -92,7 +103,8 @@ static void rest(long ms)
 		;
 }
 
-static long futex(_Atomic uint32_t *word, int op, uint32_t value, const void *fourth, void *second, uint32_t last)
+static long futex(_Atomic uint32_t *word, int op, uint32_t value, const void *fourth, void *second,
+		  uint32_t last)
 {
 	return syscall(SYS_futex, word, op, value, fourth, second, last);
 }
@@ -301,7 +313,8 @@ static void memory(void)
 	char name[] = "/dev/shm/futexes-XXXXXX";
 	int fd = mkstemp(name), id = shmget(IPC_PRIVATE, SIZE, 0600);
 	must(fd >= 0 && id >= 0 && !ftruncate(fd, 2 * SIZE));
-	struct words *places[2] = { mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, SIZE), shmat(id, NULL, 0) };
+	struct words *places[2] = { mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, SIZE),
+				    shmat(id, NULL, 0) };
 	must(places[0] != MAP_FAILED && places[1] != (void *)-1);
 	shmctl(id, IPC_RMID, NULL);
 	for (int i = 0; i < 2; i++) {
@@ -313,7 +326,8 @@ static void memory(void)
 		wake_all(&places[i]->b, 1);
 		pid_t other = start();
 		if (!other) { /* at another address */
-			char *again = i ? shmat(id, NULL, 0) : mmap(NULL, 2 * SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+			char *again = i ? shmat(id, NULL, 0)
+					: mmap(NULL, 2 * SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 			wake_all(&((struct words *)(again + (i ? 0 : SIZE)))->b, 1);
 			end();
 		}
@@ -330,18 +344,19 @@ static void newer(void)
 {
 	pid_t child = start();
 	if (!child) {
-		struct futex_waitv list[2] = { { 0, (uintptr_t)&w->a, FUTEX_32, 0 }, { 0, (uintptr_t)&w->b, FUTEX_32, 0 } };
+		struct futex_waitv list[2] = { { 0, (uintptr_t)&w->a, FUTEX_32, 0 },
+					       { 0, (uintptr_t)&w->b, FUTEX_32, 0 } };
 		long got = syscall(WAITV, list, 2, 0, NULL, 0);
 		must(got == 1 || (got < 0 && errno == ENOSYS));
 		waits += got == 1;
-		if (got == 1 && !syscall(WAIT2, &w->woken, 0L, ~0U, FUTEX_32, NULL, 0))
+		if (got == 1 && !syscall(WAIT2, &w->woken, 0UL, 0xffffffffUL, FUTEX_32, NULL, 0))
 			waits++;
 		end();
 	}
 	rest(30);
 	long woken = wake(&w->b, 1);
 	rest(30);
-	long second = syscall(WAKE2, &w->woken, ~0UL, 1, FUTEX_32);
+	long second = syscall(WAKE2, &w->woken, 0xffffffffUL, 1, FUTEX_32);
 	wakes += second > 0;
 	join(child);
 	edge(getpid(), child, woken + (second > 0 ? second : 0));
@@ -353,11 +368,12 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} all[] = {
-		{ "pingpong", pingpong }, { "several", several }, { "requeue", requeue }, { "wake_op", wake_op },
-		{ "failing", failing },	  { "threads", threads }, { "private", private }, { "memory", memory },
-		{ "newer", newer },
+		{ "pingpong", pingpong }, { "several", several }, { "requeue", requeue },
+		{ "wake_op", wake_op },	  { "failing", failing }, { "threads", threads },
+		{ "private", private },	  { "memory", memory },	  { "newer", newer },
 	};
 
+	alarm(PATIENCE);
 	w = shared();
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (argc == 2 && !strcmp(argv[1], all[i].name))

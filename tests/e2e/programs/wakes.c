@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 20, MS = 1000000 };
+enum { ROUNDS = 20, MS = 1000000, PATIENCE = 30 };
 
 static void must_(int good, int line)
 {
@@ -53,6 +53,7 @@ static pid_t start(void)
 	fflush(stdout);
 	pid_t pid = fork();
 	must(pid >= 0);
+	alarm(PATIENCE);
 	return pid;
 }
 
@@ -284,7 +285,7 @@ static pid_t mortal(int killed)
 	if (!child) {
 		if (killed)
 			pause();
-		rest(30);
+		rest(50);
 		_exit(0);
 	}
 	return child;
@@ -296,7 +297,7 @@ static void one_end(int killed)
 	int fd = pidfd_of(child);
 	must(fd >= 0);
 	struct pollfd p = { fd, POLLIN, 0 };
-	must(!poll(&p, 1, 1));
+	must(!poll(&p, 1, 15)); /* it is running by then */
 	if (killed)
 		must(!kill(child, SIGKILL));
 	for (int how = 0; how < 3; how++) /* it is one message all the same */
@@ -402,6 +403,7 @@ int main(int argc, char **argv)
 		{ "received", received },
 	};
 
+	alarm(PATIENCE);
 	if (argc == 3)
 		executed(atoi(argv[2]));
 	else if (argc == 2 && !strcmp(argv[1], "shared"))

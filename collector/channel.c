@@ -426,10 +426,14 @@ static void drop(struct collector *c, const struct fd *fd, uint64_t time)
 
 static void opened(struct channel *ch, const struct ipc_event *e)
 {
-	if (ch->created || (ch->data.mechanism != IPC_MECH_pipe && ch->data.mechanism != IPC_MECH_eventfd))
+	bool ring = ch->data.mechanism == IPC_MECH_io_uring;
+	if (ring)
+		channel_partial(ch->collector, ch); /* what goes through it is not seen */
+	if (ch->created ||
+	    (!ring && ch->data.mechanism != IPC_MECH_pipe && ch->data.mechanism != IPC_MECH_eventfd))
 		return;
 	ch->created = e->call == IPC_CALL_pipe || e->call == IPC_CALL_pipe2 || e->call == IPC_CALL_eventfd ||
-		      e->call == IPC_CALL_eventfd2;
+		      e->call == IPC_CALL_eventfd2 || e->call == IPC_CALL_io_uring_setup;
 	if (!ch->created)
 		ch->stream.doubtful = true; /* made outside the trace: others may hold it too */
 }

@@ -45,6 +45,8 @@ struct shim_thread {
 
 	uint32_t ipc_namespace; /* its inode, 0: to be asked */
 
+	bool in_liburing; /* inside a function of it that makes a ring */
+
 	void *exec_memory; /* environment made for an execve, to be freed when it fails */
 	size_t exec_size;
 };

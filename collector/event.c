@@ -9,6 +9,7 @@
 
 #include "futex.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "socket.h"
 #include "tables.h"
@@ -73,7 +74,7 @@ static uint8_t verb_of(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
 	if (e->flags & IPC_F_SECOND)
-		return IPC_VERB_send;
+		return call->verb == IPC_VERB_map ? IPC_VERB_unmap : IPC_VERB_send;
 	if (call->verb != IPC_VERB_by_end)
 		return call->verb;
 	return (e->arg0 >> 32 & O_ACCMODE) == O_RDONLY ? IPC_VERB_recv : IPC_VERB_send;
@@ -155,6 +156,7 @@ static bool makes(const struct channel *ch, const struct ipc_event *e)
 	case IPC_CALL_pidfd_open:
 	case IPC_CALL_clone_pidfd:
 		return wake_is_stale(ch);
+	case IPC_CALL_shmget:
 	case IPC_CALL_msgget:
 	case IPC_CALL_semget:
 	case IPC_CALL_semop:
@@ -420,6 +422,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_pidfd && p->verb == IPC_VERB_wait &&
 		 e->result > 0)
 		wake_ended(c, p->endpoint, e, event);
+	else if (region_is(p->endpoint->channel->data.mechanism))
+		region_event(c, p->endpoint, e, p->verb);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)

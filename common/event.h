@@ -87,10 +87,12 @@ enum {
  * receive is an ended wait (arg1 1) and a send a wake-up, arg1 how many it woke. Signals: arg1 is the number,
  * and above it, in the high 32 bits, the thread that it was sent to (0: the process); tag ipc_signal_tag() of
  * its value; of a received one (call `handler`, a sigwait, a read of a signalfd: an event each) `result` is
- * the sender's pid, 0: the kernel, and arg0's high half si_code. Memory (map, unmap): arg1 the length, arg0's
- * high half the protection (PROT_READ 1, PROT_WRITE 2), `result` 0 or -errno. process_vm, ptrace: `result`
- * the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed besides; arg1
- * its object.
+ * the sender's pid, 0: the kernel, and arg0's high half si_code. Memory: arg1 the length, arg0's high half
+ * the protection (PROT_READ 1, PROT_WRITE 2; of what is unmapped: what it had), tag the offset in the file in
+ * pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the call touches, with IPC_F_SECOND
+ * what mmap, shmat and mremap took away. A fork child tells map_inherit of each mapping. process_vm, ptrace:
+ * `result` the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed
+ * besides; arg1 its object.
  */
 
 enum { IPC_PTY_MASTER = 1 << 30 };
@@ -226,7 +228,7 @@ struct ipc_def_object {
 	__u32 dev_major;
 	__u32 dev_minor;
 	__u64 region; /* of a word in shared memory: the object of the memory; else 0 */
-	/* text: name (path as the program gave it, or as /proc shows it) */
+		      /* text: name (path as the program gave it, or as /proc shows it) */
 };
 
 struct ipc_def_loss {

@@ -144,6 +144,8 @@ struct channel {
 	struct channel *next_flow;	    /* of the socket */
 	uint64_t sent, received;	    /* put into it and taken from it: bytes, of a counter units */
 	struct life *life;		    /* of a process channel */
+	struct wake *wake;		    /* of a pidfd */
+	struct futex_words *words;	    /* of a futex (futex.c) */
 	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
 	bool inexact;	  /* a message of it is not exact */
@@ -324,6 +326,8 @@ struct channel *life_exec(struct collector *c, struct thread *t, const struct ip
 void life_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
 		 uint64_t event);
 void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d);
+/* It had ended at `time`, whatever was seen of it. False: there is no row for it. */
+bool life_has_ended(struct collector *c, struct life *l, uint64_t time, int32_t status);
 /* Execs whose outcome did not come in time: they went well. */
 void life_settle_execs(struct collector *c, bool all);
 void life_close(struct collector *c);

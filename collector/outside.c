@@ -45,6 +45,29 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 		p->coverage = "remote";
 }
 
+/* The row of such a process, made once; `comm` need not last. */
+static uint32_t row_of(struct collector *c, struct store_process p, uint64_t time)
+{
+	const char *comm = p.comm;
+	void **place = table_put(&c->outsides, table_hash(p.pid, table_hash_text(comm, strlen(comm))));
+	if (!place)
+		return 0;
+	for (struct outside *o = *place; o; o = o->next)
+		if (o->data.pid == p.pid && !strcmp(o->data.comm, comm) &&
+		    !strcmp(o->data.coverage, p.coverage))
+			return o->data.id;
+	struct outside *o = collector_new(c, sizeof(*o));
+	if (!o)
+		return 0;
+	p.id = ++c->rows[ROW_PROCESS];
+	p.comm = collector_text(c, comm, strlen(comm));
+	p.start_ns = time;
+	*o = (struct outside){ .data = p, .next = *place };
+	*place = o;
+	store_process(c->store, &o->data);
+	return o->data.id;
+}
+
 static uint32_t process_of(struct collector *c, const struct channel *ch, const struct process *here,
 			   uint64_t time)
 {
@@ -57,22 +80,7 @@ static uint32_t process_of(struct collector *c, const struct channel *ch, const 
 	char comm[ADDRESS_TEXT_MAX];
 	struct store_process p = { .uid = STORE_NO_UID, .exit_status = -1, .source = here->data.source };
 	identify(c, ch, &p, comm, sizeof(comm));
-	void **place = table_put(&c->outsides, table_hash(p.pid, table_hash_text(comm, strlen(comm))));
-	if (!place)
-		return 0;
-	for (struct outside *o = *place; o; o = o->next)
-		if (o->data.pid == p.pid && !strcmp(o->data.comm, comm) && o->data.coverage == p.coverage)
-			return o->data.id;
-	struct outside *o = collector_new(c, sizeof(*o));
-	if (!o)
-		return 0;
-	p.id = ++c->rows[ROW_PROCESS];
-	p.comm = collector_text(c, comm, strlen(comm));
-	p.start_ns = time;
-	*o = (struct outside){ .data = p, .next = *place };
-	*place = o;
-	store_process(c->store, &o->data);
-	return o->data.id;
+	return row_of(c, p, time);
 }
 
 static void write_edge(struct collector *c, const struct channel *ch, const struct endpoint *ep, uint32_t src,
@@ -92,6 +100,21 @@ static void write_edge(struct collector *c, const struct channel *ch, const stru
 	};
 	if (messages && src && dst)
 		store_edge(c->store, &e);
+}
+
+void outside_edge(struct collector *c, const struct endpoint *to, int32_t pid, const char *comm,
+		  uint64_t messages, uint64_t bytes)
+{
+	struct store_process p = {
+		.pid = pid,
+		.comm = comm,
+		.uid = STORE_NO_UID,
+		.exit_status = -1,
+		.source = to->process->data.source,
+		.coverage = "untraced",
+	};
+	uint32_t id = row_of(c, p, to->shared->data.first_ns);
+	write_edge(c, to->channel, to, id, to->process->data.id, messages, bytes);
 }
 
 static void write_end(struct collector *c, const struct channel *ch, const struct endpoint *ep)

@@ -138,7 +138,7 @@ static bool drained(const struct channel *ch)
 		return false;
 	if (ch->is_queue)
 		return queue_drained(ch);
-	return ch->is_stream && ch->receivers == 1 && ch->sent == ch->received;
+	return (ch->is_stream || ch->counts) && ch->receivers == 1 && ch->sent == ch->received;
 }
 
 static bool all_exact(const struct channel *ch)

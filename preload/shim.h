@@ -45,6 +45,8 @@ struct shim_thread {
 
 	uint32_t ipc_namespace; /* its inode, 0: to be asked */
 
+	bool in_liburing; /* inside a function of it that makes a ring */
+
 	void *exec_memory; /* environment made for an execve, to be freed when it fails */
 	size_t exec_size;
 };
@@ -157,6 +159,8 @@ void descriptor_forget(const struct shim_thread *t, long fd);
  * and generation. Returns the object. */
 uint64_t descriptor_define(struct shim_thread *t, enum ipc_mechanism mechanism,
 			   const struct ipc_def_object *def, const char *name, size_t length);
+/* The same without the definition. */
+uint64_t descriptor_object(enum ipc_mechanism mechanism, const struct ipc_def_object *def);
 /* The path of a descriptor, at most SHIM_PATH bytes. Returns its length, or 0. */
 size_t descriptor_path(long fd, char *path);
 /* Device, inode and generation of a descriptor's file. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pty.h"
 #include "queue.h"
 #include "sem.h"
 #include "socket.h"
@@ -124,6 +125,8 @@ static struct channel *of_object(struct collector *c, uint64_t object)
 			socket_new(c, ch, object);
 		return ch;
 	}
+	if (mechanism == IPC_MECH_pty)
+		return pty_half(c, object);
 	char key[64];
 	default_key(object, key, sizeof(key));
 	return channel_new(c, mechanism, key);
@@ -146,8 +149,11 @@ struct channel *channel_known(const struct collector *c, uint64_t object)
 
 struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object)
 {
-	struct channel *ch =
-		old->socket ? of_object(c, object) : channel_new(c, old->data.mechanism, old->data.key);
+	if (old->pty)
+		table_remove(&c->objects, object ^ IPC_PTY_MASTER);
+	struct channel *ch = old->socket || old->pty
+				     ? of_object(c, object)
+				     : channel_new(c, old->data.mechanism, old->data.key);
 	void **place = table_put(&c->objects, object);
 	if (!ch || !place)
 		return old;
@@ -160,7 +166,7 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 	uint64_t object = d->object.object;
 	unsigned int mechanism = ipc_object_mechanism(object);
 	if (!mechanism || mechanism >= IPC_MECHANISMS || mechanism == IPC_MECH_process ||
-	    socket_is(mechanism)) {
+	    mechanism == IPC_MECH_pty || socket_is(mechanism)) {
 		collector_lose(c, 0, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;
 	}
@@ -263,6 +269,8 @@ static void add_endpoint(struct collector *c, struct endpoint *ep, struct proces
 	ch->endpoints = ep;
 	if (ch->socket)
 		socket_role(c, ep);
+	else if (ch->pty)
+		pty_role(c, ep);
 	if (p->thread_count > 1)
 		ch->loose = true;
 }
@@ -292,7 +300,7 @@ void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles)
 	if ((ep->roles | roles) == ep->roles)
 		return;
 	ep->roles |= roles;
-	if (ep->channel->socket)
+	if (ep->channel->socket || ep->channel->pty)
 		return;
 	ep->data.role = names[ep->roles];
 	collector_dirty(c, &ep->row);
@@ -424,6 +432,8 @@ void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const 
 	uint8_t roles = ch->counts ? ROLE_READER | ROLE_WRITER : roles_of_flags(e->arg0);
 	if (ch->socket)
 		socket_opened(ch, e);
+	else if (ch->pty)
+		pty_opened(ch, e);
 	else
 		opened(ch, e);
 	if (!ch->counts) /* its role is what it does */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "pty.h"
 #include "queue.h"
 #include "sem.h"
 #include "socket.h"
@@ -157,7 +158,7 @@ static bool makes(const struct channel *ch, const struct ipc_event *e)
 	case IPC_CALL_semctl_setall:
 		return ch->closed_ns && e->start >= ch->closed_ns;
 	default:
-		return false;
+		return pty_makes(ch, e);
 	}
 }
 
@@ -306,12 +307,14 @@ static void match(struct collector *c, struct thread *t, const struct ipc_event 
 		return;
 	}
 	struct match_stream *st = sends ? &ch->stream : &ch->peer->stream;
+	struct match_call call = match_call_of(t, e, ep, event);
+	if (ch->pty && pty_transfer(c, e, &call, sends))
+		return;
 	check_party(ch, st, ep, sends);
 	if (late)
 		check_late(c, t, st, e);
 	if (e->flags & IPC_F_OOB)
 		st->doubtful = true; /* urgent data is not in its place */
-	struct match_call call = match_call_of(t, e, ep, event);
 	if (!call.bytes) {
 		if (!sends)
 			match_doubt(st); /* the value is not told */
@@ -400,6 +403,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		queue_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_control(c, p->endpoint->channel, e);
+	else if (p->endpoint->channel->pty && p->verb == IPC_VERB_control)
+		pty_control(c, p->endpoint->channel, e);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)

@@ -139,6 +139,8 @@ struct channel {
 	struct channel *halves, *next_half; /* all that have this row */
 	struct channel *peer;		    /* its receives take from there; NULL: not known (yet) */
 	struct socket *socket;		    /* NULL: no socket */
+	struct pty *pty;		    /* NULL: no pseudo-terminal (pty.h) */
+	struct pty_edited *edited;	    /* NULL: what it sends is a plain stream */
 	uint64_t other;			    /* of a socket: the address at the other end, 0: none */
 	uint64_t listener;		    /* inode of the socket it was accepted from */
 	struct channel *next_flow;	    /* of the socket */

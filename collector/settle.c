@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pty.h"
 #include "queue.h"
 #include "socket.h"
 
@@ -39,6 +40,7 @@ static void settle(struct channel *ch)
 	}
 	if (ch->queue)
 		datagram_settle(ch->queue);
+	pty_settle(ch);
 	queue_settle(ch, false);
 	ch->settled = true;
 }
@@ -152,6 +154,15 @@ static void settle_udp(struct collector *c)
 	packet_clean(c);
 }
 
+/* What one end has sent waits for the other, as long as that is open. */
+static void settle_pty(struct channel *ch)
+{
+	if (ch->peer->open_ends)
+		return;
+	settle(ch);
+	settle(ch->peer);
+}
+
 static void settle_all(struct collector *c)
 {
 	packet_settle(c);
@@ -176,6 +187,8 @@ void settle_closed(struct collector *c, bool all)
 			continue;
 		if (ch->socket)
 			settle_socket(c, ch);
+		else if (ch->pty)
+			settle_pty(ch);
 		else
 			settle(ch);
 	}

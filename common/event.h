@@ -92,7 +92,18 @@ enum {
  * its object.
  */
 
-enum { IPC_PTY_MASTER = 1 << 30 };
+/*
+ * Pseudo-terminals: an event on either end. Of an ioctl that sets the terminal's mode arg1 says what its line
+ * discipline does to what passes from then on; of tiocpkt, whether packet mode is on; of tcflsh it is the
+ * call's argument. One that was just made edits everything.
+ */
+enum {
+	IPC_PTY_MASTER = 1 << 30,
+	IPC_PTY_EDITS_INPUT = 1 << 0,  /* what goes from the master to the slave */
+	IPC_PTY_EDITS_OUTPUT = 1 << 1, /* what goes from the slave to the master */
+	IPC_PTY_ECHOES = 1 << 2,       /* what goes to the slave comes back to the master too */
+	IPC_PTY_COOKED = IPC_PTY_EDITS_INPUT | IPC_PTY_EDITS_OUTPUT | IPC_PTY_ECHOES,
+};
 
 /* Of what sigqueue(3) carries; 0: none told. */
 static inline __u32 ipc_signal_tag(__u64 value)
@@ -150,13 +161,15 @@ static inline __u64 ipc_object_id(__u64 object)
  *   timerfd, inotify, signalfd  have no id in the kernel: a number of the source's own, which fork children
  *            share and the next program and receivers of the descriptor do not
  *   pidfd    the pid it stands for
- *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER
+ *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER; above them the minor number of
+ *            the device of that /dev/pts: containers have their own
  *   fd_passing  the inode of the socket through which descriptors go
  *   file_lock  a hash of the file's device and inode, as of a fifo
  */
 
 enum {
 	IPC_SEMS_MECHANISM = 17, /* IPC_MECH_sysv_sem */
+	IPC_PTY_MECHANISM = 30,	 /* IPC_MECH_pty */
 	IPC_SEMS_MAX = 1 << 12,	 /* semaphores of a set beyond these have no object */
 };
 
@@ -164,6 +177,11 @@ static inline __u64 ipc_sem_object(__u32 ipc_namespace, __u32 id, __u32 number)
 {
 	return ipc_object(IPC_SEMS_MECHANISM, (__u64)(ipc_namespace & 0xfff) << 44 |
 						      (__u64)(number & (IPC_SEMS_MAX - 1)) << 32 | id);
+}
+
+static inline __u64 ipc_pty_object(__u32 device, __u32 index)
+{
+	return ipc_object(IPC_PTY_MECHANISM, (__u64)(device & 0xffffff) << 32 | index);
 }
 
 /* arg0 of an event on a descriptor: the descriptor, and open(2)'s flags (O_ACCMODE, O_NONBLOCK) above. */

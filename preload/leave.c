@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "hooks.h"
+#include "pty.h"
 #include "socket.h"
 
 static void return_transfer(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
@@ -163,6 +164,8 @@ static void return_control(struct shim_thread *t, const struct pending *p, long 
 	if (socket_is(p->object) && p->call != IPC_CALL_shutdown && (!result || under_way))
 		define_changed(t, p);
 	struct ipc_event e = hook_event(t, p, result);
+	if (ipc_object_mechanism(p->object) == IPC_MECH_pty && !result)
+		e.arg1 = pty_told(p);
 	shim_emit(t, &e);
 }
 

@@ -52,6 +52,7 @@ struct shim {
 	bool ready;	/* recording; false: every hook returns at once */
 	bool no_diag;	/* a sandbox forbids to ask sock_diag */
 	bool no_semctl; /* likewise how many semaphores a set has */
+	bool no_ioctl;	/* likewise which pseudo-terminal */
 	bool ticks;	/* the arena's clock is the time-stamp counter */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */

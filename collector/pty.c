@@ -8,7 +8,8 @@
 #include "socket.h"
 #include "stream.h"
 
-#define PATIENCE_NS 1000000000ULL /* a receive waits for the end of its send */
+#define PATIENCE_NS   1000000000ULL /* a receive waits for the end of its send */
+#define MAY_TAKE_NS 10000000ULL   /* an ioctl whose start was not seen */
 
 enum {
 	SENDS_MAX = 1 << 13, /* not yet received; beyond it the oldest is forgotten */
@@ -206,10 +207,11 @@ bool pty_unmatched(struct channel *from, const struct match_call *receive)
 
 /* Settings. */
 
-static bool overlaps(const struct channel *from, const struct ipc_event *e)
+static bool may_overlap(const struct channel *from, const struct ipc_event *e)
 {
 	const struct pty *p = from->pty;
-	return match_unread(&from->stream) || (from == p->master ? p->master_sent : p->slave_sent) > e->start;
+	uint64_t start = e->flags & IPC_F_NO_START ? e->start - MAY_TAKE_NS : e->start;
+	return (from == p->master ? p->master_sent : p->slave_sent) > start;
 }
 
 /* What was sent before, and is not received yet, goes by the new settings too: input is edited after it was
@@ -220,22 +222,28 @@ static void set(struct collector *c, struct pty *p, const struct ipc_event *e)
 	p->edits = (uint32_t)e->arg1;
 	p->since = order_end(e);
 	bool flushes = e->call == IPC_CALL_ioctl_tcsetsf || e->call == IPC_CALL_ioctl_tcsetsf2;
-	if (overlaps(p->master, e)) {
+	if (may_overlap(p->master, e) || match_unread(&p->master->stream)) {
 		if (flushes || p->edits & IPC_PTY_EDITS_INPUT)
 			edit(c, p->master);
 		if (p->edits & IPC_PTY_ECHOES)
 			edit(c, p->slave);
 	}
-	if (p->edits & IPC_PTY_EDITS_OUTPUT && p->slave_sent > e->start)
+	if (p->edits & IPC_PTY_EDITS_OUTPUT && may_overlap(p->slave, e))
 		edit(c, p->slave);
+}
+
+static void drop(struct collector *c, struct channel *from, const struct ipc_event *e)
+{
+	if (may_overlap(from, e) || match_unread(&from->stream))
+		edit(c, from);
 }
 
 static void flush(struct collector *c, struct channel *ch, const struct ipc_event *e)
 {
-	if (e->arg1 != TCOFLUSH && overlaps(ch->peer, e))
-		edit(c, ch->peer);
-	if (e->arg1 != TCIFLUSH && overlaps(ch, e))
-		edit(c, ch);
+	if (e->arg1 != TCOFLUSH)
+		drop(c, ch->peer, e);
+	if (e->arg1 != TCIFLUSH)
+		drop(c, ch, e);
 }
 
 void pty_control(struct collector *c, struct channel *ch, const struct ipc_event *e)

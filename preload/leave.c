@@ -166,6 +166,8 @@ static void return_control(struct shim_thread *t, const struct pending *p, long 
 	struct ipc_event e = hook_event(t, p, result);
 	if (ipc_object_mechanism(p->object) == IPC_MECH_pty && !result)
 		e.arg1 = pty_told(p);
+	if (p->late)
+		e.flags |= IPC_F_NO_START;
 	shim_emit(t, &e);
 }
 

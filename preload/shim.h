@@ -24,6 +24,7 @@ struct pending {
 	long arg[6];
 	uint16_t call;
 	bool plain;    /* a transfer on one known descriptor, entered by the fast path */
+	bool late;     /* its entry was not seen */
 	bool unbound;  /* on a UDP socket without a port: it gets one with its first send */
 	uint32_t room; /* for the other side's address: bytes that the kernel may write where the program says
 			*/

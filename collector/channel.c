@@ -93,6 +93,10 @@ static void default_key(uint64_t object, char *key, size_t size)
 		snprintf(key, size, "%s:%u#%u", ipc_mechanisms[mechanism].name, (uint32_t)id, sem_number(id));
 		return;
 	}
+	if (mechanism == IPC_MECH_fd_passing && id & IPC_PASSING_PID) {
+		snprintf(key, size, "%s:pid:%u", ipc_mechanisms[mechanism].name, (uint32_t)id);
+		return;
+	}
 	if (mechanism == IPC_MECH_pipe)
 		form = "%s:[%llu]";
 	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_sysv_msg)

@@ -91,9 +91,10 @@ static uint32_t process_of(struct collector *c, const struct channel *ch, const 
 	return o->data.id;
 }
 
-static void write_edge(struct collector *c, const struct channel *ch, const struct endpoint *ep, uint32_t src,
-		       uint32_t dst, uint64_t messages, uint64_t bytes)
+static void write_edge(struct collector *c, const struct endpoint *ep, uint32_t src, uint32_t dst,
+		       uint64_t messages, uint64_t bytes)
 {
+	const struct channel *ch = ep->channel;
 	const struct store_endpoint *row = &ep->shared->data;
 	struct store_edge e = {
 		.src_id = src,
@@ -110,6 +111,7 @@ static void write_edge(struct collector *c, const struct channel *ch, const stru
 		store_edge(c->store, &e);
 }
 
+/* An end of the channel itself, or of what goes beside it. */
 static void write_end(struct collector *c, const struct channel *ch, const struct endpoint *ep)
 {
 	const struct store_endpoint *row = &ep->shared->data;
@@ -121,8 +123,8 @@ static void write_end(struct collector *c, const struct channel *ch, const struc
 	if (!sends && !receives)
 		return;
 	uint32_t id = process_of(c, ch, ep->process, row->first_ns);
-	write_edge(c, ch, ep, ep->process->data.id, id, sends, row->bytes_sent);
-	write_edge(c, ch, ep, id, ep->process->data.id, receives,
+	write_edge(c, ep, ep->process->data.id, id, sends, row->bytes_sent);
+	write_edge(c, ep, id, ep->process->data.id, receives,
 		   inbox ? ep->outside_bytes : row->bytes_received);
 }
 
@@ -131,5 +133,8 @@ void outside_write(struct collector *c, struct channel *ch)
 	if (ch->pty ? !pty_is_outside(ch) : !ch->socket || socket_is_inside(ch))
 		return;
 	for (const struct endpoint *ep = ch->endpoints; ep; ep = ep->next_of_channel)
+		write_end(c, ch, ep);
+	for (const struct endpoint *ep = ch->passing ? ch->passing->endpoints : NULL; ep;
+	     ep = ep->next_of_channel)
 		write_end(c, ch, ep);
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "passing.h"
 #include "pty.h"
 #include "queue.h"
 #include "socket.h"
@@ -40,6 +41,7 @@ static void settle(struct channel *ch)
 	}
 	if (ch->queue)
 		datagram_settle(ch->queue);
+	passing_settle(ch);
 	pty_settle(ch);
 	queue_settle(ch, false);
 	ch->settled = true;
@@ -238,6 +240,7 @@ static void forget(struct collector *c, struct channel *ch)
 	packet_forget(c, ch);
 	socket_forget(c, ch);
 	datagram_free(ch->queue);
+	datagram_free(ch->passed);
 	if (ch->data.key)
 		collector_free(c, (char *)ch->data.key, strlen(ch->data.key) + 1);
 	collector_free(c, ch, sizeof(*ch));
@@ -259,6 +262,7 @@ static void forget_row(struct collector *c, struct channel *shared)
 void settle_release(struct collector *c)
 {
 	c->epoch += c->finished != NULL;
+	c->releases += c->finished != NULL;
 	while (c->finished) {
 		struct channel *shared = c->finished;
 		c->finished = shared->next_closed;

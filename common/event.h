@@ -88,8 +88,10 @@ enum {
  * value; of a received one (call `handler`, a sigwait, a read of a signalfd: an event each) `result` is the
  * sender's pid, 0: the kernel, and arg0's high half si_code. Memory (map, unmap): arg1 the length, arg0's
  * high half the protection (PROT_READ 1, PROT_WRITE 2), `result` 0 or -errno. process_vm, ptrace: `result`
- * the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed besides; arg1
- * its object.
+ * the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed besides, just
+ * behind its message's: arg0 is the socket's, arg1 the object of what is passed (0: no channel), `result` its
+ * number, tag a hash of its file's numbers, which are the same at both ends (0: not known). IPC_F_TRUNCATED:
+ * the receiver had no room for all. pidfd_getfd gives one too, a receive.
  */
 
 /*
@@ -163,9 +165,12 @@ static inline __u64 ipc_object_id(__u64 object)
  *   pidfd    the pid it stands for
  *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER; above them the minor number of
  *            the device of that /dev/pts: containers have their own
- *   fd_passing  the inode of the socket through which descriptors go
+ *   fd_passing  the inode of the socket through which descriptors go; of pidfd_getfd the pid that they are
+ *            taken from, and IPC_PASSING_PID
  *   file_lock  a hash of the file's device and inode, as of a fifo
  */
+
+#define IPC_PASSING_PID (1ULL << 55)
 
 enum {
 	IPC_SEMS_MECHANISM = 17, /* IPC_MECH_sysv_sem */

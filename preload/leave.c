@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "hooks.h"
+#include "passing.h"
 #include "pty.h"
 #include "socket.h"
 
@@ -277,6 +278,8 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 		break;
 	case IPC_OBJ_RET:
 		return_open(t, p, row, result);
+		if (p->call == IPC_CALL_pidfd_getfd)
+			passing_taken(t, p, result);
 		break;
 	case IPC_OBJ_KIND_PAIR:
 		return_pair(t, p, result);

@@ -1,0 +1,42 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Descriptors that are passed: the programs say who gave how many to whom, and so must their traces."""
+from harness import main, program, shorten, test
+
+NAMES = ("stream", "seqpacket", "dgram", "named", "senders", "mmsg", "peeked", "truncated", "unread", "used", "taken")
+
+
+def numbers(out, word):
+    return sorted(tuple(map(int, line.split()[1:])) for line in out.decode().splitlines() if line.split()[0] == word)
+
+
+def compare(name, trace, out):
+    ends = trace.rows("SELECT pid, sum(sends), sum(receives) FROM endpoints n JOIN channels c ON c.id = n.channel_id "
+                      "JOIN processes p ON p.id = n.process_id WHERE c.mechanism = 'fd_passing' GROUP BY pid "
+                      "HAVING sum(sends) + sum(receives) > 0")
+    assert sorted(map(tuple, ends)) == numbers(out, "end"), (name, ends, out)
+    edges = trace.rows("SELECT src_pid, dst_pid, sum(messages), sum(bytes), min(exact) FROM edges "
+                       "WHERE mechanism = 'fd_passing' GROUP BY 1, 2")
+    assert sorted(map(tuple, edges)) == [(*row, 0, 1) for row in numbers(out, "edge")], (name, edges, out)
+    lost = trace.one("SELECT sum(lost) FROM channels WHERE mechanism = 'fd_passing'")
+    assert lost == (numbers(out, "lost") or [(0,)])[0][0], (name, lost)
+    for row in numbers(out, "pipe"):
+        assert row in list(map(tuple, trace.rows("SELECT src_pid, dst_pid, bytes FROM edges WHERE mechanism = 'pipe' "
+                                                 "AND exact = 1"))), (name, row)
+    pairs = "replace(replace(key, 'unix:', ''), 'fd_passing:', '')"
+    stray = trace.rows(f"SELECT key FROM channels WHERE mechanism = 'fd_passing' AND key NOT LIKE '%:pid:%' AND {pairs} "
+                       f"NOT IN (SELECT {pairs} FROM channels WHERE mechanism LIKE 'unix_%')")
+    assert not stray, (name, stray)
+    assert not trace.one("SELECT count(*) FROM losses"), (name, trace.rows("SELECT * FROM losses"))
+    trace.check_sound()
+
+
+@test
+def who_passed_to_whom(s):
+    for name in NAMES:
+        result, trace = s.record([program("fds.c"), name])
+        assert result.status == 0, (name, shorten(result))
+        compare(name, trace, result.out)
+
+
+main()

@@ -155,9 +155,8 @@ struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t
 {
 	if (old->pty)
 		table_remove(&c->objects, object ^ IPC_PTY_MASTER);
-	struct channel *ch = old->socket || old->pty
-				     ? of_object(c, object)
-				     : channel_new(c, old->data.mechanism, old->data.key);
+	struct channel *ch = old->socket || old->pty ? of_object(c, object)
+						     : channel_new(c, old->data.mechanism, old->data.key);
 	void **place = table_put(&c->objects, object);
 	if (!ch || !place)
 		return old;

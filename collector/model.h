@@ -105,7 +105,7 @@ struct thread {
 	struct process *process; /* NULL: not defined yet */
 	struct order_queue queue;
 	struct note note;
-	struct channel *carrier; /* of its latest message (passing.h), */
+	struct channel *carrier;  /* of its latest message (passing.h), */
 	uint32_t carrier_release; /* unless collector.releases is another */
 	struct cached_lane *cache;
 	uint32_t waits_for;  /* the image of its definition, which is not defined yet */

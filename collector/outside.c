@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What went to and came from sockets that nobody in the trace holds, and terminals likewise. The other side becomes a row of
- * `processes`, and what the process here sent and received an edge: every call is a message, latencies are
- * not known. Written when the channel is settled.
+ * What went to and came from sockets that nobody in the trace holds, and terminals likewise. The other side
+ * becomes a row of `processes`, and what the process here sent and received an edge: every call is a message,
+ * latencies are not known. Written when the channel is settled.
  */
 #include <stdio.h>
 #include <string.h>

@@ -14,7 +14,8 @@ void passing_carried(struct collector *c, struct thread *t, struct channel *ch)
 
 /* The half of a socket that the event's message went through. It is remembered, since a datagram's is that of
  * who receives; where it was forgotten meanwhile it is known by the number. */
-static struct channel *carrier_of(const struct collector *c, const struct thread *t, const struct ipc_event *e)
+static struct channel *carrier_of(const struct collector *c, const struct thread *t,
+				  const struct ipc_event *e)
 {
 	struct channel *ch = NULL;
 	if (t->carrier && t->carrier_release == c->releases)

@@ -8,8 +8,8 @@
 #include "socket.h"
 #include "stream.h"
 
-#define PATIENCE_NS   1000000000ULL /* a receive waits for the end of its send */
-#define MAY_TAKE_NS 10000000ULL   /* an ioctl whose start was not seen */
+#define PATIENCE_NS 1000000000ULL /* a receive waits for the end of its send */
+#define MAY_TAKE_NS 10000000ULL	  /* an ioctl whose start was not seen */
 
 enum {
 	SENDS_MAX = 1 << 13, /* not yet received; beyond it the oldest is forgotten */

@@ -9,9 +9,9 @@
  *	receives, by end   [r1 ........][r2 ..][r3 ...]
  *
  * Of an edited direction a receive takes bytes from the oldest sends that began before its end. What it has
- * more than these (echo, carriage returns) belongs to the last one taken from. What those have more that ended
- * before a receive that could have taken more, is gone. Messages have the bytes that were received, and none
- * is exact; where one process only sends, who talked to whom is certain all the same.
+ * more than these (echo, carriage returns) belongs to the last one taken from. What those have more that
+ *ended before a receive that could have taken more, is gone. Messages have the bytes that were received, and
+ *none is exact; where one process only sends, who talked to whom is certain all the same.
  */
 #ifndef IPC_COLLECTOR_PTY_H
 #define IPC_COLLECTOR_PTY_H
@@ -20,8 +20,8 @@
 
 struct pty {
 	struct channel *master, *slave;
-	uint32_t edits, before;		 /* IPC_PTY_EDITS_*: now, and until `since` */
-	uint64_t since;			 /* the end of the call that set them */
+	uint32_t edits, before;		  /* IPC_PTY_EDITS_*: now, and until `since` */
+	uint64_t since;			  /* the end of the call that set them */
 	uint64_t master_sent, slave_sent; /* the latest end of their sends */
 };
 

@@ -163,11 +163,10 @@ static inline __u64 ipc_object_id(__u64 object)
  *   timerfd, inotify, signalfd  have no id in the kernel: a number of the source's own, which fork children
  *            share and the next program and receivers of the descriptor do not
  *   pidfd    the pid it stands for
- *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER; above them the minor number of
- *            the device of that /dev/pts: containers have their own
- *   fd_passing  the inode of the socket through which descriptors go; of pidfd_getfd the pid that they are
- *            taken from, and IPC_PASSING_PID
- *   file_lock  a hash of the file's device and inode, as of a fifo
+ *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER; above them the minor number
+ * of the device of that /dev/pts: containers have their own fd_passing  the inode of the socket through which
+ * descriptors go; of pidfd_getfd the pid that they are taken from, and IPC_PASSING_PID file_lock  a hash of
+ * the file's device and inode, as of a fifo
  */
 
 #define IPC_PASSING_PID (1ULL << 55)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Descriptors that go from one process to another: with a message of a UNIX socket, or taken by pidfd_getfd. */
+/* Descriptors that go from one process to another: with a message of a UNIX socket, or taken by pidfd_getfd.
+ */
 #ifndef IPC_PASSING_H
 #define IPC_PASSING_H
 

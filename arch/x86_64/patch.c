@@ -24,8 +24,8 @@ enum {
 	REACH_MIB = 1900, /* how far from libc's text a 32-bit jump is sure to reach */
 };
 
-extern const uint8_t stub_entry[], stub_return[], stub_late[], stub_enable[], stub_disable[], stub_disable_rbx[],
-	stub_disable_error[];
+extern const uint8_t stub_entry[], stub_return[], stub_late[], stub_enable[], stub_disable[],
+	stub_disable_rbx[], stub_disable_error[];
 void (*patch_enable)(void), (*patch_disable)(void); /* libc's own */
 void patch_return_libc(long result, uintptr_t stack);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * fds NAME: processes that pass descriptors to each other, and say what they did: "end PID PASSED RECEIVED" of
- * each, "edge FROM TO N" of who passed how many to whom, "lost N", and "pipe FROM TO BYTES" of what went through
- * the pipes that were passed.
+ * fds NAME: processes that pass descriptors to each other, and say what they did: "end PID PASSED RECEIVED"
+ * of each, "edge FROM TO N" of who passed how many to whom, "lost N", and "pipe FROM TO BYTES" of what went
+ * through the pipes that were passed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -444,9 +444,9 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } variants[] = {
-	{ "stream", stream },	      { "seqpacket", seqpacket }, { "dgram", dgram },	{ "named", named },
-	{ "senders", senders },	      { "mmsg", mmsg },		  { "peeked", peeked }, { "truncated", truncated },
-	{ "unread", unread },	      { "used", used },		  { "taken", taken },
+	{ "stream", stream },	{ "seqpacket", seqpacket }, { "dgram", dgram },	  { "named", named },
+	{ "senders", senders }, { "mmsg", mmsg },	    { "peeked", peeked }, { "truncated", truncated },
+	{ "unread", unread },	{ "used", used },	    { "taken", taken },
 };
 
 int main(int argc, char **argv)
@@ -459,7 +459,8 @@ int main(int argc, char **argv)
 			variants[i].run();
 			for (int k = 0; k < ENDS; k++)
 				if (ends[k].passed + ends[k].received)
-					printf("end %d %ld %ld\n", ends[k].pid, ends[k].passed, ends[k].received);
+					printf("end %d %ld %ld\n", ends[k].pid, ends[k].passed,
+					       ends[k].received);
 			return 0;
 		}
 	return 2;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * ptys NAME: processes that talk through pseudo-terminals, and say what they did: "end PID SENDS RECEIVES SENT
- * RECEIVED" of each, "edge FROM TO MESSAGES BYTES EXACT" of what is certain about who sent to whom, "channels N"
- * and "index N".
+ * ptys NAME: processes that talk through pseudo-terminals, and say what they did: "end PID SENDS RECEIVES
+ * SENT RECEIVED" of each, "edge FROM TO MESSAGES BYTES EXACT" of what is certain about who sent to whom,
+ * "channels N" and "index N".
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -501,9 +501,9 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } variants[] = {
-	{ "raw", raw },		{ "named", named },	{ "cooked", cooked },	{ "echo", echo },
-	{ "later", later },	{ "flushed", flushed }, { "again", again },	{ "spawned", spawned },
-	{ "tty", tty },		{ "several", several }, { "killed", killed },	{ "packet", packet },
+	{ "raw", raw },		{ "named", named },	{ "cooked", cooked }, { "echo", echo },
+	{ "later", later },	{ "flushed", flushed }, { "again", again },   { "spawned", spawned },
+	{ "tty", tty },		{ "several", several }, { "killed", killed }, { "packet", packet },
 	{ "threads", threads }, { "failing", failing },
 };
 
@@ -516,8 +516,8 @@ int main(int argc, char **argv)
 		if (argc == 2 && !strcmp(argv[1], variants[i].name)) {
 			variants[i].run();
 			for (int k = 0; k < ENDS && ends[k].pid; k++)
-				printf("end %d %ld %ld %ld %ld\n", ends[k].pid, ends[k].sends, ends[k].receives,
-				       ends[k].sent, ends[k].received);
+				printf("end %d %ld %ld %ld %ld\n", ends[k].pid, ends[k].sends,
+				       ends[k].receives, ends[k].sent, ends[k].received);
 			return 0;
 		}
 	return 2;

@@ -38,7 +38,8 @@ static int consume(struct reference_run *run)
 		if (eventfd_read(counter, &value)) {
 			if (errno != EAGAIN)
 				return reference_failed(run, "eventfd_read");
-			reference_poll(counter, POLLIN);
+			if (reference_poll(run, counter, POLLIN))
+				return -1;
 			continue;
 		}
 		reference_received(run, 0);

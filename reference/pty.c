@@ -4,8 +4,8 @@
  * terminal, a program finds an ordinary terminal in the slave. Here consumers are terminals and producers
  * programs, one pseudo-terminal for each pair.
  *
- * A terminal edits what goes through: lines, echo, line ends. Data gets through unharmed only in raw mode. Once
- * the last slave is closed the master reads what is left, and then EIO instead of an end of the file.
+ * A terminal edits what goes through: lines, echo, line ends. Data gets through unharmed only in raw mode.
+ * Once the last slave is closed the master reads what is left, and then EIO instead of an end of the file.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -51,7 +51,8 @@ static int open_slave(const struct reference_run *run, int master)
 	char name[32];
 	int fd = -1;
 	if (!ptsname_r(master, name, sizeof(name)))
-		fd = open(name, O_WRONLY | O_NOCTTY | O_CLOEXEC | (run->options.nonblocking ? O_NONBLOCK : 0));
+		fd = open(name,
+			  O_WRONLY | O_NOCTTY | O_CLOEXEC | (run->options.nonblocking ? O_NONBLOCK : 0));
 	return fd < 0 ? reference_failed(run, "open") : fd;
 }
 

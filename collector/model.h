@@ -144,7 +144,7 @@ struct channel {
 	struct pty *pty;		    /* NULL: no pseudo-terminal (pty.h) */
 	struct channel *passing;	    /* of a socket: of the descriptors that go through it */
 	struct datagram_queue *passed;	    /* of a socket: the descriptors that it sends */
-	bool passing_over;		    /* nothing more will be received of these */
+	uint64_t passed_ns;		    /* the latest of these that was received */
 	struct pty_edited *edited;	    /* NULL: what it sends is a plain stream */
 	uint64_t other;			    /* of a socket: the address at the other end, 0: none */
 	uint64_t listener;		    /* inode of the socket it was accepted from */

@@ -66,6 +66,8 @@ struct channel *passing_channel(struct collector *c, const struct thread *t, con
 static uint64_t message(void *context, const struct match_message *m)
 {
 	struct channel *half = context;
+	if (m->sent > half->passed_ns)
+		half->passed_ns = m->sent;
 	rollup_message(half->collector, m);
 	return store_link(half->collector->store, m->send_event, m->recv_event, 0, m->exact);
 }
@@ -92,7 +94,7 @@ static void unmatched(void *context, const struct match_call *receive)
 static void vanished(void *context, const struct datagram *send)
 {
 	struct channel *half = context, *ch = send->call.endpoint->channel;
-	bool unread = half->passing_over && half->sent != half->received;
+	bool unread = half->sent != half->received && send->call.start > half->passed_ns;
 	if (unread || !socket_is_inside(half))
 		return; /* nobody looked */
 	ch->data.lost++;
@@ -181,8 +183,6 @@ void passing_transfer(struct collector *c, const struct thread *t, const struct 
 
 void passing_settle(struct channel *ch)
 {
-	if (!ch->passed)
-		return;
-	ch->passing_over = true;
-	datagram_settle(ch->passed);
+	if (ch->passed)
+		datagram_settle(ch->passed);
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Descriptors that are passed: the programs say who gave how many to whom, and so must their traces."""
-from harness import main, program, shorten, test
+import re
+
+from harness import main, needs, program, script, shorten, test
 
 NAMES = ("stream", "seqpacket", "dgram", "named", "senders", "mmsg", "peeked", "truncated", "unread", "used", "taken")
 
@@ -37,6 +39,41 @@ def who_passed_to_whom(s):
         result, trace = s.record([program("fds.c"), name])
         assert result.status == 0, (name, shorten(result))
         compare(name, trace, result.out)
+
+
+def by_strace(path, processes):
+    """{pid: [passed, received]}; `processes`: {tid: pid}"""
+    moved, unfinished = {}, {}
+    with open(path, encoding="latin-1") as lines:
+        for line in lines:
+            pid, _, rest = line.rstrip().partition(" ")
+            if rest.endswith("<unfinished ...>"):
+                unfinished[pid] = rest
+                continue
+            if " resumed>" in rest:
+                rest = unfinished.pop(pid) + rest
+            if "MSG_PEEK" in rest or not re.search(r" = [1-9]\d*$", rest):
+                continue
+            count = sum(len(data.split(",")) for data in re.findall(r"SCM_RIGHTS, cmsg_data=\[([^]]*)\]", rest))
+            if count:
+                moved.setdefault(processes[int(pid)], [0, 0])["recv" in rest] += count
+    return moved
+
+
+@test
+def strace_saw_the_same(s):
+    strace, = needs("strace")
+    for command in (["/usr/bin/python3", script("handover.py")], [program("fds.c"), "named"], [program("fds.c"), "peeked"]):
+        log = s.path("strace.log")
+        result, trace = s.record([strace, "-f", "-s", "100", "-o", log, "-e", "trace=sendmsg,recvmsg", *command])
+        assert result.status == 0, (command, shorten(result))
+        found = {pid: row for pid, *row in trace.rows(
+            "SELECT pid, sum(sends), sum(receives) FROM endpoints n JOIN channels c ON c.id = n.channel_id "
+            "JOIN processes p ON p.id = n.process_id WHERE c.mechanism = 'fd_passing' GROUP BY pid")}
+        truth = by_strace(log, dict(trace.rows("SELECT tid, pid FROM threads t JOIN processes p ON p.id = t.process_id")))
+        assert len(truth) > 1 and found == truth, (command, truth, found)
+        assert not trace.one("SELECT count(*) FROM edges WHERE mechanism = 'fd_passing' AND exact = 0"), command
+        trace.check_sound()
 
 
 main()

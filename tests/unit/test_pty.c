@@ -11,7 +11,16 @@
 
 #include "records.h"
 
-enum { TERMINAL = 10, SHELL = 20, OTHER = 30, INDEX = 7, DEVICE = 23, MASTER_FD = 3, SLAVE_FD = 4, ASKED = 1024 };
+enum {
+	TERMINAL = 10,
+	SHELL = 20,
+	OTHER = 30,
+	INDEX = 7,
+	DEVICE = 23,
+	MASTER_FD = 3,
+	SLAVE_FD = 4,
+	ASKED = 1024
+};
 
 static const char *const key = "pty:pts/7";
 
@@ -366,7 +375,8 @@ static void test_taken(void **state)
 		does(OTHER, IPC_CALL_pidfd_getfd,
 		     ipc_object(IPC_MECH_fd_passing, IPC_PASSING_PID | (known ? SHELL : 77)), 0, 0);
 		end();
-		assert_int_equal(endpoint(OTHER, known ? "fd_passing:pid:20" : "fd_passing:pid:77")->receives, 1);
+		assert_int_equal(endpoint(OTHER, known ? "fd_passing:pid:20" : "fd_passing:pid:77")->receives,
+				 1);
 		assert_int_equal(lost(IPC_REASON_unmatched), !known);
 		if (known)
 			expect_edge(SHELL, OTHER, "fd_passing:pid:20", 1, 0, true);
@@ -378,10 +388,12 @@ static void test_noise(void **state)
 {
 	(void)state;
 	const enum ipc_call_id calls[] = {
-		IPC_CALL_read,		IPC_CALL_write,		IPC_CALL_openat,	IPC_CALL_close,
-		IPC_CALL_ioctl_tcsets,	IPC_CALL_ioctl_tcsetsf, IPC_CALL_ioctl_tcflsh,	IPC_CALL_ioctl_tiocpkt,
-		IPC_CALL_ioctl_ptpeer,	IPC_CALL_inherit,	IPC_CALL_sendmsg,	IPC_CALL_recvmsg,
-		IPC_CALL_sendmsg_passed, IPC_CALL_recvmsg_passed, IPC_CALL_pidfd_getfd, IPC_CALL_socketpair,
+		IPC_CALL_read,		 IPC_CALL_write,	  IPC_CALL_openat,
+		IPC_CALL_close,		 IPC_CALL_ioctl_tcsets,	  IPC_CALL_ioctl_tcsetsf,
+		IPC_CALL_ioctl_tcflsh,	 IPC_CALL_ioctl_tiocpkt,  IPC_CALL_ioctl_ptpeer,
+		IPC_CALL_inherit,	 IPC_CALL_sendmsg,	  IPC_CALL_recvmsg,
+		IPC_CALL_sendmsg_passed, IPC_CALL_recvmsg_passed, IPC_CALL_pidfd_getfd,
+		IPC_CALL_socketpair,
 	};
 	srand(1);
 	for (int round = 0; round < 30; round++) {

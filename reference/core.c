@@ -757,17 +757,6 @@ static void complete(const struct reference *r, struct reference_options *o)
 	}
 }
 
-static int write_ledger(const struct reference_run *run, const struct ledger *l, const char *path)
-{
-	FILE *f = path ? fopen(path, "we") : stdout;
-	if (!f)
-		return reference_failed(run, path);
-	print_ledger(f, run, l);
-	if (f == stdout ? fflush(f) : fclose(f))
-		return reference_failed(run, path ? path : "stdout");
-	return 0;
-}
-
 static struct reference_run *new_run(const struct reference *r, const struct reference_options *o)
 {
 	struct reference_run *run = calloc(1, sizeof(*run));
@@ -788,23 +777,83 @@ static void free_run(struct reference_run *run)
 	free(run);
 }
 
-int reference_main(const struct reference *r, int argc, char **argv, const char *ledger)
+/* Runs one. Its ledger goes to `f`, behind what stands there: `before`. */
+static int run_one(const struct reference *r, const struct reference_options *o, FILE *f, const char *before)
 {
-	struct reference_options o = { 0 };
 	struct ledger l = { 0 };
-	int usage = parse(r, argc, argv, &o, &ledger);
-	struct reference_run *run = usage ? NULL : new_run(r, &o);
+	struct reference_run *run = new_run(r, o);
 	if (!run)
-		return usage ? usage : 1;
+		return 1;
 	const char *why = why_not(r, &run->options);
 	int failed = 0;
 	if (why)
 		fprintf(stderr, "reference: %s: not applicable: %s\n", r->name, why);
 	else
-		failed = execute(run, &l) || write_ledger(run, &l, ledger);
+		failed = execute(run, &l);
+	if (f && !why && !failed) {
+		fputs(before, f);
+		print_ledger(f, run, &l);
+	}
 	free_ledger(&l);
 	free_run(run);
 	return why ? REFERENCE_NOT_APPLICABLE : failed ? 1 : 0;
+}
+
+static FILE *open_ledger(const char *path)
+{
+	FILE *f = fopen(path, "we");
+	if (!f)
+		fprintf(stderr, "reference: %s: %s\n", path, strerror(errno));
+	return f;
+}
+
+static int close_ledger(FILE *f, const char *path)
+{
+	bool failed = ferror(f);
+	if ((f == stdout ? fflush(f) : fclose(f)) || failed) {
+		fprintf(stderr, "reference: cannot write %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	return 0;
+}
+
+int reference_main(const struct reference *r, int argc, char **argv, const char *ledger)
+{
+	struct reference_options o = { 0 };
+	int status = parse(r, argc, argv, &o, &ledger);
+	if (status)
+		return status;
+	FILE *f = ledger ? open_ledger(ledger) : stdout;
+	if (!f)
+		return 1;
+	status = run_one(r, &o, f, "");
+	return close_ledger(f, ledger ? ledger : "stdout") ? 1 : status;
+}
+
+int reference_all(int argc, char **argv, const char *ledger)
+{
+	static const struct reference any = { .name = "reference" };
+	static const char *const words[] = { "ok", "failed", "usage", "not applicable" };
+	struct reference_options o = { 0 };
+	bool failed = false, first = true;
+	int status = parse(&any, argc, argv, &o, &ledger);
+	if (status)
+		return status;
+	FILE *f = ledger ? open_ledger(ledger) : NULL;
+	if (ledger && !f)
+		return 1;
+	for (const struct reference *const *r = references; *r; r++) {
+		status = run_one(*r, &o, f, first ? "[" : ",\n");
+		printf("%-16s %s\n", (*r)->name, words[status]);
+		fflush(stdout);
+		first &= status != 0;
+		failed |= status == 1;
+	}
+	if (f) {
+		fputs(first ? "[]\n" : "]\n", f);
+		failed |= close_ledger(f, ledger);
+	}
+	return failed ? 1 : 0;
 }
 
 /* The comparison */

@@ -84,10 +84,11 @@ const struct reference reference_posix_mq = {
 	.summary = "a queue of messages that have priorities",
 	.capacity = "bounded",
 	.order = "by priority",
+	.direction = "both ways",
 	.largest = LARGEST,
-	.when_full = "the sender waits",
+	.when_full = "sender waits",
 	.synchronisation = "none",
-	.relationship = "none (a name)",
+	.relationship = "none: they know a name",
 	.features = REFERENCE_PRODUCERS | REFERENCE_CONSUMERS | REFERENCE_NONBLOCKING | REFERENCE_SIZES |
 		    REFERENCE_UNORDERED,
 	.open = open_queue,

@@ -68,13 +68,15 @@ struct reference {
 	const char *name; /* the mechanism's */
 	const char *summary;
 
-	/* What textbooks tell, beside what mechanisms.def has. */
+	/* What textbooks tell, beside what mechanisms.def has, in a few words each (`ipctrace reference
+	 * --compare` shows them); NULL: it has none. */
 	const char *capacity;	     /* "zero", "bounded", "unbounded" */
-	const char *order;	     /* in which messages arrive */
+	const char *order;	     /* in which messages arrive: "as sent", "by priority", "none" */
+	const char *direction;	     /* "one way", "both ways" */
 	unsigned long largest;	     /* bytes that one message can have; 0: no limit, or it has none */
-	const char *when_full;	     /* what becomes of the sender, or of the message */
+	const char *when_full;	     /* "sender waits", "message is lost" */
 	const char *synchronisation; /* what the processes must do besides: "none", or what */
-	const char *relationship;    /* "none", "ancestor", ...: how they come to share the channel */
+	const char *relationship;    /* "none: they know a path", "a common ancestor" */
 
 	unsigned int features;	     /* set of enum reference_features */
 	const char *const *variants; /* words for --variant, the first is the default, NULL ends; or NULL */
@@ -258,6 +260,10 @@ int reference_remove_folder(struct reference_run *run);
  * goes to the file of that name (--ledger among the arguments does the same), NULL: to stdout.
  */
 int reference_main(const struct reference *r, int argc, char **argv, const char *ledger);
+
+/* Runs all, one after the other, with the same options: argv[0] is any word. A line for each on stdout, the
+ * ledgers as an array to the file. Returns 0, 1 when one failed, or 2. */
+int reference_all(int argc, char **argv, const char *ledger);
 
 /* What a run showed, for the comparison. */
 struct reference_result {

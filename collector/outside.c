@@ -44,6 +44,29 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 		p->coverage = "remote";
 }
 
+/* The row of such a process, made once; `comm` need not last. */
+static uint32_t row_of(struct collector *c, struct store_process p, uint64_t time)
+{
+	const char *comm = p.comm;
+	void **place = table_put(&c->outsides, table_hash(p.pid, table_hash_text(comm, strlen(comm))));
+	if (!place)
+		return 0;
+	for (struct outside *o = *place; o; o = o->next)
+		if (o->data.pid == p.pid && !strcmp(o->data.comm, comm) &&
+		    !strcmp(o->data.coverage, p.coverage))
+			return o->data.id;
+	struct outside *o = collector_new(c, sizeof(*o));
+	if (!o)
+		return 0;
+	p.id = ++c->rows[ROW_PROCESS];
+	p.comm = collector_text(c, comm, strlen(comm));
+	p.start_ns = time;
+	*o = (struct outside){ .data = p, .next = *place };
+	*place = o;
+	store_process(c->store, &o->data);
+	return o->data.id;
+}
+
 /* At the other end of a socket: true where it is in the trace, but which socket it had is not known. */
 static bool is_known(struct collector *c, const struct channel *ch, const struct process *here, uint32_t *id)
 {
@@ -73,28 +96,12 @@ static uint32_t process_of(struct collector *c, const struct channel *ch, const 
 		return id;
 	if (ch->socket)
 		identify(c, ch, &p, comm, sizeof(comm));
-	void **place = table_put(&c->outsides, table_hash(p.pid, table_hash_text(comm, strlen(comm))));
-	if (!place)
-		return 0;
-	for (struct outside *o = *place; o; o = o->next)
-		if (o->data.pid == p.pid && !strcmp(o->data.comm, comm) && o->data.coverage == p.coverage)
-			return o->data.id;
-	struct outside *o = collector_new(c, sizeof(*o));
-	if (!o)
-		return 0;
-	p.id = ++c->rows[ROW_PROCESS];
-	p.comm = collector_text(c, comm, strlen(comm));
-	p.start_ns = time;
-	*o = (struct outside){ .data = p, .next = *place };
-	*place = o;
-	store_process(c->store, &o->data);
-	return o->data.id;
+	return row_of(c, p, time);
 }
 
-static void write_edge(struct collector *c, const struct endpoint *ep, uint32_t src, uint32_t dst,
-		       uint64_t messages, uint64_t bytes)
+static void write_edge(struct collector *c, const struct channel *ch, const struct endpoint *ep, uint32_t src,
+		       uint32_t dst, uint64_t messages, uint64_t bytes)
 {
-	const struct channel *ch = ep->channel;
 	const struct store_endpoint *row = &ep->shared->data;
 	struct store_edge e = {
 		.src_id = src,
@@ -123,8 +130,8 @@ static void write_end(struct collector *c, const struct channel *ch, const struc
 	if (!sends && !receives)
 		return;
 	uint32_t id = process_of(c, ch, ep->process, row->first_ns);
-	write_edge(c, ep, ep->process->data.id, id, sends, row->bytes_sent);
-	write_edge(c, ep, id, ep->process->data.id, receives,
+	write_edge(c, ep->channel, ep, ep->process->data.id, id, sends, row->bytes_sent);
+	write_edge(c, ep->channel, ep, id, ep->process->data.id, receives,
 		   inbox ? ep->outside_bytes : row->bytes_received);
 }
 

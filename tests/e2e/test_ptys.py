@@ -5,7 +5,7 @@ import re
 
 from harness import Trace, main, needs, program, shorten, test
 
-NAMES = ("raw", "named", "cooked", "echo", "later", "flushed", "again", "spawned", "tty", "several", "killed", "packet",
+NAMES = ("raw", "named", "cooked", "echo", "later", "back", "flushed", "again", "spawned", "tty", "several", "killed", "packet",
          "threads", "failing")
 
 

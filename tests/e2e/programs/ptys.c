@@ -273,6 +273,33 @@ static void later(void)
 	printf("edge %d %d -1 %ld 0\n", child, ends[0].pid, ends[0].received);
 }
 
+/* First raw, then cooked. */
+static void back(void)
+{
+	int master, slave;
+	struct termios cooked_mode;
+	must(!openpty(&master, &slave, NULL, NULL, NULL) && !tcgetattr(slave, &cooked_mode));
+	make_raw(slave, TCSANOW);
+	index_of(master);
+	fflush(stdout);
+	pid_t child = fork();
+	if (!child) {
+		begin(1);
+		close(master);
+		talk(slave, false);
+		get_until(slave, "go\n");
+		put_all(slave, "line\n");
+		_exit(0);
+	}
+	talk(master, true);
+	must(!tcsetattr(master, TCSANOW, &cooked_mode));
+	put_all(master, "go\r");
+	get_until(master, "line\r\n");
+	join(child);
+	printf("edge %d %d -1 %ld 0\n", ends[0].pid, child, ends[1].received);
+	printf("edge %d %d -1 %ld 0\n", child, ends[0].pid, ends[0].received);
+}
+
 /* A flush takes away what nobody has read. */
 static void flushed(void)
 {
@@ -501,10 +528,10 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } variants[] = {
-	{ "raw", raw },		{ "named", named },	{ "cooked", cooked }, { "echo", echo },
-	{ "later", later },	{ "flushed", flushed }, { "again", again },   { "spawned", spawned },
-	{ "tty", tty },		{ "several", several }, { "killed", killed }, { "packet", packet },
-	{ "threads", threads }, { "failing", failing },
+	{ "raw", raw },		{ "named", named },	{ "cooked", cooked },	{ "echo", echo },
+	{ "later", later },	{ "back", back },	{ "flushed", flushed }, { "again", again },
+	{ "spawned", spawned }, { "tty", tty },		{ "several", several }, { "killed", killed },
+	{ "packet", packet },	{ "threads", threads }, { "failing", failing },
 };
 
 int main(int argc, char **argv)

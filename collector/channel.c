@@ -13,6 +13,7 @@
 
 #include "pty.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "socket.h"
 #include "tables.h"
@@ -84,6 +85,12 @@ static unsigned int sem_number(uint64_t object)
 	return object >> 32 & (IPC_SEMS_MAX - 1);
 }
 
+/* A queue or memory: its id stands in the low half. */
+static bool is_sysv(unsigned int mechanism)
+{
+	return mechanism == IPC_MECH_sysv_msg || mechanism == IPC_MECH_sysv_shm;
+}
+
 static void default_key(uint64_t object, char *key, size_t size)
 {
 	unsigned int mechanism = ipc_object_mechanism(object);
@@ -99,10 +106,9 @@ static void default_key(uint64_t object, char *key, size_t size)
 	}
 	if (mechanism == IPC_MECH_pipe)
 		form = "%s:[%llu]";
-	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_sysv_msg)
+	else if (mechanism == IPC_MECH_eventfd || is_sysv(mechanism))
 		form = "%s:%llu";
-	snprintf(key, size, form, ipc_mechanisms[mechanism].name,
-		 mechanism == IPC_MECH_sysv_msg ? (uint32_t)id : id);
+	snprintf(key, size, form, ipc_mechanisms[mechanism].name, is_sysv(mechanism) ? (uint32_t)id : id);
 }
 
 static void defined_key(const struct ipc_def *d, char *key, size_t size)
@@ -110,10 +116,10 @@ static void defined_key(const struct ipc_def *d, char *key, size_t size)
 	unsigned int mechanism = ipc_object_mechanism(d->object.object);
 	const char *name = ipc_mechanisms[mechanism].name;
 	unsigned long long inode = d->object.inode, generation = d->object.generation;
-	if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq)
-		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
-	else if (mechanism == IPC_MECH_sysv_msg)
+	if (is_sysv(mechanism))
 		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);
+	else if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq || region_is(mechanism))
+		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
 	else if (mechanism == IPC_MECH_sysv_sem)
 		snprintf(key, size, "%s:%llu:%llu#%u", name, generation, inode, sem_number(d->object.object));
 	else

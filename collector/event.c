@@ -10,6 +10,7 @@
 #include "passing.h"
 #include "pty.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "socket.h"
 #include "tables.h"
@@ -73,7 +74,7 @@ static uint8_t verb_of(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
 	if (e->flags & IPC_F_SECOND)
-		return IPC_VERB_send;
+		return call->verb == IPC_VERB_map ? IPC_VERB_unmap : IPC_VERB_send;
 	if (passing_takes(e))
 		return IPC_VERB_recv;
 	if (call->verb != IPC_VERB_by_end)
@@ -153,6 +154,7 @@ static bool makes(const struct channel *ch, const struct ipc_event *e)
 	case IPC_CALL_eventfd:
 	case IPC_CALL_eventfd2:
 		return true;
+	case IPC_CALL_shmget:
 	case IPC_CALL_msgget:
 	case IPC_CALL_semget:
 	case IPC_CALL_semop:
@@ -422,6 +424,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		sem_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->pty && p->verb == IPC_VERB_control)
 		pty_control(c, p->endpoint->channel, e);
+	else if (region_is(p->endpoint->channel->data.mechanism))
+		region_event(c, p->endpoint, e, p->verb);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "region.h"
 #include "sem.h"
 
 #define EXEC_PATIENCE_NS 1000000000ULL /* for the failure of an exec into a program that will not be seen */
@@ -126,6 +127,7 @@ void process_end(struct collector *c, struct process *p, uint64_t time)
 		return;
 	p->data.end_ns = time;
 	collector_dirty(c, &p->row);
+	region_process_end(c, p, time);
 	for (struct thread *t = p->threads; t; t = t->next)
 		if (!t->data.end_ns)
 			thread_end(c, t, time);

@@ -166,6 +166,7 @@ struct channel {
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
 	struct edge *edges;
+	struct endpoint *mappers; /* of shared memory: who has or had it mapped (region.c) */
 	/* of udp: */
 	bool met; /* exchanged something with a socket of the trace; its peer may be forgotten since */
 	uint32_t waiting; /* what it sent and nobody has received */
@@ -191,6 +192,10 @@ struct endpoint {
 	uint8_t roles;
 	bool received;
 	bool gone;			     /* its memory is about to be given back */
+	struct mapping *mappings;	     /* of shared memory, that are there (region.c) */
+	uint64_t read_until, written_until;  /* the last of the others that could be */
+	bool is_mapper;			     /* listed: */
+	struct endpoint *next_mapper;	     /* of the channel */
 	bool client;			     /* sends to a datagram socket that others hold */
 	uint64_t outside, outside_bytes;     /* received from nobody known */
 	uint32_t open_readers, open_writers; /* descriptors */
@@ -244,7 +249,7 @@ struct collector {
 	uint64_t last_key;
 	uint32_t epoch;		  /* of the cached lanes; changes when a channel is replaced */
 	uint32_t rows[ROW_KINDS]; /* ids given */
-	uint32_t channel_count;
+	uint32_t channel_count, mapping_count;
 	uint32_t releases; /* how often channels were forgotten */
 	struct row *dirty;
 	struct process *processes, *execs;
@@ -371,6 +376,9 @@ extern const char *const source_names[COLLECTOR_SOURCES];
 
 /* rollup.c: edges */
 extern const struct match_sink rollup_sink; /* its context is the channel */
+struct edge *rollup_edge(struct collector *c, struct endpoint *src, struct process *dst);
+struct edge *rollup_known(const struct collector *c, const struct endpoint *src,
+			  const struct process *dst); /* NULL: nothing yet */
 void rollup_message(struct collector *c, const struct match_message *m);
 void rollup_inexact(struct collector *c, struct channel *ch); /* not all that goes through it is exact */
 void rollup_write(struct collector *c, struct edge *e);

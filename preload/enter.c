@@ -252,7 +252,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	case IPC_OBJ_KIND_MSGQ:
 		p->arg0 = ipc_arg0((uint32_t)-1, 0);
 		if (row->object != IPC_OBJ_MSGQ_RET)
-			p->object = queue_object(t, (int)r->arg[IPC_OBJ_ARG(row->object)]);
+			p->object = queue_object(t, IPC_MECH_sysv_msg, (int)r->arg[IPC_OBJ_ARG(row->object)]);
 		return true;
 	case IPC_OBJ_KIND_SEMS:
 		p->arg0 = ipc_arg0((uint32_t)-1, 0);
@@ -274,9 +274,11 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 		return false;
 	case IPC_OBJ_KIND_SIGNAL:
 	case IPC_OBJ_KIND_PROCESS:
-	case IPC_OBJ_KIND_MEMORY:
 	case IPC_OBJ_KIND_WORD:
 		return false;
+	case IPC_OBJ_KIND_MEMORY:
+		hook_enter_region(t, call, r, p);
+		return true;
 	default:
 		return true;
 	}

@@ -15,6 +15,11 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 /* Records the call that has returned. */
 void hook_leave(struct shim_thread *t, const struct pending *p, long result);
 
+/* Before a call on memory, and after it (region.c). */
+void hook_enter_region(struct shim_thread *t, uint16_t call, const struct hook_registers *r,
+		       struct pending *p);
+void hook_leave_region(struct shim_thread *t, const struct pending *p, long result);
+
 /* The same of a send or receive on a socket (message.c), of a call on a message queue (queue.c) or on
  * semaphores (sem.c), of a transfer on an eventfd (counter.c), and of a wait for descriptors (wait.c). */
 void hook_leave_message(struct shim_thread *t, const struct pending *p, long result);

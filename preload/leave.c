@@ -271,6 +271,9 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 	case IPC_OBJ_KIND_SEMS:
 		hook_leave_sem(t, p, result);
 		break;
+	case IPC_OBJ_KIND_MEMORY:
+		hook_leave_region(t, p, result);
+		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:

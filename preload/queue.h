@@ -14,8 +14,11 @@ size_t queue_put_key(char *text, const char *end, uint32_t key);
 /* The object of the System V semaphore `number` of the set `id`. */
 uint64_t sem_object(struct shim_thread *t, int id, uint32_t number);
 
-/* The object of the System V message queue `id`. */
-uint64_t queue_object(struct shim_thread *t, int id);
+/* The object of the System V message queue, or memory, `id`. */
+uint64_t queue_object(struct shim_thread *t, enum ipc_mechanism mechanism, int id);
+
+/* Defines such an object, unless it is. */
+void queue_tell(struct shim_thread *t, uint64_t object);
 
 /* The object of an eventfd, or 0: the descriptor is no eventfd. */
 uint64_t counter_object(long fd);

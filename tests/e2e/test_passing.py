@@ -22,9 +22,11 @@ def compare(name, trace, out):
     assert sorted(map(tuple, edges)) == [(*row, 0, 1) for row in numbers(out, "edge")], (name, edges, out)
     lost = trace.one("SELECT sum(lost) FROM channels WHERE mechanism = 'fd_passing'")
     assert lost == (numbers(out, "lost") or [(0,)])[0][0], (name, lost)
-    for row in numbers(out, "pipe"):
-        assert row in list(map(tuple, trace.rows("SELECT src_pid, dst_pid, bytes FROM edges WHERE mechanism = 'pipe' "
-                                                 "AND exact = 1"))), (name, row)
+    used = re.findall(r"^used (\w+) (\d+) (\d+)$", out.decode(), re.M)
+    for mechanism, src, dst in used:
+        rows = trace.rows("SELECT messages, exact FROM edges WHERE mechanism = ? AND src_pid = ? AND dst_pid = ?",
+                          mechanism, int(src), int(dst))
+        assert rows == [(1, 1)], (name, mechanism, rows)
     pairs = "replace(replace(key, 'unix:', ''), 'fd_passing:', '')"
     stray = trace.rows(f"SELECT key FROM channels WHERE mechanism = 'fd_passing' AND key NOT LIKE '%:pid:%' AND {pairs} "
                        f"NOT IN (SELECT {pairs} FROM channels WHERE mechanism LIKE 'unix_%')")

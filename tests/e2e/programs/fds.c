@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -393,27 +394,50 @@ static void unread(void)
 	edge(&ends[0], &ends[1], 1);
 }
 
-/* The receiver writes into the pipe that it got. */
+/* The receiver uses what it got: it is an end of the same channel. */
 static void used(void)
 {
-	int pair[2], ends_of[2];
-	char buffer[64];
+	enum { PIPE, SOCKET, FIFO, COUNTER, QUEUE, USED };
+	static const char *const names[] = { "pipe", "unix_stream", "fifo", "eventfd", "posix_mq" };
+	int pair[2], near[USED], far[USED], ends_of[2], fds[MANY];
+	char buffer[8192], name[64];
 	must(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
 	pid_t child = fork();
 	if (!child) {
-		int fds[MANY];
 		begin(1);
-		must(receive(pair[1], fds, 0) == 1);
-		must(write(fds[0], "through the pipe", 16) == 16);
+		for (int i = 0; i < USED; i++) {
+			must(receive(pair[1], fds, 0) == 1);
+			if (i == QUEUE)
+				must(!mq_send(fds[0], "used", 4, 0));
+			else
+				must(write(fds[0], "used for", 8) == 8);
+		}
 		_exit(0);
 	}
 	must(!pipe(ends_of));
-	pass(pair[0], &ends_of[1], 1);
-	close(ends_of[1]);
-	must(read(ends_of[0], buffer, sizeof(buffer)) == 16);
+	near[PIPE] = ends_of[0];
+	far[PIPE] = ends_of[1];
+	must(!socketpair(AF_UNIX, SOCK_STREAM, 0, ends_of));
+	near[SOCKET] = ends_of[0];
+	far[SOCKET] = ends_of[1];
+	snprintf(name, sizeof(name), "fds-%d.fifo", getpid());
+	must(!mkfifo(name, 0600));
+	near[FIFO] = open(name, O_RDWR);
+	far[FIFO] = open(name, O_WRONLY);
+	unlink(name);
+	near[COUNTER] = far[COUNTER] = eventfd(0, 0);
+	snprintf(name, sizeof(name), "/fds-%d", getpid());
+	near[QUEUE] = far[QUEUE] = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
+	must(near[FIFO] >= 0 && near[QUEUE] >= 0);
+	mq_unlink(name);
+	for (int i = 0; i < USED; i++) {
+		pass(pair[0], &far[i], 1);
+		must(i == QUEUE ? mq_receive(near[i], buffer, sizeof(buffer), NULL) == 4
+				: read(near[i], buffer, 8) == 8);
+		printf("used %s %d %d\n", names[i], child, me->pid);
+	}
 	join(child);
-	edge(&ends[0], &ends[1], 1);
-	printf("pipe %d %d 16\n", child, me->pid);
+	edge(&ends[0], &ends[1], USED);
 }
 
 /* Nobody says so, but it is another process's. */
@@ -437,7 +461,7 @@ static void taken(void)
 	me->received = 1;
 	ends[1].passed = 1;
 	edge(&ends[1], me, 1);
-	printf("pipe %d %d 5\n", me->pid, child);
+	printf("used pipe %d %d\n", me->pid, child);
 }
 
 static const struct {

@@ -91,8 +91,8 @@ static bool from_the_future(struct source *s, uint64_t ns)
 	return ns > clock_sample(&s->clock) + FUTURE_NS;
 }
 
-/* A child is watched from its spawn on: it may end, or run for long, before it introduces itself. It was alive
- * when the call returned; when that was entered it may have been far from being born. */
+/* A child is watched from its spawn on: it may end, or run for long, before it introduces itself. It was
+ * alive when the call returned; when that was entered it may have been far from being born. */
 static void follow_process(struct source *s, const struct ipc_event *e)
 {
 	uint8_t verb = ipc_calls[e->call].verb;

@@ -209,7 +209,7 @@ void region_event(struct collector *c, struct endpoint *ep, const struct ipc_eve
 		map(c, ep, e, e->call == IPC_CALL_map_inherit ? ep->process->data.start_ns : order_end(e));
 	else if (verb == IPC_VERB_unmap)
 		unmap(c, ep, e);
-	else if (e->call == IPC_CALL_mprotect)
+	else if (e->call == IPC_CALL_mprotect || e->call == IPC_CALL_pkey_mprotect)
 		protect(c, ep, e);
 	else if (e->call == IPC_CALL_shmget)
 		ch->created = true; /* and once it is removed, the id may be used again */

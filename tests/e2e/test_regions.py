@@ -6,7 +6,7 @@ import collections
 
 from harness import main, needs, program, shorten, test
 
-NAMES = ("after", "readonly", "protected", "none", "grown", "replaced", "inherit", "exec", "killed", "sysv", "again",
+NAMES = ("after", "readonly", "protected", "none", "grown", "replaced", "inherit", "late", "exec", "killed", "sysv", "again",
          "errors", "kinds", "many", "threads", "handlers", "sandboxed")
 KINDS = "('sysv_shm', 'posix_shm', 'memfd', 'mmap')"
 

@@ -326,6 +326,24 @@ static void inherit(void)
 	printf("by pipe\n");
 }
 
+/* A child that makes no call for long has its memory since its fork. */
+static void late(void)
+{
+	make(PAGE);
+	char *p = map(RW);
+	fflush(stdout);
+	pid_t pid = fork();
+	must(pid >= 0);
+	if (!pid) {
+		usleep(50000);
+		_exit(p[0]);
+	}
+	must(!munmap(p, PAGE));
+	mapping(pid, PAGE, 0, "rw");
+	both(getpid(), pid);
+	join((struct task){ .pid = pid });
+}
+
 static void execute(void)
 {
 	map(RW);
@@ -551,12 +569,12 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } all[] = {
-	{ "after", after },	  { "readonly", readonly },   { "protected", protected_ },
-	{ "none", none },	  { "grown", grown },	      { "replaced", replaced },
-	{ "inherit", inherit },	  { "exec", exec_ },	      { "killed", killed },
-	{ "sysv", sysv },	  { "again", again },	      { "errors", errors },
-	{ "kinds", kinds },	  { "many", many },	      { "threads", threads },
-	{ "handlers", handlers }, { "sandboxed", sandboxed },
+	{ "after", after },	{ "readonly", readonly }, { "protected", protected_ },
+	{ "none", none },	{ "grown", grown },	  { "replaced", replaced },
+	{ "inherit", inherit }, { "exec", exec_ },	  { "late", late },
+	{ "killed", killed },	{ "sysv", sysv },	  { "again", again },
+	{ "errors", errors },	{ "kinds", kinds },	  { "many", many },
+	{ "threads", threads }, { "handlers", handlers }, { "sandboxed", sandboxed },
 };
 
 int main(int argc, char **argv)

@@ -106,6 +106,8 @@ struct thread {
 	struct process *process; /* NULL: not defined yet */
 	struct order_queue queue;
 	struct note note;
+	struct channel *carrier;  /* of its latest message (passing.h), */
+	uint32_t carrier_release; /* unless collector.releases is another */
 	struct cached_lane *cache;
 	uint32_t waits_for;  /* the image of its definition, which is not defined yet */
 	struct thread *next; /* of the process */
@@ -140,11 +142,18 @@ struct channel {
 	struct channel *halves, *next_half; /* all that have this row */
 	struct channel *peer;		    /* its receives take from there; NULL: not known (yet) */
 	struct socket *socket;		    /* NULL: no socket */
+	struct pty *pty;		    /* NULL: no pseudo-terminal (pty.h) */
+	struct channel *passing;	    /* of a socket: of the descriptors that go through it */
+	struct datagram_queue *passed;	    /* of a socket: the descriptors that it sends */
+	uint64_t passed_ns;		    /* the latest of these that was received */
+	struct pty_edited *edited;	    /* NULL: what it sends is a plain stream */
 	uint64_t other;			    /* of a socket: the address at the other end, 0: none */
 	uint64_t listener;		    /* inode of the socket it was accepted from */
 	struct channel *next_flow;	    /* of the socket */
 	uint64_t sent, received;	    /* put into it and taken from it: bytes, of a counter units */
 	struct life *life;		    /* of a process channel */
+	struct wake *wake;		    /* of a pidfd */
+	struct futex_words *words;	    /* of a futex (futex.c) */
 	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
 	bool inexact;	  /* a message of it is not exact */
@@ -244,6 +253,7 @@ struct collector {
 	uint32_t epoch;		  /* of the cached lanes; changes when a channel is replaced */
 	uint32_t rows[ROW_KINDS]; /* ids given */
 	uint32_t channel_count, mapping_count;
+	uint32_t releases; /* how often channels were forgotten */
 	struct row *dirty;
 	struct process *processes, *execs;
 	struct life *all_lives;
@@ -325,6 +335,8 @@ struct channel *life_exec(struct collector *c, struct thread *t, const struct ip
 void life_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
 		 uint64_t event);
 void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d);
+/* It had ended at `time`, whatever was seen of it. False: there is no row for it. */
+bool life_has_ended(struct collector *c, struct life *l, uint64_t time, int32_t status);
 /* Execs whose outcome did not come in time: they went well. */
 void life_settle_execs(struct collector *c, bool all);
 void life_close(struct collector *c);

@@ -74,10 +74,11 @@ struct process {
 	struct endpoint *endpoints;
 	struct fd *fds;
 	uint32_t fd_room, thread_count;
-	uint64_t exec_ns; /* entered an exec whose outcome is not known, or 0 */
-	struct note note; /* why the program it executes will not be seen */
-	bool exec_listed; /* in collector.execs */
-	bool untraced;	  /* no source is in it */
+	uint64_t forked_ns; /* since when it can have what its parent had */
+	uint64_t exec_ns;   /* entered an exec whose outcome is not known, or 0 */
+	struct note note;   /* why the program it executes will not be seen */
+	bool exec_listed;   /* in collector.execs */
+	bool untraced;	    /* no source is in it */
 	bool main_defined;
 	struct process *next_exec, *next; /* next: all */
 };

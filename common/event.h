@@ -227,8 +227,9 @@ struct ipc_def_object {
 	__u64 generation; /* tells incarnations of one inode number apart: birth time or i_generation */
 	__u32 dev_major;
 	__u32 dev_minor;
-	__u64 region; /* of a word in shared memory: the object of the memory; else 0 */
-		      /* text: name (path as the program gave it, or as /proc shows it) */
+	__u64 region;
+	/* region: of a word in shared memory the object of the memory, else 0.
+	 * text: name (path as the program gave it, or as /proc shows it) */
 };
 
 struct ipc_def_loss {

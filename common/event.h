@@ -86,13 +86,16 @@ enum {
  * receive is an ended wait and a send a wake-up, arg1 how many it woke. Signals: arg1 is the number, and
  * above it, in the high 32 bits, the thread that it was sent to (0: the process); tag ipc_signal_tag() of its
  * value; of a received one (call `handler`, a sigwait, a read of a signalfd: an event each) `result` is the
- * sender's pid, 0: the kernel, and arg0's high half si_code. Memory (map, unmap): arg1 the length, arg0's
+ * sender's pid, 0: the kernel, and arg0's high half si_code, or IPC_SIGNAL_UNTOLD: nothing is known of it.
+ * Memory (map, unmap): arg1 the length, arg0's
  * high half the protection (PROT_READ 1, PROT_WRITE 2), `result` 0 or -errno. process_vm, ptrace: `result`
  * the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed besides; arg1
  * its object.
  */
 
 enum { IPC_PTY_MASTER = 1 << 30 };
+
+enum { IPC_SIGNAL_UNTOLD = 0x7fffffff };
 
 /* Of what sigqueue(3) carries; 0: none told. */
 static inline __u32 ipc_signal_tag(__u64 value)
@@ -145,9 +148,9 @@ static inline __u64 ipc_object_id(__u64 object)
  *            shared mapping has an inode too); the definition carries the three and the path
  *   posix_sem, mutex, rwlock, cond, barrier, spin, futex  a hash of the region's device and inode and the
  *            word's offset in it; the definition carries device, inode and, as `generation`, the offset
- *   signal   the pid whose signals they are
- *   process_vm  the pid whose memory it is
- *   timerfd, inotify, signalfd  have no id in the kernel: a number of the source's own, which fork children
+ *   signal   the pid whose signals they are; 0: of a receive, an open signalfd and a wait for one the
+ * caller's own, of a send those of several processes, or of one that is not known process_vm  the pid whose
+ * memory it is timerfd, inotify  have no id in the kernel: a number of the source's own, which fork children
  *            share and the next program and receivers of the descriptor do not
  *   pidfd    the pid it stands for
  *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER

@@ -1,47 +1,30 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Eventfds: the kernel tells an id for each, and what moves through one are units, eight bytes a number. */
+/* Eventfds, and signalfds, which are told apart from them: the kernel tells an id for each, and what moves
+ * through one are units, eight bytes a number. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/uio.h>
 
+#include "action.h"
 #include "hooks.h"
+#include "proc.h"
 #include "queue.h"
 #include "text.h"
-#include "transient.h"
 
-enum { UNIT_BYTES = 8, FDINFO_MAX = 512 };
-
-/* Puts what /proc/self/fdinfo says of the descriptor into `text`, with a NUL. False: nothing. */
-static bool read_fdinfo(long fd, char text[FDINFO_MAX])
-{
-	char path[40];
-	*text_put_number(text_put(path, path + sizeof(path), "/proc/self/fdinfo/"), (unsigned long)fd) = '\0';
-	uint64_t mask;
-	long info = transient_file(path, &mask);
-	long n = raw_syscall(__NR_pread64, info, text, FDINFO_MAX - 1, 0);
-	transient_close(info, mask);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
+enum { UNIT_BYTES = 8 };
 
 uint64_t counter_object(long fd)
 {
-	char link[40], text[FDINFO_MAX];
-	text_put_fd_path(link, (unsigned int)fd);
-	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, link, text, sizeof(text) - 1);
+	char path[40], text[40];
+	uint64_t id;
+	text_put_fd_path(path, (unsigned int)fd);
+	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, path, text, sizeof(text) - 1);
 	text[n > 0 ? n : 0] = '\0';
-	if (!text_equal(text, "anon_inode:[eventfd]") || !read_fdinfo(fd, text))
+	if (text_equal(text, "anon_inode:[signalfd]"))
+		return signal_own();
+	proc_fdinfo_path(path, fd);
+	if (!text_equal(text, "anon_inode:[eventfd]") || !proc_number(path, "\neventfd-id:", &id))
 		return 0;
-	const char *digit = NULL;
-	for (const char *at = text; *at && !digit; at++)
-		digit = text_after(at, "\neventfd-id:");
-	if (!digit)
-		return 0;
-	uint64_t id = 0;
-	while (*digit == ' ' || *digit == '\t')
-		digit++;
-	for (; *digit >= '0' && *digit <= '9'; digit++)
-		id = id * 10 + (uint64_t)(*digit - '0');
 	return ipc_object(IPC_MECH_eventfd, id);
 }
 

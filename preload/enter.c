@@ -10,6 +10,7 @@
 #include <sys/sem.h>
 #include <unistd.h>
 
+#include "action.h"
 #include "hooks.h"
 #include "program.h"
 #include "queue.h"
@@ -271,6 +272,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 		enter_other(t, call, r);
 		return false;
 	case IPC_OBJ_KIND_SIGNAL:
+		return signal_enter(call, r, p);
 	case IPC_OBJ_KIND_PROCESS:
 	case IPC_OBJ_KIND_MEMORY:
 	case IPC_OBJ_KIND_WORD:

@@ -17,14 +17,16 @@ uint64_t sem_object(struct shim_thread *t, int id, uint32_t number);
 /* The object of the System V message queue `id`. */
 uint64_t queue_object(struct shim_thread *t, int id);
 
-/* The object of an eventfd, or 0: the descriptor is no eventfd. */
+/* The object of an eventfd or a signalfd, or 0: the descriptor is neither. */
 uint64_t counter_object(long fd);
 
-/* Whether what goes through a descriptor of it carries a word of its own: a priority, a value. */
+/* Whether what goes through a descriptor of it carries a word of its own: a priority, a value, a
+ * signal. */
 static inline bool queue_has_words(uint64_t object)
 {
 	unsigned int mechanism = ipc_object_mechanism(object);
-	return mechanism == IPC_MECH_posix_mq || mechanism == IPC_MECH_eventfd;
+	return mechanism == IPC_MECH_posix_mq || mechanism == IPC_MECH_eventfd ||
+	       mechanism == IPC_MECH_signal;
 }
 
 #endif

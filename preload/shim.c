@@ -34,10 +34,12 @@ static uint32_t new_number(void)
 void shim_dropped(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
-	bool moves = call->size != IPC_SIZE_NONE && e->result > 0 && !(e->flags & IPC_F_PEEK);
+	unsigned int mechanism = ipc_object_mechanism(e->object);
+	bool signal = mechanism == IPC_MECH_signal && e->arg1 && e->result >= 0;
+	bool moves = signal || (call->size != IPC_SIZE_NONE && e->result > 0 && !(e->flags & IPC_F_PEEK));
 	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
-	bool counts = ipc_object_mechanism(e->object) == IPC_MECH_eventfd; /* units, not bytes */
+	bool counts = signal || mechanism == IPC_MECH_eventfd; /* the result is no number of bytes */
 	uint64_t bytes = moves && !counts ? (uint64_t)e->result : 0;
 	if (moves)
 		ring_overflow(&shim.ring, e->object, sends, !sends, sends ? bytes : 0, sends ? 0 : bytes);

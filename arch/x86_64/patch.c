@@ -25,7 +25,7 @@ enum {
 };
 
 extern const uint8_t stub_entry[], stub_return[], stub_enable[], stub_disable[], stub_disable_rbx[],
-	stub_disable_error[];
+	stub_disable_rbp[], stub_disable_error[];
 void (*patch_enable)(void), (*patch_disable)(void); /* libc's own */
 void patch_return_libc(long result, uintptr_t stack);
 
@@ -136,7 +136,8 @@ static uint8_t *put_entry(struct patch *p, const struct ipc_site *site, const ui
 
 /* The stub behind a call says which call it is: a filtered one must not be taken for one that a handler
  * jumped out of, from the same frame. */
-static uint8_t *put_return(struct patch *p, const struct ipc_site *site, const uint8_t *compare)
+static uint8_t *put_return(struct patch *p, const struct ipc_site *site, const uint8_t *compare,
+			   size_t length)
 {
 	uint8_t *start = p->at;
 	put_pending_test(p);
@@ -145,8 +146,8 @@ static uint8_t *put_return(struct patch *p, const struct ipc_site *site, const u
 	put32(p, site->kind == SITE_ANY ? (uint32_t)HOOK_ANY_CALL : site->nr);
 	put_call(p, stub_return);
 	land(p, out);
-	put(p, (const char *)compare, 6);
-	put_jump(p, compare + 6);
+	put(p, (const char *)compare, length);
+	put_jump(p, compare + length);
 	return start;
 }
 
@@ -248,6 +249,13 @@ static void retarget(uint8_t *call, const uint8_t *to)
 	__builtin_memcpy(call + 1, &distance, 4);
 }
 
+/* The compare behind a system call: its replacement may be as short as a jump. */
+static void patch_return(struct patch *p, const struct ipc_site *site, uint8_t *compare)
+{
+	size_t length = compare[0] == 0x3d ? 5 : 6;
+	redirect(compare, put_return(p, site, compare, length), length);
+}
+
 static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at)
 {
 	if (!looks_right(site, at))
@@ -255,11 +263,11 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 	switch ((enum site_kind)site->kind) {
 	case SITE_MOV:
 	case SITE_ANY:
-		redirect(at + 2 + site->aux, put_return(p, site, at + 2 + site->aux), 6);
+		patch_return(p, site, at + 2 + site->aux);
 		redirect(at - 5, put_entry(p, site, at - 5, 5, at), 5);
 		break;
 	case SITE_XOR:
-		redirect(at + 2, put_return(p, site, at + 2), 6);
+		patch_return(p, site, at + 2);
 		redirect(at + site->aux, put_entry(p, site, at - 2, 2, at), 5);
 		at[-2] = 0xeb;
 		at[-1] = (uint8_t)site->aux;
@@ -275,6 +283,7 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 		break;
 	case SITE_DISABLE:
 		retarget(at, site->aux == SITE_RESULT_RBX     ? stub_disable_rbx
+			     : site->aux == SITE_RESULT_RBP   ? stub_disable_rbp
 			     : site->aux == SITE_RESULT_ERRNO ? stub_disable_error
 							      : stub_disable);
 		break;

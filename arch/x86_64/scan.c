@@ -78,9 +78,41 @@ static bool wanted(uint32_t nr)
 	return false;
 }
 
-static bool is_compare(const uint8_t *p) /* cmp $-4096,%rax or cmp $-4095,%rax */
+/* The length of cmp $-409x,%rax (6) or of cmp $-409x,%eax (5); 0: it is another instruction. */
+static size_t compare_length(const uint8_t *p)
 {
-	return p[0] == 0x48 && p[1] == 0x3d && p[2] <= 1 && matches(p + 3, "\xf0\xff\xff", 3);
+	bool wide = p[0] == 0x48;
+	p += wide;
+	return p[0] == 0x3d && p[1] <= 1 && matches(p + 2, "\xf0\xff\xff", 3) ? 5 + wide : 0;
+}
+
+static bool is_compare(const uint8_t *p) /* of the whole result */
+{
+	return compare_length(p) == 6;
+}
+
+/* How many bytes behind a system call are of instructions that copy its result, change the copy and set %edx
+ * to zero: so that the result still is in %rax. */
+static size_t copies_length(const uint8_t *p)
+{
+	static const struct {
+		char bytes[4];
+		size_t length;
+	} copies[] = {
+		{ "\x89\xc2", 2 },     /* mov %eax,%edx */
+		{ "\x89\xc5", 2 },     /* mov %eax,%ebp */
+		{ "\x48\x89\xc5", 3 }, /* mov %rax,%rbp */
+		{ "\x31\xd2", 2 },     /* xor %edx,%edx */
+		{ "\xf7\xda", 2 },     /* neg %edx */
+		{ "\xf7\xdd", 2 },     /* neg %ebp */
+	};
+	size_t n = 0;
+	for (size_t i = 0; i < sizeof(copies) / sizeof(copies[0]); i++)
+		if (matches(p + n, copies[i].bytes, copies[i].length)) {
+			n += copies[i].length;
+			i = (size_t)-1;
+		}
+	return n;
 }
 
 /* The system-call number that the instruction before `syscall` loads, or -1. */
@@ -199,6 +231,7 @@ static bool is_padding(const uint8_t *p) /* a no-operation of five bytes or more
  * `p` is behind the system call. */
 static const uint8_t *disable_after_error(const struct scan *s, const uint8_t *p)
 {
+	p += copies_length(p);
 	if (!is_compare(p) || p[6] != 0x77) /* ja rel8 */
 		return NULL;
 	const uint8_t *error = p + 8 + (int8_t)p[7];
@@ -208,10 +241,10 @@ static const uint8_t *disable_after_error(const struct scan *s, const uint8_t *p
 	return NULL;
 }
 
-enum result { RESULT_UNKNOWN, RESULT_RAX, RESULT_RBX };
+enum result { RESULT_UNKNOWN, RESULT_RAX, RESULT_RBX, RESULT_RBP };
 
 /* Where the result is kept over the call of disable, which may be reached with an error too: stored from %rax
- * just before, or in %rbx. */
+ * just before, or in %rbx or %rbp. */
 static enum result result_before(const uint8_t *p, const uint8_t *call)
 {
 	for (; p + 2 <= call; p++) {
@@ -219,6 +252,8 @@ static enum result result_before(const uint8_t *p, const uint8_t *call)
 			return RESULT_RAX; /* mov %rax,d(%rsp) or %eax */
 		if ((p[0] == 0x89 && p[1] == 0xc3) || (p[0] == 0x63 && p[1] == 0xd8))
 			return RESULT_RBX; /* mov %eax,%ebx or movslq %eax,%rbx */
+		if (p[0] == 0x89 && p[1] == 0xc5)
+			return RESULT_RBP; /* mov %rax,%rbp or %eax,%ebp */
 	}
 	return RESULT_UNKNOWN;
 }
@@ -238,7 +273,9 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 		if (nr >= 0 && wanted(nr) && result) {
 			add(s, call, nr, SITE_ENABLE, 0);
 			add(s, after, nr, SITE_DISABLE,
-			    result == RESULT_RBX ? SITE_RESULT_RBX : SITE_RESULT_RAX);
+			    result == RESULT_RBX   ? SITE_RESULT_RBX
+			    : result == RESULT_RBP ? SITE_RESULT_RBP
+						   : SITE_RESULT_RAX);
 			const uint8_t *failed = disable_after_error(s, p + 2);
 			if (failed && failed != after)
 				add(s, failed, nr, SITE_DISABLE, SITE_RESULT_ERRNO);
@@ -252,10 +289,8 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 		/* cmp (6) | ja rel8 | ret | padding */
 		if (is_compare(p + 2) && p[8] == 0x77 && p[10] == 0xc3 && is_padding(p + 11))
 			add(s, p, nr, SITE_XOR, 11);
-	} else if (is_compare(p + 2)) {
-		add(s, p, nr, SITE_MOV, 0);
-	} else if (p[2] == 0x89 && p[3] == 0xc2 && is_compare(p + 4)) { /* mov %eax,%edx between: semctl */
-		add(s, p, nr, SITE_MOV, 2);
+	} else if (compare_length(p + 2 + copies_length(p + 2))) {
+		add(s, p, nr, SITE_MOV, (int)copies_length(p + 2));
 	} else if (nr == __NR_vfork || nr == __NR_clone || nr == __NR_clone3) {
 		add(s, p, nr, SITE_PRE, 0);
 	}

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "delivery.h"
 #include "queue.h"
 #include "sem.h"
 #include "socket.h"
@@ -207,7 +208,9 @@ static void add_overflow(struct collector *c, const struct overflow *o)
 	struct process *p = table_get(&c->images, source_key(o->source, o->image));
 	unsigned int mechanism = ipc_object_mechanism(o->object);
 	bool sense = mechanism && mechanism < IPC_MECHANISMS && mechanism != IPC_MECH_process;
-	struct channel *ch = p && sense ? channel_of(c, o->object) : NULL;
+	struct channel *ch = !p || !sense		    ? NULL
+			     : mechanism == IPC_MECH_signal ? signal_channel(c, p, o->object, o->sends)
+							    : channel_of(c, o->object);
 	struct endpoint *ep = ch ? endpoint_of(c, p, ch) : NULL;
 	if (!ep) {
 		collector_lose(c, o->source, IPC_REASON_rejected, p, NULL, 1, c->now);

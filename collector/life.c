@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delivery.h"
 #include "sem.h"
 
 #define EXEC_PATIENCE_NS 1000000000ULL /* for the failure of an exec into a program that will not be seen */
@@ -139,6 +140,7 @@ void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status
 	l->latest->data.exit_status = status;
 	process_end(c, l->latest, time);
 	fd_close_all(c, l->latest, time);
+	signal_ended(c, l, status);
 }
 
 /* An image nobody is in: the successor of an exec, or a child that was only spawned and waited for. */
@@ -360,6 +362,7 @@ struct channel *life_wait(struct collector *c, enum collector_source source, con
 	if (l->latest->data.exit_status == STATUS_UNKNOWN) {
 		l->latest->data.exit_status = (int32_t)e->arg0;
 		collector_dirty(c, &l->latest->row);
+		signal_ended(c, l, (int32_t)e->arg0);
 	}
 	return l->channel;
 }
@@ -407,6 +410,7 @@ void life_gone(struct collector *c, enum collector_source source, const struct i
 	} else if (l->latest->data.exit_status == STATUS_UNKNOWN) {
 		l->latest->data.exit_status = d->gone.status;
 		collector_dirty(c, &l->latest->row);
+		signal_ended(c, l, d->gone.status);
 	}
 }
 

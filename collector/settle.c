@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delivery.h"
 #include "queue.h"
 #include "socket.h"
 
@@ -40,6 +41,7 @@ static void settle(struct channel *ch)
 	if (ch->queue)
 		datagram_settle(ch->queue);
 	queue_settle(ch, false);
+	signal_settle(ch);
 	ch->settled = true;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Signals (delivery.h). A target has a queue for each number, and one for each number and thread of those that
- * were sent to a thread. Real-time signals queue up. Of the others one waits at a time: what is sent
+ * Signals (delivery.h). A target has a queue for each number, and one for each number and thread of those
+ * that were sent to a thread. Real-time signals queue up. Of the others one waits at a time: what is sent
  * meanwhile is merged with it, and the receiver is told of the first.
  *
  * A handler may have begun, or even ended, before the call that sent its signal returns: what is received may
@@ -20,7 +20,8 @@
 enum {
 	NUMBERS = 64,
 	STANDARD_LAST = 31,
-	SENDS_MAX = 1024,  /* of a queue, not received; then the oldest are forgotten: they are ignored there */
+	SENDS_MAX =
+		1024, /* of a queue, not received; then the oldest are forgotten: they are ignored there */
 	WAITING_MAX = 512, /* of a channel, received; then the oldest is given up */
 	GROUPS_MAX = 4096, /* sends to several processes that are remembered */
 	COMM_MAX = 64,
@@ -52,10 +53,10 @@ struct signal_queue {
 	struct signal_queue *next;
 	int32_t tid;
 	uint8_t number;
-	struct signal_call *sends;	/* by the end of the call */
+	struct signal_call *sends; /* by the end of the call */
 	uint32_t count;
-	uint64_t taken, taken_before;	/* when the target last received of it, and the time before that */
-	uint64_t group;			/* the latest send to several that was received */
+	uint64_t taken, taken_before; /* when the target last received of it, and the time before that */
+	uint64_t group;		      /* the latest send to several that was received */
 };
 
 /* What came from, or went to, someone whose calls are not seen. */
@@ -301,7 +302,8 @@ static struct signal_call *group_send(struct collector *c, const struct channel 
 {
 	const struct signal_queue *q = queue_known(ch, r->number, 0);
 	struct signal_call *g = c->signal_groups;
-	while (g && ((q && g->serial <= q->group) || !fits(g, r) || (r->death && r->end > g->end + DEADLY_NS)))
+	while (g &&
+	       ((q && g->serial <= q->group) || !fits(g, r) || (r->death && r->end > g->end + DEADLY_NS)))
 		g = g->next;
 	return g;
 }
@@ -478,17 +480,12 @@ static bool is_seen(struct collector *c, const struct process *here, int32_t pid
 	return l && !(l->latest && l->latest->untraced);
 }
 
-/* Timers and the like have no sender, though their codes are of those that processes use too. */
-static bool is_by_kernel(int code)
-{
-	return code > 0 || code == SI_TIMER || code == SI_MESGQ || code <= SI_SIGIO;
-}
-
 static void receive(struct collector *c, struct channel *ch, const struct signal_call *r)
 {
 	give_up_old(c, ch);
 	if (r->pid != ANYONE && !is_seen(c, r->endpoint->process, r->pid)) {
-		count_outside(c, ch, r, r->pid, is_by_kernel(r->code) ? kernel : unknown, false, true);
+		count_outside(c, ch, r, r->pid, ipc_signal_has_sender(r->code) ? unknown : kernel, false,
+			      true);
 		took(c, ch, queue_known(ch, r->number, 0), r->end);
 	} else if (r->pid == ANYONE || !take(c, ch, r)) {
 		wait_for_send(c, ch, r);

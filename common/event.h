@@ -97,6 +97,13 @@ enum { IPC_PTY_MASTER = 1 << 30 };
 
 enum { IPC_SIGNAL_UNTOLD = 0x7fffffff };
 
+/* Whether a signal of this si_code was sent by a process: what the kernel makes, for a timer or a message
+ * queue (SI_TIMER, SI_MESGQ) too, has something else in the place of the pid. */
+static inline _Bool ipc_signal_has_sender(__s32 code)
+{
+	return code <= 0 && code != -2 && code != -3 && code != -5 && code != -7;
+}
+
 /* Of what sigqueue(3) carries; 0: none told. */
 static inline __u32 ipc_signal_tag(__u64 value)
 {

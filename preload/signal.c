@@ -80,16 +80,10 @@ static bool has_value(int code)
 	return code < 0 && code != SI_TKILL;
 }
 
-/* Whether it is a process that sent it: the others have something else in the pid's place. */
-static bool has_sender(int code)
-{
-	return code <= 0 && code != SI_TIMER && code != SI_MESGQ && code > SI_SIGIO;
-}
-
 void signal_received(struct shim_thread *t, struct ipc_event *e, const struct signal_told *told)
 {
 	e->object = signal_own();
-	e->result = has_sender(told->code) ? told->pid : 0;
+	e->result = ipc_signal_has_sender(told->code) ? told->pid : 0;
 	e->arg0 = ipc_arg0((uint32_t)e->arg0, (uint32_t)told->code);
 	e->arg1 = (uint32_t)told->number;
 	e->tag = has_value(told->code) ? ipc_signal_tag(told->value) : 0;

@@ -20,10 +20,10 @@
 enum {
 	NUMBERS = 64,
 	STANDARD_LAST = 31,
-	SENDS_MAX =
-		1024, /* of a queue, not received; then the oldest are forgotten: they are ignored there */
-	WAITING_MAX = 512, /* of a channel, received; then the oldest is given up */
-	GROUPS_MAX = 4096, /* sends to several processes that are remembered */
+	MERGED_MAX = 64, /* sends of a queue of which one waits at a time; the first ones, and the last */
+	QUEUED_MAX = 1 << 16, /* of others, not received; then the oldest are forgotten: they are ignored */
+	WAITING_MAX = 512,    /* of a channel, received; then the oldest is given up */
+	GROUPS_MAX = 4096,    /* sends to several processes that are remembered */
 	COMM_MAX = 64,
 	ANYONE = -1, /* in the place of a sender's pid: not told */
 };
@@ -53,10 +53,11 @@ struct signal_queue {
 	struct signal_queue *next;
 	int32_t tid;
 	uint8_t number;
-	struct signal_call *sends; /* by the end of the call */
+	struct signal_call *sends, *last; /* by the end of the call */
 	uint32_t count;
-	uint64_t taken, taken_before; /* when the target last received of it, and the time before that */
-	uint64_t group;		      /* the latest send to several that was received */
+	uint64_t merged, merged_start; /* sends that are not listed, and when the latest of them began */
+	uint64_t taken, taken_before;  /* when the target last received of it, and the time before that */
+	uint64_t group;		       /* the latest send to several that was received */
 };
 
 /* What came from, or went to, someone whose calls are not seen. */
@@ -258,7 +259,11 @@ static void unlink_call(struct signal_call **list, const struct signal_call *cal
 
 static void drop_send(struct collector *c, struct signal_queue *q, struct signal_call *s)
 {
-	unlink_call(&q->sends, s);
+	struct signal_call *before = NULL;
+	for (struct signal_call *other = q->sends; other != s; other = other->next)
+		before = other;
+	*(before ? &before->next : &q->sends) = s->next;
+	q->last = q->last == s ? before : q->last;
 	q->count--;
 	collector_free(c, s, sizeof(*s));
 }
@@ -282,6 +287,15 @@ static struct signal_call *stale(const struct signal_queue *q, const struct sign
 	return found;
 }
 
+/* Of those that are not listed. */
+static void lose_merged(struct channel *ch, struct signal_queue *q)
+{
+	if (q->merged_start > q->taken)
+		return;
+	ch->shared->data.lost += q->merged;
+	q->merged = 0;
+}
+
 /* The target received one of this queue: what ended before the one before was merged. */
 static void took(struct collector *c, struct channel *ch, struct signal_queue *q, uint64_t time)
 {
@@ -293,6 +307,7 @@ static void took(struct collector *c, struct channel *ch, struct signal_queue *q
 	}
 	q->taken_before = q->taken;
 	q->taken = time;
+	lose_merged(ch, q);
 }
 
 /* Sends to several processes: a message to each that received it, with an event of its own. */
@@ -392,7 +407,7 @@ static bool take_anyones(struct collector *c, struct channel *ch, const struct s
 	if (!s && (from = stale_queue(ch, r)))
 		s = stale(from, r);
 	if (s) {
-		message(c, s, r, is_only_sender(ch, r, s->endpoint->process));
+		message(c, s, r, r->death && is_only_sender(ch, r, s->endpoint->process));
 		drop_send(c, from, s);
 		took(c, ch, from, r->end);
 		return true;
@@ -416,8 +431,10 @@ static bool is_kernels(uint8_t number)
 static void unmatched(struct collector *c, struct channel *ch, const struct signal_call *r)
 {
 	struct process *p = r->endpoint->process;
-	if (r->pid == ANYONE) {
-		count_outside(c, ch, r, 0, is_kernels(r->number) ? kernel : unknown, false, false);
+	/* Of SIGPIPE the kernel says that who wrote sent it. */
+	bool by_kernel = is_kernels(r->number), own = r->pid == ch->signals->pid;
+	if (r->pid == ANYONE || (own && by_kernel)) {
+		count_outside(c, ch, r, 0, by_kernel ? kernel : unknown, false, own);
 		return;
 	}
 	collector_lose(c, p->source, IPC_REASON_unmatched, p, p->data.comm, 1, r->end);
@@ -487,7 +504,7 @@ static void receive(struct collector *c, struct channel *ch, const struct signal
 		count_outside(c, ch, r, r->pid, ipc_signal_has_sender(r->code) ? unknown : kernel, false,
 			      true);
 		took(c, ch, queue_known(ch, r->number, 0), r->end);
-	} else if (r->pid == ANYONE || !take(c, ch, r)) {
+	} else if (!(r->pid == ANYONE ? take_anyones(c, ch, r) : take(c, ch, r))) {
 		wait_for_send(c, ch, r);
 	}
 }
@@ -500,15 +517,16 @@ static bool is_waited_for(struct collector *c, struct channel *ch, const struct 
 	struct signal_call *next;
 	for (struct signal_call *r = ch->signals->waiting; r; r = next) {
 		next = r->next;
-		if (r->pid == ANYONE || r->pid != s->pid || r->number != s->number)
+		bool untold = r->pid == ANYONE && !r->death;
+		if (r->number != s->number || (r->pid != s->pid && !untold))
 			continue;
 		if (!fits(s, r)) {
 			bool none_earlier = s->start > r->end && s->thread->process->thread_count <= 1;
-			if (none_earlier && s->pid != ch->signals->pid)
+			if (none_earlier && !untold && s->pid != ch->signals->pid)
 				give_up(c, ch, r);
 			continue;
 		}
-		message(c, s, r, true);
+		message(c, s, r, !untold);
 		took(c, ch, queue_known(ch, s->number, s->tid), r->end);
 		unlink_call(&ch->signals->waiting, r);
 		ch->signals->waiting_count--;
@@ -523,16 +541,22 @@ static void send(struct collector *c, struct channel *ch, const struct signal_ca
 	if (is_waited_for(c, ch, s))
 		return;
 	struct signal_queue *q = queue_of(c, ch, s->number, s->tid);
-	struct signal_call *copy = q ? collector_new(c, sizeof(*copy)) : NULL, **last;
+	if (!q)
+		return;
+	if (merges(s->number) && q->count >= MERGED_MAX) {
+		q->merged++;
+		q->merged_start = q->last->start;
+		*q->last = *s;
+		return;
+	}
+	if (q->count >= QUEUED_MAX)
+		drop_send(c, q, q->sends);
+	struct signal_call *copy = collector_new(c, sizeof(*copy));
 	if (!copy)
 		return;
-	if (q->count == SENDS_MAX)
-		drop_send(c, q, q->sends);
-	for (last = &q->sends; *last; last = &(*last)->next)
-		;
 	*copy = *s;
-	copy->next = NULL;
-	*last = copy;
+	*(q->last ? &q->last->next : &q->sends) = copy;
+	q->last = copy;
 	q->count++;
 }
 
@@ -663,6 +687,8 @@ void signal_ended(struct collector *c, struct life *l, int32_t status)
 static void settle_queue(struct collector *c, struct channel *ch, struct signal_queue *q)
 {
 	bool outside = !ch->signals->life;
+	if (!outside)
+		lose_merged(ch, q);
 	while (q->sends) {
 		struct signal_call *s = q->sends;
 		if (outside && !s->inside)

@@ -103,7 +103,10 @@ static siginfo_t wait_info(int number)
 {
 	siginfo_t info;
 	sigset_t set = set_of(number);
-	must(sigwaitinfo(&set, &info) == number);
+	int got;
+	while ((got = sigwaitinfo(&set, &info)) < 0 && errno == EINTR)
+		;
+	must(got == number);
 	return info;
 }
 
@@ -469,9 +472,10 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} all[] = {
-		{ "handlers", handlers }, { "self", self },	      { "merged", merged },   { "flood", flood },
-		{ "queued", queued },	  { "threads", threads },     { "deaths", deaths },   { "group", group },
-		{ "errors", errors },	  { "descriptor", descriptor }, { "kernels", kernels }, { "hidden", hidden },
+		{ "handlers", handlers },     { "self", self },	      { "merged", merged },
+		{ "flood", flood },	      { "queued", queued },   { "threads", threads },
+		{ "deaths", deaths },	      { "group", group },     { "errors", errors },
+		{ "descriptor", descriptor }, { "kernels", kernels }, { "hidden", hidden },
 		{ "outside", outside },
 	};
 

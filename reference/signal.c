@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * signal: tells a process that something happened. An ordinary signal is no queue: of several that come before
- * the receiver takes one, one is left. Real-time signals are queued, with a number each, up to a limit of the
- * user's (RLIMIT_SIGPENDING); then the sender is told (EAGAIN) and must wait. The receiver is told who sent
- * it. A process that is not ready for a signal dies of it, so each blocks it before there are others.
+ * signal: tells a process that something happened. An ordinary signal is no queue: of several that come
+ * before the receiver takes one, one is left. Real-time signals are queued, with a number each, up to a limit
+ * of the user's (RLIMIT_SIGPENDING); then the sender is told (EAGAIN) and must wait. The receiver is told who
+ * sent it. A process that is not ready for a signal dies of it, so each blocks it before there are others.
  */
 #include <errno.h>
 #include <signal.h>

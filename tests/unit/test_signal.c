@@ -135,8 +135,11 @@ static void test_several_senders(void **state)
 	receives(T, SIGTERM, B);
 	receives(T, SIGUSR2, B);
 	receives(T, SIGUSR1, A);
+	sends_at(A, T, 0, 40, now + 1, now + 50, 0);
+	sends_at(B, T, 0, 40, now - 10, now - 5, 0);
+	receives(T, 40, A);
 	ends_soundly();
-	expect_edge(A, T, 1, true);
+	expect_edge(A, T, 2, true);
 	expect_edge(B, T, 2, true);
 }
 
@@ -202,8 +205,12 @@ static void test_to_a_thread(void **state)
 	assert_int_equal(latency_of_last(), 30);
 	receives_at(OTHER_THREAD, SIGUSR1, A, SI_TKILL, 1060, 0);
 	assert_int_equal(latency_of_last(), 60);
+	sends_at(A, T, 0, SIGUSR1, 1100, 1110, 0); /* blocked meanwhile: which of the two came is told */
+	receives_at(T, SIGUSR1, A, SI_TKILL, 1150, 0);
+	sends_at(A, T, T, SIGUSR1, 1145, 1160, 0);
+	assert_int_equal(latency_of_last(), 5);
 	ends_soundly();
-	expect_edge(A, T, 2, true);
+	expect_edge(A, T, 3, true);
 }
 
 static void test_from_nobody_of_the_trace(void **state)
@@ -219,7 +226,8 @@ static void test_from_nobody_of_the_trace(void **state)
 	uint64_t kernel = 0, stranger = 0, to_stranger = 0;
 	for (size_t i = 0; i < fake.edges_count; i++) {
 		const struct store_edge *e = &fake.edges[i];
-		const struct store_process *src = &fake.processes[e->src_id], *dst = &fake.processes[e->dst_id];
+		const struct store_process *src = &fake.processes[e->src_id],
+					   *dst = &fake.processes[e->dst_id];
 		kernel += strcmp(src->comm ? src->comm : "", "kernel") ? 0 : e->messages;
 		stranger += src->pid == STRANGER ? e->messages : 0;
 		to_stranger += dst->pid == STRANGER ? e->messages : 0;

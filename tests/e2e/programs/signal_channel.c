@@ -456,6 +456,57 @@ static void hidden(void)
 	edge(getpid(), getpid(), 20 * ROUNDS + 1);
 }
 
+/* More handlers than can be watched are handled all the same. */
+#define HANDLER(tens, ones)                                                                                  \
+	static void handler_##tens##ones(int number)                                                         \
+	{                                                                                                    \
+		count += number == SIGUSR1 ? tens * 10 + ones : 0;                                           \
+	}
+#define TEN(with, tens)                                                                                      \
+	with(tens, 0) with(tens, 1) with(tens, 2) with(tens, 3) with(tens, 4) with(tens, 5) with(tens, 6)    \
+		with(tens, 7) with(tens, 8) with(tens, 9)
+TEN(HANDLER, 1)
+TEN(HANDLER, 2)
+TEN(HANDLER, 3)
+TEN(HANDLER, 4)
+TEN(HANDLER, 5)
+TEN(HANDLER, 6)
+TEN(HANDLER, 7)
+#define NAME(tens, ones) handler_##tens##ones,
+
+static void many(void)
+{
+	static void (*const all[])(int) = { TEN(NAME, 1) TEN(NAME, 2) TEN(NAME, 3) TEN(NAME, 4) TEN(NAME, 5)
+						    TEN(NAME, 6) TEN(NAME, 7) };
+	int wanted = 0;
+	for (int i = 0; i < 70; i++) {
+		handle(SIGUSR1, all[i], 0);
+		check_told(SIGUSR1, all[i], 0);
+		must(!raise(SIGUSR1) && count == (wanted += i + 10));
+	}
+	edge(getpid(), getpid(), 64);
+}
+
+/* A handler on stacks that are larger and larger: whether it can run there. */
+static void stacks(void)
+{
+	long least = sysconf(_SC_MINSIGSTKSZ);
+	for (long more = 0; more < 6000; more += 200) {
+		pid_t child = start();
+		if (!child) {
+			char *memory = mmap(NULL, 1 << 16, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			stack_t alternate = { .ss_sp = memory + 4096, .ss_size = (size_t)(least + more) };
+			must(!mprotect(memory + 4096, (1 << 16) - 4096, PROT_READ | PROT_WRITE));
+			must(!sigaltstack(&alternate, NULL));
+			handle(SIGSEGV, jumps, SA_ONSTACK);
+			if (!sigsetjmp(jump, 1))
+				*(volatile char *)8 = 1;
+			_exit(0);
+		}
+		printf("%d\n", join(child));
+	}
+}
+
 /* Says its pid and waits for one from outside. */
 static void outside(void)
 {
@@ -476,7 +527,7 @@ int main(int argc, char **argv)
 		{ "flood", flood },	      { "queued", queued },   { "threads", threads },
 		{ "deaths", deaths },	      { "group", group },     { "errors", errors },
 		{ "descriptor", descriptor }, { "kernels", kernels }, { "hidden", hidden },
-		{ "outside", outside },
+		{ "outside", outside },	      { "many", many },	      { "stacks", stacks },
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -12,15 +12,18 @@
 #include <string.h>
 
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "socket.h"
 #include "tables.h"
+#include "wake.h"
 
 static void set_kind(struct channel *ch)
 {
 	const struct ipc_mechanism_row *m = &ipc_mechanisms[ch->data.mechanism];
-	ch->counts = !strcmp(m->boundary, "counter");
-	ch->is_stream = ch->counts || !strcmp(m->matching, "offset");
+	bool futex = ch->data.mechanism == IPC_MECH_futex;
+	ch->counts = futex || !strcmp(m->boundary, "counter");
+	ch->is_stream = (ch->counts && !futex) || !strcmp(m->matching, "offset");
 	/* Any process may. */
 	ch->stream.had_writer = ch->stream.had_reader = ch->data.mechanism == IPC_MECH_sysv_sem;
 	ch->is_queue = ch->data.mechanism == IPC_MECH_sysv_msg || ch->data.mechanism == IPC_MECH_posix_mq;
@@ -83,6 +86,12 @@ static unsigned int sem_number(uint64_t object)
 	return object >> 32 & (IPC_SEMS_MAX - 1);
 }
 
+/* A queue or memory: its id stands in the low half. */
+static bool is_sysv(unsigned int mechanism)
+{
+	return mechanism == IPC_MECH_sysv_msg || mechanism == IPC_MECH_sysv_shm;
+}
+
 static void default_key(uint64_t object, char *key, size_t size)
 {
 	unsigned int mechanism = ipc_object_mechanism(object);
@@ -92,12 +101,16 @@ static void default_key(uint64_t object, char *key, size_t size)
 		snprintf(key, size, "%s:%u#%u", ipc_mechanisms[mechanism].name, (uint32_t)id, sem_number(id));
 		return;
 	}
-	if (mechanism == IPC_MECH_pipe)
+	if (mechanism == IPC_MECH_timerfd || mechanism == IPC_MECH_inotify) {
+		snprintf(key, size, "%s:%llu.%llu", ipc_mechanisms[mechanism].name, id >> IPC_OWN_BITS,
+			 id & ((1U << IPC_OWN_BITS) - 1));
+		return;
+	}
+	if (mechanism == IPC_MECH_pipe || mechanism == IPC_MECH_io_uring)
 		form = "%s:[%llu]";
-	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_sysv_msg)
+	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_pidfd || is_sysv(mechanism))
 		form = "%s:%llu";
-	snprintf(key, size, form, ipc_mechanisms[mechanism].name,
-		 mechanism == IPC_MECH_sysv_msg ? (uint32_t)id : id);
+	snprintf(key, size, form, ipc_mechanisms[mechanism].name, is_sysv(mechanism) ? (uint32_t)id : id);
 }
 
 static void defined_key(const struct ipc_def *d, char *key, size_t size)
@@ -105,10 +118,13 @@ static void defined_key(const struct ipc_def *d, char *key, size_t size)
 	unsigned int mechanism = ipc_object_mechanism(d->object.object);
 	const char *name = ipc_mechanisms[mechanism].name;
 	unsigned long long inode = d->object.inode, generation = d->object.generation;
-	if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq)
-		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
-	else if (mechanism == IPC_MECH_sysv_msg)
+	if (mechanism == IPC_MECH_futex)
+		snprintf(key, size, "%s:%u:%u:%llu+%llu", name, d->object.dev_major, d->object.dev_minor,
+			 inode, generation);
+	else if (is_sysv(mechanism))
 		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);
+	else if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq || region_is(mechanism))
+		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
 	else if (mechanism == IPC_MECH_sysv_sem)
 		snprintf(key, size, "%s:%llu:%llu#%u", name, generation, inode, sem_number(d->object.object));
 	else
@@ -177,7 +193,12 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 		queue_define(c, ch, d);
 	if (mechanism == IPC_MECH_sysv_sem)
 		sem_define(c, ch, d);
-	if (strnlen(text, length))
+	const struct channel *region = d->object.region ? channel_known(c, d->object.region) : NULL;
+	if (region)
+		ch->data.name = region->data.name;
+	if (mechanism == IPC_MECH_inotify)
+		wake_name(c, ch, text, strnlen(text, length));
+	else if (strnlen(text, length))
 		ch->data.name = collector_text(c, text, strnlen(text, length));
 	collector_dirty(c, &ch->row);
 }
@@ -410,10 +431,14 @@ static void drop(struct collector *c, const struct fd *fd, uint64_t time)
 
 static void opened(struct channel *ch, const struct ipc_event *e)
 {
-	if (ch->created || (ch->data.mechanism != IPC_MECH_pipe && ch->data.mechanism != IPC_MECH_eventfd))
+	bool ring = ch->data.mechanism == IPC_MECH_io_uring;
+	if (ring)
+		channel_partial(ch->collector, ch); /* what goes through it is not seen */
+	if (ch->created ||
+	    (!ring && ch->data.mechanism != IPC_MECH_pipe && ch->data.mechanism != IPC_MECH_eventfd))
 		return;
 	ch->created = e->call == IPC_CALL_pipe || e->call == IPC_CALL_pipe2 || e->call == IPC_CALL_eventfd ||
-		      e->call == IPC_CALL_eventfd2;
+		      e->call == IPC_CALL_eventfd2 || e->call == IPC_CALL_io_uring_setup;
 	if (!ch->created)
 		ch->stream.doubtful = true; /* made outside the trace: others may hold it too */
 }
@@ -421,12 +446,15 @@ static void opened(struct channel *ch, const struct ipc_event *e)
 void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e)
 {
 	struct channel *ch = ep->channel;
+	bool by_deed = wake_from_kernel(ch) || ch->data.mechanism == IPC_MECH_pidfd;
 	uint8_t roles = ch->counts ? ROLE_READER | ROLE_WRITER : roles_of_flags(e->arg0);
 	if (ch->socket)
 		socket_opened(ch, e);
+	else if (by_deed)
+		wake_opened(c, ep, e);
 	else
 		opened(ch, e);
-	if (!ch->counts) /* its role is what it does */
+	if (!ch->counts && !by_deed) /* its role is what it does */
 		endpoint_role(c, ep, roles);
 	restart(ch, e);
 	struct fd *fd = fd_slot(p, (uint32_t)e->arg0);

@@ -8,10 +8,13 @@
 #include <stdlib.h>
 
 #include "delivery.h"
+#include "futex.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "socket.h"
 #include "tables.h"
+#include "wake.h"
 
 const char *const source_names[] = { [COLLECTOR_SHIM] = "shim", [COLLECTOR_BPF] = "bpf" };
 
@@ -72,7 +75,7 @@ static uint8_t verb_of(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
 	if (e->flags & IPC_F_SECOND)
-		return IPC_VERB_send;
+		return call->verb == IPC_VERB_map ? IPC_VERB_unmap : IPC_VERB_send;
 	if (call->verb != IPC_VERB_by_end)
 		return call->verb;
 	return (e->arg0 >> 32 & O_ACCMODE) == O_RDONLY ? IPC_VERB_recv : IPC_VERB_send;
@@ -149,7 +152,12 @@ static bool makes(const struct channel *ch, const struct ipc_event *e)
 	case IPC_CALL_accept4:
 	case IPC_CALL_eventfd:
 	case IPC_CALL_eventfd2:
+	case IPC_CALL_io_uring_setup:
 		return true;
+	case IPC_CALL_pidfd_open:
+	case IPC_CALL_clone_pidfd:
+		return wake_is_stale(ch);
+	case IPC_CALL_shmget:
 	case IPC_CALL_msgget:
 	case IPC_CALL_semget:
 	case IPC_CALL_semop:
@@ -205,7 +213,9 @@ static struct place cached_place(struct collector *c, struct thread *t, const st
 	    slot->flags == e->flags && slot->epoch == c->epoch && slot->lane)
 		return (struct place){ slot->endpoint, slot->lane, slot->verb };
 	struct place p = find_place(c, t, e);
-	if (slot && p.endpoint && (p.endpoint->channel->is_stream || p.endpoint->channel->is_queue) &&
+	if (slot && p.endpoint &&
+	    (p.endpoint->channel->is_stream || p.endpoint->channel->is_queue ||
+	     p.endpoint->channel->counts) &&
 	    (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv))
 		*slot = (struct cached_lane){ e->object, e->arg0, e->call,    e->flags,
 					      c->epoch,	 p.lane,  p.endpoint, p.verb };
@@ -333,14 +343,19 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 	struct endpoint *ep = p->endpoint;
 	struct channel *ch = ep->channel;
 	bool sends = p->verb == IPC_VERB_send, packets = (ch->socket && !ch->is_stream) || ch->is_queue;
-	uint64_t bytes = ch->counts ? 0 : e->result;
+	bool none = ch->counts || ch->data.mechanism == IPC_MECH_timerfd; /* carries no bytes */
+	uint64_t bytes = none ? 0 : e->result;
 	struct store_event row = { e->start, e->duration, p->lane, (int64_t)bytes };
-	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets));
+	bool futex = ch->data.mechanism == IPC_MECH_futex;
+	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets || futex));
 	if (sends)
 		count_send(ep, e, bytes);
 	else
 		count_receive(ep, e, bytes);
-	if (ch->is_stream) {
+	if (futex) {
+		struct match_call call = match_call_of(t, e, ep, event);
+		futex_transfer(c, &call, sends);
+	} else if (ch->is_stream) {
 		match(c, t, e, ep, sends, late, event);
 	} else if (packets) {
 		struct match_call call = match_call_of(t, e, ep, event);
@@ -355,6 +370,8 @@ static bool moves(const struct ipc_event *e, const struct place *p)
 	const struct channel *ch = p->endpoint->channel;
 	if (ch->data.mechanism == IPC_MECH_sysv_sem)
 		return e->result == 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
+	if (ch->data.mechanism == IPC_MECH_futex)
+		return e->result >= 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
 	if (e->result == 0 && ch->is_queue)
 		return !(e->flags & IPC_F_INSIDE);
 	if (e->result == 0 && ch->socket && !ch->is_stream)
@@ -393,6 +410,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 	bool first = is_first_value(e, p);
 	bool links = p->verb == IPC_VERB_spawn || p->verb == IPC_VERB_exit || first;
 	uint64_t event = store_event(c->store, &row, links && p->endpoint);
+	if (e->call == IPC_CALL_futex_moved && p->endpoint)
+		futex_moved(c, p->endpoint->channel, e->arg1);
 	if (e->call == IPC_CALL_exit)
 		thread_end(c, t, order_end(e));
 	if (!p->endpoint || p->endpoint->channel->data.mechanism == IPC_MECH_signal)
@@ -403,6 +422,11 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		queue_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_control(c, p->endpoint->channel, e);
+	else if (p->endpoint->channel->data.mechanism == IPC_MECH_pidfd && p->verb == IPC_VERB_wait &&
+		 e->result > 0)
+		wake_ended(c, p->endpoint, e, event);
+	else if (region_is(p->endpoint->channel->data.mechanism))
+		region_event(c, p->endpoint, e, p->verb);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)

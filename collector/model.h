@@ -145,6 +145,8 @@ struct channel {
 	struct channel *next_flow;	    /* of the socket */
 	uint64_t sent, received;	    /* put into it and taken from it: bytes, of a counter units */
 	struct life *life;		    /* of a process channel */
+	struct wake *wake;		    /* of a pidfd */
+	struct futex_words *words;	    /* of a futex (futex.c) */
 	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
 	bool inexact;	  /* a message of it is not exact */
@@ -160,6 +162,7 @@ struct channel {
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
 	struct edge *edges;
+	struct endpoint *mappers; /* of shared memory: who has or had it mapped (region.c) */
 	/* of udp: */
 	bool met; /* exchanged something with a socket of the trace; its peer may be forgotten since */
 	uint32_t waiting; /* what it sent and nobody has received */
@@ -188,6 +191,10 @@ struct endpoint {
 	uint8_t roles;
 	bool received;
 	bool gone;			     /* its memory is about to be given back */
+	struct mapping *mappings;	     /* of shared memory, that are there (region.c) */
+	uint64_t read_until, written_until;  /* the last of the others that could be */
+	bool is_mapper;			     /* listed: */
+	struct endpoint *next_mapper;	     /* of the channel */
 	bool client;			     /* sends to a datagram socket that others hold */
 	uint64_t outside, outside_bytes;     /* received from nobody known */
 	uint32_t open_readers, open_writers; /* descriptors */
@@ -241,7 +248,7 @@ struct collector {
 	uint64_t last_key;
 	uint32_t epoch;		  /* of the cached lanes; changes when a channel is replaced */
 	uint32_t rows[ROW_KINDS]; /* ids given */
-	uint32_t channel_count;
+	uint32_t channel_count, mapping_count;
 	struct row *dirty;
 	struct process *processes, *execs;
 	struct life *all_lives;
@@ -327,6 +334,8 @@ struct channel *life_exec(struct collector *c, struct thread *t, const struct ip
 void life_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
 		 uint64_t event);
 void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d);
+/* It had ended at `time`, whatever was seen of it. False: there is no row for it. */
+bool life_has_ended(struct collector *c, struct life *l, uint64_t time, int32_t status);
 /* Execs whose outcome did not come in time: they went well. */
 void life_settle_execs(struct collector *c, bool all);
 void life_close(struct collector *c);
@@ -371,6 +380,9 @@ extern const char *const source_names[COLLECTOR_SOURCES];
 
 /* rollup.c: edges */
 extern const struct match_sink rollup_sink; /* its context is the channel */
+struct edge *rollup_edge(struct collector *c, struct endpoint *src, struct process *dst);
+struct edge *rollup_known(const struct collector *c, const struct endpoint *src,
+			  const struct process *dst); /* NULL: nothing yet */
 void rollup_message(struct collector *c, const struct match_message *m);
 void rollup_inexact(struct collector *c, struct channel *ch); /* not all that goes through it is exact */
 void rollup_write(struct collector *c, struct edge *e);

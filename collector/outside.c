@@ -45,26 +45,24 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 		p->coverage = "remote";
 }
 
-/* The row of the process that is outside for `here`; a new one if none is like it. */
-static uint32_t row_of(struct collector *c, const struct process *here, const struct store_process *p)
+/* The row of such a process, made once; `comm` need not last. */
+static uint32_t row_of(struct collector *c, struct store_process p, uint64_t time)
 {
-	uint64_t name = table_hash_text(p->comm, strlen(p->comm));
-	void **place = table_put(&c->outsides, table_hash(p->pid, name));
+	const char *comm = p.comm;
+	void **place = table_put(&c->outsides, table_hash(p.pid, table_hash_text(comm, strlen(comm))));
 	if (!place)
 		return 0;
 	for (struct outside *o = *place; o; o = o->next)
-		if (o->data.pid == p->pid && !strcmp(o->data.comm, p->comm) &&
-		    o->data.coverage == p->coverage)
+		if (o->data.pid == p.pid && !strcmp(o->data.comm, comm) &&
+		    !strcmp(o->data.coverage, p.coverage))
 			return o->data.id;
 	struct outside *o = collector_new(c, sizeof(*o));
 	if (!o)
 		return 0;
-	*o = (struct outside){ .data = *p, .next = *place };
-	o->data.id = ++c->rows[ROW_PROCESS];
-	o->data.comm = collector_text(c, p->comm, strlen(p->comm));
-	o->data.uid = STORE_NO_UID;
-	o->data.exit_status = -1;
-	o->data.source = here->data.source;
+	p.id = ++c->rows[ROW_PROCESS];
+	p.comm = collector_text(c, comm, strlen(comm));
+	p.start_ns = time;
+	*o = (struct outside){ .data = p, .next = *place };
 	*place = o;
 	store_process(c->store, &o->data);
 	return o->data.id;
@@ -80,16 +78,23 @@ static uint32_t process_of(struct collector *c, const struct channel *ch, const 
 	if (l && l->latest && !so->peer_comm) /* it is in the trace, but which socket it had is not known */
 		return accepted ? l->latest->data.id : 0;
 	char comm[ADDRESS_TEXT_MAX];
-	struct store_process p = { .start_ns = time };
+	struct store_process p = { .uid = STORE_NO_UID, .exit_status = -1, .source = here->data.source };
 	identify(c, ch, &p, comm, sizeof(comm));
-	return row_of(c, here, &p);
+	return row_of(c, p, time);
 }
 
 uint32_t outside_process(struct collector *c, const struct process *here, int32_t pid, const char *comm,
 			 uint64_t time)
 {
-	struct store_process p = { .pid = pid, .comm = comm, .coverage = "untraced", .start_ns = time };
-	return row_of(c, here, &p);
+	const struct store_process p = {
+		.pid = pid,
+		.comm = comm,
+		.uid = STORE_NO_UID,
+		.exit_status = -1,
+		.source = here->data.source,
+		.coverage = "untraced",
+	};
+	return row_of(c, p, time);
 }
 
 static void write_edge(struct collector *c, const struct channel *ch, const struct endpoint *ep, uint32_t src,
@@ -109,6 +114,13 @@ static void write_edge(struct collector *c, const struct channel *ch, const stru
 	};
 	if (messages && src && dst)
 		store_edge(c->store, &e);
+}
+
+void outside_edge(struct collector *c, const struct endpoint *to, int32_t pid, const char *comm,
+		  uint64_t messages, uint64_t bytes)
+{
+	uint32_t id = outside_process(c, to->process, pid, comm, to->shared->data.first_ns);
+	write_edge(c, to->channel, to, id, to->process->data.id, messages, bytes);
 }
 
 static void write_end(struct collector *c, const struct channel *ch, const struct endpoint *ep)

@@ -11,8 +11,10 @@
 #include <string.h>
 
 #include "delivery.h"
+#include "futex.h"
 #include "queue.h"
 #include "socket.h"
+#include "wake.h"
 
 #define SETTLE_AFTER_NS                                                                                      \
 	1000000000ULL /* after the last end closed: a dead process's last call may come late */
@@ -42,6 +44,7 @@ static void settle(struct channel *ch)
 		datagram_settle(ch->queue);
 	queue_settle(ch, false);
 	signal_settle(ch);
+	futex_settle(ch);
 	ch->settled = true;
 }
 
@@ -161,8 +164,10 @@ static void settle_all(struct collector *c)
 		settle(ch);
 		queue_settle(ch, true);
 	}
-	for (struct channel *ch = c->channels; ch; ch = ch->next)
+	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		outside_write(c, ch);
+		wake_write(c, ch);
+	}
 }
 
 void settle_closed(struct collector *c, bool all)

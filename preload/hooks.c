@@ -9,6 +9,7 @@
 
 #include "action.h"
 #include "hooks.h"
+#include "region.h"
 
 enum {
 	NUMBERS = 512,
@@ -210,7 +211,8 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 	if (t->depth)
 		drop_left(t, stack);
 	uint16_t call = find_row(r, r->nr & ~HOOK_NO_RETURN);
-	if (!call)
+	if (!call ||
+	    (IPC_OBJ_KIND(ipc_calls[call].object) == IPC_OBJ_KIND_MEMORY && !region_concerned(call, r)))
 		return;
 	if (t->spawn_call) /* a vfork child first makes itself known: it must not change what we remember */
 		shim_number(t);

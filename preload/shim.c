@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 
 #include "patch.h"
+#include "region.h"
 #include "shim.h"
 #include "tables.h"
 #include "text.h"
@@ -136,6 +137,7 @@ static void fork_child(struct shim_thread *t)
 		tell_spawn(t, parent_thread, pid);
 	t->spawn_call = 0;
 	descriptor_inherit(t, false);
+	region_inherit(t);
 }
 
 /* A child that shares our memory has an image and a thread number of its own and our chunk. */
@@ -334,7 +336,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		return;
 	}
 	/* A filter of an earlier program: what it does to our questions is not known. */
-	shim.no_diag = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
+	shim.no_diag = shim.no_ioctl = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
 	introduce_program(t, argc, argv, prev);
 	hook_init();
 	descriptor_inherit(t, true);

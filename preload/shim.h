@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "calls.h"
 #include "environment.h"
@@ -47,6 +48,8 @@ struct shim_thread {
 
 	uint32_t ipc_namespace; /* its inode, 0: to be asked */
 
+	bool in_liburing; /* inside a function of it that makes a ring */
+
 	void *exec_memory; /* environment made for an execve, to be freed when it fails */
 	size_t exec_size;
 };
@@ -55,6 +58,7 @@ struct shim {
 	bool ready;	/* recording; false: every hook returns at once */
 	bool no_diag;	/* a sandbox forbids to ask sock_diag */
 	bool no_semctl; /* likewise how many semaphores a set has */
+	bool no_ioctl;	/* likewise what is mapped at an address: the text of /proc/self/maps is read */
 	bool ticks;	/* the arena's clock is the time-stamp counter */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */
@@ -154,6 +158,16 @@ static inline const struct descriptor *descriptor_entry(uint32_t fd)
 	return &descriptor_table[fd];
 }
 void descriptor_forget(const struct shim_thread *t, long fd);
+/* Defines the object of a file, or of memory that has an inode: a hash of what stands in `def`, device, inode
+ * and generation. Returns the object. */
+uint64_t descriptor_define(struct shim_thread *t, enum ipc_mechanism mechanism,
+			   const struct ipc_def_object *def, const char *name, size_t length);
+/* The same without the definition. */
+uint64_t descriptor_object(enum ipc_mechanism mechanism, const struct ipc_def_object *def);
+/* The path of a descriptor, at most SHIM_PATH bytes. Returns its length, or 0. */
+size_t descriptor_path(long fd, char *path);
+/* Device, inode and generation of a descriptor's file. */
+struct ipc_def_object descriptor_file(long fd, const struct stat *st);
 /* Emits IPC_CALL_inherit for every end that the process has: asking the kernel (a new program) or from memory
  * (a fork child). */
 void descriptor_inherit(struct shim_thread *t, bool new_program);

@@ -70,10 +70,12 @@ int scan_describe(struct scan_libc *libc, uintptr_t base)
 	return libc->text ? 0 : -8;
 }
 
+/* The futex calls that libc makes itself are part of its locks: only those by syscall(2) are looked at. */
 static bool wanted(uint32_t nr)
 {
 	for (int i = 0; i < IPC_CALLS; i++)
-		if (ipc_calls[i].nr == nr && nr != IPC_NO_NR)
+		if (ipc_calls[i].nr == nr && nr != IPC_NO_NR &&
+		    IPC_OBJ_KIND(ipc_calls[i].object) != IPC_OBJ_KIND_WORD)
 			return true;
 	return false;
 }

@@ -225,7 +225,7 @@ class Trace:
     def outsiders(self):
         """(pid, comm, coverage) of those that took part over sockets and are outside of the recording, the kernel aside."""
         return self.rows(f"""SELECT pid, comm, coverage FROM processes p WHERE {outside("p.id")} AND EXISTS
-                         (SELECT 1 FROM edges e WHERE mechanism NOT IN ('pipe', 'fifo', 'process', 'netlink', 'signal')
+                         (SELECT 1 FROM edges e WHERE mechanism NOT IN ('pipe', 'fifo', 'process', 'netlink')
                           AND p.id IN (e.src_id, e.dst_id))""")
 
     def check_inside(self, exact=True):
@@ -302,7 +302,7 @@ class Trace:
             WHERE s != sends OR sb != bytes_sent OR r != receives""")
         self.none("edges against messages", f"""SELECT * FROM (
             SELECT src_id, dst_id, channel_id, messages AS m, bytes AS b FROM edges
-                WHERE mechanism IN ('pipe', 'fifo', 'process') OR NOT ({outside("src_id")} OR {outside("dst_id")})
+                WHERE mechanism IN ('pipe', 'fifo', 'process', 'pidfd') OR NOT ({outside("src_id")} OR {outside("dst_id")})
                 OR (mechanism = 'signal' AND latency_min_ns IS NOT NULL) -- an untraced process dies of one
             UNION ALL SELECT src_id, dst_id, channel_id, -count(*), -sum(bytes) FROM messages GROUP BY 1, 2, 3)
             GROUP BY 1, 2, 3 HAVING sum(m) != 0 OR sum(b) != 0""")

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pty.h"
 #include "queue.h"
 #include "region.h"
 #include "sem.h"
@@ -106,6 +107,10 @@ static void default_key(uint64_t object, char *key, size_t size)
 			 id & ((1U << IPC_OWN_BITS) - 1));
 		return;
 	}
+	if (mechanism == IPC_MECH_fd_passing && id & IPC_PASSING_PID) {
+		snprintf(key, size, "%s:pid:%u", ipc_mechanisms[mechanism].name, (uint32_t)id);
+		return;
+	}
 	if (mechanism == IPC_MECH_pipe || mechanism == IPC_MECH_io_uring)
 		form = "%s:[%llu]";
 	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_pidfd || is_sysv(mechanism))
@@ -140,6 +145,8 @@ static struct channel *of_object(struct collector *c, uint64_t object)
 			socket_new(c, ch, object);
 		return ch;
 	}
+	if (mechanism == IPC_MECH_pty)
+		return pty_half(c, object);
 	char key[64];
 	default_key(object, key, sizeof(key));
 	return channel_new(c, mechanism, key);
@@ -162,8 +169,10 @@ struct channel *channel_known(const struct collector *c, uint64_t object)
 
 struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object)
 {
-	struct channel *ch =
-		old->socket ? of_object(c, object) : channel_new(c, old->data.mechanism, old->data.key);
+	if (old->pty)
+		table_remove(&c->objects, object ^ IPC_PTY_MASTER);
+	struct channel *ch = old->socket || old->pty ? of_object(c, object)
+						     : channel_new(c, old->data.mechanism, old->data.key);
 	void **place = table_put(&c->objects, object);
 	if (!ch || !place)
 		return old;
@@ -176,7 +185,7 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 	uint64_t object = d->object.object;
 	unsigned int mechanism = ipc_object_mechanism(object);
 	if (!mechanism || mechanism >= IPC_MECHANISMS || mechanism == IPC_MECH_process ||
-	    socket_is(mechanism)) {
+	    mechanism == IPC_MECH_pty || socket_is(mechanism)) {
 		collector_lose(c, 0, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;
 	}
@@ -284,6 +293,8 @@ static void add_endpoint(struct collector *c, struct endpoint *ep, struct proces
 	ch->endpoints = ep;
 	if (ch->socket)
 		socket_role(c, ep);
+	else if (ch->pty)
+		pty_role(c, ep);
 	if (p->thread_count > 1)
 		ch->loose = true;
 }
@@ -313,7 +324,7 @@ void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles)
 	if ((ep->roles | roles) == ep->roles)
 		return;
 	ep->roles |= roles;
-	if (ep->channel->socket)
+	if (ep->channel->socket || ep->channel->pty)
 		return;
 	ep->data.role = names[ep->roles];
 	collector_dirty(c, &ep->row);
@@ -452,6 +463,8 @@ void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const 
 		socket_opened(ch, e);
 	else if (by_deed)
 		wake_opened(c, ep, e);
+	else if (ch->pty)
+		pty_opened(ch, e);
 	else
 		opened(ch, e);
 	if (!ch->counts && !by_deed) /* its role is what it does */

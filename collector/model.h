@@ -105,6 +105,8 @@ struct thread {
 	struct process *process; /* NULL: not defined yet */
 	struct order_queue queue;
 	struct note note;
+	struct channel *carrier;  /* of its latest message (passing.h), */
+	uint32_t carrier_release; /* unless collector.releases is another */
 	struct cached_lane *cache;
 	uint32_t waits_for;  /* the image of its definition, which is not defined yet */
 	struct thread *next; /* of the process */
@@ -140,6 +142,11 @@ struct channel {
 	struct channel *halves, *next_half; /* all that have this row */
 	struct channel *peer;		    /* its receives take from there; NULL: not known (yet) */
 	struct socket *socket;		    /* NULL: no socket */
+	struct pty *pty;		    /* NULL: no pseudo-terminal (pty.h) */
+	struct channel *passing;	    /* of a socket: of the descriptors that go through it */
+	struct datagram_queue *passed;	    /* of a socket: the descriptors that it sends */
+	uint64_t passed_ns;		    /* the latest of these that was received */
+	struct pty_edited *edited;	    /* NULL: what it sends is a plain stream */
 	uint64_t other;			    /* of a socket: the address at the other end, 0: none */
 	uint64_t listener;		    /* inode of the socket it was accepted from */
 	struct channel *next_flow;	    /* of the socket */
@@ -249,6 +256,7 @@ struct collector {
 	uint32_t epoch;		  /* of the cached lanes; changes when a channel is replaced */
 	uint32_t rows[ROW_KINDS]; /* ids given */
 	uint32_t channel_count, mapping_count;
+	uint32_t releases; /* how often channels were forgotten */
 	struct row *dirty;
 	struct process *processes, *execs;
 	struct life *all_lives;

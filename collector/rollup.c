@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "pty.h"
 #include "queue.h"
 
 static struct edge *edge_new(struct collector *c, struct endpoint *src, struct process *dst)
@@ -92,8 +93,10 @@ static void unmatched(void *context, const struct match_call *receive, uint64_t 
 {
 	struct channel *ch = context;
 	struct process *p = receive->endpoint->process;
-	if (ch->socket && !ch->endpoints)
+	if ((ch->socket || ch->pty) && !ch->endpoints)
 		return; /* from outside (outside.c) */
+	if (ch->pty && pty_unmatched(ch, receive))
+		return;
 	if (!ch->leftover)
 		collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, calls,
 			       receive->end);

@@ -12,6 +12,8 @@
 
 #include "delivery.h"
 #include "futex.h"
+#include "passing.h"
+#include "pty.h"
 #include "queue.h"
 #include "socket.h"
 #include "wake.h"
@@ -42,6 +44,8 @@ static void settle(struct channel *ch)
 	}
 	if (ch->queue)
 		datagram_settle(ch->queue);
+	passing_settle(ch);
+	pty_settle(ch);
 	queue_settle(ch, false);
 	signal_settle(ch);
 	futex_settle(ch);
@@ -157,6 +161,15 @@ static void settle_udp(struct collector *c)
 	packet_clean(c);
 }
 
+/* What one end has sent waits for the other, as long as that is open. */
+static void settle_pty(struct channel *ch)
+{
+	if (ch->peer->open_ends)
+		return;
+	settle(ch);
+	settle(ch->peer);
+}
+
 static void settle_all(struct collector *c)
 {
 	packet_settle(c);
@@ -183,6 +196,8 @@ void settle_closed(struct collector *c, bool all)
 			continue;
 		if (ch->socket)
 			settle_socket(c, ch);
+		else if (ch->pty)
+			settle_pty(ch);
 		else
 			settle(ch);
 	}
@@ -232,6 +247,7 @@ static void forget(struct collector *c, struct channel *ch)
 	packet_forget(c, ch);
 	socket_forget(c, ch);
 	datagram_free(ch->queue);
+	datagram_free(ch->passed);
 	if (ch->data.key)
 		collector_free(c, (char *)ch->data.key, strlen(ch->data.key) + 1);
 	collector_free(c, ch, sizeof(*ch));
@@ -253,6 +269,7 @@ static void forget_row(struct collector *c, struct channel *shared)
 void settle_release(struct collector *c)
 {
 	c->epoch += c->finished != NULL;
+	c->releases += c->finished != NULL;
 	while (c->finished) {
 		struct channel *shared = c->finished;
 		c->finished = shared->next_closed;

@@ -92,10 +92,26 @@ enum {
  * tag the offset in the file in pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the
  * call touches, with IPC_F_SECOND what mmap, shmat and mremap took away. A fork child tells map_inherit of
  * each mapping. process_vm, ptrace: `result` the bytes moved. A descriptor that is passed is an event
- * sendmsg_passed and recvmsg_passed besides; arg1 its object.
+ * sendmsg_passed and recvmsg_passed besides, just behind its message's: arg0 is the socket's, arg1 the object
+ * of what is passed (0: no channel), `result` its number, tag a hash of its file's numbers, which are the
+ * same at both ends (0: not known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one
+ * too, a receive.
  */
 
-enum { IPC_PTY_MASTER = 1 << 30, IPC_SIGNAL_UNTOLD = 0x7fffffff };
+/*
+ * Pseudo-terminals: an event on either end. Of an ioctl that sets the terminal's mode arg1 says what its line
+ * discipline does to what passes from then on; of tiocpkt, whether packet mode is on; of tcflsh it is the
+ * call's argument. One that was just made edits everything.
+ */
+enum {
+	IPC_PTY_MASTER = 1 << 30,
+	IPC_PTY_EDITS_INPUT = 1 << 0,  /* what goes from the master to the slave */
+	IPC_PTY_EDITS_OUTPUT = 1 << 1, /* what goes from the slave to the master */
+	IPC_PTY_ECHOES = 1 << 2,       /* what goes to the slave comes back to the master too */
+	IPC_PTY_COOKED = IPC_PTY_EDITS_INPUT | IPC_PTY_EDITS_OUTPUT | IPC_PTY_ECHOES,
+};
+
+enum { IPC_SIGNAL_UNTOLD = 0x7fffffff };
 
 /* Whether a signal of this si_code was sent by a process: what the kernel makes, for a timer or a message
  * queue (SI_TIMER, SI_MESGQ) too, has something else in the place of the pid. */
@@ -162,13 +178,18 @@ static inline __u64 ipc_object_id(__u64 object)
  *            which fork children share and the next program and receivers of the descriptor do not
  *   pidfd    the pid it stands for
  *   io_uring the inode of the ring
- *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER
- *   fd_passing  the inode of the socket through which descriptors go
+ *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER; above them the minor number
+ *            of the device of that /dev/pts: containers have their own
+ *   fd_passing  the inode of the socket through which descriptors go; of pidfd_getfd the pid that they are
+ *            taken from, and IPC_PASSING_PID
  *   file_lock  a hash of the file's device and inode, as of a fifo
  */
 
+#define IPC_PASSING_PID (1ULL << 55)
+
 enum {
 	IPC_SEMS_MECHANISM = 17, /* IPC_MECH_sysv_sem */
+	IPC_PTY_MECHANISM = 30,	 /* IPC_MECH_pty */
 	IPC_SEMS_MAX = 1 << 12,	 /* semaphores of a set beyond these have no object */
 };
 
@@ -184,6 +205,11 @@ static inline __u64 ipc_sem_object(__u32 ipc_namespace, __u32 id, __u32 number)
 {
 	return ipc_object(IPC_SEMS_MECHANISM, (__u64)(ipc_namespace & 0xfff) << 44 |
 						      (__u64)(number & (IPC_SEMS_MAX - 1)) << 32 | id);
+}
+
+static inline __u64 ipc_pty_object(__u32 device, __u32 index)
+{
+	return ipc_object(IPC_PTY_MECHANISM, (__u64)(device & 0xffffff) << 32 | index);
 }
 
 /* arg0 of an event on a descriptor: the descriptor, and open(2)'s flags (O_ACCMODE, O_NONBLOCK) above. */
@@ -236,7 +262,7 @@ struct ipc_def_object {
 	__u32 dev_major;
 	__u32 dev_minor;
 	__u64 region; /* of a word in shared memory: the object of the memory; else 0 */
-		      /* text: name (path as the program gave it, or as /proc shows it) */
+	/* text: name (path as the program gave it, or as /proc shows it) */
 };
 
 struct ipc_def_loss {

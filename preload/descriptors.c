@@ -11,6 +11,7 @@
 #include <sys/vfs.h>
 #include <linux/stat.h>
 
+#include "pty.h"
 #include "queue.h"
 #include "socket.h"
 #include "text.h"
@@ -167,6 +168,8 @@ static uint64_t object_of(struct shim_thread *t, long fd, const struct stat *st)
 		return ipc_object(socket_mechanism(fd), st->st_ino);
 	if (!(st->st_mode & S_IFMT)) /* an anonymous inode */
 		return counter_object(t, fd);
+	if (S_ISCHR(st->st_mode))
+		return pty_object(fd, st);
 	if (!S_ISFIFO(st->st_mode) && !is_queue(fd, st))
 		return 0;
 	shim_number(t);

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 
 #include "hooks.h"
+#include "passing.h"
+#include "pty.h"
 #include "queue.h"
 #include "socket.h"
 
@@ -188,6 +190,10 @@ static void return_control(struct shim_thread *t, const struct pending *p, long 
 	if (p->call == IPC_CALL_inotify_add_watch && result >= 0)
 		counter_watch(t, p);
 	struct ipc_event e = hook_event(t, p, result);
+	if (ipc_object_mechanism(p->object) == IPC_MECH_pty && !result)
+		e.arg1 = pty_told(p);
+	if (p->late)
+		e.flags |= IPC_F_NO_START;
 	shim_emit(t, &e);
 }
 
@@ -330,6 +336,8 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 		break;
 	case IPC_OBJ_RET:
 		return_open(t, p, row, result);
+		if (p->call == IPC_CALL_pidfd_getfd)
+			passing_taken(t, p, result);
 		break;
 	case IPC_OBJ_KIND_PAIR:
 		return_pair(t, p, result);

@@ -26,6 +26,7 @@ struct pending {
 	long arg[6];
 	uint16_t call;
 	bool plain;    /* a transfer on one known descriptor, entered by the fast path */
+	bool late;     /* its entry was not seen */
 	bool unbound;  /* on a UDP socket without a port: it gets one with its first send */
 	bool once;     /* of rt_sigaction, see action.c */
 	uint32_t room; /* for the other side's address: bytes that the kernel may write where the program says
@@ -58,7 +59,8 @@ struct shim {
 	bool ready;	/* recording; false: every hook returns at once */
 	bool no_diag;	/* a sandbox forbids to ask sock_diag */
 	bool no_semctl; /* likewise how many semaphores a set has */
-	bool no_ioctl;	/* likewise what is mapped at an address: the text of /proc/self/maps is read */
+	bool no_ioctl;	/* likewise which pseudo-terminal, or what is mapped at an address: the text of
+			 * /proc/self/maps is read */
 	bool ticks;	/* the arena's clock is the time-stamp counter */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */

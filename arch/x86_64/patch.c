@@ -24,8 +24,8 @@ enum {
 	REACH_MIB = 1900, /* how far from libc's text a 32-bit jump is sure to reach */
 };
 
-extern const uint8_t stub_entry[], stub_return[], stub_enable[], stub_disable[], stub_disable_rbx[],
-	stub_disable_rbp[], stub_disable_error[];
+extern const uint8_t stub_entry[], stub_return[], stub_late[], stub_enable[], stub_disable[],
+	stub_disable_rbx[], stub_disable_rbp[], stub_disable_error[];
 void (*patch_enable)(void), (*patch_disable)(void); /* libc's own */
 void patch_return_libc(long result, uintptr_t stack);
 
@@ -134,12 +134,17 @@ static uint8_t *put_entry(struct patch *p, const struct ipc_site *site, const ui
 	return start;
 }
 
+static size_t compare_length(const uint8_t *compare) /* of %eax, or of %rax */
+{
+	return compare[0] == 0x3d ? 5 : 6;
+}
+
 /* The stub behind a call says which call it is: a filtered one must not be taken for one that a handler
  * jumped out of, from the same frame. */
-static uint8_t *put_return(struct patch *p, const struct ipc_site *site, const uint8_t *compare,
-			   size_t length)
+static uint8_t *put_return(struct patch *p, const struct ipc_site *site, const uint8_t *compare)
 {
 	uint8_t *start = p->at;
+	size_t length = compare_length(compare);
 	put_pending_test(p);
 	uint8_t *out = put_branch(p, 0x74); /* je */
 	PUT(p, "\xb9");			    /* mov $nr,%ecx */
@@ -148,6 +153,18 @@ static uint8_t *put_return(struct patch *p, const struct ipc_site *site, const u
 	land(p, out);
 	put(p, (const char *)compare, length);
 	put_jump(p, compare + length);
+	return start;
+}
+
+/* The stub behind a call whose entry has none. */
+static uint8_t *put_late(struct patch *p, const struct ipc_site *site, const uint8_t *compare)
+{
+	uint8_t *start = p->at;
+	PUT(p, "\xb9"); /* mov $nr,%ecx */
+	put32(p, site->nr);
+	put_call(p, stub_late);
+	put(p, (const char *)compare, 6);
+	put_jump(p, compare + 6);
 	return start;
 }
 
@@ -249,13 +266,6 @@ static void retarget(uint8_t *call, const uint8_t *to)
 	__builtin_memcpy(call + 1, &distance, 4);
 }
 
-/* The compare behind a system call: its replacement may be as short as a jump. */
-static void patch_return(struct patch *p, const struct ipc_site *site, uint8_t *compare)
-{
-	size_t length = compare[0] == 0x3d ? 5 : 6;
-	redirect(compare, put_return(p, site, compare, length), length);
-}
-
 static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at)
 {
 	if (!looks_right(site, at))
@@ -263,14 +273,18 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 	switch ((enum site_kind)site->kind) {
 	case SITE_MOV:
 	case SITE_ANY:
-		patch_return(p, site, at + 2 + site->aux);
+		redirect(at + 2 + site->aux, put_return(p, site, at + 2 + site->aux),
+			 compare_length(at + 2 + site->aux));
 		redirect(at - 5, put_entry(p, site, at - 5, 5, at), 5);
 		break;
 	case SITE_XOR:
-		patch_return(p, site, at + 2);
+		redirect(at + 2, put_return(p, site, at + 2), 6);
 		redirect(at + site->aux, put_entry(p, site, at - 2, 2, at), 5);
 		at[-2] = 0xeb;
 		at[-1] = (uint8_t)site->aux;
+		break;
+	case SITE_LATE:
+		redirect(at + 2, put_late(p, site, at + 2), 6);
 		break;
 	case SITE_PRE:
 		redirect(at - 5, put_entry(p, site, at - 5, 5, at), 5);

@@ -80,17 +80,14 @@ static bool wanted(uint32_t nr)
 	return false;
 }
 
-/* The length of cmp $-409x,%rax (6) or of cmp $-409x,%eax (5); 0: it is another instruction. */
-static size_t compare_length(const uint8_t *p)
+static bool is_compare(const uint8_t *p) /* cmp $-4096,%rax or cmp $-4095,%rax */
 {
-	bool wide = p[0] == 0x48;
-	p += wide;
-	return p[0] == 0x3d && p[1] <= 1 && matches(p + 2, "\xf0\xff\xff", 3) ? 5 + wide : 0;
+	return p[0] == 0x48 && p[1] == 0x3d && p[2] <= 1 && matches(p + 3, "\xf0\xff\xff", 3);
 }
 
-static bool is_compare(const uint8_t *p) /* of the whole result */
+static bool is_short_compare(const uint8_t *p) /* the same of %eax */
 {
-	return compare_length(p) == 6;
+	return p[0] == 0x3d && p[1] <= 1 && matches(p + 2, "\xf0\xff\xff", 3);
 }
 
 /* How many bytes behind a system call are of instructions that copy its result, change the copy and set %edx
@@ -108,13 +105,24 @@ static size_t copies_length(const uint8_t *p)
 		{ "\xf7\xda", 2 },     /* neg %edx */
 		{ "\xf7\xdd", 2 },     /* neg %ebp */
 	};
-	size_t n = 0;
-	for (size_t i = 0; i < sizeof(copies) / sizeof(copies[0]); i++)
-		if (matches(p + n, copies[i].bytes, copies[i].length)) {
-			n += copies[i].length;
-			i = (size_t)-1;
-		}
+	size_t n = 0, i = 0;
+	while (i < sizeof(copies) / sizeof(copies[0])) {
+		bool found = matches(p + n, copies[i].bytes, copies[i].length);
+		n += found ? copies[i].length : 0;
+		i = found ? 0 : i + 1;
+	}
 	return n;
+}
+
+/* The number of a system call that takes it from %r9d (tcsetattr), where it was put not far before, or -1. */
+static long number_in_r9(const uint8_t *syscall)
+{
+	if (!matches(syscall - 3, "\x44\x89\xc8", 3)) /* mov %r9d,%eax */
+		return -1;
+	for (const uint8_t *p = syscall - 9; p > syscall - 64; p--)
+		if (p[0] == 0x41 && p[1] == 0xb9 && read32(p + 2) < 1024) /* mov $nr,%r9d */
+			return read32(p + 2);
+	return -1;
 }
 
 /* The system-call number that the instruction before `syscall` loads, or -1. */
@@ -284,15 +292,21 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 		}
 		return;
 	}
-	long nr = number_before(p);
+	long nr = number_in_r9(p);
+	if (nr >= 0 && wanted(nr) && is_compare(p + 2)) {
+		add(s, p, nr, SITE_LATE, 0);
+		return;
+	}
+	nr = number_before(p);
 	if (nr < 0 || !wanted(nr))
 		return;
+	const uint8_t *behind = p + 2 + copies_length(p + 2);
 	if (p[-5] != 0xb8) {
 		/* cmp (6) | ja rel8 | ret | padding */
 		if (is_compare(p + 2) && p[8] == 0x77 && p[10] == 0xc3 && is_padding(p + 11))
 			add(s, p, nr, SITE_XOR, 11);
-	} else if (compare_length(p + 2 + copies_length(p + 2))) {
-		add(s, p, nr, SITE_MOV, (int)copies_length(p + 2));
+	} else if (is_compare(behind) || is_short_compare(behind)) {
+		add(s, p, nr, SITE_MOV, (int)(behind - (p + 2)));
 	} else if (nr == __NR_vfork || nr == __NR_clone || nr == __NR_clone3) {
 		add(s, p, nr, SITE_PRE, 0);
 	}

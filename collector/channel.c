@@ -20,6 +20,7 @@ static void set_kind(struct channel *ch)
 {
 	const struct ipc_mechanism_row *m = &ipc_mechanisms[ch->data.mechanism];
 	ch->counts = !strcmp(m->boundary, "counter");
+	ch->is_lock = !strcmp(m->boundary, "lock");
 	ch->is_stream = ch->counts || !strcmp(m->matching, "offset");
 	/* Any process may. */
 	ch->stream.had_writer = ch->stream.had_reader = ch->data.mechanism == IPC_MECH_sysv_sem;
@@ -105,7 +106,7 @@ static void defined_key(const struct ipc_def *d, char *key, size_t size)
 	unsigned int mechanism = ipc_object_mechanism(d->object.object);
 	const char *name = ipc_mechanisms[mechanism].name;
 	unsigned long long inode = d->object.inode, generation = d->object.generation;
-	if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq)
+	if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq || mechanism == IPC_MECH_file_lock)
 		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
 	else if (mechanism == IPC_MECH_sysv_msg)
 		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "lock.h"
 #include "queue.h"
 #include "sem.h"
 #include "socket.h"
@@ -94,9 +95,14 @@ struct place {
 	uint8_t verb;
 };
 
-static uint8_t verb_of_counter(uint8_t verb)
+/* What a send and a receive are called on such a channel. */
+static uint8_t shown_verb(const struct channel *ch, uint8_t verb)
 {
-	return verb == IPC_VERB_send ? IPC_VERB_post : verb == IPC_VERB_recv ? IPC_VERB_wait : verb;
+	if (!ch || (!ch->counts && !ch->is_lock) || (verb != IPC_VERB_send && verb != IPC_VERB_recv))
+		return verb;
+	if (verb == IPC_VERB_send)
+		return ch->counts ? IPC_VERB_post : IPC_VERB_unlock;
+	return ch->counts ? IPC_VERB_wait : IPC_VERB_lock;
 }
 
 static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e,
@@ -111,7 +117,7 @@ static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_
 		.fd = has_fd ? (int32_t)(uint32_t)e->arg0 : -1,
 		.call = e->call,
 		.flags = e->flags,
-		.verb = ch && ch->counts ? verb_of_counter(p->verb) : p->verb,
+		.verb = shown_verb(ch, p->verb),
 		.source = source_names[t->source],
 	};
 	return event_lane(c, &key, p->endpoint);
@@ -330,15 +336,18 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 	struct endpoint *ep = p->endpoint;
 	struct channel *ch = ep->channel;
 	bool sends = p->verb == IPC_VERB_send, packets = (ch->socket && !ch->is_stream) || ch->is_queue;
-	uint64_t bytes = ch->counts ? 0 : e->result;
+	uint64_t bytes = ch->counts || ch->is_lock ? 0 : e->result;
 	struct store_event row = { e->start, e->duration, p->lane, (int64_t)bytes };
-	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets));
+	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || ch->is_lock || packets));
 	if (sends)
 		count_send(ep, e, bytes);
 	else
 		count_receive(ep, e, bytes);
 	if (ch->is_stream) {
 		match(c, t, e, ep, sends, late, event);
+	} else if (ch->data.mechanism == IPC_MECH_file_lock) {
+		struct match_call call = match_call_of(t, e, ep, event);
+		lock_operation(c, e, &call, sends);
 	} else if (packets) {
 		struct match_call call = match_call_of(t, e, ep, event);
 		(ch->is_queue ? queue_transfer : packet_transfer)(c, e, &call, sends);
@@ -350,6 +359,8 @@ static bool moves(const struct ipc_event *e, const struct place *p)
 	if (e->flags & IPC_F_PEEK)
 		return false;
 	const struct channel *ch = p->endpoint->channel;
+	if (ch->is_lock)
+		return e->result == 0 && !(e->flags & IPC_F_INSIDE);
 	if (ch->data.mechanism == IPC_MECH_sysv_sem)
 		return e->result == 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
 	if (e->result == 0 && ch->is_queue)
@@ -372,7 +383,10 @@ static void transfer(struct collector *c, struct thread *t, const struct ipc_eve
 		send_inside(c, t, e, p);
 	} else {
 		struct store_event row = { e->start, e->duration, p->lane, e->result < 0 ? e->result : 0 };
-		store_event(c->store, &row, false);
+		uint64_t event = store_event(c->store, &row, false);
+		struct match_call call = match_call_of(t, e, p->endpoint, event);
+		if (p->endpoint->channel->data.mechanism == IPC_MECH_file_lock)
+			lock_operation(c, e, &call, sends);
 	}
 }
 
@@ -400,6 +414,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		queue_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_control(c, p->endpoint->channel, e);
+	else if (p->endpoint->channel->data.mechanism == IPC_MECH_file_lock)
+		lock_control(c, p->endpoint, e);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lock.h"
 #include "queue.h"
 #include "socket.h"
 
@@ -158,6 +159,7 @@ static void settle_all(struct collector *c)
 	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		settle(ch);
 		queue_settle(ch, true);
+		lock_settle(ch);
 	}
 	for (struct channel *ch = c->channels; ch; ch = ch->next)
 		outside_write(c, ch);

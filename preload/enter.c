@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "hooks.h"
+#include "lock.h"
 #include "program.h"
 #include "queue.h"
 #include "readable.h"
@@ -42,8 +43,10 @@ static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 		p->arg0 = ipc_arg0((uint32_t)fd, d.flags);
 		p->unbound = d.unbound;
 	}
-	if (closes)
+	if (closes) {
+		lock_closing(t, fd, p);
 		descriptor_forget(t, (int)fd);
+	}
 	if (row->object2) {
 		long other = r->arg[IPC_OBJ_ARG(row->object2)];
 		if (descriptor_find(t, other, &d)) {
@@ -51,7 +54,7 @@ static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 			p->other0 = ipc_arg0((uint32_t)other, d.flags);
 		}
 	}
-	return p->object || p->object2;
+	return p->object || p->object2 || p->lock;
 }
 
 /* Entry of a call that copies a descriptor: what is copied, and what dup2 is about to close. */
@@ -64,7 +67,10 @@ static void enter_copy(struct shim_thread *t, const struct hook_registers *r, ui
 		p->arg0 = ipc_arg0(0, d.flags);
 	}
 	bool replaces = call == IPC_CALL_dup2 || call == IPC_CALL_dup3;
-	if (replaces && (int)r->arg[0] != (int)r->arg[1] && descriptor_known(t, (int)r->arg[1], &d)) {
+	replaces &= (int)r->arg[0] != (int)r->arg[1];
+	if (replaces)
+		lock_closing(t, r->arg[1], p);
+	if (replaces && descriptor_known(t, (int)r->arg[1], &d)) {
 		p->object2 = d.object;
 		p->other0 = ipc_arg0((uint32_t)r->arg[1], d.flags);
 	}
@@ -147,6 +153,7 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 			*envp = (long)environment_write((void *)memory, (char *const *)*envp, &e);
 		}
 	}
+	lock_exec(t);
 	struct ipc_event announced = event_now(t, call, IPC_MECH_process);
 	announced.thread = number;
 	announced.flags = IPC_F_ENTRY;
@@ -232,6 +239,8 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	const struct ipc_call *row = &ipc_calls[call];
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
+		if (lock_is(row))
+			return lock_enter(t, r->arg[0], p);
 		if (!enter_descriptors(t, row, r, p))
 			return false;
 		if (row->verb == IPC_VERB_recv && socket_has_addresses(p->object))

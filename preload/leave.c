@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "hooks.h"
+#include "lock.h"
 #include "socket.h"
 
 static void return_transfer(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
@@ -82,6 +83,7 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 	if (row->effect == IPC_FX_COPIES && (int)p->arg[0] == fd)
 		return;
 	descriptor_forget(t, fd);
+	lock_made(t, p, fd, row->effect == IPC_FX_COPIES ? p->arg[0] : -1);
 	if (p->object2)
 		tell_close(t, p->object2, p->other0);
 	if (!descriptor_made(t, fd, &d)) {
@@ -182,6 +184,7 @@ static void return_range(struct shim_thread *t, const struct pending *p, long re
 			shim_emit(t, &e);
 			part = IPC_F_PART;
 		}
+		lock_close(t, fd);
 		descriptor_forget(t, fd);
 	}
 }
@@ -240,7 +243,9 @@ static void return_on_descriptor(struct shim_thread *t, const struct pending *p,
 {
 	bool moves = row->size != IPC_SIZE_NONE && !row->object2;
 	unsigned int mechanism = ipc_object_mechanism(p->object);
-	if (row->verb == IPC_VERB_control)
+	if (lock_is(row))
+		hook_leave_lock(t, p, result);
+	else if (row->verb == IPC_VERB_control)
 		return_control(t, p, result);
 	else if (moves && socket_is(p->object))
 		hook_leave_message(t, p, result);
@@ -255,6 +260,8 @@ static void return_on_descriptor(struct shim_thread *t, const struct pending *p,
 void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 {
 	const struct ipc_call *row = &ipc_calls[p->call];
+	if (p->lock && (result >= 0 || (p->call == IPC_CALL_close && result != -EBADF)))
+		lock_closed(t, p);
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
 		return_on_descriptor(t, p, row, result);

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "calls.h"
 #include "environment.h"
@@ -21,6 +22,8 @@ enum { SHIM_PENDING = 8, SHIM_PATH = 512 };
 struct pending {
 	uintptr_t stack; /* of the frame that makes the call: names it */
 	uint64_t start, object, object2, arg0, arg1, other0;
+	uint64_t lock; /* the object of locks that may end with the descriptor that it closes, or 0 */
+	uint32_t lock_fd, lock_tag;
 	long arg[6];
 	uint16_t call;
 	bool plain;    /* a transfer on one known descriptor, entered by the fast path */
@@ -151,6 +154,14 @@ static inline const struct descriptor *descriptor_entry(uint32_t fd)
 	return &descriptor_table[fd];
 }
 void descriptor_forget(const struct shim_thread *t, long fd);
+/* Defines the object of a file, or of memory that has an inode: a hash of what stands in `def`, device, inode
+ * and generation. Returns the object. */
+uint64_t descriptor_define(struct shim_thread *t, enum ipc_mechanism mechanism,
+			   const struct ipc_def_object *def, const char *name, size_t length);
+/* The path of a descriptor, at most SHIM_PATH bytes. Returns its length, or 0. */
+size_t descriptor_path(long fd, char *path);
+/* Device, inode and generation of a descriptor's file. */
+struct ipc_def_object descriptor_file(long fd, const struct stat *st);
 /* Emits IPC_CALL_inherit for every end that the process has: asking the kernel (a new program) or from memory
  * (a fork child). */
 void descriptor_inherit(struct shim_thread *t, bool new_program);

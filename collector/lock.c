@@ -7,7 +7,8 @@
 #include "ownership.h"
 #include "tables.h"
 
-#define END_WITHIN_NS 10000000ULL /* the kernel closes a process's descriptors so soon after its exit began */
+#define END_WITHIN_NS 10000000ULL /* the kernel closes a process's descriptors so soon after its exit began  \
+				   */
 
 /* An open file description, or a process, that has or had locks on the file. Which description it is says its
  * number or, of one that came with the program, the parent and the descriptor. */
@@ -62,7 +63,8 @@ static uint64_t number_of(const struct lock_owner *o)
 	return (uintptr_t)o;
 }
 
-static struct lock_owner *find_owner(const struct lock_file *f, const struct life *l, uint32_t tag, uint32_t fd)
+static struct lock_owner *find_owner(const struct lock_file *f, const struct life *l, uint32_t tag,
+				     uint32_t fd)
 {
 	struct lock_owner *o = f->owners;
 	while (o && (o->tag != tag || o->life != l || o->fd != fd))
@@ -74,8 +76,8 @@ static void hold(struct collector *c, struct lock_owner *o, struct life *l, uint
 {
 	struct lock_holder *h;
 	LIST_FOREACH(h, &o->holders, of_owner)
-		if (h->life == l && (h->fd == fd || !o->tag))
-			return;
+	if (h->life == l && (h->fd == fd || !o->tag))
+		return;
 	h = collector_new(c, sizeof(*h));
 	if (!h)
 		return;
@@ -186,7 +188,8 @@ static void drop(struct collector *c, struct lock_holder *h, const struct ending
 /* Calls. */
 
 /* A conversion by flock gives up what there was before it asks for the new. */
-static void failed(struct ownership *m, const struct ipc_event *e, const struct match_call *call, uint64_t owner)
+static void failed(struct ownership *m, const struct ipc_event *e, const struct match_call *call,
+		   uint64_t owner)
 {
 	bool shared = e->arg1 & IPC_LOCK_SHARED;
 	if (e->call == IPC_CALL_flock && (e->result == -EAGAIN || e->result == -EINTR) &&
@@ -200,7 +203,8 @@ static struct ownership_range range_of(const struct ipc_event *e)
 	return (struct ownership_range){ first, length ? first + length - 1 : UINT64_MAX };
 }
 
-void lock_operation(struct collector *c, const struct ipc_event *e, const struct match_call *call, bool releases)
+void lock_operation(struct collector *c, const struct ipc_event *e, const struct match_call *call,
+		    bool releases)
 {
 	struct lock_owner *o = owner_of(c, call->endpoint, e);
 	if (!o || e->flags & IPC_F_INSIDE)
@@ -246,8 +250,8 @@ void lock_fork(struct collector *c, struct life *child)
 		return;
 	child->locks_inherited = true;
 	LIST_FOREACH(h, &child->parent->life->locks, of_life)
-		if (h->owner->tag)
-			hold(c, h->owner, child, h->fd);
+	if (h->owner->tag)
+		hold(c, h->owner, child, h->fd);
 }
 
 void lock_exec(struct collector *c, struct life *l, uint64_t time)

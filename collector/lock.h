@@ -10,7 +10,8 @@
 #include "model.h"
 
 /* A call that locked or unlocked, or failed; its row is stored. */
-void lock_operation(struct collector *c, const struct ipc_event *e, const struct match_call *call, bool releases);
+void lock_operation(struct collector *c, const struct ipc_event *e, const struct match_call *call,
+		    bool releases);
 /* A descriptor was copied or closed. */
 void lock_control(struct collector *c, struct endpoint *ep, const struct ipc_event *e);
 /* The child has all that its parent has; once for each child. */

@@ -21,10 +21,12 @@ struct part {
 	struct match_call release;
 	bool released;
 	bool doubtful; /* another process may have released these bytes later */
+	bool told;
 };
 
 struct ownership_wait {
 	struct match_call call;
+	struct ownership_range range;
 	struct part *parts;
 	uint32_t count, room;
 };
@@ -74,8 +76,7 @@ static void add_part(struct ownership_wait *w, struct part part)
 
 static void add_piece(struct ownership *o, struct ownership_piece piece)
 {
-	struct ownership_piece *p =
-		add((void **)&o->pieces, &o->piece_count, &o->piece_room, sizeof(piece));
+	struct ownership_piece *p = add((void **)&o->pieces, &o->piece_count, &o->piece_room, sizeof(piece));
 	if (p)
 		*p = piece;
 }
@@ -135,26 +136,45 @@ static int latest_first(const void *a, const void *b)
 	return (x->release.end < y->release.end) - (x->release.end > y->release.end);
 }
 
-/* Calls that overlap leave the order open. Of a release of the process itself and another's the other is told:
- * the one that says it is not exact. */
+/* Whether it matters which of them was the later: not where both are of one process and of all that is
+ * acquired. */
+static bool differ(const struct ownership_wait *w, const struct part *a, const struct part *b)
+{
+	bool all = a->range.first == w->range.first && a->range.last == w->range.last &&
+		   b->range.first == w->range.first && b->range.last == w->range.last;
+	return a->release.event != b->release.event && overlap(a->range, b->range) &&
+	       (a->release.endpoint != b->release.endpoint || !all);
+}
+
+/* Calls that overlap leave the order open. */
 static void find_doubts(struct ownership_wait *w)
 {
 	for (uint32_t i = 0; i < w->count; i++)
 		for (uint32_t k = 0; k < w->count; k++) {
 			const struct match_call *a = &w->parts[i].release, *b = &w->parts[k].release;
-			w->parts[i].doubtful |= a->endpoint != b->endpoint && a->end > b->start &&
-						b->end > a->start &&
-						overlap(w->parts[i].range, w->parts[k].range);
+			w->parts[i].doubtful |= a->end > b->start && b->end > a->start &&
+						differ(w, &w->parts[i], &w->parts[k]);
 		}
-	for (uint32_t i = 0; i < w->count; i++)
-		if (w->parts[i].doubtful && w->parts[i].release.endpoint == w->call.endpoint)
-			w->parts[i].release.end = 0;
+}
+
+/* Of a release of the process itself, which is not told, and another's the other counts as the later: so that
+ * something says that it is not certain. */
+static void put_own_last(struct ownership_wait *w)
+{
+	for (uint32_t i = 0; i < w->count; i++) {
+		struct part *own = &w->parts[i];
+		if (!own->doubtful || own->release.endpoint != w->call.endpoint)
+			continue;
+		own->release.end = 0;
+		for (uint32_t k = 0; k < w->count; k++)
+			w->parts[k].doubtful |= overlap(w->parts[k].range, own->range);
+	}
 }
 
 static bool is_told(const struct ownership_wait *w, uint32_t i)
 {
 	for (uint32_t k = 0; k < i; k++)
-		if (w->parts[k].release.event == w->parts[i].release.event)
+		if (w->parts[k].told && w->parts[k].release.event == w->parts[i].release.event)
 			return true;
 	return false;
 }
@@ -167,6 +187,15 @@ static bool is_missed(const struct ownership_wait *w)
 	return false;
 }
 
+/* With one of its bytes a release is not certain as a whole. */
+static bool is_certain(const struct ownership_wait *w, const struct part *part)
+{
+	for (uint32_t i = 0; i < w->count; i++)
+		if (w->parts[i].doubtful && w->parts[i].release.event == part->release.event)
+			return false;
+	return true;
+}
+
 static void tell(const struct ownership *o, const struct ownership_wait *w, const struct part *p)
 {
 	struct match_message m = { .send_event = p->release.event,
@@ -176,7 +205,7 @@ static void tell(const struct ownership *o, const struct ownership_wait *w, cons
 				   .src = p->release.endpoint,
 				   .dst = w->call.endpoint,
 				   .src_thread = p->release.thread,
-				   .exact = !p->doubtful };
+				   .exact = is_certain(w, p) };
 	o->sink->message(o->context, &m);
 }
 
@@ -187,11 +216,14 @@ static void resolve(const struct ownership *o, struct ownership_wait *w)
 	if (missed)
 		o->sink->unmatched(o->context, &w->call);
 	find_doubts(w);
+	put_own_last(w);
 	if (w->count)
 		qsort(w->parts, w->count, sizeof(*w->parts), latest_first);
 	for (uint32_t i = 0; i < w->count && !missed; i++) {
-		const struct part *p = &w->parts[i];
-		if (p->release.endpoint != w->call.endpoint && !is_told(w, i) && is_left(w->parts, i, p->range))
+		struct part *p = &w->parts[i];
+		p->told = p->release.endpoint != w->call.endpoint && !is_told(w, i) &&
+			  is_left(w->parts, i, p->range);
+		if (p->told)
 			tell(o, w, p);
 	}
 	free(w->parts);
@@ -219,6 +251,20 @@ static void give_up(struct ownership *o, uint32_t i)
 
 /* Releases. */
 
+/* Where the piece overlaps the range it is over: gone or, where its release is missing, marked. */
+static void end_piece(struct ownership *o, uint32_t i, struct ownership_range range)
+{
+	struct ownership_range rest[2];
+	struct ownership_piece piece = o->pieces[i];
+	int pieces = without(piece.range, range, rest);
+	o->pieces[i].over = true;
+	o->pieces[i].range = common(piece.range, range);
+	for (int k = 0; k < pieces; k++) {
+		piece.range = rest[k];
+		add_piece(o, piece);
+	}
+}
+
 static void release_parts(struct ownership_wait *w, const struct match_call *call, uint64_t owner,
 			  struct ownership_range range)
 {
@@ -238,13 +284,29 @@ static void release_parts(struct ownership_wait *w, const struct match_call *cal
 	}
 }
 
+/* Of what a process shared and released again and again only the last is of interest. */
+static void end_earlier(struct ownership *o, const struct ownership_piece *later)
+{
+	for (uint32_t i = 0, n = o->piece_count; i < n; i++) {
+		const struct ownership_piece *p = &o->pieces[i];
+		if (p->released && p->release.end <= later->release.start && p->shared &&
+		    overlap(p->range, later->range) && p->acquired.endpoint == later->acquired.endpoint &&
+		    p->release.endpoint == later->release.endpoint)
+			end_piece(o, i, later->range);
+	}
+}
+
 static void release_piece(struct ownership *o, uint32_t i, const struct match_call *call,
 			  struct ownership_range range)
 {
 	struct ownership_range rest[2];
 	struct ownership_piece piece = o->pieces[i];
 	int pieces = without(piece.range, range, rest);
-	o->pieces[i].range = common(piece.range, range);
+	piece.range = common(piece.range, range);
+	piece.release = *call;
+	if (piece.shared && !piece.over)
+		end_earlier(o, &piece);
+	o->pieces[i].range = piece.range;
 	o->pieces[i].released = true;
 	o->pieces[i].release = *call;
 	for (int k = 0; k < pieces; k++) {
@@ -331,27 +393,12 @@ static void takes_over(struct acquisition *a, struct ownership_range range)
 		excludes(a, range);
 }
 
-/* Where the piece overlaps the range it is over: gone or, where its release is missing, marked. */
-static void end_piece(struct ownership *o, uint32_t i, struct ownership_range range)
-{
-	struct ownership_range rest[2];
-	struct ownership_piece piece = o->pieces[i];
-	int pieces = without(piece.range, range, rest);
-	o->pieces[i].over = true;
-	o->pieces[i].range = common(piece.range, range);
-	for (int k = 0; k < pieces; k++) {
-		piece.range = rest[k];
-		add_piece(o, piece);
-	}
-}
-
 static void has_now(struct acquisition *a, struct ownership_range range)
 {
 	struct ownership *o = a->o;
 	for (uint32_t i = 0, n = o->piece_count; i < n; i++) {
 		const struct ownership_piece *p = &o->pieces[i];
-		if (!p->over && overlap(p->range, range) &&
-		    (!a->shared || (p->released && shared_before(a, p))))
+		if (!a->shared && !p->over && overlap(p->range, range))
 			end_piece(o, i, range);
 	}
 	add_piece(o, (struct ownership_piece){
@@ -379,7 +426,7 @@ static void keep_wait(struct ownership *o, const struct ownership_wait *wait)
 void ownership_acquire(struct ownership *o, const struct match_call *call, uint64_t owner,
 		       struct ownership_range range, bool shared)
 {
-	struct acquisition a = { o, call, owner, shared, { .call = *call } };
+	struct acquisition a = { o, call, owner, shared, { .call = *call, .range = range } };
 	for_rest(&a, range, has_already, acquire);
 	drop_over(o);
 	if (is_ready(&a.wait))

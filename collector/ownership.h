@@ -25,8 +25,9 @@
 #include "match.h"
 
 enum {
-	OWNERSHIP_RELEASED_MAX = 1024, /* pieces whose release is remembered; beyond it the oldest is forgotten */
-	OWNERSHIP_WAITING_MAX = 1024,  /* acquisitions; beyond it the oldest is unmatched */
+	OWNERSHIP_RELEASED_MAX =
+		1024, /* pieces whose release is remembered; beyond it the oldest is forgotten */
+	OWNERSHIP_WAITING_MAX = 1024, /* acquisitions; beyond it the oldest is unmatched */
 };
 
 struct ownership_range {

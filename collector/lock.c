@@ -7,8 +7,9 @@
 #include "ownership.h"
 #include "tables.h"
 
-#define END_WITHIN_NS 10000000ULL /* the kernel closes a process's descriptors so soon after its exit began  \
-				   */
+#define END_WITHIN_NS                                                                                        \
+	10000000ULL /* the kernel closes a process's descriptors so soon after its exit began                \
+		     */
 
 /* An open file description, or a process, that has or had locks on the file. Which description it is says its
  * number or, of one that came with the program, the parent and the descriptor. */

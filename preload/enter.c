@@ -132,6 +132,7 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 		path = link;
 	}
 	uint32_t number = shim_number(t);
+	lock_exec(t);
 	uint64_t mask = signals_block(); /* the program is opened */
 	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
 	signals_restore(mask);
@@ -153,7 +154,6 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 			*envp = (long)environment_write((void *)memory, (char *const *)*envp, &e);
 		}
 	}
-	lock_exec(t);
 	struct ipc_event announced = event_now(t, call, IPC_MECH_process);
 	announced.thread = number;
 	announced.flags = IPC_F_ENTRY;

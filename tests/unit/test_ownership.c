@@ -48,9 +48,9 @@ enum mode { FREE, SHARED, ALONE };
 struct call {
 	struct match_call m;
 	int owner, first, last;
-	enum mode mode; /* that it asks for; FREE: releases */
+	enum mode mode;			       /* that it asks for; FREE: releases */
 	bool from[CALLS_MAX], said[CALLS_MAX]; /* of an acquisition: the releases that it takes over */
-	uint32_t sharers, said_sharers; /* of a release: the processes that take it over to share it */
+	uint32_t sharers, said_sharers;	       /* of a release: the processes that take it over to share it */
 	bool inexact, unmatched;
 };
 
@@ -60,9 +60,9 @@ struct sim_thread {
 };
 
 struct byte {
-	enum mode mode[THREADS];		 /* by owner */
-	int released, released_alone;		 /* calls, or NOBODY */
-	bool shared_since[PROCS];		 /* since someone had it alone */
+	enum mode mode[THREADS];      /* by owner */
+	int released, released_alone; /* calls, or NOBODY */
+	bool shared_since[PROCS];     /* since someone had it alone */
 };
 
 static struct sim {
@@ -273,7 +273,9 @@ static void release_all(struct ownership *o)
 {
 	for (int i = 0; i < sim.owners; i++)
 		if (has_any(i)) {
-			struct match_call m = { .start = sim.now, .end = sim.now + 1, .endpoint = &sim.endpoints[0] };
+			struct match_call m = { .start = sim.now,
+						.end = sim.now + 1,
+						.endpoint = &sim.endpoints[0] };
 			ownership_release(o, &m, (uint64_t)i + 1, OWNERSHIP_ALL);
 		}
 }
@@ -294,7 +296,8 @@ static void check(void)
 		assert_true(sim.sharing || !c->inexact);
 		assert_int_equal(c->sharers, c->said_sharers);
 		for (int p = 0; p < PROCS && c->mode == ALONE && !c->inexact; p++)
-			assert_int_equal(count(c->from, &sim.endpoints[p]), count(c->said, &sim.endpoints[p]));
+			assert_int_equal(count(c->from, &sim.endpoints[p]),
+					 count(c->said, &sim.endpoints[p]));
 	}
 }
 
@@ -335,9 +338,15 @@ static void a_release_unseen(void **state)
 	(void)state;
 	struct ownership o = { .sink = &sink };
 	start(1, false);
-	struct match_call a = { .start = 1, .end = 2, .event = 0, .endpoint = &sim.endpoints[0], .thread = 1 };
-	struct match_call b = { .start = 3, .end = 10, .event = 1, .endpoint = &sim.endpoints[1], .thread = 2 };
-	struct match_call late = { .start = 20, .end = 21, .event = 2, .endpoint = &sim.endpoints[0], .thread = 1 };
+	struct match_call a = {
+		.start = 1, .end = 2, .event = 0, .endpoint = &sim.endpoints[0], .thread = 1
+	};
+	struct match_call b = {
+		.start = 3, .end = 10, .event = 1, .endpoint = &sim.endpoints[1], .thread = 2
+	};
+	struct match_call late = {
+		.start = 20, .end = 21, .event = 2, .endpoint = &sim.endpoints[0], .thread = 1
+	};
 	ownership_acquire(&o, &a, 1, OWNERSHIP_ALL, false);
 	assert_true(ownership_has(&o, 1) && ownership_has_so(&o, 1, false) && !ownership_has_so(&o, 1, true));
 	assert_true(ownership_missed(&o, 1) == UINT64_MAX);

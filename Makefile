@@ -159,7 +159,11 @@ fuzz:
 	$(Q)cd $(BUILD)-fuzz/fuzz && for f in $(notdir $(FUZZ)); do ./$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit; done
 
 docs: $(BUILD)/docs/mechanisms
-	$(Q)$< > docs/mechanisms.md
+	$(Q)$< docs/mechanisms > docs/mechanisms.md
+
+# Every mechanism that is recorded has its reference program, its test and its documentation.
+check-mechanisms:
+	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/run mechanisms.sh
 
 C_FILES = $(shell git ls-files '*.c' '*.h')
 format:
@@ -187,6 +191,7 @@ help:
 	@echo 'make fuzz              feed the collector random records for FUZZ_SECONDS=60'
 	@echo 'make deps              install the Debian packages that the build needs (deps-check: and the tests)'
 	@echo 'make docs              write docs/mechanisms.md from the tables'
+	@echo 'make check-mechanisms  whether each has its reference program, test and documentation'
 	@echo 'make format            clang-format all files'
 	@echo 'make clean             remove every build folder'
 	@echo 'V=1                    show the commands      BUILD=dir   build there'
@@ -197,4 +202,4 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .DELETE_ON_ERROR:
-.PHONY: all unit bench-programs fuzz-programs deps deps-check demo check bench fuzz docs format install uninstall help clean
+.PHONY: all unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms bench fuzz docs format install uninstall help clean

@@ -10,27 +10,28 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
-static int write_messages(const char *path, const struct reference_options *o)
+static int write_messages(const char *path, const struct old_options *o)
 {
-	_Alignas(struct reference_head) static char message[REFERENCE_SIZE_MAX];
+	_Alignas(struct old_head) static char message[OLD_SIZE_MAX];
 	int fd = open(path, O_WRONLY);
 	if (fd < 0) {
 		perror(path);
 		return 1;
 	}
 	for (unsigned long i = 0; i < o->messages; i++) {
-		reference_fill(message, o->size, 0, (uint32_t)i);
-		if (reference_write(fd, message, o->size) < 0)
+		old_fill(message, o->size, 0, (uint32_t)i);
+		if (old_write(fd, message, o->size) < 0)
 			return 1;
 	}
 	return close(fd) ? 1 : 0;
 }
 
-static int read_messages(const char *path, const struct reference_options *o, FILE *ledger)
+static int read_messages(const char *path, const struct old_options *o, FILE *ledger)
 {
-	_Alignas(struct reference_head) static char message[REFERENCE_SIZE_MAX];
-	const struct reference_head *head = (const void *)message;
+	_Alignas(struct old_head) static char message[OLD_SIZE_MAX];
+	const struct old_head *head = (const void *)message;
 	unsigned long messages = 0;
 	struct stat st;
 	char key[96];
@@ -40,8 +41,8 @@ static int read_messages(const char *path, const struct reference_options *o, FI
 		perror(path);
 		return 1;
 	}
-	while ((more = reference_read(fd, message, o->size)) > 0) {
-		if (!reference_intact(message, o->size) || head->number != messages) {
+	while ((more = old_read(fd, message, o->size)) > 0) {
+		if (!old_intact(message, o->size) || head->number != messages) {
 			fprintf(stderr, "fifo: message %lu is damaged or out of order\n", messages);
 			return 1;
 		}
@@ -53,15 +54,15 @@ static int read_messages(const char *path, const struct reference_options *o, FI
 	}
 	snprintf(key, sizeof(key), "fifo:%u:%u:%lu", major(st.st_dev), minor(st.st_dev),
 		 (unsigned long)st.st_ino);
-	reference_ledger(ledger, head->pid, getpid(), "fifo", key, messages, messages * o->size);
+	old_ledger(ledger, head->pid, getpid(), "fifo", key, messages, messages * o->size);
 	return close(fd) ? 1 : 0;
 }
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .messages = 1000, .size = 64 };
+	struct old_options o = { .messages = 1000, .size = 64 };
 	char dir[] = "/tmp/ipctrace-fifo-XXXXXX", path[sizeof(dir) + 8];
-	int failed = 1, usage = reference_parse(&o, argc, argv);
+	int failed = 1, usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
 	if (!mkdtemp(dir)) {
@@ -79,7 +80,7 @@ static int run(int argc, char **argv, FILE *ledger)
 	pid_t writer = fork();
 	if (writer == 0)
 		_exit(write_messages(path, &o));
-	failed = reader < 0 || writer < 0 || reference_wait(2) ? 1 : 0;
+	failed = reader < 0 || writer < 0 || old_wait(2) ? 1 : 0;
 	unlink(path);
 out:
 	rmdir(dir);
@@ -89,5 +90,5 @@ out:
 const struct reference reference_fifo = {
 	.name = "fifo",
 	.summary = "a writer and a reader that meet at a path: --messages --size",
-	.run = run,
+	.old = run,
 };

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
 enum { LARGEST = 1 << 15 };
 
@@ -61,44 +62,43 @@ static int ask_kernel(FILE *ledger)
 		bytes += (unsigned long)n;
 	} while (head->nlmsg_type != NLMSG_DONE);
 	make_key(fd, "route", &own, key, sizeof(key));
-	reference_ledger(ledger, getpid(), 0, "netlink", key, 1, sizeof(question));
-	reference_ledger(ledger, 0, getpid(), "netlink", key, messages, bytes);
+	old_ledger(ledger, getpid(), 0, "netlink", key, 1, sizeof(question));
+	old_ledger(ledger, 0, getpid(), "netlink", key, messages, bytes);
 	return close(fd) ? 1 : 0;
 }
 
-static int ask(const struct sockaddr_nl *server, uint32_t client, const struct reference_options *o,
-	       FILE *ledger)
+static int ask(const struct sockaddr_nl *server, uint32_t client, const struct old_options *o, FILE *ledger)
 {
-	_Alignas(struct reference_head) static char message[LARGEST];
-	const struct reference_head *head = (const void *)message;
+	_Alignas(struct old_head) static char message[LARGEST];
+	const struct old_head *head = (const void *)message;
 	struct sockaddr_nl own;
 	char key[64];
 	int fd = open_socket(NETLINK_USERSOCK, &own);
 	if (fd < 0)
 		return 1;
 	for (unsigned long i = 0; i < o->messages; i++) {
-		reference_fill(message, o->size, client, (uint32_t)i);
+		old_fill(message, o->size, client, (uint32_t)i);
 		if (sendto(fd, message, o->size, 0, (const struct sockaddr *)server, sizeof(*server)) < 0 ||
 		    recv(fd, message, sizeof(message), 0) != (ssize_t)o->size) {
 			perror("netlink");
 			return 1;
 		}
-		if (!reference_intact(message, o->size) || head->writer != client || head->number != i) {
+		if (!old_intact(message, o->size) || head->writer != client || head->number != i) {
 			fprintf(stderr, "netlink: answer %lu is wrong\n", i);
 			return 1;
 		}
 	}
 	make_key(fd, "usersock", &own, key, sizeof(key));
-	reference_ledger(ledger, head->pid, getpid(), "netlink", key, o->messages, o->messages * o->size);
+	old_ledger(ledger, head->pid, getpid(), "netlink", key, o->messages, o->messages * o->size);
 	return close(fd) || ask_kernel(ledger) ? 1 : 0;
 }
 
-static int answer(int fd, const struct sockaddr_nl *own, const struct reference_options *o, FILE *ledger)
+static int answer(int fd, const struct sockaddr_nl *own, const struct old_options *o, FILE *ledger)
 {
-	_Alignas(struct reference_head) static char message[LARGEST];
-	const struct reference_head *head = (const void *)message;
-	unsigned long messages[REFERENCE_TASKS_MAX] = { 0 };
-	pid_t pids[REFERENCE_TASKS_MAX] = { 0 };
+	_Alignas(struct old_head) static char message[LARGEST];
+	const struct old_head *head = (const void *)message;
+	unsigned long messages[OLD_TASKS_MAX] = { 0 };
+	pid_t pids[OLD_TASKS_MAX] = { 0 };
 	char key[64];
 
 	for (unsigned long i = 0; i < o->clients * o->messages; i++) {
@@ -106,14 +106,14 @@ static int answer(int fd, const struct sockaddr_nl *own, const struct reference_
 		socklen_t length = sizeof(client);
 		if (recvfrom(fd, message, sizeof(message), 0, (struct sockaddr *)&client, &length) !=
 			    (ssize_t)o->size ||
-		    !reference_intact(message, o->size) || head->writer >= o->clients ||
+		    !old_intact(message, o->size) || head->writer >= o->clients ||
 		    head->number != messages[head->writer]) {
 			fprintf(stderr, "netlink: question %lu is damaged or out of order\n", i);
 			return 1;
 		}
 		pids[head->writer] = head->pid;
 		messages[head->writer]++;
-		reference_fill(message, o->size, head->writer, head->number);
+		old_fill(message, o->size, head->writer, head->number);
 		if (sendto(fd, message, o->size, 0, (struct sockaddr *)&client, sizeof(client)) < 0) {
 			perror("netlink");
 			return 1;
@@ -121,16 +121,15 @@ static int answer(int fd, const struct sockaddr_nl *own, const struct reference_
 	}
 	make_key(fd, "usersock", own, key, sizeof(key));
 	for (unsigned long i = 0; i < o->clients; i++)
-		reference_ledger(ledger, pids[i], getpid(), "netlink", key, messages[i],
-				 messages[i] * o->size);
+		old_ledger(ledger, pids[i], getpid(), "netlink", key, messages[i], messages[i] * o->size);
 	return close(fd) ? 1 : 0;
 }
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
+	struct old_options o = { .messages = 1000, .size = 64, .clients = 2 };
 	struct sockaddr_nl own;
-	int usage = reference_parse(&o, argc, argv);
+	int usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
 	if (o.size > LARGEST) {
@@ -152,11 +151,11 @@ static int run(int argc, char **argv, FILE *ledger)
 		}
 	}
 	int failed = answer(server, &own, &o, ledger);
-	return reference_wait((unsigned int)o.clients) || failed ? 1 : 0;
+	return old_wait((unsigned int)o.clients) || failed ? 1 : 0;
 }
 
 const struct reference reference_netlink = {
 	.name = "netlink",
 	.summary = "clients that question a server and the kernel: --messages --size --clients",
-	.run = run,
+	.old = run,
 };

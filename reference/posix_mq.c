@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
 enum { LARGEST = 8192 /* of a message, by default */, PRIORITIES = 4 };
 
@@ -20,12 +21,12 @@ struct tally {
 	uint32_t next[PRIORITIES]; /* numbers of the messages to come */
 };
 
-static int write_messages(const char *name, uint32_t writer, const struct reference_options *o)
+static int write_messages(const char *name, uint32_t writer, const struct old_options *o)
 {
-	_Alignas(struct reference_head) static char message[LARGEST];
+	_Alignas(struct old_head) static char message[LARGEST];
 	mqd_t queue = mq_open(name, O_WRONLY);
 	for (unsigned long i = 0; i < o->messages; i++) {
-		reference_fill(message, o->size, writer, (uint32_t)i);
+		old_fill(message, o->size, writer, (uint32_t)i);
 		if (mq_send(queue, message, o->size, i % PRIORITIES)) {
 			perror("mq_send");
 			return 1;
@@ -34,7 +35,7 @@ static int write_messages(const char *name, uint32_t writer, const struct refere
 	return mq_close(queue) ? 1 : 0;
 }
 
-static bool is_next(struct tally *t, const struct reference_head *head, unsigned int priority)
+static bool is_next(struct tally *t, const struct old_head *head, unsigned int priority)
 {
 	if (priority >= PRIORITIES || head->number != t->next[priority])
 		return false;
@@ -51,14 +52,14 @@ static void write_ledger(FILE *ledger, mqd_t queue, const struct tally *t, unsig
 	fstat(queue, &st);
 	snprintf(key, sizeof(key), "posix_mq:%u:%u:%lu", major(st.st_dev), minor(st.st_dev),
 		 (unsigned long)st.st_ino);
-	reference_ledger(ledger, t->pid, getpid(), "posix_mq", key, t->messages, t->messages * size);
+	old_ledger(ledger, t->pid, getpid(), "posix_mq", key, t->messages, t->messages * size);
 }
 
-static int read_messages(const char *name, const struct reference_options *o, FILE *ledger)
+static int read_messages(const char *name, const struct old_options *o, FILE *ledger)
 {
-	_Alignas(struct reference_head) static char message[LARGEST];
-	const struct reference_head *head = (const void *)message;
-	struct tally tally[REFERENCE_TASKS_MAX] = { 0 };
+	_Alignas(struct old_head) static char message[LARGEST];
+	const struct old_head *head = (const void *)message;
+	struct tally tally[OLD_TASKS_MAX] = { 0 };
 	mqd_t queue = mq_open(name, O_RDONLY);
 
 	for (unsigned long w = 0; w < o->writers; w++)
@@ -67,7 +68,7 @@ static int read_messages(const char *name, const struct reference_options *o, FI
 	for (unsigned long i = 0; i < o->writers * o->messages; i++) {
 		unsigned int priority;
 		if (mq_receive(queue, message, sizeof(message), &priority) != (ssize_t)o->size ||
-		    !reference_intact(message, o->size) || head->writer >= o->writers ||
+		    !old_intact(message, o->size) || head->writer >= o->writers ||
 		    !is_next(&tally[head->writer], head, priority)) {
 			fprintf(stderr, "posix_mq: message %lu is damaged or out of order\n", i);
 			return 1;
@@ -78,7 +79,7 @@ static int read_messages(const char *name, const struct reference_options *o, FI
 	return mq_close(queue) ? 1 : 0;
 }
 
-static int talk(const char *name, const struct reference_options *o, FILE *ledger)
+static int talk(const char *name, const struct old_options *o, FILE *ledger)
 {
 	for (unsigned long i = 0; i <= o->writers; i++) {
 		pid_t pid = fork();
@@ -89,15 +90,15 @@ static int talk(const char *name, const struct reference_options *o, FILE *ledge
 		if (pid == 0)
 			_exit(i ? write_messages(name, (uint32_t)i - 1, o) : read_messages(name, o, ledger));
 	}
-	return reference_wait((unsigned int)o->writers + 1) ? 1 : 0;
+	return old_wait((unsigned int)o->writers + 1) ? 1 : 0;
 }
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .messages = 1000, .size = 64, .writers = 1 };
+	struct old_options o = { .messages = 1000, .size = 64, .writers = 1 };
 	struct mq_attr attr = { .mq_maxmsg = 10, .mq_msgsize = LARGEST };
 	char name[64];
-	int failed, usage = reference_parse(&o, argc, argv);
+	int failed, usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
 	if (o.size > LARGEST) {
@@ -119,5 +120,5 @@ static int run(int argc, char **argv, FILE *ledger)
 const struct reference reference_posix_mq = {
 	.name = "posix_mq",
 	.summary = "writers and a reader, by priority: --messages --size --writers",
-	.run = run,
+	.old = run,
 };

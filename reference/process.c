@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
 extern char **environ;
 
-static int node(const struct reference_options *o, unsigned long depth, FILE *ledger);
+static int node(const struct old_options *o, unsigned long depth, FILE *ledger);
 
 /* Processes in the tree below and including a node with so many levels under it. */
 static unsigned long tree_size(unsigned long children, unsigned long depth)
@@ -28,7 +29,7 @@ static pid_t start_leaf(void)
 	return posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ) ? -1 : pid;
 }
 
-static pid_t start_child(const struct reference_options *o, unsigned long depth, FILE *ledger)
+static pid_t start_child(const struct old_options *o, unsigned long depth, FILE *ledger)
 {
 	if (depth == 0)
 		return start_leaf();
@@ -43,13 +44,13 @@ static void write_ledger(FILE *ledger, pid_t child)
 {
 	char key[32];
 	snprintf(key, sizeof(key), "process:%d", child);
-	reference_ledger(ledger, getpid(), child, "process", key, 1, 0);
-	reference_ledger(ledger, child, getpid(), "process", key, 1, 0);
+	old_ledger(ledger, getpid(), child, "process", key, 1, 0);
+	old_ledger(ledger, child, getpid(), "process", key, 1, 0);
 }
 
 /* Starts the children, hears how they end. Returns the exit status of this process: the size of its tree, or
  * 0 when something was wrong. */
-static int node(const struct reference_options *o, unsigned long depth, FILE *ledger)
+static int node(const struct old_options *o, unsigned long depth, FILE *ledger)
 {
 	unsigned long size = 1;
 	for (unsigned long i = 0; i < o->children; i++)
@@ -73,8 +74,8 @@ static int node(const struct reference_options *o, unsigned long depth, FILE *le
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .children = 3, .depth = 2 };
-	int usage = reference_parse(&o, argc, argv);
+	struct old_options o = { .children = 3, .depth = 2 };
+	int usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
 	fflush(ledger);
@@ -84,5 +85,5 @@ static int run(int argc, char **argv, FILE *ledger)
 const struct reference reference_process = {
 	.name = "process",
 	.summary = "a tree of processes that check each other's exit status: --children --depth",
-	.run = run,
+	.old = run,
 };

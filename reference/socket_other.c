@@ -12,33 +12,33 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
 enum { LARGEST = 1 << 15 };
 
-static void write_ledger(FILE *ledger, int fd, const struct reference_options *o)
+static void write_ledger(FILE *ledger, int fd, const struct old_options *o)
 {
 	struct stat st = { 0 };
 	char key[64];
 	fstat(fd, &st);
 	snprintf(key, sizeof(key), "socket_other:[%lu]", (unsigned long)st.st_ino);
-	reference_ledger(ledger, getpid(), 0, "socket_other", key, o->messages, o->messages * o->size);
-	reference_ledger(ledger, 0, getpid(), "socket_other", key, o->messages, o->messages * o->size);
+	old_ledger(ledger, getpid(), 0, "socket_other", key, o->messages, o->messages * o->size);
+	old_ledger(ledger, 0, getpid(), "socket_other", key, o->messages, o->messages * o->size);
 }
 
-static int talk(int fd, const struct sockaddr_in *to, bool asks, const struct reference_options *o,
-		FILE *ledger)
+static int talk(int fd, const struct sockaddr_in *to, bool asks, const struct old_options *o, FILE *ledger)
 {
-	_Alignas(struct reference_head) static char message[LARGEST];
-	const struct reference_head *head = (const void *)message;
+	_Alignas(struct old_head) static char message[LARGEST];
+	const struct old_head *head = (const void *)message;
 	for (unsigned long i = 0; i < 2 * o->messages; i++) {
 		if ((i % 2 == 0) == asks) {
-			reference_fill(message, o->size, asks, (uint32_t)(i / 2));
+			old_fill(message, o->size, asks, (uint32_t)(i / 2));
 			if (sendto(fd, message, o->size, 0, (const struct sockaddr *)to, sizeof(*to)) < 0) {
 				perror("socket_other");
 				return 1;
 			}
 		} else if (recv(fd, message, sizeof(message), 0) != (ssize_t)o->size ||
-			   !reference_intact(message, o->size) || head->number != i / 2) {
+			   !old_intact(message, o->size) || head->number != i / 2) {
 			fprintf(stderr, "socket_other: message %lu is damaged or out of order\n", i);
 			return 1;
 		}
@@ -63,9 +63,9 @@ static int open_socket(struct sockaddr_in *name)
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .messages = 1000, .size = 64 };
+	struct old_options o = { .messages = 1000, .size = 64 };
 	struct sockaddr_in asker, answerer;
-	int usage = reference_parse(&o, argc, argv);
+	int usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
 	if (o.size > LARGEST) {
@@ -79,11 +79,11 @@ static int run(int argc, char **argv, FILE *ledger)
 	if (pid == 0)
 		_exit(talk(b, &asker, false, &o, ledger));
 	int failed = talk(a, &answerer, true, &o, ledger);
-	return reference_wait(1) || failed ? 1 : 0;
+	return old_wait(1) || failed ? 1 : 0;
 }
 
 const struct reference reference_socket_other = {
 	.name = "socket_other",
 	.summary = "two processes that talk by UDP-Lite: --messages --size",
-	.run = run,
+	.old = run,
 };

@@ -7,8 +7,9 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
-void reference_unix_key(int fd, char *key, size_t size)
+void old_unix_key(int fd, char *key, size_t size)
 {
 	struct stat st = { 0 };
 	fstat(fd, &st);
@@ -21,7 +22,7 @@ static bool is_before(const struct sockaddr_in *a, const struct sockaddr_in *b)
 	return a_ip != b_ip ? a_ip < b_ip : ntohs(a->sin_port) < ntohs(b->sin_port);
 }
 
-void reference_ip_key(int fd, const struct sockaddr_in *peer, char *key, size_t size)
+void old_ip_key(int fd, const struct sockaddr_in *peer, char *key, size_t size)
 {
 	struct sockaddr_in own = { 0 };
 	socklen_t own_length = sizeof(own), netns_length, type_length;
@@ -40,37 +41,37 @@ void reference_ip_key(int fd, const struct sockaddr_in *peer, char *key, size_t 
 		 inet_ntop(AF_INET, &b->sin_addr, high, sizeof(high)), ntohs(b->sin_port));
 }
 
-static void write_ledger(const struct reference_talk *t, int fd, pid_t from, unsigned long messages)
+static void write_ledger(const struct old_talk *t, int fd, pid_t from, unsigned long messages)
 {
 	char key[128];
 	t->key(fd, key, sizeof(key));
-	reference_ledger(t->ledger, from, getpid(), t->mechanism, key, messages, messages * t->options->size);
+	old_ledger(t->ledger, from, getpid(), t->mechanism, key, messages, messages * t->options->size);
 }
 
-/* The next message of the other side, in its order. As reference_read(). */
-static int receive(const struct reference_talk *t, int fd, void *message, unsigned long number)
+/* The next message of the other side, in its order. As old_read(). */
+static int receive(const struct old_talk *t, int fd, void *message, unsigned long number)
 {
-	const struct reference_head *head = message;
-	int more = reference_read(fd, message, t->options->size);
-	if (more > 0 && (!reference_intact(message, t->options->size) || head->number != number)) {
+	const struct old_head *head = message;
+	int more = old_read(fd, message, t->options->size);
+	if (more > 0 && (!old_intact(message, t->options->size) || head->number != number)) {
 		fprintf(stderr, "%s: message %lu is damaged or out of order\n", t->mechanism, number);
 		return -1;
 	}
 	return more;
 }
 
-static int ask(const struct reference_talk *t, uint32_t client)
+static int ask(const struct old_talk *t, uint32_t client)
 {
-	_Alignas(struct reference_head) static char message[REFERENCE_SIZE_MAX];
-	const struct reference_head *head = (const void *)message;
+	_Alignas(struct old_head) static char message[OLD_SIZE_MAX];
+	const struct old_head *head = (const void *)message;
 	int fd = t->connect(t->address);
 	if (fd < 0) {
 		perror(t->mechanism);
 		return 1;
 	}
 	for (unsigned long i = 0; i < t->options->messages; i++) {
-		reference_fill(message, t->options->size, client, (uint32_t)i);
-		if (reference_write(fd, message, t->options->size) < 0 || receive(t, fd, message, i) <= 0)
+		old_fill(message, t->options->size, client, (uint32_t)i);
+		if (old_write(fd, message, t->options->size) < 0 || receive(t, fd, message, i) <= 0)
 			return 1;
 		if (head->writer != client) {
 			fprintf(stderr, "%s: client %u has the answer for %u\n", t->mechanism, client,
@@ -82,18 +83,18 @@ static int ask(const struct reference_talk *t, uint32_t client)
 	return close(fd) ? 1 : 0;
 }
 
-static int answer(const struct reference_talk *t, int fd)
+static int answer(const struct old_talk *t, int fd)
 {
-	_Alignas(struct reference_head) static char message[REFERENCE_SIZE_MAX];
-	const struct reference_head *head = (const void *)message;
+	_Alignas(struct old_head) static char message[OLD_SIZE_MAX];
+	const struct old_head *head = (const void *)message;
 	unsigned long messages = 0;
 	pid_t client = 0;
 	int more;
 
 	while ((more = receive(t, fd, message, messages)) > 0) {
 		client = head->pid;
-		reference_fill(message, t->options->size, head->writer, (uint32_t)messages++);
-		if (reference_write(fd, message, t->options->size) < 0)
+		old_fill(message, t->options->size, head->writer, (uint32_t)messages++);
+		if (old_write(fd, message, t->options->size) < 0)
 			return 1;
 	}
 	if (more < 0 || messages != t->options->messages) {
@@ -104,7 +105,7 @@ static int answer(const struct reference_talk *t, int fd)
 	return close(fd) ? 1 : 0;
 }
 
-static int serve(const struct reference_talk *t)
+static int serve(const struct old_talk *t)
 {
 	for (unsigned long i = 0; i < t->options->clients; i++) {
 		int fd = accept(t->listener, NULL, NULL);
@@ -119,10 +120,10 @@ static int serve(const struct reference_talk *t)
 		}
 		close(fd);
 	}
-	return reference_wait((unsigned int)t->options->clients) ? 1 : 0;
+	return old_wait((unsigned int)t->options->clients) ? 1 : 0;
 }
 
-int reference_converse(const struct reference_talk *t)
+int old_converse(const struct old_talk *t)
 {
 	for (unsigned long i = 0; i <= t->options->clients; i++) {
 		pid_t pid = fork();
@@ -138,5 +139,5 @@ int reference_converse(const struct reference_talk *t)
 		}
 	}
 	close(t->listener);
-	return reference_wait((unsigned int)t->options->clients + 1) ? 1 : 0;
+	return old_wait((unsigned int)t->options->clients + 1) ? 1 : 0;
 }

@@ -10,12 +10,13 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
 enum { LARGEST = 8192, ROOM = 16384 /* of a message, and of a queue, by default */, QUESTION = 1 };
 
 struct message {
 	long type;
-	_Alignas(struct reference_head) char text[LARGEST];
+	_Alignas(struct old_head) char text[LARGEST];
 };
 
 static int find_queue(key_t key)
@@ -32,22 +33,22 @@ static void write_ledger(FILE *ledger, int id, pid_t from, unsigned long message
 	struct stat ns = { 0 };
 	stat("/proc/self/ns/ipc", &ns);
 	snprintf(key, sizeof(key), "sysv_msg:%lu:%d", (unsigned long)ns.st_ino, id);
-	reference_ledger(ledger, from, getpid(), "sysv_msg", key, messages, bytes);
+	old_ledger(ledger, from, getpid(), "sysv_msg", key, messages, bytes);
 }
 
-static int ask(key_t key, uint32_t client, const struct reference_options *o, FILE *ledger)
+static int ask(key_t key, uint32_t client, const struct old_options *o, FILE *ledger)
 {
 	static struct message m;
-	const struct reference_head *head = (const void *)m.text;
+	const struct old_head *head = (const void *)m.text;
 	int id = find_queue(key);
 	for (unsigned long i = 0; i < o->messages; i++) {
 		m.type = QUESTION;
-		reference_fill(m.text, o->size, client, (uint32_t)i);
+		old_fill(m.text, o->size, client, (uint32_t)i);
 		if (msgsnd(id, &m, o->size, 0) || msgrcv(id, &m, LARGEST, getpid(), 0) != (ssize_t)o->size) {
 			perror("sysv_msg");
 			return 1;
 		}
-		if (!reference_intact(m.text, o->size) || head->writer != client || head->number != i) {
+		if (!old_intact(m.text, o->size) || head->writer != client || head->number != i) {
 			fprintf(stderr, "sysv_msg: answer %lu is wrong\n", i);
 			return 1;
 		}
@@ -56,17 +57,17 @@ static int ask(key_t key, uint32_t client, const struct reference_options *o, FI
 	return 0;
 }
 
-static int answer(key_t key, const struct reference_options *o, FILE *ledger)
+static int answer(key_t key, const struct old_options *o, FILE *ledger)
 {
 	static struct message m;
-	const struct reference_head *head = (const void *)m.text;
-	unsigned long messages[REFERENCE_TASKS_MAX] = { 0 };
-	pid_t pid[REFERENCE_TASKS_MAX];
+	const struct old_head *head = (const void *)m.text;
+	unsigned long messages[OLD_TASKS_MAX] = { 0 };
+	pid_t pid[OLD_TASKS_MAX];
 	int id = find_queue(key);
 
 	for (unsigned long i = 0; i < o->clients * o->messages; i++) {
 		if (msgrcv(id, &m, LARGEST, QUESTION, 0) != (ssize_t)o->size ||
-		    !reference_intact(m.text, o->size) || head->writer >= o->clients ||
+		    !old_intact(m.text, o->size) || head->writer >= o->clients ||
 		    head->number != messages[head->writer]) {
 			fprintf(stderr, "sysv_msg: question %lu is damaged or out of order\n", i);
 			return 1;
@@ -74,7 +75,7 @@ static int answer(key_t key, const struct reference_options *o, FILE *ledger)
 		pid[head->writer] = head->pid;
 		messages[head->writer]++;
 		m.type = head->pid;
-		reference_fill(m.text, o->size, head->writer, head->number);
+		old_fill(m.text, o->size, head->writer, head->number);
 		if (msgsnd(id, &m, o->size, 0)) {
 			perror("msgsnd");
 			return 1;
@@ -85,7 +86,7 @@ static int answer(key_t key, const struct reference_options *o, FILE *ledger)
 	return 0;
 }
 
-static int talk(key_t key, const struct reference_options *o, FILE *ledger)
+static int talk(key_t key, const struct old_options *o, FILE *ledger)
 {
 	for (unsigned long i = 0; i <= o->clients; i++) {
 		pid_t pid = fork();
@@ -96,14 +97,14 @@ static int talk(key_t key, const struct reference_options *o, FILE *ledger)
 		if (pid == 0)
 			_exit(i ? ask(key, (uint32_t)i - 1, o, ledger) : answer(key, o, ledger));
 	}
-	return reference_wait((unsigned int)o->clients + 1) ? 1 : 0;
+	return old_wait((unsigned int)o->clients + 1) ? 1 : 0;
 }
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
+	struct old_options o = { .messages = 1000, .size = 64, .clients = 2 };
 	key_t key = 0x49000000 + getpid();
-	int id, failed, usage = reference_parse(&o, argc, argv);
+	int id, failed, usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
 	if (o.size > LARGEST || o.clients * o.size > ROOM) { /* an answer must find room */
@@ -123,5 +124,5 @@ static int run(int argc, char **argv, FILE *ledger)
 const struct reference reference_sysv_msg = {
 	.name = "sysv_msg",
 	.summary = "clients that question a server, by type: --messages --size --clients",
-	.run = run,
+	.old = run,
 };

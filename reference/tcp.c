@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
 static int connect_to(const void *address)
 {
@@ -20,18 +21,18 @@ static void key_of(int fd, char *key, size_t size)
 	struct sockaddr_in peer = { 0 };
 	socklen_t length = sizeof(peer);
 	getpeername(fd, (struct sockaddr *)&peer, &length);
-	reference_ip_key(fd, &peer, key, size);
+	old_ip_key(fd, &peer, key, size);
 }
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
+	struct old_options o = { .messages = 1000, .size = 64, .clients = 2 };
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t length = sizeof(address);
-	int usage = reference_parse(&o, argc, argv);
+	int usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
-	struct reference_talk t = {
+	struct old_talk t = {
 		.mechanism = "tcp",
 		.options = &o,
 		.ledger = ledger,
@@ -41,16 +42,16 @@ static int run(int argc, char **argv, FILE *ledger)
 		.key = key_of,
 	};
 	if (t.listener < 0 || bind(t.listener, (struct sockaddr *)&address, length) ||
-	    listen(t.listener, REFERENCE_TASKS_MAX) ||
+	    listen(t.listener, OLD_TASKS_MAX) ||
 	    getsockname(t.listener, (struct sockaddr *)&address, &length)) {
 		perror("tcp");
 		return 1;
 	}
-	return reference_converse(&t);
+	return old_converse(&t);
 }
 
 const struct reference reference_tcp = {
 	.name = "tcp",
 	.summary = "clients that question a server at a port: --messages --size --clients",
-	.run = run,
+	.old = run,
 };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
 enum {
 	LARGEST = 1472,	     /* what an Ethernet frame holds */
@@ -36,7 +37,7 @@ static int open_socket(void)
 	return fd;
 }
 
-static unsigned long window_of(const struct reference_options *o)
+static unsigned long window_of(const struct old_options *o)
 {
 	unsigned long fits = BUFFER / FOOTPRINT / o->clients;
 	return fits < 1 ? 1 : fits < WINDOW ? fits : WINDOW;
@@ -46,27 +47,27 @@ static void write_ledger(FILE *ledger, int fd, pid_t from, const struct sockaddr
 			 unsigned long messages, unsigned long bytes)
 {
 	char key[128];
-	reference_ip_key(fd, address, key, sizeof(key));
-	reference_ledger(ledger, from, getpid(), "udp", key, messages, bytes);
+	old_ip_key(fd, address, key, sizeof(key));
+	old_ledger(ledger, from, getpid(), "udp", key, messages, bytes);
 }
 
 /* Sends the questions and hears the answers, in the same order. Returns 0, or 1 after a line on stderr. */
-static int converse(int fd, uint32_t client, const struct reference_options *o, pid_t *server)
+static int converse(int fd, uint32_t client, const struct old_options *o, pid_t *server)
 {
-	_Alignas(struct reference_head) char message[LARGEST];
-	const struct reference_head *head = (const void *)message;
+	_Alignas(struct old_head) char message[LARGEST];
+	const struct old_head *head = (const void *)message;
 	unsigned long asked = 0, window = window_of(o);
 
 	for (unsigned long i = 0; i < o->messages; i++) {
 		for (; asked < o->messages && asked < i + window; asked++) {
-			reference_fill(message, o->size, client, (uint32_t)asked);
+			old_fill(message, o->size, client, (uint32_t)asked);
 			if (send(fd, message, o->size, 0) < 0) {
 				perror("udp");
 				return 1;
 			}
 		}
 		if (recv(fd, message, sizeof(message), 0) != (ssize_t)o->size ||
-		    !reference_intact(message, o->size) || head->writer != client || head->number != i) {
+		    !old_intact(message, o->size) || head->writer != client || head->number != i) {
 			fprintf(stderr, "udp: answer %lu is lost or wrong\n", i);
 			return 1;
 		}
@@ -75,8 +76,7 @@ static int converse(int fd, uint32_t client, const struct reference_options *o, 
 	return 0;
 }
 
-static int ask(const struct sockaddr_in *address, uint32_t client, const struct reference_options *o,
-	       FILE *ledger)
+static int ask(const struct sockaddr_in *address, uint32_t client, const struct old_options *o, FILE *ledger)
 {
 	pid_t server = 0;
 	int fd = open_socket();
@@ -92,25 +92,25 @@ static int ask(const struct sockaddr_in *address, uint32_t client, const struct 
 	return close(fd) ? 1 : 0;
 }
 
-static int answer(int fd, const struct reference_options *o, FILE *ledger)
+static int answer(int fd, const struct old_options *o, FILE *ledger)
 {
-	_Alignas(struct reference_head) char message[LARGEST];
-	const struct reference_head *head = (const void *)message;
-	struct tally tally[REFERENCE_TASKS_MAX] = { 0 };
+	_Alignas(struct old_head) char message[LARGEST];
+	const struct old_head *head = (const void *)message;
+	struct tally tally[OLD_TASKS_MAX] = { 0 };
 
 	for (unsigned long i = 0; i < o->clients * o->messages; i++) {
 		struct sockaddr_in from;
 		socklen_t length = sizeof(from);
 		if (recvfrom(fd, message, sizeof(message), 0, (struct sockaddr *)&from, &length) !=
 			    (ssize_t)o->size ||
-		    !reference_intact(message, o->size) || head->writer >= o->clients ||
+		    !old_intact(message, o->size) || head->writer >= o->clients ||
 		    head->number != tally[head->writer].messages) {
 			fprintf(stderr, "udp: question %lu is lost or wrong\n", i);
 			return 1;
 		}
 		struct tally *t = &tally[head->writer];
 		*t = (struct tally){ .pid = head->pid, .messages = t->messages + 1, .address = from };
-		reference_fill(message, o->size, head->writer, head->number);
+		old_fill(message, o->size, head->writer, head->number);
 		if (sendto(fd, message, o->size, 0, (struct sockaddr *)&from, length) < 0) {
 			perror("udp");
 			return 1;
@@ -124,10 +124,10 @@ static int answer(int fd, const struct reference_options *o, FILE *ledger)
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
+	struct old_options o = { .messages = 1000, .size = 64, .clients = 2 };
 	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t length = sizeof(address);
-	int usage = reference_parse(&o, argc, argv);
+	int usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
 	if (o.size > LARGEST) {
@@ -154,11 +154,11 @@ static int run(int argc, char **argv, FILE *ledger)
 		}
 	}
 	close(server);
-	return reference_wait((unsigned int)o.clients + 1) ? 1 : 0;
+	return old_wait((unsigned int)o.clients + 1) ? 1 : 0;
 }
 
 const struct reference reference_udp = {
 	.name = "udp",
 	.summary = "clients that question a server at a port: --messages --size --clients",
-	.run = run,
+	.old = run,
 };

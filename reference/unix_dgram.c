@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
 enum { LARGEST = 1 << 16 }; /* a message must fit into the socket's buffer as a whole */
 
@@ -40,27 +41,27 @@ static int open_socket(const char *dir, unsigned long number)
 static void write_ledger(FILE *ledger, int fd, pid_t from, unsigned long messages, unsigned long bytes)
 {
 	char key[64];
-	reference_unix_key(fd, key, sizeof(key));
-	reference_ledger(ledger, from, getpid(), "unix_dgram", key, messages, bytes);
+	old_unix_key(fd, key, sizeof(key));
+	old_ledger(ledger, from, getpid(), "unix_dgram", key, messages, bytes);
 }
 
-static int ask(const char *dir, uint32_t client, const struct reference_options *o, FILE *ledger)
+static int ask(const char *dir, uint32_t client, const struct old_options *o, FILE *ledger)
 {
-	_Alignas(struct reference_head) static char message[LARGEST];
-	const struct reference_head *head = (const void *)message;
+	_Alignas(struct old_head) static char message[LARGEST];
+	const struct old_head *head = (const void *)message;
 	struct sockaddr_un server;
 	int fd = open_socket(dir, client + 1);
 	name_socket(&server, dir, 0);
 	if (fd < 0)
 		return 1;
 	for (unsigned long i = 0; i < o->messages; i++) {
-		reference_fill(message, o->size, client, (uint32_t)i);
+		old_fill(message, o->size, client, (uint32_t)i);
 		if (sendto(fd, message, o->size, 0, (struct sockaddr *)&server, sizeof(server)) < 0 ||
 		    recv(fd, message, sizeof(message), 0) != (ssize_t)o->size) {
 			perror("unix_dgram");
 			return 1;
 		}
-		if (!reference_intact(message, o->size) || head->writer != client || head->number != i) {
+		if (!old_intact(message, o->size) || head->writer != client || head->number != i) {
 			fprintf(stderr, "unix_dgram: answer %lu is wrong\n", i);
 			return 1;
 		}
@@ -69,25 +70,25 @@ static int ask(const char *dir, uint32_t client, const struct reference_options 
 	return close(fd) ? 1 : 0;
 }
 
-static int answer(int fd, const struct reference_options *o, FILE *ledger)
+static int answer(int fd, const struct old_options *o, FILE *ledger)
 {
-	_Alignas(struct reference_head) static char message[LARGEST];
-	const struct reference_head *head = (const void *)message;
-	struct tally tally[REFERENCE_TASKS_MAX] = { 0 };
+	_Alignas(struct old_head) static char message[LARGEST];
+	const struct old_head *head = (const void *)message;
+	struct tally tally[OLD_TASKS_MAX] = { 0 };
 
 	for (unsigned long i = 0; i < o->clients * o->messages; i++) {
 		struct sockaddr_un client;
 		socklen_t length = sizeof(client);
 		if (recvfrom(fd, message, sizeof(message), 0, (struct sockaddr *)&client, &length) !=
 			    (ssize_t)o->size ||
-		    !reference_intact(message, o->size) || head->writer >= o->clients ||
+		    !old_intact(message, o->size) || head->writer >= o->clients ||
 		    head->number != tally[head->writer].messages) {
 			fprintf(stderr, "unix_dgram: question %lu is damaged or out of order\n", i);
 			return 1;
 		}
 		tally[head->writer].pid = head->pid;
 		tally[head->writer].messages++;
-		reference_fill(message, o->size, head->writer, head->number);
+		old_fill(message, o->size, head->writer, head->number);
 		if (sendto(fd, message, o->size, 0, (struct sockaddr *)&client, length) < 0) {
 			perror("unix_dgram");
 			return 1;
@@ -98,7 +99,7 @@ static int answer(int fd, const struct reference_options *o, FILE *ledger)
 	return close(fd) ? 1 : 0;
 }
 
-static int talk(const char *dir, const struct reference_options *o, FILE *ledger)
+static int talk(const char *dir, const struct old_options *o, FILE *ledger)
 {
 	int server = open_socket(dir, 0); /* before there is a client */
 	if (server < 0)
@@ -115,14 +116,14 @@ static int talk(const char *dir, const struct reference_options *o, FILE *ledger
 		}
 	}
 	int failed = answer(server, o, ledger);
-	return reference_wait((unsigned int)o->clients) || failed ? 1 : 0;
+	return old_wait((unsigned int)o->clients) || failed ? 1 : 0;
 }
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
+	struct old_options o = { .messages = 1000, .size = 64, .clients = 2 };
 	char dir[] = "/tmp/ipctrace-dgram-XXXXXX";
-	int usage = reference_parse(&o, argc, argv);
+	int usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
 	if (o.size > LARGEST) {
@@ -146,5 +147,5 @@ static int run(int argc, char **argv, FILE *ledger)
 const struct reference reference_unix_dgram = {
 	.name = "unix_dgram",
 	.summary = "clients that question a server, each at a path: --messages --size --clients",
-	.run = run,
+	.old = run,
 };

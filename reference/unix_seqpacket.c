@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
 enum { LARGEST = 1 << 16 }; /* a message must fit into the socket's buffer as a whole */
 
@@ -26,9 +27,9 @@ static int connect_to(const void *address)
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
+	struct old_options o = { .messages = 1000, .size = 64, .clients = 2 };
 	struct name name = { .address.sun_family = AF_UNIX };
-	int usage = reference_parse(&o, argc, argv);
+	int usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
 	if (o.size > LARGEST) {
@@ -38,25 +39,25 @@ static int run(int argc, char **argv, FILE *ledger)
 	int text = snprintf(name.address.sun_path + 1, sizeof(name.address.sun_path) - 1, "ipctrace-%d",
 			    getpid());
 	name.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)text);
-	struct reference_talk t = {
+	struct old_talk t = {
 		.mechanism = "unix_seqpacket",
 		.options = &o,
 		.ledger = ledger,
 		.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0),
 		.address = &name,
 		.connect = connect_to,
-		.key = reference_unix_key,
+		.key = old_unix_key,
 	};
 	if (t.listener < 0 || bind(t.listener, (struct sockaddr *)&name.address, name.length) ||
-	    listen(t.listener, REFERENCE_TASKS_MAX)) {
+	    listen(t.listener, OLD_TASKS_MAX)) {
 		perror("unix_seqpacket");
 		return 1;
 	}
-	return reference_converse(&t);
+	return old_converse(&t);
 }
 
 const struct reference reference_unix_seqpacket = {
 	.name = "unix_seqpacket",
 	.summary = "clients that question a server at an abstract name: --messages --size --clients",
-	.run = run,
+	.old = run,
 };

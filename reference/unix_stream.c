@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "reference.h"
+#include "old.h"
 
 static int connect_to(const void *address)
 {
@@ -19,10 +20,10 @@ static int connect_to(const void *address)
 
 static int run(int argc, char **argv, FILE *ledger)
 {
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
+	struct old_options o = { .messages = 1000, .size = 64, .clients = 2 };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	char dir[] = "/tmp/ipctrace-unix-XXXXXX";
-	int failed = 1, usage = reference_parse(&o, argc, argv);
+	int failed = 1, usage = old_parse(&o, argc, argv);
 	if (usage)
 		return usage;
 	if (!mkdtemp(dir)) {
@@ -30,20 +31,20 @@ static int run(int argc, char **argv, FILE *ledger)
 		return 1;
 	}
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", dir);
-	struct reference_talk t = {
+	struct old_talk t = {
 		.mechanism = "unix_stream",
 		.options = &o,
 		.ledger = ledger,
 		.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
 		.address = &address,
 		.connect = connect_to,
-		.key = reference_unix_key,
+		.key = old_unix_key,
 	};
 	if (t.listener < 0 || bind(t.listener, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(t.listener, REFERENCE_TASKS_MAX))
+	    listen(t.listener, OLD_TASKS_MAX))
 		perror(address.sun_path);
 	else
-		failed = reference_converse(&t);
+		failed = old_converse(&t);
 	unlink(address.sun_path);
 	rmdir(dir);
 	return failed;
@@ -52,5 +53,5 @@ static int run(int argc, char **argv, FILE *ledger)
 const struct reference reference_unix_stream = {
 	.name = "unix_stream",
 	.summary = "clients that question a server at a path: --messages --size --clients",
-	.run = run,
+	.old = run,
 };

@@ -1,24 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* reference: runs a reference program (reference/), or lists them. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
 #include "../reference/reference.h"
-
-static int run_reference(const struct reference *r, const struct options *o)
-{
-	/* Appending: its children write to the same file. */
-	FILE *ledger = o->ledger ? fopen(o->ledger, "ae") : stdout;
-
-	if (!ledger)
-		return command_failed("cannot open '%s': %s", o->ledger, strerror(errno));
-	int status = r->run(o->nargs, o->args, ledger);
-	if (ledger != stdout && fclose(ledger) && !status)
-		return command_failed("cannot write '%s': %s", o->ledger, strerror(errno));
-	return status;
-}
 
 static int run(const struct command *self, const struct options *o)
 {
@@ -26,7 +12,7 @@ static int run(const struct command *self, const struct options *o)
 		if (!o->nargs)
 			printf("%-12s %s\n", (*r)->name, (*r)->summary);
 		else if (!strcmp((*r)->name, o->args[0]))
-			return run_reference(*r, o);
+			return reference_main(*r, o->nargs, o->args, o->ledger);
 	}
 	return o->nargs ? command_misused(self, "no reference program '%s'", o->args[0]) : EXIT_SUCCESS;
 }

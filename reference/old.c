@@ -8,14 +8,7 @@
 #include <unistd.h>
 
 #include "reference.h"
-
-const struct reference *const references[] = {
-	&reference_pipe,	&reference_fifo,       &reference_process,
-	&reference_unix_stream, &reference_unix_dgram, &reference_unix_seqpacket,
-	&reference_tcp,		&reference_udp,	       &reference_socket_other,
-	&reference_netlink,	&reference_sysv_msg,   &reference_posix_mq,
-	&reference_eventfd,	&reference_sysv_sem,   NULL,
-};
+#include "old.h"
 
 static int parse_number(const char *text, unsigned long *value, unsigned long min, unsigned long max)
 {
@@ -25,17 +18,17 @@ static int parse_number(const char *text, unsigned long *value, unsigned long mi
 	return errno || end == text || *end || *text == '-' || *value < min || *value > max ? -1 : 0;
 }
 
-int reference_parse(struct reference_options *o, int argc, char **argv)
+int old_parse(struct old_options *o, int argc, char **argv)
 {
 	const struct {
 		const char *name;
 		unsigned long *value, min, max;
 	} known[] = {
 		{ "messages", &o->messages, 1, 1000000000 },
-		{ "size", &o->size, REFERENCE_SIZE_MIN, REFERENCE_SIZE_MAX },
-		{ "writers", &o->writers, 1, REFERENCE_TASKS_MAX },
-		{ "readers", &o->readers, 1, REFERENCE_TASKS_MAX },
-		{ "clients", &o->clients, 1, REFERENCE_TASKS_MAX },
+		{ "size", &o->size, OLD_SIZE_MIN, OLD_SIZE_MAX },
+		{ "writers", &o->writers, 1, OLD_TASKS_MAX },
+		{ "readers", &o->readers, 1, OLD_TASKS_MAX },
+		{ "clients", &o->clients, 1, OLD_TASKS_MAX },
 		{ "children", &o->children, 1, 8 },
 		{ "depth", &o->depth, 1, 4 },
 	};
@@ -67,7 +60,7 @@ int reference_parse(struct reference_options *o, int argc, char **argv)
 /* FNV-1a over the message, its own field counted as 0. */
 static uint32_t checksum(const void *message, size_t size)
 {
-	struct reference_head head;
+	struct old_head head;
 	uint32_t hash = 2166136261;
 	memcpy(&head, message, sizeof(head));
 	head.checksum = 0;
@@ -78,30 +71,30 @@ static uint32_t checksum(const void *message, size_t size)
 	return hash;
 }
 
-void reference_fill(void *message, size_t size, uint32_t writer, uint32_t number)
+void old_fill(void *message, size_t size, uint32_t writer, uint32_t number)
 {
-	struct reference_head *head = message;
+	struct old_head *head = message;
 	unsigned char *bytes = message;
-	*head = (struct reference_head){ .writer = writer, .pid = getpid(), .number = number };
+	*head = (struct old_head){ .writer = writer, .pid = getpid(), .number = number };
 	for (size_t i = sizeof(*head); i < size; i++)
 		bytes[i] = (unsigned char)(number + i * 7);
 	head->checksum = checksum(message, size);
 }
 
-bool reference_intact(const void *message, size_t size)
+bool old_intact(const void *message, size_t size)
 {
-	const struct reference_head *head = message;
+	const struct old_head *head = message;
 	return head->checksum == checksum(message, size);
 }
 
-void reference_ledger(FILE *ledger, pid_t src, pid_t dst, const char *mechanism, const char *key,
-		      unsigned long messages, unsigned long bytes)
+void old_ledger(FILE *ledger, pid_t src, pid_t dst, const char *mechanism, const char *key,
+		unsigned long messages, unsigned long bytes)
 {
 	fprintf(ledger, "%d %d %s %s %lu %lu\n", src, dst, mechanism, key, messages, bytes);
 	fflush(ledger);
 }
 
-int reference_read(int fd, void *buffer, size_t size)
+int old_read(int fd, void *buffer, size_t size)
 {
 	for (size_t have = 0; have < size;) {
 		ssize_t n = read(fd, (char *)buffer + have, size - have);
@@ -116,7 +109,7 @@ int reference_read(int fd, void *buffer, size_t size)
 	return 1;
 }
 
-int reference_write(int fd, const void *buffer, size_t size)
+int old_write(int fd, const void *buffer, size_t size)
 {
 	for (size_t done = 0; done < size;) {
 		ssize_t n = write(fd, (const char *)buffer + done, size - done);
@@ -129,7 +122,7 @@ int reference_write(int fd, const void *buffer, size_t size)
 	return 1;
 }
 
-unsigned int reference_wait(unsigned int n)
+unsigned int old_wait(unsigned int n)
 {
 	unsigned int failed = 0;
 	while (n--) {

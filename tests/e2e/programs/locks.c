@@ -164,8 +164,10 @@ static void readers(char how)
 		show(2 + i);
 		await(4 + i);
 		unlock(how, own);
-		lock(how, own, 's', -1); /* again: nothing new to take over */
-		unlock(how, own);
+		if (!i) {
+			lock(how, own, 's', -1); /* again: nothing new to take over */
+			unlock(how, own);
+		}
 		_exit(0);
 	}
 	await(0);

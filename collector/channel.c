@@ -95,7 +95,8 @@ static void default_key(uint64_t object, char *key, size_t size)
 	}
 	if (mechanism == IPC_MECH_pipe)
 		form = "%s:[%llu]";
-	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_sysv_msg)
+	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_sysv_msg ||
+		 mechanism == IPC_MECH_process_vm)
 		form = "%s:%llu";
 	snprintf(key, size, form, ipc_mechanisms[mechanism].name,
 		 mechanism == IPC_MECH_sysv_msg ? (uint32_t)id : id);

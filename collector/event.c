@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "lock.h"
+#include "process_vm.h"
 #include "queue.h"
 #include "sem.h"
 #include "socket.h"
@@ -175,6 +176,8 @@ static struct channel *find_channel(struct collector *c, struct thread *t, const
 		return wait_channel(c, t->process, e);
 	if (mechanism == IPC_MECH_process || mechanism == IPC_MECH_none)
 		return process_channel(c, t, e, verb);
+	if (mechanism == IPC_MECH_process_vm)
+		return process_vm_channel(c, t->process, e);
 	struct channel *ch = channel_of(c, e->object);
 	if (ch && ch->created && e->result >= 0 && makes(ch, e))
 		ch = channel_renew(c, ch, e->object);
@@ -348,6 +351,9 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 	} else if (ch->data.mechanism == IPC_MECH_file_lock) {
 		struct match_call call = match_call_of(t, e, ep, event);
 		lock_operation(c, e, &call, sends);
+	} else if (ch->data.mechanism == IPC_MECH_process_vm) {
+		struct match_call call = match_call_of(t, e, ep, event);
+		process_vm_transfer(c, ep, e, &call, sends);
 	} else if (packets) {
 		struct match_call call = match_call_of(t, e, ep, event);
 		(ch->is_queue ? queue_transfer : packet_transfer)(c, e, &call, sends);

@@ -238,6 +238,15 @@ static void return_exec(struct shim_thread *t, const struct pending *p, long res
 	t->exec_memory = NULL;
 }
 
+/* Of another process. ptrace moves one word (the system call puts what it read where libc says). */
+static void return_memory(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
+			  long result)
+{
+	bool word = row->size == IPC_SIZE_NONE && !result;
+	struct ipc_event e = hook_event(t, p, word ? (long)sizeof(long) : result);
+	shim_emit(t, &e);
+}
+
 static void return_on_descriptor(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
 				 long result)
 {
@@ -271,6 +280,9 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 		break;
 	case IPC_OBJ_KIND_SEMS:
 		hook_leave_sem(t, p, result);
+		break;
+	case IPC_OBJ_KIND_PROCESS:
+		return_memory(t, p, row, result);
 		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:

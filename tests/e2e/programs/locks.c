@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * locks NAME FOLDER: processes that lock files, and print what became of it: "edge FROM TO N" for who took the
- * lock over from whom, "locks PID N" and "unlocks PID N" of each, the kernel's releases too, "failed ERRNO" of
- * a call that failed. They take turns by signs, bytes of shared memory.
+ * locks NAME FOLDER: processes that lock files, and print what became of it: "edge FROM TO N" for who took
+ * the lock over from whom, "locks PID N" and "unlocks PID N" of each, the kernel's releases too, "failed
+ * ERRNO" of a call that failed. They take turns by signs, bytes of shared memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@ static struct {
 	int edges[PROCS][PROCS], locks[PROCS], unlocks[PROCS], failed[FAILED], failures, procs;
 	int last[RECORDS]; /* who released it, 1 + the number */
 	volatile char sign[SIGNS];
-} *all;
+} * all;
 
 static int me;
 static char path[256];
@@ -91,7 +91,10 @@ static int call(char how, int fd, char what, int record)
 	what |= 0x20;
 	l.l_type = what == 's' ? F_RDLCK : what == 'x' ? F_WRLCK : F_UNLCK;
 	if (how == 'f')
-		return flock(fd, (what == 's' ? LOCK_SH : what == 'x' ? LOCK_EX : LOCK_UN) | (no_wait ? LOCK_NB : 0));
+		return flock(fd, (what == 's'	? LOCK_SH
+				  : what == 'x' ? LOCK_EX
+						: LOCK_UN) |
+					 (no_wait ? LOCK_NB : 0));
 	if (how == 'p')
 		return fcntl(fd, no_wait || what == 'u' ? F_SETLK : F_SETLKW, &l);
 	return fcntl(fd, no_wait || what == 'u' ? F_OFD_SETLK : F_OFD_SETLKW, &l);
@@ -514,7 +517,8 @@ int main(int argc, char **argv)
 	unlink(path);
 	run(argv[1]);
 	for (int i = 0; i <= all->procs; i++)
-		printf("locks %d %d\nunlocks %d %d\n", all->pid[i], all->locks[i], all->pid[i], all->unlocks[i]);
+		printf("locks %d %d\nunlocks %d %d\n", all->pid[i], all->locks[i], all->pid[i],
+		       all->unlocks[i]);
 	for (int i = 0; i <= all->procs; i++)
 		for (int k = 0; k <= all->procs; k++)
 			if (all->edges[i][k])

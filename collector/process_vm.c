@@ -6,14 +6,16 @@
 static struct life *life_of_thread(const struct collector *c, enum collector_source source, int32_t tid)
 {
 	for (struct process *p = c->processes; p; p = p->next)
-		for (const struct thread *t = p->source == source && !p->data.end_ns ? p->threads : NULL; t; t = t->next)
+		for (const struct thread *t = p->source == source && !p->data.end_ns ? p->threads : NULL; t;
+		     t = t->next)
 			if (t->data.tid == tid)
 				return p->life;
 	return NULL;
 }
 
 /* One that is outside of the trace: of its life nothing is known. */
-static struct life *life_outside(struct collector *c, enum collector_source source, int32_t pid, uint64_t time)
+static struct life *life_outside(struct collector *c, enum collector_source source, int32_t pid,
+				 uint64_t time)
 {
 	struct life *l = collector_new(c, sizeof(*l));
 	if (!l)
@@ -29,7 +31,8 @@ static struct life *life_outside(struct collector *c, enum collector_source sour
 	return l;
 }
 
-struct channel *process_vm_channel(struct collector *c, const struct process *caller, const struct ipc_event *e)
+struct channel *process_vm_channel(struct collector *c, const struct process *caller,
+				   const struct ipc_event *e)
 {
 	struct channel *ch = channel_of(c, e->object);
 	struct life *l = life_of(c, caller->source, (int32_t)ipc_object_id(e->object));

@@ -9,7 +9,8 @@
 #include "model.h"
 
 /* The channel of the process that now has this pid. */
-struct channel *process_vm_channel(struct collector *c, const struct process *caller, const struct ipc_event *e);
+struct channel *process_vm_channel(struct collector *c, const struct process *caller,
+				   const struct ipc_event *e);
 /* A call that moved something. */
 void process_vm_transfer(struct collector *c, struct endpoint *caller, const struct ipc_event *e,
 			 const struct match_call *call, bool sends);

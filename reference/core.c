@@ -2,7 +2,6 @@
 /* What all reference programs share (reference.h): options, messages, processes, accounts, the ledger. */
 #include <errno.h>
 #include <getopt.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -257,14 +256,16 @@ bool reference_more(const struct reference_run *run)
 
 /* Accounts */
 
-static void book(struct account *a, struct peers *peers, unsigned int peer, unsigned long messages,
+static void book(struct reference_run *run, struct peers *peers, unsigned int peer, unsigned long messages,
 		 uint64_t bytes)
 {
 	unsigned int i = 0;
+	if (run->reference->features & REFERENCE_VOLUME)
+		peer = REFERENCE_OUTSIDE;
 	while (i < peers->count && peers->list[i].peer != peer)
 		i++;
 	if (i == PEERS) {
-		a->overflowed = true;
+		run->core->account.overflowed = true;
 		return;
 	}
 	if (i == peers->count)
@@ -278,7 +279,7 @@ void reference_sent(struct reference_run *run, unsigned int to, uint64_t bytes)
 	struct account *a = &run->core->account;
 	a->sends++;
 	a->bytes_sent += bytes;
-	book(a, &a->sent, to, 1, bytes);
+	book(run, &a->sent, to, 1, bytes);
 }
 
 void reference_received(struct reference_run *run, uint64_t bytes)
@@ -296,7 +297,7 @@ void reference_received(struct reference_run *run, uint64_t bytes)
 
 void reference_came(struct reference_run *run, unsigned int from, unsigned long messages, uint64_t bytes)
 {
-	book(&run->core->account, &run->core->account.came, from, messages, bytes);
+	book(run, &run->core->account.came, from, messages, bytes);
 	run->core->account.last = now();
 }
 
@@ -756,17 +757,6 @@ static void complete(const struct reference *r, struct reference_options *o)
 	}
 }
 
-static int write_ledger(const struct reference_run *run, const struct ledger *l, const char *path)
-{
-	FILE *f = path ? fopen(path, "we") : stdout;
-	if (!f)
-		return reference_failed(run, path);
-	print_ledger(f, run, l);
-	if (f == stdout ? fflush(f) : fclose(f))
-		return reference_failed(run, path ? path : "stdout");
-	return 0;
-}
-
 static struct reference_run *new_run(const struct reference *r, const struct reference_options *o)
 {
 	struct reference_run *run = calloc(1, sizeof(*run));
@@ -787,27 +777,83 @@ static void free_run(struct reference_run *run)
 	free(run);
 }
 
-int reference_main(const struct reference *r, int argc, char **argv, const char *ledger)
+/* Runs one. Its ledger goes to `f`, behind what stands there: `before`. */
+static int run_one(const struct reference *r, const struct reference_options *o, FILE *f, const char *before)
 {
-	struct reference_options o = { 0 };
 	struct ledger l = { 0 };
-	if (r->old) {
-		FILE *f = ledger ? fopen(ledger, "ae") : stdout;
-		return f ? r->old(argc, argv, f) : 1;
-	}
-	int usage = parse(r, argc, argv, &o, &ledger);
-	struct reference_run *run = usage ? NULL : new_run(r, &o);
+	struct reference_run *run = new_run(r, o);
 	if (!run)
-		return usage ? usage : 1;
+		return 1;
 	const char *why = why_not(r, &run->options);
 	int failed = 0;
 	if (why)
 		fprintf(stderr, "reference: %s: not applicable: %s\n", r->name, why);
 	else
-		failed = execute(run, &l) || write_ledger(run, &l, ledger);
+		failed = execute(run, &l);
+	if (f && !why && !failed) {
+		fputs(before, f);
+		print_ledger(f, run, &l);
+	}
 	free_ledger(&l);
 	free_run(run);
 	return why ? REFERENCE_NOT_APPLICABLE : failed ? 1 : 0;
+}
+
+static FILE *open_ledger(const char *path)
+{
+	FILE *f = fopen(path, "we");
+	if (!f)
+		fprintf(stderr, "reference: %s: %s\n", path, strerror(errno));
+	return f;
+}
+
+static int close_ledger(FILE *f, const char *path)
+{
+	bool failed = ferror(f);
+	if ((f == stdout ? fflush(f) : fclose(f)) || failed) {
+		fprintf(stderr, "reference: cannot write %s: %s\n", path, strerror(errno));
+		return 1;
+	}
+	return 0;
+}
+
+int reference_main(const struct reference *r, int argc, char **argv, const char *ledger)
+{
+	struct reference_options o = { 0 };
+	int status = parse(r, argc, argv, &o, &ledger);
+	if (status)
+		return status;
+	FILE *f = ledger ? open_ledger(ledger) : stdout;
+	if (!f)
+		return 1;
+	status = run_one(r, &o, f, "");
+	return close_ledger(f, ledger ? ledger : "stdout") ? 1 : status;
+}
+
+int reference_all(int argc, char **argv, const char *ledger)
+{
+	static const struct reference any = { .name = "reference" };
+	static const char *const words[] = { "ok", "failed", "usage", "not applicable" };
+	struct reference_options o = { 0 };
+	bool failed = false, first = true;
+	int status = parse(&any, argc, argv, &o, &ledger);
+	if (status)
+		return status;
+	FILE *f = ledger ? open_ledger(ledger) : NULL;
+	if (ledger && !f)
+		return 1;
+	for (const struct reference *const *r = references; *r; r++) {
+		status = run_one(*r, &o, f, first ? "[" : ",\n");
+		printf("%-16s %s\n", (*r)->name, words[status]);
+		fflush(stdout);
+		first &= status != 0;
+		failed |= status == 1;
+	}
+	if (f) {
+		fputs(first ? "[]\n" : "]\n", f);
+		failed |= close_ledger(f, ledger);
+	}
+	return failed ? 1 : 0;
 }
 
 /* The comparison */
@@ -863,90 +909,4 @@ const struct reference *reference_find(const char *name)
 		if (!strcmp((*r)->name, name))
 			return *r;
 	return NULL;
-}
-
-/* Streams over descriptors */
-
-void reference_poll(int fd, short events)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-	poll(&p, 1, -1);
-}
-
-void reference_pause(void)
-{
-	nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
-}
-
-int reference_write(struct reference_run *run, int fd, const void *data, size_t size)
-{
-	for (size_t done = 0; done < size;) {
-		ssize_t n = write(fd, (const char *)data + done, size - done);
-		if (n < 0 && errno == EAGAIN)
-			reference_poll(fd, POLLOUT);
-		else if (n < 0 && errno != EINTR)
-			return reference_failed(run, "write");
-		if (n > 0) {
-			reference_sent(run, run->to, (uint64_t)n);
-			done += (size_t)n;
-		}
-	}
-	return 0;
-}
-
-int reference_read(struct reference_run *run, int fd, void *data, size_t size)
-{
-	for (size_t have = 0; have < size;) {
-		ssize_t n = read(fd, (char *)data + have, size - have);
-		if (n == 0 && have == 0)
-			return 0;
-		if (n == 0)
-			return reference_wrong(run, "the stream ended inside a message");
-		if (n < 0 && errno == EAGAIN)
-			reference_poll(fd, POLLIN);
-		else if (n < 0 && errno != EINTR)
-			return reference_failed(run, "read");
-		if (n > 0) {
-			reference_received(run, (uint64_t)n);
-			have += (size_t)n;
-		}
-	}
-	return 1;
-}
-
-int reference_read_message(struct reference_run *run, int fd)
-{
-	const struct reference_options *o = &run->options;
-	struct reference_head *head = reference_buffer(run);
-	if (o->size_min == o->size_max)
-		return reference_read(run, fd, head, o->size_max);
-	int more = reference_read(run, fd, head, sizeof(*head));
-	if (more <= 0)
-		return more;
-	if (head->size < sizeof(*head) || head->size > o->size_max)
-		return reference_wrong(run, "a message of %u bytes", head->size);
-	if (head->size > sizeof(*head) && reference_read(run, fd, head + 1, head->size - sizeof(*head)) <= 0)
-		return reference_wrong(run, "the stream ended inside a message");
-	return 1;
-}
-
-int reference_produce_stream(struct reference_run *run, int fd)
-{
-	const struct reference_head *m;
-	while ((m = reference_next(run)))
-		if (reference_write(run, fd, m, m->size))
-			return -1;
-	return close(fd);
-}
-
-int reference_consume_stream(struct reference_run *run, int fd)
-{
-	const struct reference_head *m = reference_buffer(run);
-	int more;
-	while ((more = reference_read_message(run, fd)) > 0)
-		if (reference_take(run, m,
-				   run->options.size_min == run->options.size_max ? run->options.size_max
-										  : m->size))
-			return -1;
-	return more < 0 ? -1 : close(fd);
 }

@@ -38,7 +38,8 @@ static int consume(struct reference_run *run)
 		if (eventfd_read(counter, &value)) {
 			if (errno != EAGAIN)
 				return reference_failed(run, "eventfd_read");
-			reference_poll(counter, POLLIN);
+			if (reference_poll(run, counter, POLLIN))
+				return -1;
 			continue;
 		}
 		reference_received(run, 0);
@@ -60,9 +61,10 @@ const struct reference reference_eventfd = {
 	.summary = "posts to a counter, and who waits for them",
 	.capacity = "bounded",
 	.order = "none",
-	.when_full = "the poster waits",
+	.direction = "both ways",
+	.when_full = "poster waits",
 	.synchronisation = "none",
-	.relationship = "common ancestor",
+	.relationship = "a common ancestor",
 	.features = REFERENCE_PRODUCERS | REFERENCE_CONSUMERS | REFERENCE_NONBLOCKING | REFERENCE_NO_BYTES,
 	.open = open_counter,
 	.produce = produce,

@@ -5,21 +5,11 @@
  * who asks for exactly one message gets exactly one.
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <unistd.h>
 
 #include "reference.h"
 
 static int ends[2];
-
-static const char *refuses(const struct reference_options *o)
-{
-	if (o->producers > 1 && o->size_max > PIPE_BUF)
-		return "what several producers write stays in one piece only up to PIPE_BUF (4096) bytes";
-	if (o->consumers > 1 && (o->size_max > PIPE_BUF || o->size_min != o->size_max))
-		return "several consumers find a message's end only if all have one size, at most PIPE_BUF";
-	return NULL;
-}
 
 static int open_pipe(struct reference_run *run)
 {
@@ -51,11 +41,12 @@ const struct reference reference_pipe = {
 	.summary = "producers and consumers that share one pipe",
 	.capacity = "bounded",
 	.order = "as written",
-	.when_full = "the writer waits",
+	.direction = "one way",
+	.when_full = "writer waits",
 	.synchronisation = "none",
-	.relationship = "common ancestor",
+	.relationship = "a common ancestor",
 	.features = REFERENCE_PRODUCERS | REFERENCE_CONSUMERS | REFERENCE_NONBLOCKING | REFERENCE_SIZES,
-	.refuses = refuses,
+	.refuses = reference_refuse_shared_stream,
 	.open = open_pipe,
 	.produce = produce,
 	.consume = consume,

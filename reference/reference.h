@@ -27,6 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 struct reference_options {
@@ -57,7 +58,8 @@ enum reference_features {
 	REFERENCE_NO_BYTES = 1 << 5,  /* it tells that something happened, not what */
 	REFERENCE_UNORDERED = 1 << 6, /* one producer's messages may overtake each other */
 	REFERENCE_LOSES = 1 << 7,     /* messages may get lost, or several become one */
-	REFERENCE_NO_KILL = 1 << 8,   /* the others could not go on, or nobody can tell what was done */
+	REFERENCE_VOLUME = 1 << 8,    /* an observer sees how much, not with whom: all peers are outside */
+	REFERENCE_NO_KILL = 1 << 9,   /* the others could not go on, or nobody can tell what was done */
 };
 
 struct reference_run;
@@ -66,13 +68,15 @@ struct reference {
 	const char *name; /* the mechanism's */
 	const char *summary;
 
-	/* What textbooks tell, beside what mechanisms.def has. */
+	/* What textbooks tell, beside what mechanisms.def has, in a few words each (`ipctrace reference
+	 * --compare` shows them); NULL: it has none. */
 	const char *capacity;	     /* "zero", "bounded", "unbounded" */
-	const char *order;	     /* in which messages arrive */
+	const char *order;	     /* in which messages arrive: "as sent", "by priority", "none" */
+	const char *direction;	     /* "one way", "both ways" */
 	unsigned long largest;	     /* bytes that one message can have; 0: no limit, or it has none */
-	const char *when_full;	     /* what becomes of the sender, or of the message */
+	const char *when_full;	     /* "sender waits", "message is lost" */
 	const char *synchronisation; /* what the processes must do besides: "none", or what */
-	const char *relationship;    /* "none", "ancestor", ...: how they come to share the channel */
+	const char *relationship;    /* "none: they know a path", "a common ancestor" */
 
 	unsigned int features;	     /* set of enum reference_features */
 	const char *const *variants; /* words for --variant, the first is the default, NULL ends; or NULL */
@@ -93,7 +97,6 @@ struct reference {
 	int (*close)(struct reference_run *run);
 	int (*run)(
 		struct reference_run *run); /* instead of the processes of produce and consume; waits too */
-	int (*old)(int argc, char **argv, FILE *ledger); /* not converted yet */
 };
 
 /* In the order of references.def; NULL ends it. */
@@ -198,24 +201,58 @@ int reference_failed(const struct reference_run *run, const char *what);
 int reference_wrong(const struct reference_run *run, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* What a non-blocking call said EAGAIN to: waits until a descriptor is ready (poll's events), or a moment. */
-void reference_poll(int fd, short events);
+/* After a non-blocking call said EAGAIN: waits until a descriptor is ready (poll's events), or a moment. */
+int reference_poll(const struct reference_run *run, int fd, short events);
 void reference_pause(void);
 
 /*
- * Streams and packets over descriptors, blocking or not. They book their calls.
+ * Streams over descriptors, blocking or not (streams.c). They book their calls.
  * Write: all of it, in as many pieces as that takes. Read: exactly so much; 1, or 0 at the end of the file
  * before the first byte, or -1.
  */
 int reference_write(struct reference_run *run, int fd, const void *data, size_t size);
 int reference_read(struct reference_run *run, int fd, void *data, size_t size);
 
-/* The next message of a stream: 1, 0 at its end, -1. Where sizes differ, the head is read first. */
-int reference_read_message(struct reference_run *run, int fd);
+/* Reads and takes the next message of a stream: 1, 0 at its end, -1. Where sizes differ, the head is read
+ * first. */
+int reference_take_message(struct reference_run *run, int fd);
 
 /* Produces into one stream; consumes one to its end. */
 int reference_produce_stream(struct reference_run *run, int fd);
 int reference_consume_stream(struct reference_run *run, int fd);
+
+/*
+ * Sockets (sockets.c). Of each consumer there is one from the start. Connections, one for each pair: it
+ * listens, and every producer connects to all. Datagrams: every producer has one socket too.
+ */
+struct reference_sockets {
+	int family, type, protocol;
+	/* The name of consumer `number`, or of a producer's socket, numbered behind the consumers; the kernel
+	 * may choose the rest of it (a port). Returns its length. */
+	socklen_t (*name)(unsigned int number, struct sockaddr_storage *name);
+	bool silent; /* what does not fit into a socket's buffer is dropped: never so much is under way */
+};
+int reference_open_sockets(struct reference_run *run, const struct reference_sockets *sockets);
+int reference_leave_sockets(struct reference_run *run);
+int reference_produce_connections(struct reference_run *run);
+int reference_consume_connections(struct reference_run *run);
+int reference_produce_datagrams(struct reference_run *run);
+int reference_consume_datagrams(struct reference_run *run);
+
+/* Names of sockets: a port of the loopback interface; reference_path(). */
+socklen_t reference_ip_name(unsigned int number, struct sockaddr_storage *name);
+socklen_t reference_path_name(unsigned int number, struct sockaddr_storage *name);
+
+/* For struct reference: messages of several producers that share a buffer would not fit into it. */
+const char *reference_refuse_datagrams(const struct reference_options *o);
+/* Several processes at one end of a stream need messages that stay in one piece. */
+const char *reference_refuse_shared_stream(const struct reference_options *o);
+
+/* A folder for files that processes meet at: made in the parent, removed with what is in it. The path is
+ * valid until the next call; `number` is less than all producers and consumers together. */
+int reference_make_folder(struct reference_run *run);
+const char *reference_path(unsigned int number);
+int reference_remove_folder(struct reference_run *run);
 
 /*
  * Runs one: the whole of `ipctrace reference NAME ARG...`; argv[0] is the name. Returns the exit status: 0
@@ -223,6 +260,10 @@ int reference_consume_stream(struct reference_run *run, int fd);
  * goes to the file of that name (--ledger among the arguments does the same), NULL: to stdout.
  */
 int reference_main(const struct reference *r, int argc, char **argv, const char *ledger);
+
+/* Runs all, one after the other, with the same options: argv[0] is any word. A line for each on stdout, the
+ * ledgers as an array to the file. Returns 0, 1 when one failed, or 2. */
+int reference_all(int argc, char **argv, const char *ledger);
 
 /* What a run showed, for the comparison. */
 struct reference_result {

@@ -57,7 +57,9 @@ static int put(struct reference_run *run, pid_t consumer, struct reference_head 
 {
 	enum { FLAG = offsetof(struct reference_head, time), BEHIND = FLAG + sizeof(m->time) };
 	char *from = (char *)m, *to = (char *)slot(run->index);
-	const struct iovec here[] = { { from, FLAG }, { from + BEHIND, m->size - BEHIND }, { from + FLAG, 8 } };
+	const struct iovec here[] = { { from, FLAG },
+				      { from + BEHIND, m->size - BEHIND },
+				      { from + FLAG, 8 } };
 	const struct iovec there[] = { { to, FLAG }, { to + BEHIND, m->size - BEHIND }, { to + FLAG, 8 } };
 	if (process_vm_writev(consumer, here, 3, there, 3, 0) != (ssize_t)m->size)
 		return reference_failed(run, "process_vm_writev");

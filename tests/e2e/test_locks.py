@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Locks on files: the programs say who took them over from whom, and so must their traces."""
 import collections
+import re
 
 from harness import main, program, shorten, test
 
@@ -72,6 +73,74 @@ def a_fifo_has_its_bytes_and_its_lock(s):
     rows = trace.rows("SELECT mechanism, sum(messages), sum(bytes) FROM edges "
                       "WHERE mechanism IN ('fifo', 'file_lock') GROUP BY 1 ORDER BY 1")
     assert rows == [("fifo", 1, 1), ("file_lock", 1, 0)], rows
+
+
+
+def calls(log):
+    """{(pid, what): number} of the locks and unlocks that strace saw go well."""
+    found, begun = collections.Counter(), {}
+    with open(log, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            pid, _, call = line.partition(" ")
+            call = call.strip()
+            if "<unfinished" in call:
+                begun[pid] = call.split("<unfinished")[0]
+                continue
+            if call.startswith("<..."):
+                call = begun.pop(pid, "") + call.split("resumed>")[-1]
+            if re.match(r"(flock\(|fcntl\(\d+, F_(OFD_)?SETLKW?,)", call) and re.search(r"\)\s+= 0$", call):
+                found[int(pid), "unlock" if "UN" in call.split(")")[0] else "lock"] += 1
+    return found
+
+
+def same_as_strace(s, shell):
+    """What the shell did; the Trace, of the same run as strace's log."""
+    log = s.path("strace.log")
+    result, trace = s.record(["strace", "-f", "-e", "trace=flock,fcntl", "-o", log, "sh", "-c", shell])
+    assert result.status == 0, shorten(result)
+    ours = trace.rows("SELECT pid, verb, count(*) FROM events WHERE mechanism = 'file_lock' AND errno = 0 "
+                      "AND call IN ('flock', 'fcntl:setlk', 'fcntl:setlkw', 'fcntl:ofd_setlk', 'fcntl:ofd_setlkw') "
+                      "GROUP BY 1, 2")
+    theirs = calls(log)
+    assert theirs and {(pid, verb): n for pid, verb, n in ours} == theirs, (ours, theirs)
+    trace.check_sound()
+    return result, trace
+
+
+def hand_overs(trace):
+    return trace.rows("SELECT src_comm, dst_comm, sum(messages), min(exact), max(partial) FROM edges "
+                      "WHERE mechanism = 'file_lock' AND src_id != dst_id GROUP BY 1, 2")
+
+
+@test
+def flock_of_two_shells(s):
+    each = "for i in 1 2 3 4 5; do flock a.lock -c 'echo $$ >> out; sleep 0.01; echo $$ >> out'; done"
+    result, trace = same_as_strace(s, f"sh -c \"{each}\" & sh -c \"{each}\"; wait; cat out")
+    lines = result.out.split()
+    assert len(lines) == 20 and lines[::2] == lines[1::2], lines
+    assert [row[:2] + row[3:] for row in hand_overs(trace)] == [("flock", "flock", 1, 0)], hand_overs(trace)
+    assert hand_overs(trace)[0][2] == 9, hand_overs(trace)  # ten had it, one after the other
+    assert not trace.lost("unmatched"), trace.lost("unmatched")
+
+
+@test
+def flock_of_a_descriptor(s):
+    """The lock outlives the program that took it: the subshell that has the descriptor releases it."""
+    each = "(flock 9; echo $0 >> out; sleep 0.03; echo $0 >> out) 9> b.lock"
+    result, trace = same_as_strace(s, f"for i in 1 2 3; do sh -c '{each}' $i & done; wait; cat out")
+    lines = result.out.split()
+    assert len(lines) == 6 and lines[::2] == lines[1::2], lines
+    assert [row[:3] + row[4:] for row in hand_overs(trace)] == [("sh", "flock", 2, 0)], hand_overs(trace)
+
+
+@test
+def sqlite_of_two_processes(s):
+    each = "for i in 1 2 3 4 5; do sqlite3 -cmd '.timeout 20000' c.db 'INSERT INTO t VALUES (1)'; done"
+    result, trace = same_as_strace(s, "sqlite3 c.db 'CREATE TABLE t (a)'; "
+                                   f"sh -c \"{each}\" & sh -c \"{each}\"; wait; sqlite3 c.db 'SELECT sum(a) FROM t'")
+    assert result.out.split()[-1] == b"10", result
+    assert hand_overs(trace) and all(row[0] == row[1] == "sqlite3" for row in hand_overs(trace)), hand_overs(trace)
+    assert not trace.lost("unmatched"), trace.lost("unmatched")
 
 
 main()

@@ -136,7 +136,8 @@ int main(int argc, char **argv)
 		FILE *f;
 		char path[64], line[256];
 		snprintf(path, sizeof(path), "/proc/%d/maps", outside);
-		must((f = fopen(path, "r")) && fgets(line, sizeof(line), f) && sscanf(line, "%lx", &entry[1]) == 1);
+		must((f = fopen(path, "r")) && fgets(line, sizeof(line), f) &&
+		     sscanf(line, "%lx", &entry[1]) == 1);
 		fclose(f);
 		struct iovec here = { entry, 4 }, there = { (void *)entry[1], 4 };
 		must(process_vm_readv(outside, &here, 1, &there, 1, 0) == 4);

@@ -31,6 +31,7 @@ struct lock_holder {
 };
 
 enum { FLOCK, FCNTL, KINDS };
+enum { FORKS_MAX = 64 };
 
 struct lock_file {
 	struct ownership matcher[KINDS];
@@ -234,9 +235,25 @@ static void closed(struct collector *c, struct endpoint *ep, const struct ipc_ev
 	}
 }
 
+/* What another program opened: those between that one and this process have it too, as far as is known. */
+static void inherited(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+{
+	struct lock_owner *o = owner_of(c, ep, e);
+	const struct process *p = ep->process,
+			     *from = table_get(&c->images, source_key(p->source, (uint32_t)e->arg1));
+	struct life *l = p->life;
+	for (int i = 0; o && from && i < FORKS_MAX && l != from->life && l->parent; i++) {
+		l = l->parent->life;
+		if (!l->ended)
+			hold(c, o, l, (uint32_t)e->arg0);
+	}
+}
+
 void lock_control(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
 {
-	if (ipc_calls[e->call].verb == IPC_VERB_open)
+	if (e->call == IPC_CALL_inherit)
+		inherited(c, ep, e);
+	else if (ipc_calls[e->call].verb == IPC_VERB_open)
 		owner_of(c, ep, e);
 	else
 		closed(c, ep, e);

@@ -93,6 +93,7 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	t->fast = false;
 	t->spawn_call = call;
 	t->spawn_pid = 0;
+	t->spawn_changed = 0;
 	t->spawn_start = shim_now();
 	return false;
 }
@@ -132,7 +133,8 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 		path = link;
 	}
 	uint32_t number = shim_number(t);
-	lock_exec(t);
+	char locks[LOCK_TEXT_MAX];
+	lock_exec(t, locks);
 	uint64_t mask = signals_block(); /* the program is opened */
 	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
 	signals_restore(mask);
@@ -142,7 +144,7 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 		define_loss(t, IPC_REASON_other_recorder, path);
 	} else {
 		define_loss(t, IPC_REASON_no_arena, path); /* should the new program not report */
-		const struct environment e = { shim.path, shim.arena, shim_image(t) };
+		const struct environment e = { shim.path, shim.arena, shim_image(t), locks };
 		size_t size = environment_size((char *const *)*envp, &e);
 		long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE,
 					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -10,12 +10,14 @@
 #include "hooks.h"
 #include "lock.h"
 #include "readable.h"
+#include "text.h"
 
 enum { POSIX_FILES = 32 };
 
 struct slot {
 	uint64_t object;      /* 0: not known, nobody locked it */
-	uint32_t description; /* 0: came with the program, or in another way that is not followed */
+	uint32_t description; /* 0: it came in a way that is not followed */
+	uint32_t image;	      /* that opened it */
 };
 
 /* A file on which the process has, or had, locks that any close of the file ends. Of more than there is room
@@ -26,7 +28,7 @@ struct posix_file {
 };
 
 static struct slot slots[DESCRIPTORS];
-static long slots_end; /* above all whose object is known */
+static long slots_end; /* above all that are known */
 static uint32_t descriptions;
 static struct posix_file posix_files[POSIX_FILES];
 static uint32_t posix_count; /* of all that were ever put there */
@@ -39,6 +41,26 @@ static bool is_vfork_child(const struct shim_thread *t)
 static struct slot *slot_of(long fd)
 {
 	return fd >= 0 && fd < DESCRIPTORS ? &slots[fd] : NULL;
+}
+
+static struct slot *use_slot(long fd)
+{
+	struct slot *s = slot_of(fd);
+	if (s && fd >= slots_end)
+		slots_end = fd + 1;
+	return s;
+}
+
+/* A vfork child has this memory, but descriptors of its own. */
+static void changed_in_vfork_child(struct shim_thread *t, long fd)
+{
+	if (is_vfork_child(t) && fd >= 0 && fd < 64)
+		t->spawn_changed |= 1ULL << fd;
+}
+
+static _Atomic uint32_t *locked_at(uint32_t description)
+{
+	return &shim.ring.header->locked[description / 4 % ARENA_LOCKED];
 }
 
 static uint32_t tag_of(long fd)
@@ -57,18 +79,52 @@ static uint64_t identify(struct shim_thread *t, long fd)
 	return descriptor_define(t, IPC_MECH_file_lock, &file, path, descriptor_path(fd, path));
 }
 
+/* The object of a descriptor that somebody locked; 0: nobody did. */
+static uint64_t locked_object(struct shim_thread *t, long fd)
+{
+	struct slot *s = slot_of(fd);
+	if (!s)
+		return 0;
+	if (!s->object && s->description &&
+	    atomic_load_explicit(locked_at(s->description), memory_order_relaxed) == s->description)
+		s->object = identify(t, fd);
+	return s->object;
+}
+
+/* Who opened what was locked: since then all between that program and this process may have it. */
+static void tell_origin(struct shim_thread *t, long fd, const struct slot *s)
+{
+	struct ipc_event e = { .start = shim_now(),
+			       .object = s->object,
+			       .result = fd,
+			       .arg0 = (uint32_t)fd,
+			       .arg1 = s->image,
+			       .thread = shim_number(t),
+			       .call = IPC_CALL_inherit,
+			       .tag = s->description };
+	shim_emit(t, &e);
+}
+
+static void learn(struct shim_thread *t, long fd, struct slot *s, uint64_t object)
+{
+	s->object = object;
+	if (!s->description)
+		return;
+	if (s->image != shim_image(t))
+		tell_origin(t, fd, s);
+	atomic_store_explicit(locked_at(s->description), s->description, memory_order_relaxed);
+}
+
 bool lock_enter(struct shim_thread *t, long fd, struct pending *p)
 {
-	struct slot *s = is_vfork_child(t) ? NULL : slot_of((int)fd);
+	struct slot *s = is_vfork_child(t) ? NULL : use_slot((int)fd);
 	p->arg0 = (uint32_t)fd;
 	p->object = s ? s->object : 0;
-	if (!p->object)
-		p->object = identify(t, (int)fd);
-	if (s && p->object) {
-		s->object = p->object;
-		if (fd >= slots_end)
-			slots_end = (int)fd + 1;
-	}
+	if (p->object)
+		return true;
+	p->object = identify(t, (int)fd);
+	if (s && p->object)
+		learn(t, (int)fd, s, p->object);
 	return p->object;
 }
 
@@ -120,8 +176,8 @@ void lock_forget(long fd)
 
 void lock_closing(struct shim_thread *t, long fd, struct pending *p)
 {
-	const struct slot *s = slot_of((int)fd);
-	p->lock = s ? s->object : 0;
+	changed_in_vfork_child(t, (int)fd);
+	p->lock = locked_object(t, (int)fd);
 	if (!p->lock && posix_count)
 		p->lock = posix_object(t, (int)fd);
 	p->lock_fd = (uint32_t)fd;
@@ -152,20 +208,20 @@ void lock_close(struct shim_thread *t, long fd)
 
 void lock_made(struct shim_thread *t, const struct pending *p, long fd, long from)
 {
-	struct slot *s = slot_of((int)fd);
+	changed_in_vfork_child(t, (int)fd);
+	struct slot *s = is_vfork_child(t) ? NULL : use_slot((int)fd);
 	const struct slot *source = slot_of((int)from);
-	if (!s || is_vfork_child(t))
+	if (!s)
 		return;
 	if (from < 0) {
 		uint32_t n = shim_image(t) * 0x85ebca6bU ^ arch_local_add(&descriptions, 1) * 0x9e3779b1U;
-		s->description = (n | 2) & ~1U;
+		*s = (struct slot){ .description = (n | 2) & ~1U, .image = shim_image(t) };
 		return;
 	}
+	locked_object(t, (int)from);
 	*s = source ? *source : (struct slot){ 0 };
 	if (!s->object)
 		return;
-	if (fd >= slots_end)
-		slots_end = fd + 1;
 	struct ipc_event e = hook_event(t, p, fd);
 	e.object = s->object;
 	e.arg0 = (uint32_t)fd;
@@ -174,19 +230,58 @@ void lock_made(struct shim_thread *t, const struct pending *p, long fd, long fro
 	shim_emit(t, &e);
 }
 
-void lock_exec(struct shim_thread *t)
+static void tell_exec(struct shim_thread *t, long fd)
 {
+	struct ipc_event e = { .start = shim_now(),
+			       .object = slots[fd].object,
+			       .arg0 = (uint32_t)fd,
+			       .thread = shim_number(t),
+			       .call = IPC_CALL_close,
+			       .flags = IPC_F_ENTRY,
+			       .tag = tag_of(fd) };
+	shim_emit(t, &e);
+}
+
+/* Descriptors that are ends of a channel are not locked, but for exceptions that do without. */
+void lock_exec(struct shim_thread *t, char text[LOCK_TEXT_MAX])
+{
+	char *at = text, *const end = text + LOCK_TEXT_MAX - sizeof(";4095,4294967295,4294967295");
 	for (long fd = 0; fd < slots_end; fd++) {
-		if (!slots[fd].object || !(raw_syscall(__NR_fcntl, fd, F_GETFD) & FD_CLOEXEC))
+		bool changed = is_vfork_child(t) && fd < 64 && t->spawn_changed >> fd & 1;
+		const struct slot *s = &slots[fd];
+		if (changed || !(s->object || (s->description && descriptor_kinds[fd] == DESCRIPTOR_OTHER)))
 			continue;
-		struct ipc_event e = { .start = shim_now(),
-				       .object = slots[fd].object,
-				       .arg0 = (uint32_t)fd,
-				       .thread = shim_number(t),
-				       .call = IPC_CALL_close,
-				       .flags = IPC_F_ENTRY,
-				       .tag = tag_of(fd) };
-		shim_emit(t, &e);
+		long flags = raw_syscall(__NR_fcntl, fd, F_GETFD);
+		if (s->object && flags & FD_CLOEXEC)
+			tell_exec(t, fd);
+		if (flags < 0 || flags & FD_CLOEXEC || !s->description || at > end)
+			continue;
+		*at++ = ';';
+		at = text_put_number(at, (unsigned long)fd);
+		*at++ = ',';
+		at = text_put_number(at, s->description);
+		*at++ = ',';
+		at = text_put_number(at, s->image);
+	}
+	*at = '\0';
+}
+
+static const char *take_number(const char *p, uint32_t *number)
+{
+	for (*number = 0; *p >= '0' && *p <= '9'; p++)
+		*number = *number * 10 + (uint32_t)(*p - '0');
+	return *p == ',' ? p + 1 : p;
+}
+
+void lock_inherit(const char *text)
+{
+	while (*text == ';') {
+		struct slot slot = { 0 };
+		uint32_t fd;
+		text = take_number(take_number(take_number(text + 1, &fd), &slot.description), &slot.image);
+		struct slot *s = fd < DESCRIPTORS ? use_slot(fd) : NULL;
+		if (s)
+			*s = slot;
 	}
 }
 

@@ -32,7 +32,11 @@ void lock_made(struct shim_thread *t, const struct pending *p, long fd, long fro
 /* What was known of the descriptor is no longer so. */
 void lock_forget(long fd);
 
-/* Before an exec: which descriptors will be closed by it. */
-void lock_exec(struct shim_thread *t);
+enum { LOCK_TEXT_MAX = 256 };
+
+/* Before an exec: tells which locked descriptors will be closed by it, and writes what others stand for: text
+ * for the next program's lock_inherit(). */
+void lock_exec(struct shim_thread *t, char text[LOCK_TEXT_MAX]);
+void lock_inherit(const char *text);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+#include "lock.h"
 #include "patch.h"
 #include "shim.h"
 #include "tables.h"
@@ -257,8 +258,10 @@ static uint32_t parse_ours(const char *ours)
 	for (size_t i = 0; i < n; i++)
 		shim.arena[i] = ours[i];
 	uint32_t image = 0;
-	for (const char *p = colon + 1; *colon && *p >= '0' && *p <= '9'; p++)
+	const char *p = colon + 1;
+	for (; *colon && *p >= '0' && *p <= '9'; p++)
 		image = image * 10 + (uint32_t)(*p - '0');
+	lock_inherit(*colon ? p : colon);
 	return image;
 }
 

@@ -44,6 +44,7 @@ struct shim_thread {
 	int32_t spawn_pid;   /* the child that made itself known, 0: none yet */
 	uint32_t spawn_number, spawn_image;
 	uint64_t spawn_start;
+	uint64_t spawn_changed; /* descriptors below 64 that the child opened or closed, a bit each */
 
 	uint32_t ipc_namespace; /* its inode, 0: to be asked */
 

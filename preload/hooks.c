@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "hooks.h"
+#include "region.h"
 
 enum {
 	NUMBERS = 512,
@@ -112,7 +113,7 @@ static struct pending *push(struct shim_thread *t, uintptr_t stack)
 	p->stack = stack;
 	p->object = p->object2 = p->lock = p->arg0 = p->arg1 = 0;
 	p->room = 0;
-	p->unbound = false;
+	p->unbound = p->late = false;
 	p->plain = false;
 	return p;
 }
@@ -200,7 +201,8 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 	if (t->depth)
 		drop_left(t, stack);
 	uint16_t call = find_row(r, r->nr & ~HOOK_NO_RETURN);
-	if (!call)
+	if (!call ||
+	    (IPC_OBJ_KIND(ipc_calls[call].object) == IPC_OBJ_KIND_MEMORY && !region_concerned(call, r)))
 		return;
 	if (t->spawn_call) /* a vfork child first makes itself known: it must not change what we remember */
 		shim_number(t);
@@ -255,4 +257,17 @@ void hook_return(long result, uintptr_t stack, long nr, long first)
 		return_fast(t, p, result);
 	else
 		return_slow(t, result, stack, nr, first);
+}
+
+void hook_late(struct hook_registers *r, uintptr_t stack, long nr)
+{
+	struct shim_thread *t = &shim_self;
+	struct hook_registers entry = *r;
+	entry.nr = nr;
+	hook_entry(&entry, stack);
+	struct pending *p = t->depth ? &t->pending[t->depth - 1] : NULL;
+	if (!p || p->stack != stack)
+		return;
+	p->late = true;
+	hook_return(r->nr, stack, nr, r->arg[0]);
 }

@@ -11,6 +11,7 @@
 
 #include "lock.h"
 #include "patch.h"
+#include "region.h"
 #include "shim.h"
 #include "tables.h"
 #include "text.h"
@@ -35,7 +36,9 @@ static uint32_t new_number(void)
 void shim_dropped(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
-	bool moves = call->size != IPC_SIZE_NONE && e->result > 0 && !(e->flags & IPC_F_PEEK);
+	bool locks = ipc_object_mechanism(e->object) == IPC_MECH_file_lock && call->verb == IPC_VERB_recv;
+	bool moves =
+		locks ? !e->result : call->size != IPC_SIZE_NONE && e->result > 0 && !(e->flags & IPC_F_PEEK);
 	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
 	bool counts = ipc_object_mechanism(e->object) == IPC_MECH_eventfd; /* units, not bytes */
@@ -135,6 +138,7 @@ static void fork_child(struct shim_thread *t)
 		tell_spawn(t, parent_thread, pid);
 	t->spawn_call = 0;
 	descriptor_inherit(t, false);
+	region_inherit(t);
 }
 
 /* A child that shares our memory has an image and a thread number of its own and our chunk. */
@@ -335,7 +339,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		return;
 	}
 	/* A filter of an earlier program: what it does to our questions is not known. */
-	shim.no_diag = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
+	shim.no_diag = shim.no_ioctl = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
 	introduce_program(t, argc, argv, prev);
 	hook_init();
 	descriptor_inherit(t, true);

@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Locks on files: the programs say who took them over from whom, and so must their traces."""
 import collections
+import os
 import re
 
-from harness import main, program, shorten, test
+from harness import ROOT, main, program, shorten, test
 
 NAMES = ("crowd-f", "crowd-p", "crowd-o", "records-p", "records-o", "readers-f", "readers-p", "readers-o",
          "conversions-f", "conversions-p", "conversions-o", "ranges-p", "ranges-o", "closes", "shared_by_fork", "left",
-         "execs", "failures", "fifo", "threads")
+         "execs", "failures", "fifo", "threads-f", "threads-o", "killed-f", "killed-p")
 
 
 def said(out):
@@ -36,7 +37,7 @@ def compare(name, trace, out):
         assert found == truth[word], (name, word, truth[word], found)
         verb = word[:-1]
         rows = trace.rows(f"SELECT pid, count(*) FROM events WHERE mechanism = 'file_lock' AND verb = '{verb}' "
-                          "AND errno = 0 GROUP BY 1")
+                          "AND errno = 0 AND NOT flags & 32 GROUP BY 1")
         assert {(pid,): n for pid, n in rows} == truth[word], (name, word, truth[word], rows)
     failed = trace.rows("SELECT errno, count(*) FROM events WHERE mechanism = 'file_lock' AND errno > 0 GROUP BY 1")
     assert dict(failed) == truth["failed"], (name, truth["failed"], failed)
@@ -65,6 +66,16 @@ def waits_are_shown(s):
     rows = trace.rows("SELECT w.pid, p.pid, dur_ns FROM waits w JOIN processes p ON p.id = woken_by_id "
                       "WHERE w.mechanism = 'file_lock'")
     assert len(rows) == 3 and all(pid != by and dur > 15_000_000 for pid, by, dur in rows), rows
+
+
+@test
+def how_long_they_are_held(s):
+    """By the example in docs/schema.md: the holders sleep 20 ms and more."""
+    _, trace = traced(s, "left")
+    with open(os.path.join(ROOT, "docs/schema.md"), encoding="utf-8") as f:
+        example = f.read().split("How long locks were held", 1)[1].split("```sql", 1)[1].split("```", 1)[0].strip("; \n")
+    rows = trace.rows(example)
+    assert [(row[0], row[2]) for row in rows] == [("locks", 6)] and 10e6 < rows[0][3] < rows[0][4] < 5e9, rows
 
 
 @test

@@ -452,27 +452,50 @@ static void fifo(void)
 
 static int files[2];
 
-static void *other_thread(void *unused)
+static void *other_thread(void *how)
 {
-	(void)unused;
 	show(0);
-	lock('f', files[1], 'x', -1);
-	unlock('f', files[1]);
+	lock(*(char *)how, files[1], 'x', -1);
+	unlock(*(char *)how, files[1]);
 	return NULL;
 }
 
 /* Threads of one process: no message, but a wait. */
-static void threads(void)
+static void threads(char how)
 {
 	pthread_t thread;
 	files[0] = open_file(0);
 	files[1] = open_file(0);
-	lock('f', files[0], 'x', -1);
-	must(!pthread_create(&thread, NULL, other_thread, NULL));
+	lock(how, files[0], 'x', -1);
+	must(!pthread_create(&thread, NULL, other_thread, &how));
 	await(0);
 	nap();
-	unlock('f', files[0]);
+	unlock(how, files[0]);
 	must(!pthread_join(thread, NULL));
+	pid_t child = waiter(how, 0, 1);
+	join(child);
+}
+
+/* Who dies waiting never had it. */
+static void killed(char how)
+{
+	int fd = open_file(0);
+	lock(how, fd, 'x', -1);
+	pid_t child = start();
+	if (!child) {
+		int own = open_file(0);
+		show(0);
+		call(how, own, 'x', -1);
+		_exit(1);
+	}
+	await(0);
+	nap();
+	must(!kill(child, SIGKILL) && waitpid(child, NULL, 0) == child);
+	child = waiter(how, 0, 1);
+	await(1);
+	nap();
+	unlock(how, fd);
+	join(child);
 }
 
 static void run(const char *name)
@@ -501,8 +524,10 @@ static void run(const char *name)
 		failures();
 	else if (!strcmp(name, "fifo"))
 		fifo();
-	else if (!strcmp(name, "threads"))
-		threads();
+	else if (!strncmp(name, "threads", 7))
+		threads(how);
+	else if (!strncmp(name, "killed", 6))
+		killed(how);
 	else
 		must(0);
 }

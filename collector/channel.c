@@ -14,13 +14,14 @@
 #include "queue.h"
 #include "sem.h"
 #include "socket.h"
+#include "sync.h"
 #include "tables.h"
 
 static void set_kind(struct channel *ch)
 {
 	const struct ipc_mechanism_row *m = &ipc_mechanisms[ch->data.mechanism];
 	ch->counts = !strcmp(m->boundary, "counter");
-	ch->is_stream = ch->counts || !strcmp(m->matching, "offset");
+	ch->is_stream = (ch->counts && !sync_is(ch->data.mechanism)) || !strcmp(m->matching, "offset");
 	/* Any process may. */
 	ch->stream.had_writer = ch->stream.had_reader = ch->data.mechanism == IPC_MECH_sysv_sem;
 	ch->is_queue = ch->data.mechanism == IPC_MECH_sysv_msg || ch->data.mechanism == IPC_MECH_posix_mq;
@@ -111,6 +112,11 @@ static void defined_key(const struct ipc_def *d, char *key, size_t size)
 		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);
 	else if (mechanism == IPC_MECH_sysv_sem)
 		snprintf(key, size, "%s:%llu:%llu#%u", name, generation, inode, sem_number(d->object.object));
+	else if (sync_is(mechanism) && !d->object.dev_major && !d->object.dev_minor)
+		snprintf(key, size, "%s:%llu+%#llx", name, inode, generation); /* private: pid and address */
+	else if (sync_is(mechanism))
+		snprintf(key, size, "%s:%u:%u:%llu+%#llx", name, d->object.dev_major, d->object.dev_minor,
+			 inode, generation);
 	else
 		default_key(d->object.object, key, size);
 }

@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "queue.h"
 #include "sem.h"
 #include "socket.h"
+#include "sync.h"
 #include "tables.h"
 
 const char *const source_names[] = { [COLLECTOR_SHIM] = "shim", [COLLECTOR_BPF] = "bpf" };
@@ -99,19 +101,29 @@ static uint8_t verb_of_counter(uint8_t verb)
 	return verb == IPC_VERB_send ? IPC_VERB_post : verb == IPC_VERB_recv ? IPC_VERB_wait : verb;
 }
 
+/* As users call it: receives of a lock are acquisitions, and so on. */
+static uint8_t verb_on(const struct channel *ch, uint8_t verb)
+{
+	const char *boundary = ipc_mechanisms[ch->data.mechanism].boundary;
+	if (sync_is(ch->data.mechanism) && !strcmp(boundary, "lock"))
+		return verb == IPC_VERB_send ? IPC_VERB_unlock : verb == IPC_VERB_recv ? IPC_VERB_lock : verb;
+	return ch->counts || sync_is(ch->data.mechanism) ? verb_of_counter(verb) : verb;
+}
+
 static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e,
 			const struct place *p)
 {
 	const struct channel *ch = p->endpoint ? p->endpoint->channel : NULL;
 	bool has_fd = ch && e->object && ch->data.mechanism != IPC_MECH_process &&
-		      ch->data.mechanism != IPC_MECH_sysv_msg && ch->data.mechanism != IPC_MECH_sysv_sem;
+		      ch->data.mechanism != IPC_MECH_sysv_msg && ch->data.mechanism != IPC_MECH_sysv_sem &&
+		      !sync_is(ch->data.mechanism);
 	struct store_lane key = {
 		.thread_id = t->data.id,
 		.endpoint_id = p->endpoint ? p->endpoint->shared->data.id : 0,
 		.fd = has_fd ? (int32_t)(uint32_t)e->arg0 : -1,
 		.call = e->call,
 		.flags = e->flags,
-		.verb = ch && ch->counts ? verb_of_counter(p->verb) : p->verb,
+		.verb = ch ? verb_on(ch, p->verb) : p->verb,
 		.source = source_names[t->source],
 	};
 	return event_lane(c, &key, p->endpoint);
@@ -400,6 +412,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		queue_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_control(c, p->endpoint->channel, e);
+	else if (sync_is(p->endpoint->channel->data.mechanism))
+		sync_control(c, e, p->endpoint);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)
@@ -425,7 +439,12 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 		return;
 	if (p.endpoint) {
 		endpoint_seen(c, p.endpoint, e->start, order_end(e));
-		if (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv) {
+		bool transfers = p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv;
+		if (transfers && sync_is(p.endpoint->channel->data.mechanism)) {
+			sync_event(c, e, p.endpoint, p.lane);
+			return;
+		}
+		if (transfers) {
 			transfer(c, t, e, &p, late);
 			return;
 		}

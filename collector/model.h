@@ -154,6 +154,8 @@ struct channel {
 	bool known_there; /* a socket of the trace was bound at `other` */
 	bool is_queue;	  /* of messages: queue.c */
 	bool counts;	  /* a stream of units, without bytes: posts and waits */
+	bool counted;	  /* sync.c: its edges are to be made anew */
+	struct channel *next_counted;
 	uint32_t number, open_ends, open_writers, open_readers, receivers;
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or it is removed, or 0 */
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
@@ -185,6 +187,7 @@ struct endpoint {
 	bool received;
 	bool gone;			     /* its memory is about to be given back */
 	bool client;			     /* sends to a datagram socket that others hold */
+	uint64_t made;			     /* the first value of a semaphore that it made */
 	uint64_t outside, outside_bytes;     /* received from nobody known */
 	uint32_t open_readers, open_writers; /* descriptors */
 	struct edge *last_edge;
@@ -197,6 +200,8 @@ struct edge {
 	struct endpoint *src;
 	struct process *dst;
 	struct latency latency;
+	bool stored;
+	uint64_t handed; /* sync.c: receives after which the source was noted as who had given last */
 	struct edge *next;
 };
 
@@ -247,7 +252,10 @@ struct collector {
 	uint64_t udp_look_ns;
 	struct packet_place *all_places;
 	struct overflow *overflows;
-	struct thread *waiting; /* defined, for an image that is not */
+	struct sync_count *counts; /* sync.c: not taken yet */
+	uint32_t counts_waiting;
+	struct channel *counted; /* whose counts have changed */
+	struct thread *waiting;	 /* defined, for an image that is not */
 	unsigned int running;
 };
 
@@ -364,6 +372,7 @@ extern const char *const source_names[COLLECTOR_SOURCES];
 /* rollup.c: edges */
 extern const struct match_sink rollup_sink; /* its context is the channel */
 void rollup_message(struct collector *c, const struct match_message *m);
+struct edge *rollup_edge(struct collector *c, struct endpoint *src, struct process *dst);
 void rollup_inexact(struct collector *c, struct channel *ch); /* not all that goes through it is exact */
 void rollup_write(struct collector *c, struct edge *e);
 

@@ -281,6 +281,15 @@ void store_endpoint_gone(struct store *s, uint32_t id)
 	numbers(s, SQL_ENDPOINT_GONE, id, 0);
 }
 
+void store_wake(struct store *s, uint64_t event, uint32_t process)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_WAKE);
+
+	sql_number(&r, event);
+	sql_number(&r, process);
+	sql_put(&s->sql, &r);
+}
+
 void store_lane_endpoint(struct store *s, uint32_t lane, uint32_t endpoint)
 {
 	numbers(s, SQL_LANE_ENDPOINT, endpoint, lane);
@@ -460,7 +469,7 @@ static int create(struct store *s, const char *path)
 	if (err)
 		return err;
 	snprintf(start, sizeof(start), "%llu", (unsigned long long)s->start_ns);
-	store_meta(s, "schema_version", "2");
+	store_meta(s, "schema_version", "3");
 	store_meta(s, "start_ns", start);
 	store_host(s);
 	store_mechanisms(s);

@@ -12,6 +12,7 @@
 #include "patch.h"
 #include "region.h"
 #include "shim.h"
+#include "sync.h"
 #include "tables.h"
 #include "text.h"
 #include "transient.h"
@@ -338,6 +339,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	introduce_program(t, argc, argv, prev);
 	hook_init();
 	descriptor_inherit(t, true);
+	sync_start();
 	enum ipc_reason reason = patch();
 	if (reason == IPC_REASON_none) {
 		shim.ready = true;

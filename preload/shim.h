@@ -43,6 +43,10 @@ struct shim_thread {
 	uint32_t spawn_number, spawn_image;
 	uint64_t spawn_start;
 
+	struct sync_thread
+		*sync; /* what it knows of semaphores and locks (sync.h); NULL: must be looked up */
+	struct sync_thread *sync_page; /* the same, put aside while a child shares our memory */
+
 	uint32_t ipc_namespace; /* its inode, 0: to be asked */
 
 	void *exec_memory; /* environment made for an execve, to be freed when it fails */

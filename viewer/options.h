@@ -29,6 +29,8 @@ enum option_bit {
 	OPT_VERIFY = 1 << 14,
 	OPT_RESOLVE = 1 << 15,
 	OPT_VERB = 1 << 16,
+	OPT_SYNC = 1 << 17,
+	OPT_PRIVATE = 1 << 18,
 
 	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
@@ -46,8 +48,10 @@ struct options {
 	int64_t pid;	       /* 0: all */
 	bool descending;       /* of `sort` */
 	bool json, quiet, follow, verify, resolve, help;
-	bool separator; /* "--" stood before `args` */
-	char **args;	/* what is no option, NULL-terminated: points into argv */
+	bool sync_all;	   /* each call on a semaphore or lock is an event */
+	bool sync_private; /* also of those that are private to a process */
+	bool separator;	   /* "--" stood before `args` */
+	char **args;	   /* what is no option, NULL-terminated: points into argv */
 	int nargs;
 };
 

@@ -181,9 +181,10 @@ void sync_event(struct collector *c, const struct ipc_event *e, struct endpoint 
 	struct store_event row = { e->start, e->duration, lane, e->result < 0 ? e->result : 0 };
 	uint64_t event = store_event(c->store, &row, false);
 	bool gives = e->flags & IPC_F_SECOND || ipc_calls[e->call].verb == IPC_VERB_send;
-	struct process *waker = e->arg1 && e->arg1 <= UINT32_MAX && !gives
-					? table_get(&c->images, source_key(ep->process->source, (uint32_t)e->arg1))
-					: NULL;
+	struct process *waker =
+		e->arg1 && e->arg1 <= UINT32_MAX && !gives
+			? table_get(&c->images, source_key(ep->process->source, (uint32_t)e->arg1))
+			: NULL;
 	endpoint_role(c, ep, gives ? ROLE_WRITER : ROLE_READER);
 	if (waker)
 		store_wake(c->store, event, waker->data.id);

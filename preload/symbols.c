@@ -23,10 +23,10 @@ static const char *const names[] = {
 
 /* What the dynamic section of a library says. */
 struct library {
-	const ElfW(Sym) *symbols;
+	const ElfW(Sym) * symbols;
 	const char *strings;
-	const ElfW(Half) *versions; /* NULL: it has none */
-	const uint32_t *hash;	    /* the GNU kind, NULL: it has none */
+	const ElfW(Half) * versions; /* NULL: it has none */
+	const uint32_t *hash;	     /* the GNU kind, NULL: it has none */
 };
 
 static struct library describe(const struct link_map *map)

@@ -24,10 +24,10 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-	MUTEX_SHARED = 128,   /* bits of a mutex's __kind */
-	MUTEX_CEILING = 64,   /* to try changes the caller's priority */
-	MUTEX_PLAIN = 128,    /* the whole of __kind where unlock cannot fail */
-	COND_SHARED = 1,      /* of a condition's __wrefs */
+	MUTEX_SHARED = 128, /* bits of a mutex's __kind */
+	MUTEX_CEILING = 64, /* to try changes the caller's priority */
+	MUTEX_PLAIN = 128,  /* the whole of __kind where unlock cannot fail */
+	COND_SHARED = 1,    /* of a condition's __wrefs */
 	NSEC_PER_SEC = 1000000000,
 };
 
@@ -39,6 +39,12 @@ INLINE function next(enum sync_symbol symbol)
 {
 	void *f = symbols_next[symbol];
 	return (function)(__builtin_expect(f != NULL, 1) ? f : symbols_find(symbol));
+}
+
+/* The same once an entry is known: all were found before. */
+INLINE function known(enum sync_symbol symbol)
+{
+	return (function)symbols_next[symbol];
 }
 
 /* A kind of call: what it is on, what libc calls it, and how to try it without waiting. */
@@ -56,7 +62,8 @@ INLINE bool is_sem(struct kind k)
 
 INLINE bool is_lock(struct kind k)
 {
-	return k.mechanism == IPC_MECH_mutex || k.mechanism == IPC_MECH_rwlock || k.mechanism == IPC_MECH_spin;
+	return k.mechanism == IPC_MECH_mutex || k.mechanism == IPC_MECH_rwlock ||
+	       k.mechanism == IPC_MECH_spin;
 }
 
 INLINE bool acquired(struct kind k, int result)
@@ -67,6 +74,15 @@ INLINE bool acquired(struct kind k, int result)
 INLINE int error_of(struct kind k, int result)
 {
 	return is_sem(k) && result ? errno : result;
+}
+
+static bool cancels; /* some thread was cancelled: the quick way would not notice */
+
+PUBLIC int pthread_cancel(pthread_t thread)
+{
+	int (*real)(pthread_t) = (void *)next(SYNC_pthread_cancel);
+	__atomic_store_n(&cancels, true, __ATOMIC_SEQ_CST);
+	return real(thread);
 }
 
 /* --- what comes in --- */
@@ -88,36 +104,39 @@ INLINE uint32_t waker_of(struct kind k, const struct arena_sync_object *slot, ui
 		       : from;
 }
 
-/* Counts the receive that has just happened. */
+/* Counts the receive that has just happened. The process itself is who its own line receives from. */
 INLINE uint32_t receive(struct kind k, struct sync_entry *e)
 {
-	uint32_t self = shim_self.sync->image;
-	if (!e->slot)
-		return sync_count_receive(e, 0);
-	uint32_t from = take_over(k, e->slot, self), waker = waker_of(k, e->slot, from);
-	struct arena_sync_line *l = from == self ? e->own : e->other;
-	if (__builtin_expect(l && l->from == from, 1))
-		arch_local_inc64(&l->receives);
+	struct arena_sync_line *own = e->own, *other;
+	if (__builtin_expect(!e->slot || !own, 0))
+		return sync_count_receive(e, e->slot ? take_over(k, e->slot, shim_self.sync->image) : 0);
+	uint32_t from = take_over(k, e->slot, own->from);
+	if (from == own->from)
+		arch_local_inc64(&own->receives);
+	else if ((other = e->other) && other->from == from)
+		arch_local_inc64(&other->receives);
 	else
 		sync_count_receive(e, from);
-	return waker;
+	return waker_of(k, e->slot, from);
 }
 
 /* libc's own function, which will most likely wait. */
-static __attribute__((noinline)) int wait_for(struct kind k, uint64_t object, const volatile void *o, long a,
-					      long b)
+static __attribute__((noinline)) int wait_for(struct kind k, const volatile void *o, long a, long b)
 {
 	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
-	struct pending p;
-	hook_enter_library(&shim_self, k.call, object, frame);
-	int result = next(k.real)(o, a, b, 0), error = error_of(k, result);
 	struct sync_entry *e = sync_find(k.mechanism, o);
+	struct pending p;
+	if (!e)
+		return next(k.real)(o, a, b, 0);
+	hook_enter_library(&shim_self, k.call, e->object, frame);
+	int result = next(k.real)(o, a, b, 0), error = error_of(k, result);
+	e = sync_find(k.mechanism, o); /* handlers may have used its place for another */
 	uint32_t waker = e && acquired(k, result) ? receive(k, e) : 0;
 	if (!hook_leave_library(&shim_self, frame, &p) || !e)
 		return result;
 	if (is_lock(k) && waker)
 		e->flags |= SYNC_HELD;
-	sync_tell(k.call, object, p.start, error, waker, 0);
+	sync_tell(k.call, p.object, p.start, error, waker, 0);
 	return result;
 }
 
@@ -135,58 +154,60 @@ static __attribute__((noinline)) void attempted(struct kind k, const volatile vo
 		errno = error;
 }
 
-static __attribute__((noinline)) int acquire_slowly(struct kind k, const volatile void *o, long a, long b,
-						    bool tries)
+/* After the attempt that comes first: it may have succeeded in an unusual way. */
+static __attribute__((noinline)) int attempt_failed(struct kind k, int result, int saved,
+						    const volatile void *o, long a, long b)
 {
-	struct sync_entry *e = sync_find(k.mechanism, o);
-	if (!e)
-		return next(k.real)(o, a, b, 0);
-	uint64_t start = shim_now(), object = e->object;
-	if (tries) {
-		int saved = errno;
-		int result = next(k.attempt)(o, 0, 0, 0);
-		if (acquired(k, result)) {
-			attempted(k, o, start, result);
-			return result;
-		}
-		errno = saved;
-	}
-	return wait_for(k, object, o, a, b);
-}
-
-/* `tries`: the attempt differs from the call only in that it does not wait. */
-INLINE int acquire(struct kind k, const volatile void *o, long a, long b, bool tries)
-{
-	struct sync_entry *e = sync_known(k.mechanism, o);
-	if (is_sem(k))
-		pthread_testcancel(); /* which the attempt is not, but the call */
-	if (k.mechanism == IPC_MECH_spin && e && e->flags & SYNC_IGNORED)
-		return next(k.real)(o, a, b, 0);
-	if (__builtin_expect(!e || e->flags || !tries, 0))
-		return acquire_slowly(k, o, a, b, tries);
-	int saved = is_sem(k) ? errno : 0;
-	int result = next(k.attempt)(o, 0, 0, 0);
-	if (__builtin_expect(result == 0, 1)) {
-		receive(k, e);
-		return result;
-	}
 	if (acquired(k, result)) {
 		attempted(k, o, shim_now(), result);
 		return result;
 	}
 	if (is_sem(k))
 		errno = saved;
-	return wait_for(k, e->object, o, a, b);
+	return wait_for(k, o, a, b);
+}
+
+static __attribute__((noinline)) int acquire_slowly(struct kind k, const volatile void *o, long a, long b,
+						    bool tries)
+{
+	if (!sync_find(k.mechanism, o))
+		return next(k.real)(o, a, b, 0);
+	if (!tries)
+		return wait_for(k, o, a, b);
+	uint64_t start = shim_now();
+	if (is_sem(k))
+		pthread_testcancel(); /* which the attempt is not, but the call */
+	int saved = errno, result = next(k.attempt)(o, 0, 0, 0);
+	if (result)
+		return attempt_failed(k, result, saved, o, a, b);
+	attempted(k, o, start, 0);
+	return 0;
+}
+
+/* `tries`: the attempt differs from the call only in that it does not wait. */
+INLINE int acquire(struct kind k, const volatile void *o, long a, long b, bool tries)
+{
+	struct sync_entry *e = sync_known(k.mechanism, o);
+	if (k.mechanism == IPC_MECH_spin && e && e->flags & SYNC_IGNORED)
+		return next(k.real)(o, a, b, 0);
+	if (__builtin_expect(!e || e->flags || !tries || (is_sem(k) && cancels), 0))
+		return acquire_slowly(k, o, a, b, tries);
+	int saved = is_sem(k) ? *shim_self.sync->error : 0;
+	int result = known(k.attempt)(o, 0, 0, 0);
+	if (__builtin_expect(result != 0, 0))
+		return attempt_failed(k, result, saved, o, a, b);
+	receive(k, e);
+	return 0;
 }
 
 /* A call that does not wait. */
 INLINE int try(struct kind k, const volatile void *o)
 {
 	struct sync_entry *e = sync_known(k.mechanism, o);
-	bool known = e && !e->flags;
-	uint64_t start = known || (e && e->flags & SYNC_IGNORED) ? 0 : shim_now();
+	bool plain = e && !e->flags;
+	uint64_t start = plain || (e && e->flags & SYNC_IGNORED) ? 0 : shim_now();
 	int result = next(k.real)(o, 0, 0, 0);
-	if (__builtin_expect(known && result == 0, 1))
+	if (__builtin_expect(plain && result == 0, 1))
 		receive(k, e);
 	else if (!e || e->flags & ~(uint32_t)SYNC_IGNORED || acquired(k, result))
 		attempted(k, o, start, result);
@@ -198,10 +219,10 @@ INLINE int try(struct kind k, const volatile void *o)
 /* Before it is done: who gets it must know who gave it. */
 INLINE void give(struct kind k, struct arena_sync_object *slot, uint32_t self)
 {
-	if (k.mechanism == IPC_MECH_rwlock)
-		atomic_store_explicit(&slot->releaser, self, memory_order_relaxed);
-	else if (!is_lock(k))
-		atomic_store_explicit(&slot->holder, self, memory_order_relaxed);
+	_Atomic uint32_t *last = k.mechanism == IPC_MECH_rwlock ? &slot->releaser : &slot->holder;
+	bool tells = k.mechanism == IPC_MECH_rwlock || !is_lock(k);
+	if (tells && atomic_load_explicit(last, memory_order_relaxed) != self)
+		atomic_store_explicit(last, self, memory_order_relaxed);
 }
 
 static __attribute__((noinline)) int release_slowly(struct kind k, const volatile void *o)
@@ -237,9 +258,8 @@ INLINE int release(struct kind k, const volatile void *o)
 	if (__builtin_expect(!e || e->flags, 0))
 		return release_slowly(k, o);
 	struct arena_sync_line *own = e->own;
-	if (k.mechanism != IPC_MECH_mutex && k.mechanism != IPC_MECH_spin)
-		give(k, e->slot, shim_self.sync->image);
-	int result = next(k.real)(o, 0, 0, 0);
+	give(k, e->slot, own->from);
+	int result = known(k.real)(o, 0, 0, 0);
 	if (__builtin_expect(!result, 1))
 		arch_local_inc64(&own->sends);
 	return result;
@@ -577,9 +597,9 @@ PUBLIC int pthread_barrier_init(pthread_barrier_t *restrict b, const pthread_bar
 	return result;
 }
 
-/* Everybody takes a number, by which the last one of a round is known before it lets the others go. libc tells
- * who was the last to come: where that is another, numbers do not tell the order. Before the next round but
- * one is over, all of this one have read who ended it. */
+/* Everybody takes a number, by which the last one of a round is known before it lets the others go. libc
+ * tells who was the last to come: where that is another, numbers do not tell the order. Before the next round
+ * but one is over, all of this one have read who ended it. */
 static int barrier_wait(struct kind k, pthread_barrier_t *b, struct sync_entry *e)
 {
 	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Semaphores, locks, conditions and barriers: library calls that make no system call while nobody has to
- * wait. sync.c has the functions that programs call instead of libc's, sync_table.c what is known of an object
- * and where it is counted (arena.h), symbols.c libc's own functions.
+ * wait. sync.c has the functions that programs call instead of libc's, sync_table.c what is known of an
+ * object and where it is counted (arena.h), symbols.c libc's own functions.
  *
- * A call that did not have to wait is counted and leaves no event. Each thread keeps in a page of its own which
- * counters belong to which address. A fork child finds that page wiped, so that it never adds to its
+ * A call that did not have to wait is counted and leaves no event. Each thread keeps in a page of its own
+ * which counters belong to which address. A fork child finds that page wiped, so that it never adds to its
  * parent's; while a child shares our memory the page is put aside.
  */
 #ifndef IPC_SYNC_H
@@ -46,13 +46,14 @@
 	X(pthread_barrier_wait)                                                                              \
 	X(pthread_spin_lock)                                                                                 \
 	X(pthread_spin_trylock)                                                                              \
-	X(pthread_spin_unlock)
+	X(pthread_spin_unlock)                                                                               \
+	X(pthread_cancel)
 
 enum sync_symbol {
 #define X(name) SYNC_##name,
 	SYNC_SYMBOLS(X)
 #undef X
-	SYNC_SYMBOLS_COUNT
+		SYNC_SYMBOLS_COUNT
 };
 
 /* The function that the program would call without us, as the dynamic linker would find it; NULL before
@@ -84,8 +85,9 @@ struct sync_entry {
 /* A page; all zero: nothing is known yet. */
 struct sync_thread {
 	uint32_t number, image;
-	uint32_t lines;	    /* that the thread owns: line + 1 */
-	const void *waits;  /* mutex of the pthread_cond_wait under way */
+	int *error;	   /* the thread's errno */
+	uint32_t lines;	   /* that the thread owns: line + 1 */
+	const void *waits; /* mutex of the pthread_cond_wait under way */
 	struct sync_entry entry[SYNC_ENTRIES];
 };
 
@@ -109,6 +111,7 @@ static inline struct sync_entry *sync_known(unsigned int mechanism, const volati
 	if (__builtin_expect(!s, 0))
 		return NULL;
 	struct sync_entry *e = sync_place(s, tag);
+	__asm__("" : "+r"(e)); /* else its parts are kept in registers, which are saved around each call */
 	return __builtin_expect(e->tag == tag && e->epoch == region_epoch, 1) ? e : NULL;
 }
 

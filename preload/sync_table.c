@@ -4,6 +4,7 @@
  * called while the program waits. What changes a thread's page runs with signals blocked: a handler may post
  * to a semaphore at any instruction.
  */
+#include <errno.h>
 #include <semaphore.h>
 #include <sys/mman.h>
 
@@ -38,8 +39,9 @@ static struct arena_sync_object *find_slot(uint64_t object)
 	for (uint64_t i = 0, h = mixed(object, 0); i < PROBES; i++) {
 		struct arena_sync_object *slot = &counts->object[(h + i) % ARENA_SYNC_OBJECTS];
 		uint64_t found = atomic_load_explicit(&slot->object, memory_order_acquire);
-		if (found == object || (!found && (atomic_compare_exchange_strong(&slot->object, &found, object) ||
-						   found == object)))
+		if (found == object ||
+		    (!found &&
+		     (atomic_compare_exchange_strong(&slot->object, &found, object) || found == object)))
 			return slot;
 	}
 	return NULL;
@@ -135,12 +137,13 @@ static struct sync_thread *page_of(struct shim_thread *t)
 	if (!counts || !t->sync_page)
 		return NULL;
 	t->sync_page->number = number;
+	t->sync_page->error = &errno;
 	t->sync_page->image = shim.ring.image;
 	return t->sync = t->sync_page;
 }
 
-static uint64_t define(struct shim_thread *t, unsigned int mechanism, uintptr_t address, const struct region *r,
-		       const char *name)
+static uint64_t define(struct shim_thread *t, unsigned int mechanism, uintptr_t address,
+		       const struct region *r, const char *name)
 {
 	struct ipc_def_object object = { .inode = (uint32_t)shim.ring.pid, .generation = address };
 	if (r) {

@@ -24,10 +24,11 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-	MUTEX_SHARED = 128, /* bits of a mutex's __kind */
-	MUTEX_CEILING = 64, /* to try changes the caller's priority */
-	MUTEX_PLAIN = 128,  /* the whole of __kind where unlock cannot fail */
-	COND_SHARED = 1,    /* of a condition's __wrefs */
+	MUTEX_SHARED = 128,   /* bits of a mutex's __kind */
+	MUTEX_CEILING = 64,   /* to try it changes the caller's priority */
+	MUTEX_ROBUST = 16,    /* libc's trylock of one that nobody can repair any more locks it for ever */
+	MUTEX_HELD = 0x7ffff, /* bits of its __lock */
+	COND_SHARED = 1,      /* of a condition's __wrefs */
 	NSEC_PER_SEC = 1000000000,
 };
 
@@ -167,31 +168,37 @@ static __attribute__((noinline)) int attempt_failed(struct kind k, int result, i
 	return wait_for(k, o, a, b);
 }
 
+/* How to find out whether a call has to wait. */
+enum how {
+	TRY,  /* by libc's own attempt, which differs from the call only in that it does not wait */
+	FREE, /* that differs in more; but the lock looks free */
+	WAIT,
+};
+
 static __attribute__((noinline)) int acquire_slowly(struct kind k, const volatile void *o, long a, long b,
-						    bool tries)
+						    enum how how)
 {
 	if (!sync_find(k.mechanism, o))
 		return next(k.real)(o, a, b, 0);
-	if (!tries)
+	if (how == WAIT)
 		return wait_for(k, o, a, b);
 	uint64_t start = shim_now();
 	if (is_sem(k))
 		pthread_testcancel(); /* which the attempt is not, but the call */
-	int saved = errno, result = next(k.attempt)(o, 0, 0, 0);
-	if (result)
+	int saved = errno, result = next(how == TRY ? k.attempt : k.real)(o, a, b, 0);
+	if (result && how == TRY)
 		return attempt_failed(k, result, saved, o, a, b);
-	attempted(k, o, start, 0);
-	return 0;
+	attempted(k, o, start, result);
+	return result;
 }
 
-/* `tries`: the attempt differs from the call only in that it does not wait. */
-INLINE int acquire(struct kind k, const volatile void *o, long a, long b, bool tries)
+INLINE int acquire(struct kind k, const volatile void *o, long a, long b, enum how how)
 {
 	struct sync_entry *e = sync_known(k.mechanism, o);
 	if (k.mechanism == IPC_MECH_spin && e && e->flags & SYNC_IGNORED)
 		return next(k.real)(o, a, b, 0);
-	if (__builtin_expect(!e || e->flags || !tries || (is_sem(k) && cancels), 0))
-		return acquire_slowly(k, o, a, b, tries);
+	if (__builtin_expect(!e || e->flags || how != TRY || (is_sem(k) && cancels), 0))
+		return acquire_slowly(k, o, a, b, how);
 	int saved = is_sem(k) ? *shim_self.sync->error : 0;
 	int result = known(k.attempt)(o, 0, 0, 0);
 	if (__builtin_expect(result != 0, 0))
@@ -352,14 +359,15 @@ PUBLIC int sem_wait(sem_t *sem)
 {
 	if (sem_passes(sem))
 		return next(SYNC_sem_wait)(sem, 0, 0, 0);
-	return acquire(KIND(posix_sem, sem_wait, sem_trywait), sem, 0, 0, true);
+	return acquire(KIND(posix_sem, sem_wait, sem_trywait), sem, 0, 0, TRY);
 }
 
 PUBLIC int sem_timedwait(sem_t *restrict sem, const struct timespec *restrict time)
 {
 	if (sem_passes(sem))
 		return next(SYNC_sem_timedwait)(sem, (long)time, 0, 0);
-	return acquire(KIND(posix_sem, sem_timedwait, sem_trywait), sem, (long)time, 0, is_time(time));
+	return acquire(KIND(posix_sem, sem_timedwait, sem_trywait), sem, (long)time, 0,
+		       is_time(time) ? TRY : WAIT);
 }
 
 PUBLIC int sem_clockwait(sem_t *restrict sem, clockid_t clock, const struct timespec *restrict time)
@@ -367,7 +375,7 @@ PUBLIC int sem_clockwait(sem_t *restrict sem, clockid_t clock, const struct time
 	if (sem_passes(sem))
 		return next(SYNC_sem_clockwait)(sem, clock, (long)time, 0);
 	return acquire(KIND(posix_sem, sem_clockwait, sem_trywait), sem, clock, (long)time,
-		       is_clock(clock) && is_time(time));
+		       is_clock(clock) && is_time(time) ? TRY : WAIT);
 }
 
 PUBLIC int sem_trywait(sem_t *sem)
@@ -391,16 +399,18 @@ INLINE bool mutex_passes(const pthread_mutex_t *m)
 	return !(m->__data.__kind & MUTEX_SHARED) && !sync_private;
 }
 
-INLINE bool mutex_tries(const pthread_mutex_t *m)
+INLINE enum how mutex_how(const pthread_mutex_t *m, bool valid)
 {
-	return !(m->__data.__kind & MUTEX_CEILING);
+	if (__builtin_expect(!(m->__data.__kind & (MUTEX_CEILING | MUTEX_ROBUST)), 1))
+		return valid ? TRY : WAIT;
+	return m->__data.__lock & MUTEX_HELD ? WAIT : FREE;
 }
 
 PUBLIC int pthread_mutex_lock(pthread_mutex_t *m)
 {
 	if (mutex_passes(m))
 		return next(SYNC_pthread_mutex_lock)(m, 0, 0, 0);
-	return acquire(KIND(mutex, pthread_mutex_lock, pthread_mutex_trylock), m, 0, 0, mutex_tries(m));
+	return acquire(KIND(mutex, pthread_mutex_lock, pthread_mutex_trylock), m, 0, 0, mutex_how(m, true));
 }
 
 PUBLIC int pthread_mutex_timedlock(pthread_mutex_t *restrict m, const struct timespec *restrict time)
@@ -408,7 +418,7 @@ PUBLIC int pthread_mutex_timedlock(pthread_mutex_t *restrict m, const struct tim
 	if (mutex_passes(m))
 		return next(SYNC_pthread_mutex_timedlock)(m, (long)time, 0, 0);
 	return acquire(KIND(mutex, pthread_mutex_timedlock, pthread_mutex_trylock), m, (long)time, 0,
-		       mutex_tries(m) && is_time(time));
+		       mutex_how(m, is_time(time)));
 }
 
 PUBLIC int pthread_mutex_clocklock(pthread_mutex_t *restrict m, clockid_t clock,
@@ -417,7 +427,7 @@ PUBLIC int pthread_mutex_clocklock(pthread_mutex_t *restrict m, clockid_t clock,
 	if (mutex_passes(m))
 		return next(SYNC_pthread_mutex_clocklock)(m, clock, (long)time, 0);
 	return acquire(KIND(mutex, pthread_mutex_clocklock, pthread_mutex_trylock), m, clock, (long)time,
-		       mutex_tries(m) && is_clock(clock) && is_time(time));
+		       mutex_how(m, is_clock(clock) && is_time(time)));
 }
 
 PUBLIC int pthread_mutex_trylock(pthread_mutex_t *m)
@@ -446,7 +456,7 @@ INLINE bool rwlock_passes(const pthread_rwlock_t *l)
 	{                                                                                                    \
 		if (rwlock_passes(l))                                                                        \
 			return next(SYNC_##name)(l, 0, 0, 0);                                                \
-		return acquire(kind(rwlock, name, tryname), l, 0, 0, true);                                  \
+		return acquire(kind(rwlock, name, tryname), l, 0, 0, TRY);                                   \
 	}                                                                                                    \
 	PUBLIC int tryname(pthread_rwlock_t *l)                                                              \
 	{                                                                                                    \
@@ -458,7 +468,8 @@ INLINE bool rwlock_passes(const pthread_rwlock_t *l)
 	{                                                                                                    \
 		if (rwlock_passes(l))                                                                        \
 			return next(SYNC_##timedname)(l, (long)time, 0, 0);                                  \
-		return acquire(kind(rwlock, timedname, tryname), l, (long)time, 0, is_time(time));           \
+		return acquire(kind(rwlock, timedname, tryname), l, (long)time, 0,                           \
+			       is_time(time) ? TRY : WAIT);                                                  \
 	}                                                                                                    \
 	PUBLIC int clockname(pthread_rwlock_t *restrict l, clockid_t clock,                                  \
 			     const struct timespec *restrict time)                                           \
@@ -466,7 +477,7 @@ INLINE bool rwlock_passes(const pthread_rwlock_t *l)
 		if (rwlock_passes(l))                                                                        \
 			return next(SYNC_##clockname)(l, clock, (long)time, 0);                              \
 		return acquire(kind(rwlock, clockname, tryname), l, clock, (long)time,                       \
-			       is_clock(clock) && is_time(time));                                            \
+			       is_clock(clock) && is_time(time) ? TRY : WAIT);                               \
 	}
 
 RWLOCK(SHARES, try, pthread_rwlock_rdlock, pthread_rwlock_tryrdlock, pthread_rwlock_timedrdlock,
@@ -642,7 +653,7 @@ PUBLIC int pthread_barrier_wait(pthread_barrier_t *b)
 
 PUBLIC int pthread_spin_lock(pthread_spinlock_t *s)
 {
-	return acquire(KIND(spin, pthread_spin_lock, pthread_spin_trylock), s, 0, 0, true);
+	return acquire(KIND(spin, pthread_spin_lock, pthread_spin_trylock), s, 0, 0, TRY);
 }
 
 PUBLIC int pthread_spin_trylock(pthread_spinlock_t *s)

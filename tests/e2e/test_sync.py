@@ -3,8 +3,9 @@
 """Semaphores, mutexes, read-write locks, conditions, barriers and spin locks: the programs say who released and
 acquired what and how often, and who had it before; so must their traces."""
 import collections
+import os
 
-from harness import COUNTED as ALL, main, program, shorten, test
+from harness import COUNTED as ALL, PROGRAMS, main, program, shorten, test
 
 NAMES = ("mutex", "failures", "recursion", "robust", "threads", "short_threads", "pair", "several_posters",
          "several_waiters", "named", "handler", "jumped", "rwlock", "spin", "cond", "cond_cancelled", "barrier")
@@ -106,6 +107,36 @@ def waits_say_for_whom(s):
         assert waiter != waker and call == "sem_wait" and duration > 0
     result, trace = s.record([program("sync.c"), "robust"])
     assert trace.one("SELECT count(*) FROM events WHERE mechanism = 'mutex' AND errno = 130") == 2
+
+
+@test()
+def cancelled_threads_and_the_library_of_cplusplus(s):
+    for recorder in ((), ("--private", "--sync=all")):
+        command = [program("sync_cancel.cc")]
+        plain = s.run(command)
+        result, trace = s.record(command, recorder=recorder)
+        assert result == plain, (shorten(plain), shorten(result))
+        shared = "SELECT n.sends, n.receives FROM endpoints n JOIN channels c ON c.id = n.channel_id WHERE c.mechanism = "
+        assert (200, 200) in trace.rows(shared + "'mutex'"), trace.rows(shared + "'mutex'")
+        assert trace.one(f"SELECT max(receives) FROM ({shared} 'posix_sem')") == 0
+        trace.check_sound()
+
+
+@test()
+def multiprocessing_of_python(s):
+    command = ["/usr/bin/python3", os.path.join(PROGRAMS, "sync.py")]
+    result, trace = s.record(command)
+    assert result.status == 0 and not result.err, shorten(result)
+    truth = {int(line.split()[1]): int(line.split()[2]) for line in result.out.decode().splitlines()}
+    assert len(truth) == 3, result
+    locks = trace.rows("SELECT channel_id, sum(sends), sum(receives) FROM endpoints n JOIN channels c ON c.id = n.channel_id "
+                       "WHERE c.mechanism = 'posix_sem' AND c.name LIKE '/mp-%' GROUP BY 1")
+    lock, = [row[0] for row in locks if row[1:] == (300, 300)]
+    found = dict(trace.rows("SELECT p.pid, n.receives FROM endpoints n JOIN processes p ON p.id = n.process_id "
+                            "WHERE n.channel_id = ? AND n.receives > 0", lock))
+    assert found == truth, (found, truth)
+    assert trace.one("SELECT sum(messages) FROM edges WHERE channel_id = ?", lock) == 300
+    trace.check_sound()
 
 
 main()

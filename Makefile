@@ -37,7 +37,8 @@ LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
 SHARED := preload/environment.c preload/program.c preload/ring.c arch/$(ARCH)/scan.c
 SHIM_SRC := $(wildcard preload/*.c arch/$(ARCH)/*.c arch/$(ARCH)/*.S) common/tables.c
 CORE_SRC := $(wildcard common/*.c collector/*.c bpf/*.c viewer/*.c reference/*.c $(SHARED))
-CORE_SRC := $(filter-out %.bpf.c viewer/main.c,$(CORE_SRC))
+CORE_SRC := $(filter-out %.bpf.c viewer/main.c reference/main.c,$(CORE_SRC))
+REFERENCE_SRC := $(wildcard reference/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/obj/%.o)
 SHIM_OBJ := $(patsubst %,$(BUILD)/shim/%.o,$(basename $(SHIM_SRC)))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -58,6 +59,12 @@ $(BUILD)/core.a: $(CORE_OBJ)
 $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(OUR_CFLAGS) -c -o $@ $<
+
+# The reference programs alone, in a static program: what the shim cannot enter.
+$(BUILD)/reference-static: $(REFERENCE_SRC:%.c=$(BUILD)/obj/%.o)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -static -o $@ $^ -lpthread
+reference-static: $(BUILD)/reference-static
 
 # The shim lives inside other programs: no libc state, no vector registers (they may be live across an
 # inline system call), no stack protector before the target has one; no sanitizer.
@@ -163,7 +170,11 @@ fuzz:
 	$(Q)cd $(BUILD)-fuzz/fuzz && for f in $(notdir $(FUZZ)); do ./$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit; done
 
 docs: $(BUILD)/docs/mechanisms
-	$(Q)$< > docs/mechanisms.md
+	$(Q)$< docs/mechanisms > docs/mechanisms.md
+
+# Every mechanism that is recorded has its reference program, its test and its documentation.
+check-mechanisms:
+	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/run mechanisms.sh
 
 C_FILES = $(shell git ls-files '*.c' '*.h')
 format:
@@ -191,6 +202,8 @@ help:
 	@echo 'make fuzz              feed the collector random records for FUZZ_SECONDS=60'
 	@echo 'make deps              install the Debian packages that the build needs (deps-check: and the tests)'
 	@echo 'make docs              write docs/mechanisms.md from the tables'
+	@echo 'make reference-static   the reference programs in a static program of their own'
+	@echo 'make check-mechanisms  whether each has its reference program, test and documentation'
 	@echo 'make format            clang-format all files'
 	@echo 'make clean             remove every build folder'
 	@echo 'V=1                    show the commands      BUILD=dir   build there'
@@ -201,4 +214,4 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .DELETE_ON_ERROR:
-.PHONY: all unit bench-programs fuzz-programs deps deps-check demo check bench fuzz docs format install uninstall help clean
+.PHONY: all reference-static unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms bench fuzz docs format install uninstall help clean

@@ -66,10 +66,11 @@ static struct endpoint *only(const struct channel *ch, bool gave)
 	return found;
 }
 
-static void totals(const struct channel *ch, uint64_t *gave, uint64_t *received)
+static void totals(const struct channel *ch, uint64_t *made, uint64_t *gave, uint64_t *received)
 {
-	*gave = *received = 0;
+	*made = *gave = *received = 0;
 	for (const struct endpoint *ep = ch->endpoints; ep; ep = ep->next_of_channel) {
+		*made += ep->made;
 		*gave += given(ep);
 		*received += ep->data.receives;
 	}
@@ -85,16 +86,36 @@ static void edge_between(struct collector *c, struct endpoint *src, struct endpo
 	seen(c, e, first, dst->data.last_ns);
 }
 
+/* What the only one that received from a semaphore got from one that gave. Units are all alike, and the
+ * oldest are taken first: the first value, then what was posted. */
+static uint64_t got_from(const struct endpoint *ep, uint64_t made, uint64_t received)
+{
+	uint64_t first = received < made ? received : made, posted = received - first;
+	return (ep->made < first ? ep->made : first) + (posted < ep->data.sends ? posted : ep->data.sends);
+}
+
+/* Whether that is known: nothing is left, or only one posts. */
+static bool is_known(const struct channel *ch, uint64_t left)
+{
+	unsigned int posters = 0, makers = 0;
+	for (const struct endpoint *ep = ch->endpoints; ep; ep = ep->next_of_channel) {
+		posters += ep->data.sends > 0;
+		makers += ep->made > 0;
+	}
+	return !left || (posters <= 1 && makers <= 1);
+}
+
 /* Edges as far as they follow from the totals; else as they were noted. */
 static void settle(struct collector *c, struct channel *ch)
 {
-	uint64_t gave, received;
+	uint64_t made, gave, received;
 	struct endpoint *giver = only(ch, true), *taker = only(ch, false);
-	totals(ch, &gave, &received);
-	bool all_taken = ch->data.mechanism == IPC_MECH_posix_sem && gave == received;
+	totals(ch, &made, &gave, &received);
 	if (!is_fungible(ch) || ch->stream.doubtful || received > gave)
 		giver = taker = NULL;
-	bool certain = giver || (taker && all_taken);
+	if (taker && (ch->data.mechanism != IPC_MECH_posix_sem || !is_known(ch, gave - received)))
+		taker = NULL;
+	bool certain = giver || taker;
 	ch->inexact = is_fungible(ch) ? !certain && received : ch->stream.doubtful;
 	for (struct edge *e = ch->edges; e; e = e->next) {
 		set_edge(c, e, certain ? 0 : e->handed);
@@ -104,7 +125,7 @@ static void settle(struct collector *c, struct channel *ch)
 		if (giver)
 			edge_between(c, giver, ep, ep->data.receives);
 		else
-			edge_between(c, ep, taker, given(ep));
+			edge_between(c, ep, taker, got_from(ep, made, received));
 	}
 }
 
@@ -214,10 +235,10 @@ bool sync_exact(const struct channel *ch)
 void sync_close(struct collector *c)
 {
 	for (struct channel *ch = c->channels; ch; ch = ch->next) {
-		uint64_t gave, received;
+		uint64_t made, gave, received;
 		if (ch->data.mechanism != IPC_MECH_posix_sem)
 			continue;
-		totals(ch, &gave, &received);
+		totals(ch, &made, &gave, &received);
 		if (received <= gave)
 			continue;
 		collector_lose(c, COLLECTOR_SHIM, IPC_REASON_unmatched, NULL, NULL, received - gave, c->now);

@@ -31,6 +31,11 @@ enum option_bit {
 	OPT_VERB = 1 << 16,
 	OPT_SYNC = 1 << 17,
 	OPT_PRIVATE = 1 << 18,
+	OPT_LIST = 1 << 24,
+	OPT_ALL = 1 << 25,
+	OPT_COMPARE = 1 << 26,
+	OPT_FOREIGN =
+		1 << 27, /* no option: with OPT_REST, options that nobody knows are the command's own too */
 
 	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
@@ -50,8 +55,9 @@ struct options {
 	bool json, quiet, follow, verify, resolve, help;
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool sync_private; /* also of those that are private to a process */
-	bool separator;	   /* "--" stood before `args` */
-	char **args;	   /* what is no option, NULL-terminated: points into argv */
+	bool list, all, compare;
+	bool separator; /* "--" stood before `args` */
+	char **args;	/* what is no option, NULL-terminated: points into argv */
 	int nargs;
 };
 

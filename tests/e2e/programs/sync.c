@@ -620,8 +620,7 @@ static void barrier_work(void)
 static void barrier(void)
 {
 	pthread_barrierattr_t a;
-	must(!pthread_barrierattr_init(&a) &&
-	     !pthread_barrierattr_setpshared(&a, PTHREAD_PROCESS_SHARED));
+	must(!pthread_barrierattr_init(&a) && !pthread_barrierattr_setpshared(&a, PTHREAD_PROCESS_SHARED));
 	must(!pthread_barrier_init(&s->barrier, &a, 3));
 	run_in(3, barrier_work);
 }

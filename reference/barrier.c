@@ -77,6 +77,7 @@ static int consume(struct reference_run *run)
 	for (unsigned long i = 0; i < run->options.messages; i++)
 		if (arrive(run, &phases->phase[i]))
 			return -1;
+	run->taken = run->quota;
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The bounded buffer. Producers and consumers share a ring of slots in memory, and three semaphores tell how many
- * slots are full, how many are free, and who may move the ring's ends. One producer and one consumer do
+ * The bounded buffer. Producers and consumers share a ring of slots in memory, and three semaphores tell how
+ * many slots are full, how many are free, and who may move the ring's ends. One producer and one consumer do
  * without the third, since each end has one owner. A message is a post that was waited for, without bytes;
  * what a semaphore was made with is its maker's.
  */
@@ -12,7 +12,8 @@
 
 enum { BUFFER_SLOTS = 8, BUFFER_FULL = 0, BUFFER_FREE, BUFFER_MUTEX, BUFFER_SEMAPHORES };
 
-/* The semaphores. Each returns 0, or -1 after a line on stderr; wait 1 where that would block (--nonblocking). */
+/* The semaphores. Each returns 0, or -1 after a line on stderr; wait 1 where that would block
+ * (--nonblocking). */
 struct buffer_semaphores {
 	int (*post)(struct reference_run *run, int semaphore);
 	int (*wait)(struct reference_run *run, int semaphore);

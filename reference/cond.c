@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * cond: the monitor. A mutex guards a ring; who finds it full, or empty, waits for a condition, which lets go of
- * the mutex meanwhile, and looks again when woken: a wake-up is a hint, no promise. A message is a wait that
- * ended, from whoever signalled last.
+ * cond: the monitor. A mutex guards a ring; who finds it full, or empty, waits for a condition, which lets go
+ * of the mutex meanwhile, and looks again when woken: a wake-up is a hint, no promise. A message is a wait
+ * that ended, from whoever signalled last.
  */
 #include <errno.h>
 #include <pthread.h>

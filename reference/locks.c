@@ -85,12 +85,13 @@ int locks_produce(struct reference_run *run)
 	return 0;
 }
 
-/* Takes the next record, or, where others read it too, all that this one has not seen. False: it is wrong. */
+/* Takes the next record, or, where others read it too, all that this one has not seen of those that are its
+ * own. False: it is wrong. */
 static bool take(struct reference_run *run, unsigned long *taken)
 {
 	*taken = 0;
 	if (kind->shares) {
-		*taken = ring->in - run->taken;
+		*taken = (ring->in < run->quota ? ring->in : run->quota) - run->taken;
 		return true;
 	}
 	if (ring->in == ring->out)

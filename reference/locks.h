@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Mutual exclusion: producers and consumers share a ring in memory and a lock, and whoever holds the lock may
- * use the ring. Who finds it full, or empty, lets go and comes again: a lock alone cannot tell when it is worth
- * it. A message is a hand-over: who had the lock before, a word under the lock tells.
+ * use the ring. Who finds it full, or empty, lets go and comes again: a lock alone cannot tell when it is
+ * worth it. A message is a hand-over: who had the lock before, a word under the lock tells.
  */
 #ifndef IPC_REFERENCE_LOCKS_H
 #define IPC_REFERENCE_LOCKS_H
 
 #include "reference.h"
 
-/* The lock, in `memory` of at least LOCKS_SIZE bytes. Each returns 0, or an error number; EBUSY: somebody else has it
+/* The lock, in `memory` of at least LOCKS_SIZE bytes. Each returns 0, or an error number; EBUSY: somebody
+ * else has it
  * (--nonblocking). */
 struct locks_kind {
 	int (*make)(void *memory);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * mutex: mutual exclusion. A mutex in memory that processes share must be made so (PTHREAD_PROCESS_SHARED), and
- * robust: when its owner dies, the next one is told so and can put in order what it guards.
+ * mutex: mutual exclusion. A mutex in memory that processes share must be made so (PTHREAD_PROCESS_SHARED),
+ * and robust: when its owner dies, the next one is told so and can put in order what it guards.
  */
 #include <errno.h>
 #include <pthread.h>

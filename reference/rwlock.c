@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * rwlock: writers exclude everybody, readers only writers. Producers add to a log, consumers look side by side what is
- * new. What one gets comes from whoever wrote last.
+ * rwlock: writers exclude everybody, readers only writers. Producers add to a log, consumers look side by
+ * side what is new. What one gets comes from whoever wrote last.
  */
 #include <pthread.h>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* spin: mutual exclusion by a lock whose waiters do not sleep: for some instructions, on several processors. */
+/* spin: mutual exclusion by a lock whose waiters do not sleep: for some instructions, on several processors.
+ */
 #include <pthread.h>
 
 #include "locks.h"

@@ -257,7 +257,8 @@ int arena_file_open(struct arena_file *a, enum arena_clock kind, char *error, si
 }
 
 /* Programs that go on may still map the file. Free chunks are taken out of their reach first, so that none is
- * written to after its memory is gone; the chunk that a thread owns keeps its memory. */
+ * written to after its memory is gone; the chunk that a thread owns keeps its memory, and so do counters that
+ * are in use. */
 static void retire_chunks(struct arena_file *a)
 {
 	uint64_t chunks = (uint64_t)(a->chunks - (unsigned char *)a->header);
@@ -267,6 +268,9 @@ static void retire_chunks(struct arena_file *a)
 			fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				  chunks + (uint64_t)chunk * CHUNK_BYTES, CHUNK_BYTES);
 	}
+	if (!atomic_load(&a->header->sync_lines))
+		fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  (off_t)((unsigned char *)a->sync - (unsigned char *)a->header), sizeof(*a->sync));
 }
 
 void arena_file_close(struct arena_file *a)

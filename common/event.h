@@ -83,7 +83,11 @@ enum {
 /*
  * What moves no bytes. On locks (file_lock, mutex, rwlock, spin) a receive is an acquired lock and a send,
  * with IPC_F_SECOND where the call's row says receive, a release; on what notifies (cond, barrier, futex) a
- * receive is an ended wait and a send a wake-up, arg1 how many it woke. Signals: arg1 is the number, and
+ * receive is an ended wait and a send a wake-up, arg1 how many it woke. Semaphores, mutexes, rwlocks,
+ * conditions, barriers and spin locks are counted (arena.h): their events add to no total, and there is one only
+ * where a call had to wait or the recording asks for all. Of one that waited arg1 is the image that ended the
+ * wait; `result` is -EOWNERDEAD where the lock was acquired so; sem_init and sem_open: arg1 the first value, tag 1
+ * if the call made it. Signals: arg1 is the number, and
  * above it, in the high 32 bits, the thread that it was sent to (0: the process); tag ipc_signal_tag() of its
  * value; of a received one (call `handler`, a sigwait, a read of a signalfd: an event each) `result` is the
  * sender's pid, 0: the kernel, and arg0's high half si_code. Memory (map, unmap): arg1 the length, arg0's
@@ -144,7 +148,8 @@ static inline __u64 ipc_object_id(__u64 object)
  *   posix_shm, memfd, mmap  a hash of device and inode of the file that is mapped, as of a fifo (an anonymous
  *            shared mapping has an inode too); the definition carries the three and the path
  *   posix_sem, mutex, rwlock, cond, barrier, spin, futex  a hash of the region's device and inode and the
- *            word's offset in it; the definition carries device, inode and, as `generation`, the offset
+ *            word's offset in it; the definition carries device, inode and, as `generation`, the offset; of
+ *            one in private memory device 0:0, the pid and the address
  *   signal   the pid whose signals they are
  *   process_vm  the pid whose memory it is
  *   timerfd, inotify, signalfd  have no id in the kernel: a number of the source's own, which fork children

@@ -84,16 +84,15 @@ enum {
  * What moves no bytes. On locks (file_lock, mutex, rwlock, spin) a receive is an acquired lock and a send,
  * with IPC_F_SECOND where the call's row says receive, a release; on what notifies (cond, barrier, futex) a
  * receive is an ended wait and a send a wake-up, arg1 how many it woke. Semaphores, mutexes, rwlocks,
- * conditions, barriers and spin locks are counted (arena.h): their events add to no total, and there is one only
- * where a call had to wait or the recording asks for all. Of one that waited arg1 is the image that ended the
- * wait; `result` is -EOWNERDEAD where the lock was acquired so; sem_init and sem_open: arg1 the first value, tag 1
- * if the call made it. Signals: arg1 is the number, and
- * above it, in the high 32 bits, the thread that it was sent to (0: the process); tag ipc_signal_tag() of its
- * value; of a received one (call `handler`, a sigwait, a read of a signalfd: an event each) `result` is the
- * sender's pid, 0: the kernel, and arg0's high half si_code. Memory (map, unmap): arg1 the length, arg0's
- * high half the protection (PROT_READ 1, PROT_WRITE 2), `result` 0 or -errno. process_vm, ptrace: `result`
- * the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed besides; arg1
- * its object.
+ * conditions, barriers and spin locks are counted (arena.h): their events add to no total, and there is one
+ * only where a call had to wait or the recording asks for all. Of one that waited arg1 is the image that
+ * ended the wait; `result` is -EOWNERDEAD where the lock was acquired so; sem_init and sem_open: arg1 the
+ * first value, tag 1 if the call made it. Signals: arg1 is the number, and above it, in the high 32 bits, the
+ * thread that it was sent to (0: the process); tag ipc_signal_tag() of its value; of a received one (call
+ * `handler`, a sigwait, a read of a signalfd: an event each) `result` is the sender's pid, 0: the kernel, and
+ * arg0's high half si_code. Memory (map, unmap): arg1 the length, arg0's high half the protection (PROT_READ
+ * 1, PROT_WRITE 2), `result` 0 or -errno. process_vm, ptrace: `result` the bytes moved. A descriptor that is
+ * passed is an event sendmsg_passed and recvmsg_passed besides; arg1 its object.
  */
 
 enum { IPC_PTY_MASTER = 1 << 30 };

@@ -15,7 +15,8 @@ static uint64_t object(enum ipc_mechanism mechanism)
 	return ipc_object(mechanism, 0x1234);
 }
 
-static void counted(enum ipc_mechanism mechanism, uint32_t image, uint32_t from, uint64_t sends, uint64_t receives)
+static void counted(enum ipc_mechanism mechanism, uint32_t image, uint32_t from, uint64_t sends,
+		    uint64_t receives)
 {
 	struct collector_count n = { image, from, object(mechanism), sends, receives, now, now + 5, false };
 	collector_counted(c, COLLECTOR_SHIM, &n);
@@ -46,7 +47,8 @@ static void three_processes(void)
 static int64_t handed(int from, int to)
 {
 	for (size_t i = 0; i < fake.edges_count; i++)
-		if (fake.processes[fake.edges[i].src_id].pid == from && fake.processes[fake.edges[i].dst_id].pid == to) {
+		if (fake.processes[fake.edges[i].src_id].pid == from &&
+		    fake.processes[fake.edges[i].dst_id].pid == to) {
 			int64_t n = (int64_t)fake.edges[i].messages;
 			assert_false(fake.edges[i].timed);
 			return fake.edges[i].exact ? n : ~n;

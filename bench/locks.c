@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What a semaphore and a lock cost while nobody has to wait: a post and a wait, a lock and an unlock, of objects
- * in shared memory and of a mutex of the process's own, in a pinned process. Prints for each pair the minimum and
- * the median, in ns, of many short repetitions.
+ * What a semaphore and a lock cost while nobody has to wait: a post and a wait, a lock and an unlock, of
+ *objects in shared memory and of a mutex of the process's own, in a pinned process. Prints for each pair the
+ *minimum and the median, in ns, of many short repetitions.
  *
  *	locks CPU [REPETITIONS [CALLS]]
  */

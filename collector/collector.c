@@ -517,6 +517,7 @@ static void free_all(struct collector *c)
 {
 	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		datagram_free(ch->queue);
+		datagram_free(ch->passed);
 		for (struct edge *e = ch->edges; e; e = e->next)
 			latency_free(&e->latency);
 	}

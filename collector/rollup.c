@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "pty.h"
 #include "queue.h"
 #include "sync.h"
 
@@ -24,6 +25,11 @@ static struct edge *edge_new(struct collector *c, struct endpoint *src, struct p
 	e->next = src->channel->edges;
 	src->channel->edges = e;
 	return e;
+}
+
+struct edge *rollup_known(const struct collector *c, const struct endpoint *src, const struct process *dst)
+{
+	return table_get(&c->edges, edge_key(src, dst));
 }
 
 struct edge *rollup_edge(struct collector *c, struct endpoint *src, struct process *dst)
@@ -88,8 +94,10 @@ static void unmatched(void *context, const struct match_call *receive, uint64_t 
 {
 	struct channel *ch = context;
 	struct process *p = receive->endpoint->process;
-	if (ch->socket && !ch->endpoints)
+	if ((ch->socket || ch->pty) && !ch->endpoints)
 		return; /* from outside (outside.c) */
+	if (ch->pty && pty_unmatched(ch, receive))
+		return;
 	if (!ch->leftover)
 		collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, calls,
 			       receive->end);
@@ -134,7 +142,7 @@ static bool drained(const struct channel *ch)
 		return false;
 	if (ch->is_queue)
 		return queue_drained(ch);
-	return ch->is_stream && ch->receivers == 1 && ch->sent == ch->received;
+	return (ch->is_stream || ch->counts) && ch->receivers == 1 && ch->sent == ch->received;
 }
 
 static bool all_exact(const struct channel *ch)
@@ -168,7 +176,7 @@ void rollup_write(struct collector *c, struct edge *e)
 	row->latency_p90_ns = ns[1];
 	row->latency_p99_ns = ns[2];
 	row->latency_max_ns = e->latency.max;
-	row->timed = !sync_is(e->src->channel->data.mechanism);
+	row->timed = !row->shares && !sync_is(e->src->channel->data.mechanism);
 	row->exact = is_exact(e);
 	row->partial = e->src->channel->shared->data.partial;
 	store_edge(c->store, row);

@@ -146,6 +146,9 @@ void other_meets(struct channel *ch, uint64_t address);
 uint64_t other_port(const struct socket *so, uint64_t address);
 
 /* outside.c: what went to and came from sockets that nobody in the trace holds */
+/* An edge from a process that is no row of its own: a pid, or 0, and a name. */
+void outside_edge(struct collector *c, const struct endpoint *to, int32_t pid, const char *comm,
+		  uint64_t messages, uint64_t bytes);
 void outside_write(struct collector *c, struct channel *ch);
 
 /* wait.c */

@@ -11,6 +11,7 @@
 #include <sys/vfs.h>
 #include <linux/stat.h>
 
+#include "pty.h"
 #include "queue.h"
 #include "socket.h"
 #include "text.h"
@@ -130,15 +131,20 @@ size_t descriptor_path(long fd, char *path)
 	return n > 0 ? (size_t)n : 0;
 }
 
+uint64_t descriptor_object(enum ipc_mechanism mechanism, const struct ipc_def_object *object)
+{
+	uint64_t device = (uint64_t)object->dev_major << 32 | object->dev_minor;
+	uint64_t hash = mix(mix(mix(0xcbf29ce484222325ULL, device), object->inode), object->generation);
+	return ipc_object(mechanism, hash ^ hash >> 56);
+}
+
 uint64_t descriptor_define(struct shim_thread *t, enum ipc_mechanism mechanism,
 			   const struct ipc_def_object *object, const char *name, size_t length)
 {
 	struct ipc_def def = {
 		.time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_OBJECT, .object = *object
 	};
-	uint64_t device = (uint64_t)object->dev_major << 32 | object->dev_minor;
-	uint64_t hash = mix(mix(mix(0xcbf29ce484222325ULL, device), object->inode), object->generation);
-	def.object.object = ipc_object(mechanism, hash ^ hash >> 56);
+	def.object.object = descriptor_object(mechanism, object);
 	shim_define(t, &def, name, length);
 	return def.object.object;
 }
@@ -161,7 +167,9 @@ static uint64_t object_of(struct shim_thread *t, long fd, const struct stat *st)
 	if (S_ISSOCK(st->st_mode))
 		return ipc_object(socket_mechanism(fd), st->st_ino);
 	if (!(st->st_mode & S_IFMT)) /* an anonymous inode */
-		return counter_object(fd);
+		return counter_object(t, fd);
+	if (S_ISCHR(st->st_mode))
+		return pty_object(fd, st);
 	if (!S_ISFIFO(st->st_mode) && !is_queue(fd, st))
 		return 0;
 	shim_number(t);

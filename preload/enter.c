@@ -4,6 +4,7 @@
  * made here, and what cannot be seen after an exec or under a sandbox is told here.
  */
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -93,7 +94,7 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	return false;
 }
 
-static void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path)
+void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path)
 {
 	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_LOSS };
 	def.loss = (struct ipc_def_loss){ .reason = reason,
@@ -238,6 +239,8 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	const struct ipc_call *row = &ipc_calls[call];
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
+		if (call == IPC_CALL_io_uring_enter && r->arg[3] & IORING_ENTER_REGISTERED_RING)
+			return false; /* its first argument is no descriptor */
 		if (!enter_descriptors(t, row, r, p))
 			return false;
 		if (row->verb == IPC_VERB_recv && socket_has_addresses(p->object))
@@ -278,8 +281,9 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 		return false;
 	case IPC_OBJ_KIND_SIGNAL:
 	case IPC_OBJ_KIND_PROCESS:
-	case IPC_OBJ_KIND_WORD:
 		return false;
+	case IPC_OBJ_KIND_WORD:
+		return hook_enter_futex(t, call, r, p);
 	case IPC_OBJ_KIND_MEMORY:
 		hook_enter_region(t, call, r, p);
 		return true;

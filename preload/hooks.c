@@ -113,7 +113,7 @@ static struct pending *push(struct shim_thread *t, uintptr_t stack)
 	p->stack = stack;
 	p->object = p->object2 = p->arg0 = p->arg1 = 0;
 	p->room = 0;
-	p->unbound = false;
+	p->unbound = p->late = false;
 	p->plain = false;
 	return p;
 }
@@ -282,4 +282,17 @@ bool hook_leave_library(struct shim_thread *t, uintptr_t frame, struct pending *
 	t->depth = i - 1;
 	hook_show(t, i > 1 ? &t->pending[i - 2] : NULL);
 	return true;
+}
+
+void hook_late(struct hook_registers *r, uintptr_t stack, long nr)
+{
+	struct shim_thread *t = &shim_self;
+	struct hook_registers entry = *r;
+	entry.nr = nr;
+	hook_entry(&entry, stack);
+	struct pending *p = t->depth ? &t->pending[t->depth - 1] : NULL;
+	if (!p || p->stack != stack)
+		return;
+	p->late = true;
+	hook_return(r->nr, stack, nr, r->arg[0]);
 }

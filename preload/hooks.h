@@ -42,6 +42,14 @@ uint32_t hook_room(uint16_t call, const struct hook_registers *r);
  */
 void hook_show(struct shim_thread *t, const struct pending *p);
 
+/* The same of a futex call (futex.c). False: in private memory. */
+bool hook_enter_futex(struct shim_thread *t, uint16_t call, const struct hook_registers *r,
+		      struct pending *p);
+void hook_leave_futex(struct shim_thread *t, const struct pending *p, long result);
+
+/* Something of the thread's process, or of the program at `path`, will not be seen. */
+void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path);
+
 /* The beginnings of an event: of a pending call, and of something that happens at this moment to the caller's
  * own process. */
 static inline struct ipc_event hook_event(struct shim_thread *t, const struct pending *p, long result)

@@ -21,7 +21,7 @@ struct query {
 	__u32 dev_major, dev_minor, name_size, build_id_size;
 	__u64 name, build_id;
 };
-enum { VMA_READABLE = 1, VMA_WRITABLE = 2, VMA_EXECUTABLE = 4, VMA_SHARED = 8 };
+enum { VMA_READABLE = 1, VMA_WRITABLE = 2, VMA_EXECUTABLE = 4, VMA_SHARED = 8, OR_NEXT = 16 };
 #define QUERY _IOWR('f', 17, struct query)
 
 long maps_open(uint64_t *mask)
@@ -44,10 +44,10 @@ static uint8_t protection_of(bool readable, bool writable, bool executable)
 static const char *number(const char *at, unsigned int base, uint64_t *out)
 {
 	for (*out = 0;; at++) {
-		unsigned int digit = *at >= 'a' ? (unsigned int)(*at - 'a') + 10 : (unsigned int)(*at - '0');
-		if (digit >= base)
+		bool decimal = *at >= '0' && *at <= '9', letter = *at >= 'a' && *at <= 'f';
+		if (!decimal && !(letter && base == 16))
 			return at + 1;
-		*out = *out * base + digit;
+		*out = *out * base + (uint64_t)(decimal ? *at - '0' : *at - 'a' + 10);
 	}
 }
 
@@ -77,8 +77,6 @@ static bool ask_text(long maps, uintptr_t address, struct mapped *out)
 			return false;
 		if (begins) {
 			parse(text, out);
-			if (address < out->start)
-				return false;
 			if (address < out->end)
 				return true;
 		}
@@ -91,7 +89,7 @@ static bool ask_text(long maps, uintptr_t address, struct mapped *out)
 
 bool maps_ask(long maps, uintptr_t address, struct mapped *out)
 {
-	struct query q = { .size = sizeof(q), .address = address };
+	struct query q = { .size = sizeof(q), .flags = OR_NEXT, .address = address };
 	if (maps < 0)
 		return false;
 	long failed = shim.no_ioctl ? -ENOTTY : raw_syscall(__NR_ioctl, maps, QUERY, &q);

@@ -17,7 +17,8 @@ struct mapped {
 long maps_open(uint64_t *mask);
 void maps_close(long maps, uint64_t mask);
 
-/* False: nothing is mapped there, or it cannot be known. */
+/* The mapping that holds the address, or the next one above it. False: there is none, or it cannot be known.
+ */
 bool maps_ask(long maps, uintptr_t address, struct mapped *out);
 
 #endif

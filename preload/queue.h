@@ -20,14 +20,21 @@ uint64_t queue_object(struct shim_thread *t, enum ipc_mechanism mechanism, int i
 /* Defines such an object, unless it is. */
 void queue_tell(struct shim_thread *t, uint64_t object);
 
-/* The object of an eventfd, or 0: the descriptor is no eventfd. */
-uint64_t counter_object(long fd);
+/* The object of a descriptor of an anonymous inode, or 0: no channel. */
+uint64_t counter_object(struct shim_thread *t, long fd);
+
+/* Whether its number is our own, so that a copy of the descriptor must be told from it. */
+bool counter_has_own_number(uint64_t object);
+
+/* An inotify instance watches another path from now on: that is its name. */
+void counter_watch(struct shim_thread *t, const struct pending *p);
 
 /* Whether what goes through a descriptor of it carries a word of its own: a priority, a value. */
 static inline bool queue_has_words(uint64_t object)
 {
 	unsigned int mechanism = ipc_object_mechanism(object);
-	return mechanism == IPC_MECH_posix_mq || mechanism == IPC_MECH_eventfd;
+	return mechanism == IPC_MECH_posix_mq || mechanism == IPC_MECH_eventfd ||
+	       mechanism == IPC_MECH_timerfd;
 }
 
 #endif

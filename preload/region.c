@@ -161,6 +161,7 @@ bool region_concerned(uint16_t call, const struct hook_registers *r)
 		       (r->arg[3] & MREMAP_FIXED && touches((uintptr_t)r->arg[4], (uintptr_t)r->arg[2]));
 	case IPC_CALL_munmap:
 	case IPC_CALL_mprotect:
+	case IPC_CALL_pkey_mprotect:
 	case IPC_CALL_msync:
 		return touches(start, size);
 	default:
@@ -243,26 +244,78 @@ static void tell(struct shim_thread *t, const struct pending *p, const struct re
 	shim_emit(t, &e);
 }
 
-/* What was going has gone, or is there still: where the call has failed, and after MREMAP_DONTUNMAP. Returns
- * IPC_F_PART if anything was told. */
-static uint16_t finish(struct shim_thread *t, const struct pending *p, long result, bool stays)
+static bool is_same_file(const struct region *r, const struct mapped *m)
 {
-	uint16_t part = 0;
+	bool sysv = ipc_object_mechanism(r->object) == IPC_MECH_sysv_shm;
+	return m->shared && m->inode == (sysv ? (uint32_t)r->inode : r->inode) &&
+	       m->dev_major == r->dev_major && m->dev_minor == r->dev_minor;
+}
+
+/* Makes `r` what lies between `start` and `end` of what the kernel says is mapped. */
+static void clip(struct region *r, const struct mapped *m, uintptr_t start, uintptr_t end)
+{
+	r->start = m->start > start ? m->start : start;
+	r->end = m->end < end ? m->end : end;
+	r->offset = m->offset + (r->start - m->start);
+	r->protection = m->protection;
+}
+
+/* Puts what the kernel says is there of a mapping in the entry's place. Where it cannot be asked the mapping
+ * is taken for there. Returns whether all of it is. */
+static bool renew(struct entry *e, long maps)
+{
+	struct region r = e->region, left = r;
+	struct mapped m;
+	uint32_t word = atomic_load(&e->word);
+	bool known = maps_ask(maps, r.start, &m), whole = !known && maps < 0;
+	if (known && is_same_file(&r, &m)) {
+		clip(&left, &m, r.start, r.end);
+		whole = left.start == r.start && left.end == r.end && left.offset == r.offset;
+	}
+	e->owner = NULL;
+	if (whole) {
+		set_state(e, word, LIVE);
+		return true;
+	}
+	for (; known && m.start < r.end; known = maps_ask(maps, m.end, &m)) {
+		clip(&left, &m, r.start, r.end);
+		if (is_same_file(&r, &m))
+			add(&left);
+	}
+	set_state(e, word, FREE);
+	return false;
+}
+
+/* Of a call that failed some may have been done. */
+static bool is_left(struct entry *e)
+{
+	uint64_t mask;
+	long maps = maps_open(&mask);
+	bool whole = renew(e, maps);
+	maps_close(maps, mask);
+	return whole;
+}
+
+/* What was going has gone, or is there still where the call failed. `flags`: of the first event. */
+static void finish(struct shim_thread *t, const struct pending *p, long result, uint16_t flags)
+{
 	bool takes_only = ipc_calls[p->call].verb == IPC_VERB_unmap;
 	for (uint32_t i = 0, n = atomic_load(&used); i < n; i++) {
 		struct entry *e = &table[i];
 		if (!is_going(e, p))
 			continue;
 		struct region r = e->region;
-		e->owner = NULL;
-		set_state(e, atomic_load(&e->word), stays ? LIVE : FREE);
+		bool left = result < 0 && is_left(e);
+		if (result >= 0) {
+			e->owner = NULL;
+			set_state(e, atomic_load(&e->word), FREE);
+		}
 		change();
-		if (stays && !takes_only)
+		if (left && p->call == IPC_CALL_mmap)
 			continue;
-		tell(t, p, &r, result, part | (takes_only ? 0 : IPC_F_SECOND));
-		part = IPC_F_PART;
+		tell(t, p, &r, left ? result : 0, flags | (takes_only || left ? 0 : IPC_F_SECOND));
+		flags = IPC_F_PART;
 	}
-	return part;
 }
 
 /* A mapping that is there already tells the object: its inode cannot be another's meanwhile. */
@@ -360,14 +413,12 @@ static void return_mmap(struct shim_thread *t, const struct pending *p, long res
 	struct region r = { .start = start,
 			    .end = start + page_up((uintptr_t)p->arg[1]),
 			    .protection = (uint8_t)p->arg[2] };
-	if (result >= 0)
-		go_range(p, start, r.end - start);
-	uint16_t part = finish(t, p, result, result < 0);
-	if (!(p->arg[3] & MAP_SHARED) || !identify(t, p, result, &r))
-		return;
-	if (result >= 0)
+	bool shared = p->arg[3] & MAP_SHARED && identify(t, p, result, &r);
+	if (shared)
+		tell(t, p, &r, result, 0);
+	finish(t, p, result, shared ? IPC_F_PART : 0);
+	if (shared && result >= 0)
 		add(&r);
-	tell(t, p, &r, result, part);
 }
 
 static void return_attach(struct shim_thread *t, const struct pending *p, long result)
@@ -388,37 +439,53 @@ static void return_attach(struct shim_thread *t, const struct pending *p, long r
 	r.dev_major = m.dev_major;
 	r.dev_minor = m.dev_minor;
 	r.inode = (uint64_t)queue_namespace(t) << 32 | (uint32_t)p->arg[0];
-	go_range(p, r.start, r.end - r.start);
-	uint16_t part = finish(t, p, 0, false);
+	go_range(p, r.start, r.end - r.start); /* SHM_REMAP: how much was not known before */
+	tell(t, p, &r, 0, 0);
+	finish(t, p, 0, IPC_F_PART);
 	add(&r);
-	tell(t, p, &r, 0, part);
 }
 
-static bool find_going(const struct pending *p, uintptr_t address, struct region *out)
+/* Whose memory it is that the kernel says is mapped. */
+static bool find_file(const struct mapped *m, struct region *r)
 {
-	for (uint32_t i = 0, n = atomic_load(&used); i < n; i++)
-		if (is_going(&table[i], p) && table[i].region.start == address) {
-			*out = table[i].region;
+	for (uint32_t i = 0, n = atomic_load(&used); i < n; i++) {
+		*r = table[i].region;
+		if ((atomic_load(&table[i].word) & STATE) >= LIVE && is_same_file(r, m))
 			return true;
-		}
+	}
 	return false;
 }
 
-/* An old size of 0 makes a second mapping of the same memory. */
+/* Adds and tells what the kernel says is mapped here. */
+static uint16_t learn(struct shim_thread *t, const struct pending *p, uintptr_t start, uintptr_t size,
+		      uint16_t flags)
+{
+	uint64_t mask;
+	struct mapped m;
+	struct region r;
+	uintptr_t end = page_up(start + size);
+	long maps = maps_open(&mask);
+	for (uintptr_t at = start; maps_ask(maps, at, &m) && m.start < end; at = m.end) {
+		if (!find_file(&m, &r))
+			continue;
+		clip(&r, &m, start, end);
+		add(&r);
+		tell(t, p, &r, 0, flags);
+		flags = IPC_F_PART;
+	}
+	maps_close(maps, mask);
+	return flags;
+}
+
+/* May have moved several mappings, or have made a second one of the same memory. */
 static void return_mremap(struct shim_thread *t, const struct pending *p, long result)
 {
-	struct region r;
-	uintptr_t old = (uintptr_t)p->arg[0];
-	bool shared = p->arg[1] ? find_going(p, old, &r) : region_find(t, old, &r);
-	uint16_t part = finish(t, p, result, result < 0 || p->arg[3] & MREMAP_DONTUNMAP);
-	if (!shared)
-		return;
-	r.offset += old - r.start;
-	r.start = result < 0 ? 0 : (uintptr_t)result;
-	r.end = r.start + page_up((uintptr_t)p->arg[2]);
+	uint16_t flags = 0;
 	if (result >= 0)
-		add(&r);
-	tell(t, p, &r, result, part);
+		flags = learn(t, p, (uintptr_t)result, (uintptr_t)p->arg[2], 0);
+	if (result >= 0 && p->arg[3] & MREMAP_DONTUNMAP)
+		flags = learn(t, p, (uintptr_t)p->arg[0], (uintptr_t)p->arg[1], flags);
+	finish(t, p, result, flags);
 }
 
 /* Of a call that failed, some may have been done. */
@@ -519,6 +586,7 @@ void hook_leave_region(struct shim_thread *t, const struct pending *p, long resu
 		return_mremap(t, p, result);
 		break;
 	case IPC_CALL_mprotect:
+	case IPC_CALL_pkey_mprotect:
 		return_mprotect(t, p, result);
 		break;
 	case IPC_CALL_msync:
@@ -528,21 +596,20 @@ void hook_leave_region(struct shim_thread *t, const struct pending *p, long resu
 		return_memfd(t, p, result);
 		break;
 	default:
-		finish(t, p, result, result < 0);
+		finish(t, p, result, 0);
 		break;
 	}
 }
 
-/* Whether the kernel says that the process has it: it may be kept from children (MADV_DONTFORK), and another
- * thread of the parent may have been about to change it. Where the kernel cannot be asked it is taken for
- * there. */
-static bool has(long maps, const struct region *r)
+/* Some of it may be kept from children (MADV_DONTFORK), or another thread of the parent may have been about
+ * to change it: the kernel knows. */
+static void tell_inherited(struct shim_thread *t)
 {
-	struct mapped m;
-	if (maps < 0)
-		return true;
-	return maps_ask(maps, r->start, &m) && m.shared && m.start <= r->start && m.end >= r->end &&
-	       m.offset + (r->start - m.start) == r->offset;
+	struct region r;
+	const struct pending p = { .start = shim_now(), .arg0 = (uint32_t)-1, .call = IPC_CALL_map_inherit };
+	for (uint32_t i = 0, n = atomic_load(&used); i < n; i++)
+		if (read_entry(&table[i], &r))
+			tell(t, &p, &r, 0, 0);
 }
 
 void region_inherit(struct shim_thread *t)
@@ -553,20 +620,13 @@ void region_inherit(struct shim_thread *t)
 		return;
 	long maps = maps_open(&mask);
 	for (uint32_t i = 0; i < n; i++) {
-		struct entry *e = &table[i];
-		uint32_t word = atomic_load(&e->word);
-		if ((word & STATE) == FREE)
-			continue;
-		bool stays = (word & STATE) != TAKEN && has(maps, &e->region);
-		e->owner = NULL;
-		set_state(e, word, stays ? LIVE : FREE);
-		if (!stays)
-			continue;
-		const struct pending none = { .start = shim_now(),
-					      .arg0 = (uint32_t)-1,
-					      .call = IPC_CALL_map_inherit };
-		tell(t, &none, &e->region, 0, 0);
+		uint32_t word = atomic_load(&table[i].word);
+		if ((word & STATE) == TAKEN)
+			set_state(&table[i], word, FREE);
+		else if ((word & STATE) != FREE)
+			renew(&table[i], maps);
 	}
 	maps_close(maps, mask);
 	change();
+	tell_inherited(t);
 }

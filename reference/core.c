@@ -245,6 +245,8 @@ int reference_take(struct reference_run *run, const void *message, size_t size)
 				       head->number, c->next[head->producer] - 1);
 	c->next[head->producer] = head->number + 1UL;
 	run->taken++;
+	if (run->reference->features & REFERENCE_MEMORY)
+		c->account.bytes_received += size;
 	reference_came(run, (unsigned int)head->pid, 1, size);
 	return 0;
 }
@@ -499,6 +501,16 @@ static int add_edges(const struct reference_run *run, struct ledger *l, bool by_
 	return 0;
 }
 
+/* Of memory: each could write what each other could read. */
+static int add_pairs(const struct reference_run *run, struct ledger *l)
+{
+	for (unsigned int i = 0; i < l->count; i++)
+		for (unsigned int k = 0; k < l->count; k++)
+			if (i != k && add_edge(run, l, (struct edge){ .src = l->pids[i], .dst = l->pids[k] }))
+				return -1;
+	return 0;
+}
+
 static int read_accounts(const struct reference_run *run, struct ledger *l)
 {
 	const struct reference_core *c = run->core;
@@ -526,6 +538,8 @@ static int read_accounts(const struct reference_run *run, struct ledger *l)
 	}
 	if (made != taken && !(run->reference->features & REFERENCE_LOSES))
 		return reference_wrong(run, "%lu messages were sent, %lu came", made, taken);
+	if (run->reference->features & REFERENCE_MEMORY)
+		return add_pairs(run, l);
 	return add_edges(run, l, true) || add_edges(run, l, false);
 }
 
@@ -533,12 +547,12 @@ static bool is_exact(const struct reference *r, const struct reference_options *
 {
 	if (r->exact)
 		return r->exact(o);
-	return r->features & REFERENCE_PAIRS || o->producers == 1 || o->consumers == 1;
+	return r->features & (REFERENCE_PAIRS | REFERENCE_MEMORY) || o->producers == 1 || o->consumers == 1;
 }
 
 static const char *bytes_text(const struct reference *r, uint64_t bytes, char text[32])
 {
-	if (r->features & REFERENCE_NO_BYTES)
+	if (r->features & (REFERENCE_NO_BYTES | REFERENCE_MEMORY))
 		return "null";
 	snprintf(text, 32, "%lu", (unsigned long)bytes);
 	return text;
@@ -562,7 +576,7 @@ static void print_endpoints(FILE *f, const struct reference_run *run, const stru
 	for (unsigned int i = 0; i < l->count; i++) {
 		const struct account *a = &l->accounts[i];
 		bool parent = i == run->core->task_count;
-		if (!parent || a->sends || a->receives) {
+		if (!parent || a->sends || a->receives || run->reference->features & REFERENCE_MEMORY) {
 			print_endpoint(f, run->reference, first, l->pids[i],
 				       roles[parent ? REFERENCE_PARENT : run->core->tasks[i].role], a->sends,
 				       a->receives, a->bytes_sent, a->bytes_received);

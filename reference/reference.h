@@ -60,6 +60,8 @@ enum reference_features {
 	REFERENCE_LOSES = 1 << 7,     /* messages may get lost, or several become one */
 	REFERENCE_VOLUME = 1 << 8,    /* an observer sees how much, not with whom: all peers are outside */
 	REFERENCE_NO_KILL = 1 << 9,   /* the others could not go on, or nobody can tell what was done */
+	REFERENCE_MEMORY = 1 << 10,   /* all share one memory at one time: an edge from each to each, and no
+				       * calls that move anything */
 };
 
 struct reference_run;

@@ -28,6 +28,8 @@ struct hook_registers {
  */
 void hook_entry(struct hook_registers *r, uintptr_t stack);
 void hook_return(long result, uintptr_t stack, long nr, long first);
+/* Both at once, after a call whose entry has no stub; `nr` of `r` is the result. */
+void hook_late(struct hook_registers *r, uintptr_t stack, long nr);
 
 /* Numbers of the system calls whose first argument is a descriptor and that do nothing else to descriptors:
  * their stubs look into `kinds` (a byte per descriptor below 4,096) first, and do nothing where it is 1. */

@@ -70,10 +70,12 @@ int scan_describe(struct scan_libc *libc, uintptr_t base)
 	return libc->text ? 0 : -8;
 }
 
+/* The futex calls that libc makes itself are part of its locks: only those by syscall(2) are looked at. */
 static bool wanted(uint32_t nr)
 {
 	for (int i = 0; i < IPC_CALLS; i++)
-		if (ipc_calls[i].nr == nr && nr != IPC_NO_NR)
+		if (ipc_calls[i].nr == nr && nr != IPC_NO_NR &&
+		    IPC_OBJ_KIND(ipc_calls[i].object) != IPC_OBJ_KIND_WORD)
 			return true;
 	return false;
 }
@@ -81,6 +83,22 @@ static bool wanted(uint32_t nr)
 static bool is_compare(const uint8_t *p) /* cmp $-4096,%rax or cmp $-4095,%rax */
 {
 	return p[0] == 0x48 && p[1] == 0x3d && p[2] <= 1 && matches(p + 3, "\xf0\xff\xff", 3);
+}
+
+static bool is_short_compare(const uint8_t *p) /* the same of %eax */
+{
+	return p[0] == 0x3d && p[1] <= 1 && matches(p + 2, "\xf0\xff\xff", 3);
+}
+
+/* The number of a system call that takes it from %r9d (tcsetattr), where it was put not far before, or -1. */
+static long number_in_r9(const uint8_t *syscall)
+{
+	if (!matches(syscall - 3, "\x44\x89\xc8", 3)) /* mov %r9d,%eax */
+		return -1;
+	for (const uint8_t *p = syscall - 9; p > syscall - 64; p--)
+		if (p[0] == 0x41 && p[1] == 0xb9 && read32(p + 2) < 1024) /* mov $nr,%r9d */
+			return read32(p + 2);
+	return -1;
 }
 
 /* The system-call number that the instruction before `syscall` loads, or -1. */
@@ -245,7 +263,12 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 		}
 		return;
 	}
-	long nr = number_before(p);
+	long nr = number_in_r9(p);
+	if (nr >= 0 && wanted(nr) && is_compare(p + 2)) {
+		add(s, p, nr, SITE_LATE, 0);
+		return;
+	}
+	nr = number_before(p);
 	if (nr < 0 || !wanted(nr))
 		return;
 	if (p[-5] != 0xb8) {
@@ -254,7 +277,8 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 			add(s, p, nr, SITE_XOR, 11);
 	} else if (is_compare(p + 2)) {
 		add(s, p, nr, SITE_MOV, 0);
-	} else if (p[2] == 0x89 && p[3] == 0xc2 && is_compare(p + 4)) { /* mov %eax,%edx between: semctl */
+	} else if (p[2] == 0x89 && p[3] == 0xc2 && (is_compare(p + 4) || is_short_compare(p + 4))) {
+		/* mov %eax,%edx between: semctl, ioctl */
 		add(s, p, nr, SITE_MOV, 2);
 	} else if (nr == __NR_vfork || nr == __NR_clone || nr == __NR_clone3) {
 		add(s, p, nr, SITE_PRE, 0);

@@ -72,6 +72,26 @@ stub_return:
 	ret
 	.size stub_return, .-stub_return
 
+/* The same, of a call whose entry was not seen: its arguments are still there */
+	.globl stub_late
+	.hidden stub_late
+	.type stub_late, @function
+stub_late:
+	push	%rbp
+	mov	%rsp, %rbp
+	sub	$FRAME, %rsp
+	and	$-16, %rsp
+	save_registers
+	mov	%rsp, %rdi
+	mov	%ecx, %edx
+	lea	144(%rbp), %rsi
+	call	hook_late
+	restore_arguments
+	mov	48(%rsp), %rax
+	leave
+	ret
+	.size stub_late, .-stub_late
+
 /* Jumped to in place of a call of __pthread_enable_asynccancel; %rax the number. Ordinary call conventions,
  * the return address is the site's. */
 	.globl stub_enable

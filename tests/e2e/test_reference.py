@@ -22,6 +22,7 @@ SHAPES = {
     "sizes": ["--messages", "40", "--size", "64-3000", "--seed", "7"],
     "large": ["--messages", "10", "--size", "100000", "--nonblocking"],
 }
+NOT_COVERED = ("io_uring",)  # as a reason of losses, too
 REFUSED = collections.Counter()
 TOTALS = """SELECT p.pid, sum(n.sends), sum(n.receives), sum(n.bytes_sent), sum(n.bytes_received)
     FROM endpoints n JOIN channels c ON c.id = n.channel_id JOIN processes p ON p.id = n.process_id
@@ -67,8 +68,20 @@ def load(path):
         return json.load(f)
 
 
+def check_not_covered(ledger, trace, reason):
+    """What no source sees is counted for each process that did it."""
+    counted = {pid for pid, in trace.rows("""SELECT p.pid FROM losses l JOIN processes p ON p.id = l.process_id
+                                          WHERE kind = 'not_covered' AND reason = ? AND count > 0""", reason)}
+    pids = {e["pid"] for e in ledger["endpoints"]}
+    assert pids <= counted, (pids, counted)
+    assert not ledger["exact"]
+
+
 def compare_ledger(ledger, trace, mechanism):
     assert ledger["mechanism"] == mechanism
+    if mechanism in NOT_COVERED:
+        check_not_covered(ledger, trace, mechanism)
+        return
     told = {e["pid"]: (e["sends"], e["receives"], e["bytes_sent"] or 0, e["bytes_received"] or 0)
             for e in ledger["endpoints"] if e["sends"] + e["receives"]}
     found = {row[0]: tuple(value or 0 for value in row[1:]) for row in trace.rows(TOTALS, mechanism)}

@@ -356,7 +356,8 @@ static void test_channels(void **state)
 static void test_edges(void **state)
 {
 	struct store *s = open_scene();
-	struct store_edge e = { 1, 2, 1, 10, 20, 0, START, START + 1, 11, 12, 13, 14, 15, true, true, false };
+	struct store_edge e = { 1,  2,	1,  10, 20,   0,    START, START + 1, 11,
+				12, 13, 14, 15, true, true, false, false };
 
 	(void)state;
 	store_edge(s, &e);

@@ -83,6 +83,38 @@ def many_to_many_is_approximate(s):
 
 
 @test()
+def killed_at_any_instruction(s):
+    result, trace = s.record([program("sync.c"), "killed"])
+    assert result.status == 0, shorten(result)
+    ends = told(result.out)[0]
+    found = {pid: (sends, receives) for pid, sends, receives in trace.rows(
+        "SELECT p.pid, n.sends, n.receives FROM endpoints n JOIN processes p ON p.id = n.process_id "
+        "JOIN channels c ON c.id = n.channel_id WHERE c.mechanism = 'mutex'")}
+    for (_, pid), truth in ends.items():
+        assert all(abs(ours - theirs) <= 1 for ours, theirs in zip(found[pid], truth)), (found, ends)
+    trace.check_sound()
+
+
+@test(users=("root",))
+def many_short_processes(s):
+    result, trace = s.record([program("sync.c"), "processes"])
+    assert result.status == 0, shorten(result)
+    ends = trace.rows("SELECT count(*), sum(n.sends), sum(n.receives), max(n.receives) FROM endpoints n "
+                      "JOIN channels c ON c.id = n.channel_id WHERE c.mechanism = 'mutex' AND n.receives > 0")
+    assert ends == [(1500, 1500, 1500, 1)], ends
+    assert trace.one("SELECT sum(messages) FROM edges WHERE mechanism = 'mutex' AND src_id != dst_id AND exact") == 1499
+    assert not trace.one("SELECT count(*) FROM losses"), trace.rows("SELECT * FROM losses")
+
+
+@test()
+def programs_with_functions_of_their_own(s):
+    result, trace = s.record([program("sync_own.c")])
+    assert result == s.run([program("sync_own.c")]), shorten(result)
+    assert trace.rows("SELECT mechanism, sends, receives FROM endpoints n JOIN channels c ON c.id = n.channel_id "
+                      f"WHERE mechanism IN {ALL} ORDER BY 1") == [("mutex", 10, 10), ("posix_sem", 1, 1)]
+
+
+@test()
 def private_ones_only_if_asked(s):
     _, trace = s.record([program("sync.c"), "private"])
     assert not trace.one(f"SELECT count(*) FROM channels WHERE mechanism IN {ALL}")

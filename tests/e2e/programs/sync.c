@@ -20,7 +20,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 2000, PROCESSES = 5, THREADS = 64, SHORT_THREADS = 10000, NSEC = 1000000000 };
+enum {
+	ROUNDS = 2000,
+	PROCESSES = 5,
+	THREADS = 64,
+	SHORT_THREADS = 10000,
+	SHORT_PROCESSES = 1500,
+	NSEC = 1000000000
+};
 enum mechanism { SEM, MUTEX, RWLOCK, COND, BARRIER, SPIN, MECHANISMS };
 
 static const char *const names[] = { "posix_sem", "mutex", "rwlock", "cond", "barrier", "spin" };
@@ -290,6 +297,47 @@ static void short_threads(void)
 		must(!pthread_create(&thread, NULL, short_work, NULL));
 		must(!pthread_join(thread, NULL));
 	}
+}
+
+static void killed_work(void)
+{
+	for (;;) {
+		must(!pthread_mutex_lock(&s->mutex) || !pthread_mutex_consistent(&s->mutex));
+		received(MUTEX);
+		sent(MUTEX);
+		must(!pthread_mutex_unlock(&s->mutex));
+	}
+}
+
+/* Killed at any instruction: what was counted before is there. */
+static void killed(void)
+{
+	make_mutex(PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ROBUST);
+	for (int i = 1; i < PROCESSES; i++) {
+		pid_t child = start(i);
+		if (!child)
+			killed_work();
+		while (__atomic_load_n(&s->sends[MUTEX][i], __ATOMIC_RELAXED) < 1000)
+			usleep(500);
+		kill(child, SIGKILL);
+		join(child, SIGKILL);
+	}
+}
+
+/* More processes, one after the other, than there is room for at one time. */
+static void processes(void)
+{
+	make_mutex(PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_STALLED);
+	for (int i = 0; i < SHORT_PROCESSES; i++) {
+		pid_t child = start(1);
+		if (!child) {
+			lock_mutex();
+			unlock_mutex();
+			_exit(0);
+		}
+		join(child, 0);
+	}
+	s->pid[1] = 0; /* all of them */
 }
 
 /* --- semaphores --- */
@@ -665,6 +713,8 @@ int main(int argc, char **argv)
 		{ "robust", robust },
 		{ "threads", threads },
 		{ "short_threads", short_threads },
+		{ "killed", killed },
+		{ "processes", processes },
 		{ "pair", pair },
 		{ "several_posters", several_posters },
 		{ "several_waiters", several_waiters },

@@ -667,7 +667,7 @@ PUBLIC int pthread_spin_unlock(pthread_spinlock_t *s)
 }
 
 /* What libc calls some of them besides. */
-#define ALIAS(name) PUBLIC extern __typeof__(name) __##name __attribute__((alias(#name), copy(name)))
+#define ALIAS(name) PUBLIC extern __typeof__(name) __##name __attribute__((alias(#name), nothrow, nonnull))
 ALIAS(pthread_mutex_lock);
 ALIAS(pthread_mutex_trylock);
 ALIAS(pthread_mutex_unlock);

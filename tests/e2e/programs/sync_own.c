@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A program that has a pthread_mutex_lock of its own, which asks the dynamic linker for the real one, and asks for
- * others by name and version: the two pthread_cond_wait that libc has must stay two.
+ * A program that has a pthread_mutex_lock of its own, which asks the dynamic linker for the real one, and
+ * asks for others by name and version: the two pthread_cond_wait that libc has must stay two.
  */
 #include <dlfcn.h>
 #include <pthread.h>

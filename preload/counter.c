@@ -60,22 +60,21 @@ bool counter_has_own_number(uint64_t object)
 	return false;
 }
 
-/* The number behind `id`, or 0: not told (of a pidfd: -1, the process is gone, or 0, not in our namespace).
- */
-static uint64_t kernel_number(long fd, const char *id)
+/* Whether the kernel tells a number behind `id`. */
+static bool kernel_number(long fd, const char *id, uint64_t *number)
 {
 	char text[FDINFO_MAX];
 	const char *digit = NULL;
-	uint64_t number = 0;
+	*number = 0;
 	if (!read_fdinfo(fd, text))
-		return 0;
+		return false;
 	for (const char *at = text; *at && !digit; at++)
 		digit = text_after(at, id);
 	while (digit && (*digit == ' ' || *digit == '\t'))
 		digit++;
-	for (; digit && *digit >= '0' && *digit <= '9'; digit++)
-		number = number * 10 + (uint64_t)(*digit - '0');
-	return number;
+	for (const char *at = digit; at && *at >= '0' && *at <= '9'; at++)
+		*number = *number * 10 + (uint64_t)(*at - '0');
+	return digit && *digit >= '0' && *digit <= '9';
 }
 
 /* Descriptors that are not remembered would get another one each time. A vfork child has its parent's. */
@@ -99,9 +98,11 @@ uint64_t counter_object(struct shim_thread *t, long fd)
 		return 0;
 	if (!kind->id)
 		return own_object(t, fd, kind->mechanism);
-	uint64_t number = kernel_number(fd, kind->id);
-	bool none = !number && kind->mechanism != IPC_MECH_eventfd; /* whose ids begin at 0 */
-	return none ? 0 : ipc_object(kind->mechanism, number);
+	uint64_t number;
+	bool told = kernel_number(fd, kind->id, &number);
+	if (kind->mechanism == IPC_MECH_pidfd) /* -1: it is gone; 0: it is not in our namespace */
+		told &= number > 0;
+	return told ? ipc_object(kind->mechanism, number) : 0;
 }
 
 void counter_watch(struct shim_thread *t, const struct pending *p)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delivery.h"
 #include "futex.h"
 #include "passing.h"
 #include "pty.h"
@@ -46,6 +47,7 @@ static void settle(struct channel *ch)
 	passing_settle(ch);
 	pty_settle(ch);
 	queue_settle(ch, false);
+	signal_settle(ch);
 	futex_settle(ch);
 	ch->settled = true;
 }

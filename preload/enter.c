@@ -11,6 +11,7 @@
 #include <sys/sem.h>
 #include <unistd.h>
 
+#include "action.h"
 #include "hooks.h"
 #include "program.h"
 #include "queue.h"
@@ -276,6 +277,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 		enter_other(t, call, r);
 		return false;
 	case IPC_OBJ_KIND_SIGNAL:
+		return signal_enter(call, r, p);
 	case IPC_OBJ_KIND_PROCESS:
 		return false;
 	case IPC_OBJ_KIND_WORD:

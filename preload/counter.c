@@ -49,14 +49,12 @@ bool counter_has_own_number(uint64_t object)
 	return false;
 }
 
-/* The number behind `id`, or 0: not told (of a pidfd: -1, the process is gone, or 0, not in our namespace).
- */
-static uint64_t kernel_number(long fd, const char *id)
+/* The number behind `id`; of a pidfd 0: the process is gone, or not in our namespace. False: not told. */
+static bool kernel_number(long fd, const char *id, uint64_t *number)
 {
 	char path[PROC_PATH];
-	uint64_t number;
 	proc_fdinfo_path(path, fd);
-	return proc_number(path, id, &number) ? number : 0;
+	return proc_number(path, id, number);
 }
 
 /* Descriptors that are not remembered would get another one each time. A vfork child has its parent's. */
@@ -82,8 +80,9 @@ uint64_t counter_object(struct shim_thread *t, long fd)
 		return signal_own();
 	if (!kind->id)
 		return own_object(t, fd, kind->mechanism);
-	uint64_t number = kernel_number(fd, kind->id);
-	bool none = !number && kind->mechanism != IPC_MECH_eventfd; /* whose ids begin at 0 */
+	uint64_t number;
+	bool told = kernel_number(fd, kind->id, &number);
+	bool none = !told || (!number && kind->mechanism != IPC_MECH_eventfd); /* whose ids begin at 0 */
 	return none ? 0 : ipc_object(kind->mechanism, number);
 }
 

@@ -38,7 +38,7 @@ struct ipc_event {
 	__u16 flags;  /* IPC_F_* */
 	__u32 seq;    /* shim: set last, tells the drain that the slot is whole (arena.h). bpf: 0 */
 	__u32 tag;    /* udp: ipc_tag() of the datagram, if it was not cut off for certain, or 0. epoll_ctl,
-		       * epoll_wait: the epoll descriptor */
+		       * epoll_wait: the epoll descriptor. file_lock: who owns it */
 };
 
 enum {
@@ -97,6 +97,19 @@ enum {
  * same at both ends (0: not known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one
  * too, a receive.
  */
+
+/*
+ * file_lock. flock, fcntl: arg1 is the first byte, with IPC_LOCK_SHARED where it is a lock to read, arg0's
+ * high half how many bytes (0: to the end of the file, or more than it can say). tag: 0, the process owns the
+ * lock (F_SETLK); otherwise a number, of the source's own, of the open file description that does, which
+ * copies of the descriptor, fork children and the next program share; IPC_LOCK_INHERITED: that of this
+ * descriptor of the parent, more is not known. Of what another program opened an event `inherit` comes first:
+ * arg1 is that one's image, and all processes between may have it too. A copy of a descriptor that was locked
+ * is an event, and so is its close and, on a file that the process locked with F_SETLK, any close; with
+ * IPC_F_ENTRY: it will be closed by the exec that is about to be told.
+ */
+#define IPC_LOCK_SHARED (1ULL << 63)
+enum { IPC_LOCK_INHERITED = 1 };
 
 /*
  * Pseudo-terminals: an event on either end. Of an ioctl that sets the terminal's mode arg1 says what its line

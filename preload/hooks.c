@@ -114,7 +114,7 @@ static struct pending *push(struct shim_thread *t, uintptr_t stack)
 		t->depth = 0;
 	struct pending *p = &t->pending[arch_local_add(&t->depth, 1)];
 	p->stack = stack;
-	p->object = p->object2 = p->arg0 = p->arg1 = 0;
+	p->object = p->object2 = p->lock = p->arg0 = p->arg1 = 0;
 	p->room = 0;
 	p->unbound = p->late = false;
 	p->plain = false;

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "delivery.h"
 #include "futex.h"
 #include "lock.h"
 #include "passing.h"
@@ -190,6 +191,8 @@ static struct channel *find_channel(struct collector *c, struct thread *t, const
 		return process_channel(c, t, e, verb);
 	if (mechanism == IPC_MECH_process_vm)
 		return process_vm_channel(c, t->process, e);
+	if (mechanism == IPC_MECH_signal)
+		return signal_channel(c, t->process, e->object, verb == IPC_VERB_send);
 	if (mechanism == IPC_MECH_fd_passing)
 		return passing_channel(c, t, e);
 	struct channel *ch = channel_of(c, e->object);
@@ -450,7 +453,7 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		futex_moved(c, p->endpoint->channel, e->arg1);
 	if (e->call == IPC_CALL_exit)
 		thread_end(c, t, order_end(e));
-	if (!p->endpoint)
+	if (!p->endpoint || p->endpoint->channel->data.mechanism == IPC_MECH_signal)
 		return;
 	if (p->endpoint->channel->data.mechanism == IPC_MECH_process)
 		life_stored(c, p->endpoint, e, p->verb, event);
@@ -490,12 +493,15 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 	struct place p = cached_place(c, t, e);
 	if (!p.lane)
 		return;
-	if (p.endpoint) {
+	if (p.endpoint)
 		endpoint_seen(c, p.endpoint, e->start, order_end(e));
-		if (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv) {
-			transfer(c, t, e, &p, late);
-			return;
-		}
+	bool transfers = p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv;
+	if (transfers && ipc_object_mechanism(e->object) == IPC_MECH_signal) {
+		signal_event(c, t, e, p.endpoint, p.lane, p.verb == IPC_VERB_send);
+		return;
 	}
-	effect(c, t, e, &p);
+	if (transfers && p.endpoint)
+		transfer(c, t, e, &p, late);
+	else
+		effect(c, t, e, &p);
 }

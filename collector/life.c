@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delivery.h"
 #include "lock.h"
 #include "region.h"
 #include "sem.h"
@@ -144,6 +145,7 @@ void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status
 	l->latest->data.exit_status = status;
 	process_end(c, l->latest, time);
 	fd_close_all(c, l->latest, time);
+	signal_ended(c, l, status);
 }
 
 /* An image nobody is in: the successor of an exec, or a child that was only spawned and waited for. */
@@ -313,6 +315,7 @@ bool life_has_ended(struct collector *c, struct life *l, uint64_t time, int32_t 
 	if (l->latest->data.exit_status == STATUS_UNKNOWN && status != STATUS_UNKNOWN) {
 		l->latest->data.exit_status = status;
 		collector_dirty(c, &l->latest->row);
+		signal_ended(c, l, status);
 	}
 	return true;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delivery.h"
 #include "futex.h"
 #include "lock.h"
 #include "passing.h"
@@ -47,6 +48,7 @@ static void settle(struct channel *ch)
 	passing_settle(ch);
 	pty_settle(ch);
 	queue_settle(ch, false);
+	signal_settle(ch);
 	futex_settle(ch);
 	ch->settled = true;
 }

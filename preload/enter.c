@@ -11,6 +11,7 @@
 #include <sys/sem.h>
 #include <unistd.h>
 
+#include "action.h"
 #include "hooks.h"
 #include "lock.h"
 #include "program.h"
@@ -286,12 +287,12 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	case IPC_OBJ_NONE:
 		enter_other(t, call, r);
 		return false;
+	case IPC_OBJ_KIND_SIGNAL:
+		return signal_enter(call, r, p);
 	case IPC_OBJ_KIND_PROCESS:
 		p->arg0 = ipc_arg0((uint32_t)-1, 0);
 		p->object = ipc_object(IPC_MECH_process_vm, (uint32_t)r->arg[IPC_OBJ_ARG(row->object)]);
 		return true;
-	case IPC_OBJ_KIND_SIGNAL:
-		return false;
 	case IPC_OBJ_KIND_WORD:
 		return hook_enter_futex(t, call, r, p);
 	case IPC_OBJ_KIND_MEMORY:

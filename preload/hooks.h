@@ -29,6 +29,14 @@ void hook_leave_sem(struct shim_thread *t, const struct pending *p, long result)
 void hook_leave_counter(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_lock(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_wait(struct shim_thread *t, const struct pending *p, long result);
+/* Of a call that sends or waits for a signal, of a read of a signalfd (signal.c). */
+void hook_leave_signal(struct shim_thread *t, const struct pending *p, long result);
+void hook_leave_signalfd(struct shim_thread *t, const struct pending *p, long result);
+
+static inline bool recording(void)
+{
+	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
+}
 
 /* How much room the program has for an address, where the call may be answered with one: the kernel
  * overwrites that number with the address's own length, which may be more. */

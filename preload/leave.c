@@ -316,6 +316,8 @@ static void return_on_descriptor(struct shim_thread *t, const struct pending *p,
 		hook_leave_queue(t, p, result);
 	else if (moves && (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_timerfd))
 		hook_leave_counter(t, p, result);
+	else if (moves && mechanism == IPC_MECH_signal)
+		hook_leave_signalfd(t, p, result);
 	else
 		return_transfer(t, p, row, result);
 }
@@ -337,6 +339,9 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 		break;
 	case IPC_OBJ_KIND_PROCESS:
 		return_memory(t, p, row, result);
+		break;
+	case IPC_OBJ_KIND_SIGNAL:
+		hook_leave_signal(t, p, result);
 		break;
 	case IPC_OBJ_KIND_MEMORY:
 		hook_leave_region(t, p, result);

@@ -36,12 +36,16 @@ static uint32_t new_number(void)
 void shim_dropped(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
-	bool locks = ipc_object_mechanism(e->object) == IPC_MECH_file_lock && call->verb == IPC_VERB_recv;
-	bool moves =
-		locks ? !e->result : call->size != IPC_SIZE_NONE && e->result > 0 && !(e->flags & IPC_F_PEEK);
+	unsigned int mechanism = ipc_object_mechanism(e->object);
+	/* What moves no bytes: its result is something else. */
+	bool signal = mechanism == IPC_MECH_signal && e->arg1, passes = mechanism == IPC_MECH_fd_passing;
+	bool locks = mechanism == IPC_MECH_file_lock && call->verb == IPC_VERB_recv;
+	bool counts = signal || passes || mechanism == IPC_MECH_eventfd;
+	bool succeeds = signal || passes || locks;
+	bool moves = (succeeds ? e->result >= 0 : call->size != IPC_SIZE_NONE && e->result > 0) &&
+		     !(e->flags & IPC_F_PEEK);
 	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
-	bool counts = ipc_object_mechanism(e->object) == IPC_MECH_eventfd; /* units, not bytes */
 	uint64_t bytes = moves && !counts ? (uint64_t)e->result : 0;
 	if (moves)
 		ring_overflow(&shim.ring, e->object, sends, !sends, sends ? bytes : 0, sends ? 0 : bytes);

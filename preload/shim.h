@@ -14,6 +14,7 @@
 #include "calls.h"
 #include "environment.h"
 #include "event.h"
+#include "handlers.h"
 #include "ring.h"
 
 enum { SHIM_PENDING = 8, SHIM_PATH = 512 };
@@ -29,8 +30,10 @@ struct pending {
 	bool plain;    /* a transfer on one known descriptor, entered by the fast path */
 	bool late;     /* its entry was not seen */
 	bool unbound;  /* on a UDP socket without a port: it gets one with its first send */
+	bool once;     /* of rt_sigaction, see action.c */
 	uint32_t room; /* for the other side's address: bytes that the kernel may write where the program says
 			*/
+	struct arch_action action; /* what rt_sigaction is given in place of the program's */
 };
 
 struct shim_thread {

@@ -337,11 +337,11 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 	case IPC_OBJ_KIND_SEMS:
 		hook_leave_sem(t, p, result);
 		break;
-	case IPC_OBJ_KIND_PROCESS:
-		return_memory(t, p, row, result);
-		break;
 	case IPC_OBJ_KIND_SIGNAL:
 		hook_leave_signal(t, p, result);
+		break;
+	case IPC_OBJ_KIND_PROCESS:
+		return_memory(t, p, row, result);
 		break;
 	case IPC_OBJ_KIND_MEMORY:
 		hook_leave_region(t, p, result);

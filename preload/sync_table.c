@@ -12,7 +12,7 @@
 #include "sync.h"
 #include "text.h"
 
-enum { PAGE = 4096, PROBES = 32 };
+enum { PAGE = 4096, PROBES = 64 };
 
 _Static_assert(sizeof(struct sync_thread) <= PAGE, "");
 

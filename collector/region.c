@@ -5,6 +5,7 @@
  * the file: two mappings of one part in one process are alike.
  */
 #include "region.h"
+#include "sample.h"
 #include "tables.h"
 
 enum { PAGE = 4096, READ = 1, WRITE = 2, EXECUTE = 4, MAPPERS_KEPT = 256 };
@@ -203,6 +204,10 @@ static void protect(struct collector *c, struct endpoint *ep, const struct ipc_e
 void region_event(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb)
 {
 	struct channel *ch = ep->channel;
+	if (sample_is(e)) {
+		sample_event(c, ep, e);
+		return;
+	}
 	if (e->result < 0 || e->flags & IPC_F_INSIDE || e->arg1 > INT64_MAX)
 		return;
 	if (verb == IPC_VERB_map)

@@ -9,6 +9,7 @@
 
 #include "pty.h"
 #include "queue.h"
+#include "sample.h"
 #include "sync.h"
 
 static struct edge *edge_new(struct collector *c, struct endpoint *src, struct process *dst)
@@ -177,7 +178,9 @@ void rollup_write(struct collector *c, struct edge *e)
 	row->latency_p99_ns = ns[2];
 	row->latency_max_ns = e->latency.max;
 	row->timed = !row->shares && !sync_is(e->src->channel->data.mechanism);
-	row->exact = is_exact(e);
+	if (row->shares)
+		sample_edge(c, e);
+	row->exact = is_exact(e) && !row->sampled;
 	row->partial = e->src->channel->shared->data.partial;
 	store_edge(c->store, row);
 }

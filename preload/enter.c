@@ -232,6 +232,9 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 	case IPC_CALL_prctl_tsc:
 		enter_sandbox(t);
 		break;
+	case IPC_CALL_userfaultfd:
+		sample_stop(t);
+		break;
 	}
 }
 

@@ -71,13 +71,6 @@ static void lose(struct shim_thread *t)
 	define_loss(t, IPC_REASON_unsampled, "");
 }
 
-void sample_stop(struct shim_thread *t)
-{
-	if (shim.sample_interval)
-		lose(t);
-	shim.sample_interval = 0;
-}
-
 /* Descriptors. */
 
 static bool is_still(const struct held *h)
@@ -183,10 +176,15 @@ static bool begin_anew(const struct region *r, uint64_t start, uint64_t end)
 	return start >= end || (!raw_syscall(__NR_madvise, start, end - start, MADV_DONTNEED) && protect(r));
 }
 
-static void give_up(struct shim_thread *t, uint32_t i, const struct region *r)
+static void unwatch(const struct region *r)
 {
 	struct uffdio_range range = { r->start, length(r) };
 	raw_syscall(__NR_ioctl, watch.fd, UFFDIO_UNREGISTER, &range);
+}
+
+static void give_up(struct shim_thread *t, uint32_t i, const struct region *r)
+{
+	unwatch(r);
 	region_set_sampling(i, REGION_UNSAMPLED);
 	lose(t);
 }
@@ -213,7 +211,7 @@ static void arm(struct shim_thread *t, uint32_t i, const struct region *r)
 		give_up(t, i, r);
 		return;
 	}
-	if (several || r->offset + length(r) > (uint64_t)IPC_PAGES_MAX << PAGE_SHIFT)
+	if (r->offset + length(r) > (uint64_t)IPC_PAGES_MAX << PAGE_SHIFT)
 		lose(t);
 	if (r->sampling == REGION_SAMPLED)
 		lose(t); /* since the program closed what it was watched by */
@@ -234,6 +232,20 @@ static void tell(struct shim_thread *t, const struct region *r, const struct pag
 	struct ipc_event e = event_of(t, r, written ? IPC_CALL_shm_write : IPC_CALL_shm_read, since);
 	e.arg1 = ipc_pages(first, count);
 	shim_emit(t, &e);
+}
+
+void sample_stop(struct shim_thread *t)
+{
+	struct region r;
+	if (!shim.sample_interval)
+		return;
+	shim.sample_interval = 0;
+	for (uint32_t i = 0, n = region_count(); i < n && is_still(&watch); i++)
+		if (region_get(i, &r) && r.sampling == REGION_SAMPLED)
+			unwatch(&r);
+	let_go(&watch);
+	let_go(&pagemap);
+	lose(t);
 }
 
 /* Tells what was touched; `left`: how many runs may still be told. */

@@ -17,7 +17,7 @@ void sample_arm(struct shim_thread *t);
 void sample_fork_child(void);
 /* Someone else, no thread, shares all our memory from now on. */
 void sample_shared_memory(void);
-/* A sandbox forbids it. */
+/* A sandbox forbids it, or the program is about to watch memory itself. */
 void sample_stop(struct shim_thread *t);
 /* Whether this file is in memory alone. */
 bool sample_is_memory(long fd);

@@ -198,10 +198,10 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 		shim.no_diag = true;
 	if (sandbox_stops_semctl(program))
 		shim.no_semctl = true;
-	if (sandbox_stops_ioctl(program))
-		shim.no_ioctl = true;
 	if (sandbox_stops_sampling(program))
 		sample_stop(t);
+	if (sandbox_stops_ioctl(program))
+		shim.no_ioctl = true;
 }
 
 static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)

@@ -424,11 +424,13 @@ static bool identify(struct shim_thread *t, const struct pending *p, long result
 			return false;
 		anonymous = S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 5);
 	}
-	r->sampling = anonymous || sample_is_memory(fd) ? REGION_NEW : REGION_UNSAMPLED;
+	r->sampling = REGION_NEW;
 	if (anonymous)
 		return result >= 0 && identify_anonymous(t, r);
 	if (!S_ISREG(st.st_mode))
 		return false;
+	if (result >= 0 && !sample_is_memory(t, fd))
+		r->sampling = REGION_UNSAMPLED;
 	r->offset = (uint64_t)p->arg[5];
 	identify_file(t, fd, &st, r);
 	return true;

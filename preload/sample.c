@@ -29,6 +29,7 @@ enum {
 	PAGE_SHIFT = 12,
 	RUNS = 128,	    /* that one question answers */
 	RUNS_TOLD = 512,    /* of one sample */
+	FEWEST = 64,	    /* of a process that may have fewer descriptors we take none */
 	OURS = 16,	    /* descriptors below the limit, or below this one: */
 	HIGHEST = 1024,	    /* higher numbers would make the process's table large */
 	ALONE = 3,	    /* links of /proc/self/task where there is one thread */
@@ -60,15 +61,20 @@ void sample_shared_memory(void)
 	several = true;
 }
 
-bool sample_is_memory(long fd)
-{
-	struct statfs fs;
-	return shim.sample_interval && !raw_syscall(__NR_fstatfs, fd, &fs) && fs.f_type == TMPFS;
-}
-
 static void lose(struct shim_thread *t)
 {
 	define_loss(t, IPC_REASON_unsampled, "");
+}
+
+bool sample_is_memory(struct shim_thread *t, long fd)
+{
+	struct statfs fs;
+	if (!shim.sample_interval)
+		return false;
+	bool is = !raw_syscall(__NR_fstatfs, fd, &fs) && fs.f_type == TMPFS;
+	if (!is)
+		lose(t);
+	return is;
 }
 
 /* Descriptors. */
@@ -97,7 +103,8 @@ static bool hold(struct held *h, long fd)
 		return false;
 	if (!raw_syscall(__NR_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit)) {
 		uint64_t end = limit.rlim_cur < HIGHEST ? limit.rlim_cur : HIGHEST;
-		h->fd = raw_syscall(__NR_fcntl, fd, F_DUPFD_CLOEXEC, end > OURS ? end - OURS : 0);
+		if (end >= FEWEST)
+			h->fd = raw_syscall(__NR_fcntl, fd, F_DUPFD_CLOEXEC, end - OURS);
 	}
 	raw_syscall(__NR_close, fd);
 	if (h->fd < 0 || raw_syscall(__NR_fstat, h->fd, &st))
@@ -173,7 +180,7 @@ static bool begin_anew(const struct region *r, uint64_t start, uint64_t end)
 {
 	if (several)
 		return is_plain(r);
-	return start >= end || (!raw_syscall(__NR_madvise, start, end - start, MADV_DONTNEED) && protect(r));
+	return !raw_syscall(__NR_madvise, start, end - start, MADV_DONTNEED) && protect(r);
 }
 
 static void unwatch(const struct region *r)
@@ -239,6 +246,8 @@ void sample_stop(struct shim_thread *t)
 	struct region r;
 	if (!shim.sample_interval)
 		return;
+	if (!shim.no_ioctl)
+		sample_now(t);
 	shim.sample_interval = 0;
 	for (uint32_t i = 0, n = region_count(); i < n && is_still(&watch); i++)
 		if (region_get(i, &r) && r.sampling == REGION_SAMPLED)
@@ -259,7 +268,6 @@ static void look(struct shim_thread *t, uint32_t i, const struct region *r, uint
 				   .out_length = RUNS,
 				   .category_mask = several ? PAGES_WRITTEN | PAGES_PRESENT : PAGES_PRESENT,
 				   .return_mask = PAGES_PRESENT | PAGES_WRITTEN };
-	uint64_t start = r->end, end = r->start;
 	bool untold = false;
 	for (; scan.start < r->end; scan.start = scan.walk_end) {
 		long n = raw_syscall(__NR_ioctl, pagemap.fd, PAGES_SCAN, &scan);
@@ -267,13 +275,11 @@ static void look(struct shim_thread *t, uint32_t i, const struct region *r, uint
 			arm(t, i, r);
 			return;
 		}
-		if (n < 0) {
+		if (n < 0 || (n && !begin_anew(r, found[0].start, found[n - 1].end))) {
 			give_up(t, i, r);
 			return;
 		}
 		for (long k = 0; k < n; k++) {
-			start = found[k].start < start ? found[k].start : start;
-			end = found[k].end;
 			untold |= !*left;
 			if (*left && (*left)--)
 				tell(t, r, &found[k], since);
@@ -281,8 +287,6 @@ static void look(struct shim_thread *t, uint32_t i, const struct region *r, uint
 	}
 	if (untold)
 		lose(t);
-	if (!begin_anew(r, start, end))
-		give_up(t, i, r);
 }
 
 /* Whether another task can change our memory while we look. */

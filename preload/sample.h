@@ -19,8 +19,8 @@ void sample_fork_child(void);
 void sample_shared_memory(void);
 /* A sandbox forbids it, or the program is about to watch memory itself. */
 void sample_stop(struct shim_thread *t);
-/* Whether this file is in memory alone. */
-bool sample_is_memory(long fd);
+/* Whether this file, which was just mapped, is in memory alone; counts it where it is not. */
+bool sample_is_memory(struct shim_thread *t, long fd);
 
 extern uint64_t sample_last; /* when the last one was */
 

@@ -544,9 +544,9 @@ static void free_all(struct collector *c)
 		free(timed_pop(c));
 	packet_close(c);
 	order_free(&c->order);
-	struct table *tables[] = { &c->threads, &c->images, &c->lives,	  &c->objects,	&c->endpoints,
-				   &c->edges,	&c->lanes,  &c->losses,	  &c->texts,	&c->addresses,
-				   &c->pairs,	&c->names,  &c->connects, &c->outsides, &c->places,
+	struct table *tables[] = { &c->threads, &c->images, &c->lives,	   &c->objects,	 &c->endpoints,
+				   &c->edges,	&c->lanes,  &c->losses,	   &c->texts,	 &c->addresses,
+				   &c->pairs,	&c->names,  &c->connects,  &c->outsides, &c->places,
 				   &c->flows,	&c->epolls, &c->leftovers, &c->touched };
 	for (unsigned int i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		free(tables[i]->slots);

@@ -204,10 +204,10 @@ struct endpoint {
 	struct lane *lanes;
 	uint8_t roles;
 	bool received;
-	bool gone;			     /* its memory is about to be given back */
-	struct mapping *mappings;	     /* of shared memory, that are there (region.c) */
-	uint64_t read_until, written_until;  /* the last of the others that could be */
-	bool sampled;			     /* its pages are looked at (sample.c) */
+	bool gone;			    /* its memory is about to be given back */
+	struct mapping *mappings;	    /* of shared memory, that are there (region.c) */
+	uint64_t read_until, written_until; /* the last of the others that could be */
+	bool sampled;			    /* its pages are looked at (sample.c) */
 	uint64_t pages_read, pages_written;
 	struct touched *touched;
 	bool is_mapper;			     /* listed: */

@@ -7,8 +7,11 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "delivery.h"
 #include "futex.h"
+#include "lock.h"
 #include "passing.h"
+#include "process_vm.h"
 #include "pty.h"
 #include "queue.h"
 #include "region.h"
@@ -101,9 +104,14 @@ struct place {
 	uint8_t verb;
 };
 
-static uint8_t verb_of_counter(uint8_t verb)
+/* What a send and a receive are called on such a channel. */
+static uint8_t shown_verb(const struct channel *ch, uint8_t verb)
 {
-	return verb == IPC_VERB_send ? IPC_VERB_post : verb == IPC_VERB_recv ? IPC_VERB_wait : verb;
+	if (!ch || (!ch->counts && !ch->is_lock) || (verb != IPC_VERB_send && verb != IPC_VERB_recv))
+		return verb;
+	if (verb == IPC_VERB_send)
+		return ch->counts ? IPC_VERB_post : IPC_VERB_unlock;
+	return ch->counts ? IPC_VERB_wait : IPC_VERB_lock;
 }
 
 static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e,
@@ -118,7 +126,7 @@ static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_
 		.fd = has_fd ? (int32_t)(uint32_t)e->arg0 : -1,
 		.call = e->call,
 		.flags = e->flags,
-		.verb = ch && ch->counts ? verb_of_counter(p->verb) : p->verb,
+		.verb = shown_verb(ch, p->verb),
 		.source = source_names[t->source],
 	};
 	return event_lane(c, &key, p->endpoint);
@@ -181,6 +189,10 @@ static struct channel *find_channel(struct collector *c, struct thread *t, const
 		return wait_channel(c, t->process, e);
 	if (mechanism == IPC_MECH_process || mechanism == IPC_MECH_none)
 		return process_channel(c, t, e, verb);
+	if (mechanism == IPC_MECH_signal)
+		return signal_channel(c, t->process, e->object, verb == IPC_VERB_send);
+	if (mechanism == IPC_MECH_process_vm)
+		return process_vm_channel(c, t->process, e);
 	if (mechanism == IPC_MECH_fd_passing)
 		return passing_channel(c, t, e);
 	struct channel *ch = channel_of(c, e->object);
@@ -360,7 +372,8 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 	bool futex = ch->data.mechanism == IPC_MECH_futex;
 	uint64_t bytes = bytes_of(ch, e);
 	struct store_event row = { e->start, e->duration, p->lane, (int64_t)bytes };
-	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets || passes || futex));
+	bool linkable = ch->is_stream || ch->is_lock || packets || passes || futex;
+	uint64_t event = store_event(c->store, &row, sends && linkable);
 	if (sends)
 		count_send(ep, e, bytes);
 	else
@@ -370,6 +383,10 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 		futex_transfer(c, &call, sends);
 	else if (ch->is_stream)
 		match(c, t, e, ep, sends, late, event);
+	else if (ch->data.mechanism == IPC_MECH_file_lock)
+		lock_operation(c, e, &call, sends);
+	else if (ch->data.mechanism == IPC_MECH_process_vm)
+		process_vm_transfer(c, ep, e, &call, sends);
 	else if (passes)
 		passing_transfer(c, t, e, &call, sends);
 	else if (packets)
@@ -381,6 +398,8 @@ static bool moves(const struct ipc_event *e, const struct place *p)
 	if (e->flags & IPC_F_PEEK)
 		return false;
 	const struct channel *ch = p->endpoint->channel;
+	if (ch->is_lock)
+		return e->result == 0 && !(e->flags & IPC_F_INSIDE);
 	if (ch->data.mechanism == IPC_MECH_sysv_sem)
 		return e->result == 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
 	if (ch->data.mechanism == IPC_MECH_futex)
@@ -409,7 +428,10 @@ static void transfer(struct collector *c, struct thread *t, const struct ipc_eve
 		send_inside(c, t, e, p);
 	} else {
 		struct store_event row = { e->start, e->duration, p->lane, e->result < 0 ? e->result : 0 };
-		store_event(c->store, &row, false);
+		uint64_t event = store_event(c->store, &row, false);
+		struct match_call call = match_call_of(t, e, p->endpoint, event);
+		if (p->endpoint->channel->data.mechanism == IPC_MECH_file_lock)
+			lock_operation(c, e, &call, sends);
 	}
 }
 
@@ -431,7 +453,7 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		futex_moved(c, p->endpoint->channel, e->arg1);
 	if (e->call == IPC_CALL_exit)
 		thread_end(c, t, order_end(e));
-	if (!p->endpoint)
+	if (!p->endpoint || p->endpoint->channel->data.mechanism == IPC_MECH_signal)
 		return;
 	if (p->endpoint->channel->data.mechanism == IPC_MECH_process)
 		life_stored(c, p->endpoint, e, p->verb, event);
@@ -439,6 +461,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		queue_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_control(c, p->endpoint->channel, e);
+	else if (p->endpoint->channel->data.mechanism == IPC_MECH_file_lock)
+		lock_control(c, p->endpoint, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_pidfd && p->verb == IPC_VERB_wait &&
 		 e->result > 0)
 		wake_ended(c, p->endpoint, e, event);
@@ -469,12 +493,15 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 	struct place p = cached_place(c, t, e);
 	if (!p.lane)
 		return;
-	if (p.endpoint) {
+	if (p.endpoint)
 		endpoint_seen(c, p.endpoint, e->start, order_end(e));
-		if (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv) {
-			transfer(c, t, e, &p, late);
-			return;
-		}
+	bool transfers = p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv;
+	if (transfers && ipc_object_mechanism(e->object) == IPC_MECH_signal) {
+		signal_event(c, t, e, p.endpoint, p.lane, p.verb == IPC_VERB_send);
+		return;
 	}
-	effect(c, t, e, &p);
+	if (transfers && p.endpoint)
+		transfer(c, t, e, &p, late);
+	else
+		effect(c, t, e, &p);
 }

@@ -74,10 +74,11 @@ struct process {
 	struct endpoint *endpoints;
 	struct fd *fds;
 	uint32_t fd_room, thread_count;
-	uint64_t exec_ns; /* entered an exec whose outcome is not known, or 0 */
-	struct note note; /* why the program it executes will not be seen */
-	bool exec_listed; /* in collector.execs */
-	bool untraced;	  /* no source is in it */
+	uint64_t forked_ns; /* since when it can have what its parent had */
+	uint64_t exec_ns;   /* entered an exec whose outcome is not known, or 0 */
+	struct note note;   /* why the program it executes will not be seen */
+	bool exec_listed;   /* in collector.execs */
+	bool untraced;	    /* no source is in it */
 	bool main_defined;
 	struct process *next_exec, *next; /* next: all */
 };
@@ -128,7 +129,10 @@ struct life {
 	struct channel *channel;
 	struct moment spawn, start, exit, wait;
 	uint64_t spawn_ns;
-	struct sem_debt *debts;		  /* what ends with it (sem.c) */
+	struct sem_debt *debts;		/* what ends with it (sem.c) */
+	LIST_HEAD(, lock_holder) locks; /* likewise (lock.c) */
+	bool locks_inherited;
+	struct channel *signals;	  /* sent to it, NULL: none yet */
 	bool ended, placeholder, running; /* placeholder: `first` was made up */
 	struct life *next;		  /* all */
 };
@@ -155,14 +159,16 @@ struct channel {
 	struct futex_words *words;	    /* of a futex (futex.c) */
 	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
-	bool inexact;	  /* a message of it is not exact */
-	bool dropped;	  /* events of it were dropped: none is */
-	bool early;	  /* moved something, unmatched, while no peer was known */
-	uint32_t empties; /* messages of 0 bytes that were sent and not yet received */
-	bool served;	  /* others send to it: the server */
-	bool known_there; /* a socket of the trace was bound at `other` */
-	bool is_queue;	  /* of messages: queue.c */
-	bool counts;	  /* a stream of units, without bytes: posts and waits */
+	bool inexact;		 /* a message of it is not exact */
+	bool dropped;		 /* events of it were dropped: none is */
+	bool early;		 /* moved something, unmatched, while no peer was known */
+	uint32_t empties;	 /* messages of 0 bytes that were sent and not yet received */
+	bool served;		 /* others send to it: the server */
+	bool known_there;	 /* a socket of the trace was bound at `other` */
+	bool is_queue;		 /* of messages: queue.c */
+	bool is_lock;		 /* moves nothing: locks and unlocks */
+	struct lock_file *locks; /* lock.c */
+	bool counts;		 /* a stream of units, without bytes: posts and waits */
 	uint32_t number, open_ends, open_writers, open_readers, receivers;
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or it is removed, or 0 */
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
@@ -177,10 +183,13 @@ struct channel {
 	LIST_ENTRY(channel) in_met_by;
 	struct channel *next, **link, *next_closed;
 	bool closed_listed;
-	bool leftover;		    /* a queue held messages, a semaphore existed, before the recording */
-	struct sem_debt *debts;	    /* of a semaphore: what processes will undo */
-	uint64_t cleared_ns;	    /* of a semaphore: when it was set while something was left */
-	struct queue_part **parts;  /* of a queue, by type */
+	bool leftover;		      /* a queue held messages, a semaphore existed, before the recording */
+	struct sem_debt *debts;	      /* of a semaphore: what processes will undo */
+	uint64_t cleared_ns;	      /* of a semaphore: when it was set while something was left */
+	struct queue_part **parts;    /* of a queue, by type */
+	struct signals *signals;      /* of a process (signal.c) */
+	struct channel *next_signals; /* of those for which something waits, or once did */
+	bool in_signal_list;
 	struct match_stream stream; /* unused where the mechanism is not a byte stream */
 };
 
@@ -263,6 +272,10 @@ struct collector {
 	struct packet_place *all_places;
 	struct overflow *overflows;
 	struct thread *waiting; /* defined, for an image that is not */
+	struct channel *signal_waiters;
+	struct signal_call *signal_groups; /* sends to several processes (signal.c) */
+	uint32_t signal_group_count;
+	uint64_t signal_serial;
 	unsigned int running;
 };
 

@@ -206,10 +206,10 @@ void region_event(struct collector *c, struct endpoint *ep, const struct ipc_eve
 	if (e->result < 0 || e->flags & IPC_F_INSIDE || e->arg1 > INT64_MAX)
 		return;
 	if (verb == IPC_VERB_map)
-		map(c, ep, e, e->call == IPC_CALL_map_inherit ? ep->process->data.start_ns : order_end(e));
+		map(c, ep, e, e->call == IPC_CALL_map_inherit ? ep->process->forked_ns : order_end(e));
 	else if (verb == IPC_VERB_unmap)
 		unmap(c, ep, e);
-	else if (e->call == IPC_CALL_mprotect)
+	else if (e->call == IPC_CALL_mprotect || e->call == IPC_CALL_pkey_mprotect)
 		protect(c, ep, e);
 	else if (e->call == IPC_CALL_shmget)
 		ch->created = true; /* and once it is removed, the id may be used again */

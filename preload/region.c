@@ -161,6 +161,7 @@ bool region_concerned(uint16_t call, const struct hook_registers *r)
 		       (r->arg[3] & MREMAP_FIXED && touches((uintptr_t)r->arg[4], (uintptr_t)r->arg[2]));
 	case IPC_CALL_munmap:
 	case IPC_CALL_mprotect:
+	case IPC_CALL_pkey_mprotect:
 	case IPC_CALL_msync:
 		return touches(start, size);
 	default:
@@ -585,6 +586,7 @@ void hook_leave_region(struct shim_thread *t, const struct pending *p, long resu
 		return_mremap(t, p, result);
 		break;
 	case IPC_CALL_mprotect:
+	case IPC_CALL_pkey_mprotect:
 		return_mprotect(t, p, result);
 		break;
 	case IPC_CALL_msync:

@@ -7,14 +7,20 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -320,6 +326,24 @@ static void inherit(void)
 	printf("by pipe\n");
 }
 
+/* A child that makes no call for long has its memory since its fork. */
+static void late(void)
+{
+	make(PAGE);
+	char *p = map(RW);
+	fflush(stdout);
+	pid_t pid = fork();
+	must(pid >= 0);
+	if (!pid) {
+		usleep(50000);
+		_exit(p[0]);
+	}
+	must(!munmap(p, PAGE));
+	mapping(pid, PAGE, 0, "rw");
+	both(getpid(), pid);
+	join((struct task){ .pid = pid });
+}
+
 static void execute(void)
 {
 	map(RW);
@@ -457,14 +481,100 @@ static void kinds(void)
 	must(!unlink(path));
 }
 
+enum { MANY = 1100, ROUNDS = 200, THREADS = 4 };
+
+/* More than are followed: that is said. */
+static void many(void)
+{
+	char *p[MANY];
+	make(PAGE);
+	for (int i = 0; i < MANY; i++)
+		p[i] = map(i % 2 ? RW : R);
+	for (int i = 0; i < MANY; i++)
+		must(!munmap(p[i], PAGE));
+}
+
+static void *map_often(void *unused)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		char *p = mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0);
+		must(p != MAP_FAILED && !munmap(p, PAGE));
+		p = mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, 0);
+		must(p != MAP_FAILED && !munmap(p, PAGE));
+	}
+	return unused;
+}
+
+static void threads(void)
+{
+	pthread_t thread[THREADS];
+	make(PAGE);
+	for (int i = 0; i < THREADS; i++)
+		must(!pthread_create(&thread[i], NULL, map_often, NULL));
+	for (int i = 0; i < THREADS; i++)
+		must(!pthread_join(thread[i], NULL));
+	for (int i = 0; i < THREADS * ROUNDS; i++)
+		mapping(getpid(), PAGE, 0, "rw");
+}
+
+static volatile int handled;
+
+static void handle(int number)
+{
+	char *p = mmap(NULL, PAGE, R, MAP_SHARED, fd, 0);
+	(void)number;
+	must(p != MAP_FAILED && !munmap(p, PAGE));
+	handled++;
+}
+
+/* Signals come in the midst of calls, and their handlers map and unmap too. */
+static void handlers(void)
+{
+	struct itimerval often = { { 0, 100 }, { 0, 100 } }, never = { 0 };
+	make(PAGE);
+	signal(SIGALRM, handle);
+	must(!setitimer(ITIMER_REAL, &often, NULL));
+	for (int i = 0; i < 10; i++) {
+		map_often(NULL);
+		for (int k = 0; k < ROUNDS; k++)
+			mapping(getpid(), PAGE, 0, "rw");
+	}
+	must(!setitimer(ITIMER_REAL, &never, NULL));
+	int n = handled;
+	for (int i = 0; i < n; i++)
+		mapping(getpid(), PAGE, 0, "r");
+}
+
+/* Under a filter that kills who asks the kernel what is mapped. */
+static void sandboxed(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { 4, code };
+	must(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter));
+	char *p = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	must(p != MAP_FAILED);
+	mapped_channel("mmap", p, "anonymous");
+	mapping(getpid(), PAGE, 0, "rw");
+	must(!pkey_mprotect(p, PAGE, R, -1));
+	mapping(getpid(), PAGE, 0, "r");
+	must(!munmap(p, PAGE));
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
 } all[] = {
-	{ "after", after },   { "readonly", readonly }, { "protected", protected_ }, { "none", none },
-	{ "grown", grown },   { "replaced", replaced }, { "inherit", inherit },	     { "exec", exec_ },
-	{ "killed", killed }, { "sysv", sysv },		{ "again", again },	     { "errors", errors },
-	{ "kinds", kinds },
+	{ "after", after },	{ "readonly", readonly }, { "protected", protected_ },
+	{ "none", none },	{ "grown", grown },	  { "replaced", replaced },
+	{ "inherit", inherit }, { "exec", exec_ },	  { "late", late },
+	{ "killed", killed },	{ "sysv", sysv },	  { "again", again },
+	{ "errors", errors },	{ "kinds", kinds },	  { "many", many },
+	{ "threads", threads }, { "handlers", handlers }, { "sandboxed", sandboxed },
 };
 
 int main(int argc, char **argv)

@@ -57,6 +57,19 @@ static pid_t start(void)
 	return pid;
 }
 
+/* The same, and waits until it runs. */
+static pid_t start_running(void)
+{
+	int ends[2];
+	char byte = 0;
+	must(!pipe(ends));
+	pid_t pid = start();
+	must(pid ? read(ends[0], &byte, 1) == 1 : write(ends[1], &byte, 1) == 1);
+	close(ends[0]);
+	close(ends[1]);
+	return pid;
+}
+
 /* What a child has printed is out before its end. */
 static void end(void)
 {
@@ -146,7 +159,7 @@ static void interrupted(void)
 	ualarm(20000, 0);
 	must(read(fd, &n, 8) < 0);
 	failed("timerfd", EINTR);
-	pid_t child = start();
+	pid_t child = start_running();
 	if (!child)
 		expired(fd);
 	rest(30);
@@ -281,7 +294,7 @@ static void await(int fd, int how)
 /* A child that ends after a while: by exit, or killed. */
 static pid_t mortal(int killed)
 {
-	pid_t child = start();
+	pid_t child = start_running();
 	if (!child) {
 		if (killed)
 			pause();
@@ -297,7 +310,7 @@ static void one_end(int killed)
 	int fd = pidfd_of(child);
 	must(fd >= 0);
 	struct pollfd p = { fd, POLLIN, 0 };
-	must(!poll(&p, 1, 15)); /* it is running by then */
+	must(!poll(&p, 1, 1));
 	if (killed)
 		must(!kill(child, SIGKILL));
 	for (int how = 0; how < 3; how++) /* it is one message all the same */

@@ -225,21 +225,21 @@ void *reference_buffer(struct reference_run *run)
 	return &run->core->message;
 }
 
-static void sample(struct account *a, uint64_t sent)
+static void sample(struct account *a, uint64_t sent, uint64_t received)
 {
-	a->last = now();
 	if (a->samples < SAMPLES)
-		a->latency[a->samples++] = a->last - sent;
+		a->latency[a->samples++] = received - sent;
 }
 
 int reference_take(struct reference_run *run, const void *message, size_t size)
 {
 	const struct reference_head *head = message;
 	struct reference_core *c = run->core;
+	uint64_t received = now();
 	if (size < sizeof(*head) || head->size != size || checksum(message, size) != head->checksum ||
 	    head->producer >= run->options.producers)
 		return reference_wrong(run, "a damaged message of %zu bytes", size);
-	sample(&c->account, head->time);
+	sample(&c->account, head->time, received);
 	if (!(run->reference->features & REFERENCE_UNORDERED) && head->number < c->next[head->producer])
 		return reference_wrong(run, "producer %u: message %u came after %lu", head->producer,
 				       head->number, c->next[head->producer] - 1);
@@ -290,10 +290,10 @@ void reference_received(struct reference_run *run, uint64_t bytes)
 	a->receives++;
 	a->bytes_received += bytes;
 	if (run->core->stamps && run->role == REFERENCE_CONSUMER) {
-		uint64_t sent;
+		uint64_t sent, received = now();
 		if (pread(fileno(run->core->accounts), &sent, sizeof(sent), stamp_place(run->taken)) ==
 		    (ssize_t)sizeof(sent))
-			sample(a, sent);
+			sample(a, sent, received);
 	}
 }
 

@@ -16,6 +16,7 @@
 #include "region.h"
 #include "sem.h"
 #include "socket.h"
+#include "sync.h"
 #include "tables.h"
 #include "wake.h"
 
@@ -25,7 +26,8 @@ static void set_kind(struct channel *ch)
 	bool futex = ch->data.mechanism == IPC_MECH_futex;
 	ch->counts = futex || !strcmp(m->boundary, "counter");
 	ch->is_lock = !strcmp(m->boundary, "lock");
-	ch->is_stream = (ch->counts && !futex) || !strcmp(m->matching, "offset");
+	ch->is_stream =
+		(ch->counts && !futex && !sync_is(ch->data.mechanism)) || !strcmp(m->matching, "offset");
 	/* Any process may. */
 	ch->stream.had_writer = ch->stream.had_reader = ch->data.mechanism == IPC_MECH_sysv_sem;
 	ch->is_queue = ch->data.mechanism == IPC_MECH_sysv_msg || ch->data.mechanism == IPC_MECH_posix_mq;
@@ -135,6 +137,11 @@ static void defined_key(const struct ipc_def *d, char *key, size_t size)
 		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
 	else if (mechanism == IPC_MECH_sysv_sem)
 		snprintf(key, size, "%s:%llu:%llu#%u", name, generation, inode, sem_number(d->object.object));
+	else if (sync_is(mechanism) && !d->object.dev_major && !d->object.dev_minor)
+		snprintf(key, size, "%s:%llu+%#llx", name, inode, generation); /* private: pid and address */
+	else if (sync_is(mechanism))
+		snprintf(key, size, "%s:%u:%u:%llu+%llu", name, d->object.dev_major, d->object.dev_minor,
+			 inode, generation);
 	else
 		default_key(d->object.object, key, size);
 }

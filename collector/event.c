@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "delivery.h"
 #include "futex.h"
@@ -17,6 +18,7 @@
 #include "region.h"
 #include "sem.h"
 #include "socket.h"
+#include "sync.h"
 #include "tables.h"
 #include "wake.h"
 
@@ -107,11 +109,12 @@ struct place {
 /* What a send and a receive are called on such a channel. */
 static uint8_t shown_verb(const struct channel *ch, uint8_t verb)
 {
-	if (!ch || (!ch->counts && !ch->is_lock) || (verb != IPC_VERB_send && verb != IPC_VERB_recv))
+	bool counts = ch && (ch->counts || sync_is(ch->data.mechanism));
+	if (!ch || (!counts && !ch->is_lock) || (verb != IPC_VERB_send && verb != IPC_VERB_recv))
 		return verb;
 	if (verb == IPC_VERB_send)
-		return ch->counts ? IPC_VERB_post : IPC_VERB_unlock;
-	return ch->counts ? IPC_VERB_wait : IPC_VERB_lock;
+		return ch->is_lock ? IPC_VERB_unlock : IPC_VERB_post;
+	return ch->is_lock ? IPC_VERB_lock : IPC_VERB_wait;
 }
 
 static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e,
@@ -119,7 +122,8 @@ static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_
 {
 	const struct channel *ch = p->endpoint ? p->endpoint->channel : NULL;
 	bool has_fd = ch && e->object && ch->data.mechanism != IPC_MECH_process &&
-		      ch->data.mechanism != IPC_MECH_sysv_msg && ch->data.mechanism != IPC_MECH_sysv_sem;
+		      ch->data.mechanism != IPC_MECH_sysv_msg && ch->data.mechanism != IPC_MECH_sysv_sem &&
+		      !sync_is(ch->data.mechanism);
 	struct store_lane key = {
 		.thread_id = t->data.id,
 		.endpoint_id = p->endpoint ? p->endpoint->shared->data.id : 0,
@@ -463,6 +467,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		sem_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_file_lock)
 		lock_control(c, p->endpoint, e);
+	else if (sync_is(p->endpoint->channel->data.mechanism))
+		sync_control(c, e, p->endpoint);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_pidfd && p->verb == IPC_VERB_wait &&
 		 e->result > 0)
 		wake_ended(c, p->endpoint, e, event);
@@ -498,6 +504,11 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 	bool transfers = p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv;
 	if (transfers && ipc_object_mechanism(e->object) == IPC_MECH_signal) {
 		signal_event(c, t, e, p.endpoint, p.lane, p.verb == IPC_VERB_send);
+		return;
+	}
+	if (transfers && sync_is(ipc_object_mechanism(e->object))) {
+		if (p.endpoint)
+			sync_event(c, e, p.endpoint, p.lane);
 		return;
 	}
 	if (transfers && p.endpoint)

@@ -20,6 +20,7 @@
 #include "sandbox.h"
 #include "signals.h"
 #include "socket.h"
+#include "sync.h"
 #include "text.h"
 
 enum { CLONE3_FLAGS_SIZE = 8 };
@@ -93,6 +94,7 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	if (returns && !(flags & CLONE_VM))
 		return true;
 	t->fast = false;
+	t->sync = NULL;
 	t->spawn_call = call;
 	t->spawn_pid = 0;
 	t->spawn_changed = 0;
@@ -200,8 +202,10 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 	switch (call) {
 	case IPC_CALL_exit:
 		t->fast = false;
-		if (!t->spawn_call)
-			ring_release(&shim.ring, &t->ring);
+		if (t->spawn_call)
+			break;
+		sync_thread_end(t);
+		ring_release(&shim.ring, &t->ring);
 		break;
 	case IPC_CALL_mlockall:
 		ring_shrink(&shim.ring);

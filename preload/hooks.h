@@ -38,6 +38,12 @@ static inline bool recording(void)
 	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
 }
 
+/* Around a library call that may wait, on `object`: it is shown as the call that the thread is inside.
+ * `frame` names the caller's. hook_leave_library() gives what was entered; false: it is not known any more.
+ */
+void hook_enter_library(struct shim_thread *t, uint16_t call, uint64_t object, uintptr_t frame);
+bool hook_leave_library(struct shim_thread *t, uintptr_t frame, struct pending *p);
+
 /* How much room the program has for an address, where the call may be answered with one: the kernel
  * overwrites that number with the address's own length, which may be more. */
 uint32_t hook_room(uint16_t call, const struct hook_registers *r);

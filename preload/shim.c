@@ -13,6 +13,7 @@
 #include "patch.h"
 #include "region.h"
 #include "shim.h"
+#include "sync.h"
 #include "tables.h"
 #include "text.h"
 #include "transient.h"
@@ -363,6 +364,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	introduce_program(t, argc, argv, prev);
 	hook_init();
 	descriptor_inherit(t, true);
+	sync_start();
 	enum ipc_reason reason = patch();
 	if (reason == IPC_REASON_none) {
 		shim.ready = true;

@@ -50,6 +50,10 @@ struct shim_thread {
 	uint64_t spawn_start;
 	uint64_t spawn_changed; /* descriptors below 64 that the child opened or closed, a bit each */
 
+	struct sync_thread
+		*sync; /* what it knows of semaphores and locks (sync.h); NULL: must be looked up */
+	struct sync_thread *sync_page; /* the same, put aside while a child shares our memory */
+
 	uint32_t ipc_namespace; /* its inode, 0: to be asked */
 
 	bool in_liburing; /* inside a function of it that makes a ring */

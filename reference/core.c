@@ -42,7 +42,7 @@ struct peers {
 struct account {
 	bool written, overflowed;
 	unsigned long sends, receives, made, taken;
-	uint64_t bytes_sent, bytes_received;
+	uint64_t bytes_made, bytes_sent, bytes_received;
 	uint64_t first, last; /* the first turn, the last message that came */
 	struct peers sent, came;
 	struct {
@@ -217,6 +217,7 @@ struct reference_head *reference_next(struct reference_run *run)
 		.pid = getpid(),
 	};
 	head->checksum = checksum(head, size);
+	c->account.bytes_made += size;
 	return head;
 }
 
@@ -888,7 +889,7 @@ static void measure(const struct ledger *l, struct reference_result *result)
 		if (a->last > last)
 			last = a->last;
 		result->messages += a->made;
-		result->bytes += a->bytes_received;
+		result->bytes += a->bytes_made;
 		if (!a->samples)
 			continue;
 		qsort(a->latency, a->samples, sizeof(a->latency[0]), by_value);

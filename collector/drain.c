@@ -319,21 +319,35 @@ static void tell_lines(struct source *s, bool all)
 		tell_line(s, i);
 }
 
-/* The lines of an image that is no more are free for others. `image` last: then the line may be taken. */
-static void clear_lines(struct source *s, uint32_t image)
+/* The line is free for others. `image` last but one: then the line may be taken. */
+static void clear_line(struct source *s, unsigned int i)
 {
-	if (!image || !atomic_load(&s->file.header->sync_lines))
+	struct arena_sync_line *line = &s->file.sync->line[i];
+	tell_line(s, i);
+	atomic_store(&line->owner, UINT32_MAX);
+	s->sync_told[i] = (struct sync_told){ 0 };
+	line->sends = line->receives = 0;
+	atomic_store_explicit(&line->image, 0, memory_order_release);
+	atomic_store_explicit(&line->owner, 0, memory_order_release);
+}
+
+static bool is_dead(const struct source *s, uint32_t image)
+{
+	for (const struct owner *dead = s->owners.dead; dead; dead = dead->next_dead)
+		if (dead->image == image)
+			return true;
+	return false;
+}
+
+/* The lines of an image that is no more; 0: of those that died. */
+static void clear_lines(struct source *s, uint32_t over)
+{
+	if (!atomic_load(&s->file.header->sync_lines) || (!over && !s->owners.dead))
 		return;
 	for (unsigned int i = 0; i < ARENA_SYNC_LINES; i++) {
-		struct arena_sync_line *line = &s->file.sync->line[i];
-		if (atomic_load_explicit(&line->image, memory_order_relaxed) != image)
-			continue;
-		tell_line(s, i);
-		atomic_store(&line->owner, UINT32_MAX);
-		s->sync_told[i] = (struct sync_told){ 0 };
-		line->sends = line->receives = 0;
-		atomic_store_explicit(&line->image, 0, memory_order_release);
-		atomic_store_explicit(&line->owner, 0, memory_order_release);
+		uint32_t image = atomic_load_explicit(&s->file.sync->line[i].image, memory_order_acquire);
+		if (image && (over ? image == over : is_dead(s, image)))
+			clear_line(s, i);
 	}
 }
 
@@ -368,7 +382,8 @@ static void meet_image(struct source *s, const struct listed *here, const struct
 		if (l->pid == image->pid && l->image != image->image)
 			l->over = true;
 	if (owner && (image->via == IPC_VIA_EXEC || owner->image == 0)) {
-		clear_lines(s, owner->image);
+		if (owner->image)
+			clear_lines(s, owner->image);
 		owner->image = image->image;
 		owner->exited = false;
 		return;
@@ -518,12 +533,12 @@ static void drain_listed(struct source *s, bool all)
 	for (const struct listed *rest = l; rest < end; rest++)
 		if (s->cursor[rest->chunk].seen_ns < left)
 			left = s->cursor[rest->chunk].seen_ns;
-	for (struct owner *dead = s->owners.dead; dead && l == end; dead = dead->next_dead) {
-		clear_lines(s, dead->image);
+	for (struct owner *dead = s->owners.dead; dead && l == end; dead = dead->next_dead)
 		tell_gone(s, dead);
-	}
-	if (l == end)
+	if (l == end) {
+		clear_lines(s, 0);
 		owners_forget(&s->owners);
+	}
 	tell_watermark(s, held, left);
 }
 

@@ -205,7 +205,7 @@ static void tell(const struct ownership *o, const struct ownership_wait *w, cons
 				   .src = p->release.endpoint,
 				   .dst = w->call.endpoint,
 				   .src_thread = p->release.thread,
-				   .exact = is_certain(w, p) };
+				   .exact = !o->forgetful && is_certain(w, p) };
 	o->sink->message(o->context, &m);
 }
 
@@ -330,8 +330,10 @@ static void forget_oldest(struct ownership *o)
 			released++;
 			oldest = i;
 		}
-	if (released > OWNERSHIP_RELEASED_MAX)
+	if (released > OWNERSHIP_RELEASED_MAX) {
 		drop_piece(o, oldest);
+		o->forgetful = true;
+	}
 }
 
 void ownership_release(struct ownership *o, const struct match_call *call, uint64_t owner,

@@ -50,6 +50,7 @@ struct ownership {
 	struct ownership_piece *pieces; /* by the end of the call that acquired them */
 	struct ownership_wait *waits;
 	uint32_t piece_count, piece_room, wait_count, wait_room;
+	bool forgetful; /* a release was forgotten: nothing is exact any more */
 };
 
 /* A call that acquired these bytes, or some of them anew: what the owner has already it keeps, but for how.

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "sync.h"
+#include "text.h"
 
 #define PUBLIC __attribute__((visibility("default")))
 #define INLINE static inline __attribute__((always_inline))
@@ -309,19 +310,20 @@ PUBLIC int sem_init(sem_t *sem, int pshared, unsigned int value)
 	return result;
 }
 
-/* Whether there is a semaphore of this name. */
-static bool sem_exists(const char *name)
+/* Where libc keeps the semaphore of this name. */
+static const char *sem_path(const char *name, char path[static SHIM_PATH])
 {
-	static const char folder[] = "/dev/shm/sem.";
-	char path[SHIM_PATH];
-	size_t n = sizeof(folder) - 1;
+	const char *end = path + SHIM_PATH - 1;
 	while (*name == '/')
 		name++;
-	__builtin_memcpy(path, folder, n);
-	while (*name && n < sizeof(path) - 1)
-		path[n++] = *name++;
-	path[n] = '\0';
-	return !raw_syscall(__NR_faccessat, AT_FDCWD, path, F_OK);
+	*text_put(text_put(path, end, "/dev/shm/sem."), end, name) = '\0';
+	return path;
+}
+
+static bool sem_exists(const char *name)
+{
+	char path[SHIM_PATH];
+	return !raw_syscall(__NR_faccessat, AT_FDCWD, sem_path(name, path), F_OK);
 }
 
 /* libc's is variadic; on this machine arguments that were not given may be passed on. */
@@ -352,6 +354,17 @@ PUBLIC int sem_close(sem_t *sem)
 	int result = next(SYNC_sem_close)(sem, 0, 0, 0);
 	if (object)
 		sync_tell(IPC_CALL_sem_close, object, start, result ? errno : 0, 0, 0);
+	return result;
+}
+
+PUBLIC int sem_unlink(const char *name)
+{
+	char path[SHIM_PATH];
+	uint64_t object = shim.ready ? sync_object_of_file(sem_path(name, path), name) : 0;
+	uint64_t start = object ? shim_now() : 0;
+	int result = next(SYNC_sem_unlink)(name, 0, 0, 0);
+	if (object)
+		sync_tell(IPC_CALL_sem_unlink, object, start, result ? errno : 0, 0, 0);
 	return result;
 }
 

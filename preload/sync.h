@@ -18,6 +18,7 @@
 	X(sem_init)                                                                                          \
 	X(sem_open)                                                                                          \
 	X(sem_close)                                                                                         \
+	X(sem_unlink)                                                                                        \
 	X(sem_wait)                                                                                          \
 	X(sem_trywait)                                                                                       \
 	X(sem_timedwait)                                                                                     \
@@ -120,6 +121,8 @@ struct sync_entry *sync_find(unsigned int mechanism, const volatile void *addres
 
 /* Of a semaphore that was opened by name. */
 struct sync_entry *sync_find_named(const void *address, const char *name);
+/* The object of a semaphore that is the file `path`, 0: there is none, or nothing is recorded. */
+uint64_t sync_object_of_file(const char *path, const char *name);
 
 /* Counts a receive from `from`; returns `from`. */
 uint32_t sync_count_receive(struct sync_entry *e, uint32_t from);

@@ -5,14 +5,17 @@
  * to a semaphore at any instruction.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <semaphore.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "signals.h"
 #include "sync.h"
 #include "text.h"
 
-enum { PAGE = 4096, PROBES = 32 };
+enum { PAGE = 4096, PROBES = 64 };
 
 _Static_assert(sizeof(struct sync_thread) <= PAGE, "");
 
@@ -197,6 +200,18 @@ struct sync_entry *sync_find(unsigned int mechanism, const volatile void *addres
 struct sync_entry *sync_find_named(const void *address, const char *name)
 {
 	return find(IPC_MECH_posix_sem, address, name);
+}
+
+uint64_t sync_object_of_file(const char *path, const char *name)
+{
+	struct shim_thread *t = &shim_self;
+	struct stat st;
+	if (!recording() || !page_of(t) || raw_syscall(__NR_newfstatat, AT_FDCWD, path, &st, 0))
+		return 0;
+	struct ipc_def_object object = { .inode = st.st_ino,
+					 .dev_major = major(st.st_dev),
+					 .dev_minor = minor(st.st_dev) };
+	return descriptor_define(t, IPC_MECH_posix_sem, &object, name, text_length(name));
 }
 
 /* Private to the thread that ends, which runs no handler any more. */

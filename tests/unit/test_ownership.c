@@ -23,7 +23,7 @@
 
 #include "ownership.h"
 
-enum { PROCS = 5, THREADS = 8, BYTES = 12, CALLS_MAX = 600, SCHEDULES = 4000, NOBODY = -1 };
+enum { PROCS = 5, THREADS = 8, BYTES = 12, CALLS_MAX = 600, SCHEDULES = 1500, NOBODY = -1 };
 
 struct endpoint {
 	int process;

@@ -185,7 +185,7 @@ static __attribute__((noinline)) int acquire_slowly(struct kind k, const volatil
 		return wait_for(k, o, a, b);
 	uint64_t start = shim_now();
 	if (is_sem(k))
-		pthread_testcancel(); /* which the attempt is not, but the call */
+		next(SYNC_pthread_testcancel)(NULL, 0, 0, 0); /* which the attempt is not, but the call */
 	int saved = errno, result = next(how == TRY ? k.attempt : k.real)(o, a, b, 0);
 	if (result && how == TRY)
 		return attempt_failed(k, result, saved, o, a, b);

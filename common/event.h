@@ -256,7 +256,7 @@ struct ipc_def_object {
 	__u32 dev_major;
 	__u32 dev_minor;
 	__u64 region; /* of a word in shared memory: the object of the memory; else 0 */
-		      /* text: name (path as the program gave it, or as /proc shows it) */
+	/* text: name (path as the program gave it, or as /proc shows it) */
 };
 
 struct ipc_def_loss {

@@ -25,6 +25,7 @@ static void set_kind(struct channel *ch)
 	const struct ipc_mechanism_row *m = &ipc_mechanisms[ch->data.mechanism];
 	bool futex = ch->data.mechanism == IPC_MECH_futex;
 	ch->counts = futex || !strcmp(m->boundary, "counter");
+	ch->is_lock = !strcmp(m->boundary, "lock");
 	ch->is_stream =
 		(ch->counts && !futex && !sync_is(ch->data.mechanism)) || !strcmp(m->matching, "offset");
 	/* Any process may. */
@@ -115,7 +116,8 @@ static void default_key(uint64_t object, char *key, size_t size)
 	}
 	if (mechanism == IPC_MECH_pipe || mechanism == IPC_MECH_io_uring)
 		form = "%s:[%llu]";
-	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_pidfd || is_sysv(mechanism))
+	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_pidfd ||
+		 mechanism == IPC_MECH_process_vm || is_sysv(mechanism))
 		form = "%s:%llu";
 	snprintf(key, size, form, ipc_mechanisms[mechanism].name, is_sysv(mechanism) ? (uint32_t)id : id);
 }
@@ -130,7 +132,8 @@ static void defined_key(const struct ipc_def *d, char *key, size_t size)
 			 inode, generation);
 	else if (is_sysv(mechanism))
 		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);
-	else if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq || region_is(mechanism))
+	else if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq ||
+		 mechanism == IPC_MECH_file_lock || region_is(mechanism))
 		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
 	else if (mechanism == IPC_MECH_sysv_sem)
 		snprintf(key, size, "%s:%llu:%llu#%u", name, generation, inode, sem_number(d->object.object));

@@ -8,8 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delivery.h"
 #include "futex.h"
+#include "lock.h"
 #include "passing.h"
+#include "process_vm.h"
 #include "pty.h"
 #include "queue.h"
 #include "region.h"
@@ -103,18 +106,15 @@ struct place {
 	uint8_t verb;
 };
 
-static uint8_t verb_of_counter(uint8_t verb)
+/* What a send and a receive are called on such a channel. */
+static uint8_t shown_verb(const struct channel *ch, uint8_t verb)
 {
-	return verb == IPC_VERB_send ? IPC_VERB_post : verb == IPC_VERB_recv ? IPC_VERB_wait : verb;
-}
-
-/* As users call it: receives of a lock are acquisitions, and so on. */
-static uint8_t verb_on(const struct channel *ch, uint8_t verb)
-{
-	const char *boundary = ipc_mechanisms[ch->data.mechanism].boundary;
-	if (sync_is(ch->data.mechanism) && !strcmp(boundary, "lock"))
-		return verb == IPC_VERB_send ? IPC_VERB_unlock : verb == IPC_VERB_recv ? IPC_VERB_lock : verb;
-	return ch->counts || sync_is(ch->data.mechanism) ? verb_of_counter(verb) : verb;
+	bool counts = ch && (ch->counts || sync_is(ch->data.mechanism));
+	if (!ch || (!counts && !ch->is_lock) || (verb != IPC_VERB_send && verb != IPC_VERB_recv))
+		return verb;
+	if (verb == IPC_VERB_send)
+		return ch->is_lock ? IPC_VERB_unlock : IPC_VERB_post;
+	return ch->is_lock ? IPC_VERB_lock : IPC_VERB_wait;
 }
 
 static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e,
@@ -130,7 +130,7 @@ static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_
 		.fd = has_fd ? (int32_t)(uint32_t)e->arg0 : -1,
 		.call = e->call,
 		.flags = e->flags,
-		.verb = ch ? verb_on(ch, p->verb) : p->verb,
+		.verb = shown_verb(ch, p->verb),
 		.source = source_names[t->source],
 	};
 	return event_lane(c, &key, p->endpoint);
@@ -193,6 +193,10 @@ static struct channel *find_channel(struct collector *c, struct thread *t, const
 		return wait_channel(c, t->process, e);
 	if (mechanism == IPC_MECH_process || mechanism == IPC_MECH_none)
 		return process_channel(c, t, e, verb);
+	if (mechanism == IPC_MECH_signal)
+		return signal_channel(c, t->process, e->object, verb == IPC_VERB_send);
+	if (mechanism == IPC_MECH_process_vm)
+		return process_vm_channel(c, t->process, e);
 	if (mechanism == IPC_MECH_fd_passing)
 		return passing_channel(c, t, e);
 	struct channel *ch = channel_of(c, e->object);
@@ -372,7 +376,8 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 	bool futex = ch->data.mechanism == IPC_MECH_futex;
 	uint64_t bytes = bytes_of(ch, e);
 	struct store_event row = { e->start, e->duration, p->lane, (int64_t)bytes };
-	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets || passes || futex));
+	bool linkable = ch->is_stream || ch->is_lock || packets || passes || futex;
+	uint64_t event = store_event(c->store, &row, sends && linkable);
 	if (sends)
 		count_send(ep, e, bytes);
 	else
@@ -382,6 +387,10 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 		futex_transfer(c, &call, sends);
 	else if (ch->is_stream)
 		match(c, t, e, ep, sends, late, event);
+	else if (ch->data.mechanism == IPC_MECH_file_lock)
+		lock_operation(c, e, &call, sends);
+	else if (ch->data.mechanism == IPC_MECH_process_vm)
+		process_vm_transfer(c, ep, e, &call, sends);
 	else if (passes)
 		passing_transfer(c, t, e, &call, sends);
 	else if (packets)
@@ -393,6 +402,8 @@ static bool moves(const struct ipc_event *e, const struct place *p)
 	if (e->flags & IPC_F_PEEK)
 		return false;
 	const struct channel *ch = p->endpoint->channel;
+	if (ch->is_lock)
+		return e->result == 0 && !(e->flags & IPC_F_INSIDE);
 	if (ch->data.mechanism == IPC_MECH_sysv_sem)
 		return e->result == 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
 	if (ch->data.mechanism == IPC_MECH_futex)
@@ -421,7 +432,10 @@ static void transfer(struct collector *c, struct thread *t, const struct ipc_eve
 		send_inside(c, t, e, p);
 	} else {
 		struct store_event row = { e->start, e->duration, p->lane, e->result < 0 ? e->result : 0 };
-		store_event(c->store, &row, false);
+		uint64_t event = store_event(c->store, &row, false);
+		struct match_call call = match_call_of(t, e, p->endpoint, event);
+		if (p->endpoint->channel->data.mechanism == IPC_MECH_file_lock)
+			lock_operation(c, e, &call, sends);
 	}
 }
 
@@ -443,7 +457,7 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		futex_moved(c, p->endpoint->channel, e->arg1);
 	if (e->call == IPC_CALL_exit)
 		thread_end(c, t, order_end(e));
-	if (!p->endpoint)
+	if (!p->endpoint || p->endpoint->channel->data.mechanism == IPC_MECH_signal)
 		return;
 	if (p->endpoint->channel->data.mechanism == IPC_MECH_process)
 		life_stored(c, p->endpoint, e, p->verb, event);
@@ -451,6 +465,8 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		queue_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_control(c, p->endpoint->channel, e);
+	else if (p->endpoint->channel->data.mechanism == IPC_MECH_file_lock)
+		lock_control(c, p->endpoint, e);
 	else if (sync_is(p->endpoint->channel->data.mechanism))
 		sync_control(c, e, p->endpoint);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_pidfd && p->verb == IPC_VERB_wait &&
@@ -483,17 +499,20 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 	struct place p = cached_place(c, t, e);
 	if (!p.lane)
 		return;
-	if (p.endpoint) {
+	if (p.endpoint)
 		endpoint_seen(c, p.endpoint, e->start, order_end(e));
-		bool transfers = p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv;
-		if (transfers && sync_is(p.endpoint->channel->data.mechanism)) {
-			sync_event(c, e, p.endpoint, p.lane);
-			return;
-		}
-		if (transfers) {
-			transfer(c, t, e, &p, late);
-			return;
-		}
+	bool transfers = p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv;
+	if (transfers && ipc_object_mechanism(e->object) == IPC_MECH_signal) {
+		signal_event(c, t, e, p.endpoint, p.lane, p.verb == IPC_VERB_send);
+		return;
 	}
-	effect(c, t, e, &p);
+	if (transfers && sync_is(ipc_object_mechanism(e->object))) {
+		if (p.endpoint)
+			sync_event(c, e, p.endpoint, p.lane);
+		return;
+	}
+	if (transfers && p.endpoint)
+		transfer(c, t, e, &p, late);
+	else
+		effect(c, t, e, &p);
 }

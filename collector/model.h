@@ -129,7 +129,10 @@ struct life {
 	struct channel *channel;
 	struct moment spawn, start, exit, wait;
 	uint64_t spawn_ns;
-	struct sem_debt *debts;		  /* what ends with it (sem.c) */
+	struct sem_debt *debts;		/* what ends with it (sem.c) */
+	LIST_HEAD(, lock_holder) locks; /* likewise (lock.c) */
+	bool locks_inherited;
+	struct channel *signals;	  /* sent to it, NULL: none yet */
 	bool ended, placeholder, running; /* placeholder: `first` was made up */
 	struct life *next;		  /* all */
 };
@@ -156,15 +159,17 @@ struct channel {
 	struct futex_words *words;	    /* of a futex (futex.c) */
 	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
-	bool inexact;	  /* a message of it is not exact */
-	bool dropped;	  /* events of it were dropped: none is */
-	bool early;	  /* moved something, unmatched, while no peer was known */
-	uint32_t empties; /* messages of 0 bytes that were sent and not yet received */
-	bool served;	  /* others send to it: the server */
-	bool known_there; /* a socket of the trace was bound at `other` */
-	bool is_queue;	  /* of messages: queue.c */
-	bool counts;	  /* a stream of units, without bytes: posts and waits */
-	bool counted;	  /* sync.c: its edges are to be made anew */
+	bool inexact;		 /* a message of it is not exact */
+	bool dropped;		 /* events of it were dropped: none is */
+	bool early;		 /* moved something, unmatched, while no peer was known */
+	uint32_t empties;	 /* messages of 0 bytes that were sent and not yet received */
+	bool served;		 /* others send to it: the server */
+	bool known_there;	 /* a socket of the trace was bound at `other` */
+	bool is_queue;		 /* of messages: queue.c */
+	bool is_lock;		 /* moves nothing: locks and unlocks */
+	struct lock_file *locks; /* lock.c */
+	bool counts;		 /* a stream of units, without bytes: posts and waits */
+	bool counted;		 /* sync.c: its edges are to be made anew */
 	struct channel *next_counted;
 	uint32_t number, open_ends, open_writers, open_readers, receivers;
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or it is removed, or 0 */
@@ -180,10 +185,13 @@ struct channel {
 	LIST_ENTRY(channel) in_met_by;
 	struct channel *next, **link, *next_closed;
 	bool closed_listed;
-	bool leftover;		    /* a queue held messages, a semaphore existed, before the recording */
-	struct sem_debt *debts;	    /* of a semaphore: what processes will undo */
-	uint64_t cleared_ns;	    /* of a semaphore: when it was set while something was left */
-	struct queue_part **parts;  /* of a queue, by type */
+	bool leftover;		      /* a queue held messages, a semaphore existed, before the recording */
+	struct sem_debt *debts;	      /* of a semaphore: what processes will undo */
+	uint64_t cleared_ns;	      /* of a semaphore: when it was set while something was left */
+	struct queue_part **parts;    /* of a queue, by type */
+	struct signals *signals;      /* of a process (signal.c) */
+	struct channel *next_signals; /* of those for which something waits, or once did */
+	bool in_signal_list;
 	struct match_stream stream; /* unused where the mechanism is not a byte stream */
 };
 
@@ -268,10 +276,14 @@ struct collector {
 	uint64_t udp_look_ns;
 	struct packet_place *all_places;
 	struct overflow *overflows;
+	struct thread *waiting; /* defined, for an image that is not */
+	struct channel *signal_waiters;
+	struct signal_call *signal_groups; /* sends to several processes (signal.c) */
+	uint32_t signal_group_count;
+	uint64_t signal_serial;
 	struct sync_count *counts; /* sync.c: not taken yet */
 	uint32_t counts_waiting;
 	struct channel *counted; /* whose counts have changed */
-	struct thread *waiting;	 /* defined, for an image that is not */
 	unsigned int running;
 };
 

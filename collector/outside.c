@@ -99,6 +99,20 @@ static uint32_t process_of(struct collector *c, const struct channel *ch, const 
 	return row_of(c, p, time);
 }
 
+uint32_t outside_process(struct collector *c, const struct process *here, int32_t pid, const char *comm,
+			 uint64_t time)
+{
+	const struct store_process p = {
+		.pid = pid,
+		.comm = comm,
+		.uid = STORE_NO_UID,
+		.exit_status = -1,
+		.source = here->data.source,
+		.coverage = "untraced",
+	};
+	return row_of(c, p, time);
+}
+
 static void write_edge(struct collector *c, const struct channel *ch, const struct endpoint *ep, uint32_t src,
 		       uint32_t dst, uint64_t messages, uint64_t bytes)
 {
@@ -121,15 +135,7 @@ static void write_edge(struct collector *c, const struct channel *ch, const stru
 void outside_edge(struct collector *c, const struct endpoint *to, int32_t pid, const char *comm,
 		  uint64_t messages, uint64_t bytes)
 {
-	struct store_process p = {
-		.pid = pid,
-		.comm = comm,
-		.uid = STORE_NO_UID,
-		.exit_status = -1,
-		.source = to->process->data.source,
-		.coverage = "untraced",
-	};
-	uint32_t id = row_of(c, p, to->shared->data.first_ns);
+	uint32_t id = outside_process(c, to->process, pid, comm, to->shared->data.first_ns);
 	write_edge(c, to->channel, to, id, to->process->data.id, messages, bytes);
 }
 

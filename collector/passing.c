@@ -12,17 +12,22 @@ void passing_carried(struct collector *c, struct thread *t, struct channel *ch)
 	t->carrier_release = c->releases;
 }
 
+/* The half of a socket by the number in an object of this mechanism. */
+static struct channel *socket_of(const struct collector *c, uint64_t object)
+{
+	struct channel *ch = NULL;
+	for (unsigned int m = IPC_MECH_unix_stream; m <= IPC_MECH_unix_seqpacket && !ch; m++)
+		ch = channel_known(c, ipc_object(m, ipc_object_id(object)));
+	return ch;
+}
+
 /* The half of a socket that the event's message went through. It is remembered, since a datagram's is that of
  * who receives; where it was forgotten meanwhile it is known by the number. */
 static struct channel *carrier_of(const struct collector *c, const struct thread *t,
 				  const struct ipc_event *e)
 {
-	struct channel *ch = NULL;
-	if (t->carrier && t->carrier_release == c->releases)
-		return t->carrier;
-	for (unsigned int m = IPC_MECH_unix_stream; m <= IPC_MECH_unix_seqpacket && !ch; m++)
-		ch = channel_known(c, ipc_object(m, ipc_object_id(e->object)));
-	return ch;
+	bool known = t->carrier && t->carrier_release == c->releases;
+	return known ? t->carrier : socket_of(c, e->object);
 }
 
 /* Called as the socket is, which may just have got to know its other end. */
@@ -59,6 +64,12 @@ struct channel *passing_channel(struct collector *c, const struct thread *t, con
 {
 	struct channel *socket = passing_takes(e) ? NULL : carrier_of(c, t, e);
 	return socket && socket->socket ? beside(c, socket) : channel_of(c, e->object);
+}
+
+struct channel *passing_of(struct collector *c, uint64_t object)
+{
+	struct channel *socket = socket_of(c, object);
+	return socket && socket->socket ? beside(c, socket) : channel_of(c, object);
 }
 
 /* What was matched. The context is the half that sends. */

@@ -14,6 +14,8 @@
 void passing_carried(struct collector *c, struct thread *t, struct channel *ch);
 /* The channel of such an event. */
 struct channel *passing_channel(struct collector *c, const struct thread *t, const struct ipc_event *e);
+/* The same of an event that was dropped, as far as its object tells. */
+struct channel *passing_of(struct collector *c, uint64_t object);
 /* Whether the event is one of a descriptor that pidfd_getfd has taken. */
 bool passing_takes(const struct ipc_event *e);
 void passing_transfer(struct collector *c, const struct thread *t, const struct ipc_event *e,

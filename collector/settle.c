@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delivery.h"
 #include "futex.h"
+#include "lock.h"
 #include "passing.h"
 #include "pty.h"
 #include "queue.h"
@@ -46,6 +48,7 @@ static void settle(struct channel *ch)
 	passing_settle(ch);
 	pty_settle(ch);
 	queue_settle(ch, false);
+	signal_settle(ch);
 	futex_settle(ch);
 	ch->settled = true;
 }
@@ -174,6 +177,7 @@ static void settle_all(struct collector *c)
 	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		settle(ch);
 		queue_settle(ch, true);
+		lock_settle(ch);
 	}
 	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		outside_write(c, ch);

@@ -150,6 +150,9 @@ uint64_t other_port(const struct socket *so, uint64_t address);
 void outside_edge(struct collector *c, const struct endpoint *to, int32_t pid, const char *comm,
 		  uint64_t messages, uint64_t bytes);
 void outside_write(struct collector *c, struct channel *ch);
+/* The id of the row of an untraced process that `here` knows by this pid and name. */
+uint32_t outside_process(struct collector *c, const struct process *here, int32_t pid, const char *comm,
+			 uint64_t time);
 
 /* wait.c */
 struct channel *wait_channel(struct collector *c, const struct process *p, const struct ipc_event *e);

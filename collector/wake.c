@@ -43,7 +43,8 @@ void wake_opened(struct collector *c, struct endpoint *ep, const struct ipc_even
 	if (ch->data.mechanism == IPC_MECH_pidfd)
 		wake_of(c, ch, ep->process, e);
 	/* What came over an exec or a socket others may have too, under another number. */
-	bool handed = e->call == IPC_CALL_inherit || e->call == IPC_CALL_recvmsg_fd;
+	bool handed = e->call == IPC_CALL_inherit || e->call == IPC_CALL_recvmsg_fd ||
+		      e->call == IPC_CALL_pidfd_getfd;
 	if (!ch->created && handed && wake_from_kernel(ch))
 		channel_partial(c, ch);
 	ch->created = true;

@@ -43,6 +43,7 @@ enum {
 	ARENA_OVERFLOW = 4096,
 	ARENA_SITES_MAX = 1024,
 	ARENA_PAGE = 4096,
+	ARENA_LOCKED = 64,
 	ARENA_SYNC_OBJECTS = 4096,
 	ARENA_SYNC_LINES = 16384,
 };
@@ -87,6 +88,9 @@ struct arena_header {
 	_Alignas(64) _Atomic uint64_t
 		lost[IPC_REASONS];		     /* counted by reason where no event could be emitted */
 	_Atomic uint64_t blocked_ns, blocked_claims; /* time that targets waited for a chunk, caused by us */
+	/* Open file descriptions that were locked, by their numbers, the latest of each hash: others that
+	 * have descriptors of them tell when they close those. */
+	_Atomic uint32_t locked[ARENA_LOCKED];
 	_Alignas(64) _Atomic uint64_t free_map[ARENA_CHUNKS_MAX / 64]; /* bit set: worth trying to claim */
 	_Alignas(64) struct arena_overflow overflow[ARENA_OVERFLOW];
 	struct ipc_site site[ARENA_SITES_MAX];

@@ -8,25 +8,13 @@
 #include <fcntl.h>
 #include <sys/uio.h>
 
+#include "action.h"
 #include "hooks.h"
+#include "proc.h"
 #include "queue.h"
 #include "text.h"
-#include "transient.h"
 
-enum { UNIT_BYTES = 8, FDINFO_MAX = 512 };
-
-/* Puts what /proc/self/fdinfo says of the descriptor into `text`, with a NUL. False: nothing. */
-static bool read_fdinfo(long fd, char text[FDINFO_MAX])
-{
-	char path[40];
-	*text_put_number(text_put(path, path + sizeof(path), "/proc/self/fdinfo/"), (unsigned long)fd) = '\0';
-	uint64_t mask;
-	long info = transient_file(path, &mask);
-	long n = raw_syscall(__NR_pread64, info, text, FDINFO_MAX - 1, 0);
-	transient_close(info, mask);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
+enum { UNIT_BYTES = 8 };
 
 static const struct kind {
 	const char *link; /* of /proc/self/fd */
@@ -37,6 +25,7 @@ static const struct kind {
 	{ "anon_inode:[timerfd]", IPC_MECH_timerfd, NULL },
 	{ "anon_inode:inotify", IPC_MECH_inotify, NULL },
 	{ "anon_inode:[pidfd]", IPC_MECH_pidfd, "\nPid:" },
+	{ "anon_inode:[signalfd]", IPC_MECH_signal, "" },
 	{ "anon_inode:[io_uring]", IPC_MECH_io_uring, "\nino:" },
 };
 
@@ -60,22 +49,12 @@ bool counter_has_own_number(uint64_t object)
 	return false;
 }
 
-/* The number behind `id`, or 0: not told (of a pidfd: -1, the process is gone, or 0, not in our namespace).
- */
-static uint64_t kernel_number(long fd, const char *id)
+/* Whether the kernel tells a number behind `id`. */
+static bool kernel_number(long fd, const char *id, uint64_t *number)
 {
-	char text[FDINFO_MAX];
-	const char *digit = NULL;
-	uint64_t number = 0;
-	if (!read_fdinfo(fd, text))
-		return 0;
-	for (const char *at = text; *at && !digit; at++)
-		digit = text_after(at, id);
-	while (digit && (*digit == ' ' || *digit == '\t'))
-		digit++;
-	for (; digit && *digit >= '0' && *digit <= '9'; digit++)
-		number = number * 10 + (uint64_t)(*digit - '0');
-	return number;
+	char path[PROC_PATH];
+	proc_fdinfo_path(path, fd);
+	return proc_number(path, id, number);
 }
 
 /* Descriptors that are not remembered would get another one each time. A vfork child has its parent's. */
@@ -97,11 +76,15 @@ uint64_t counter_object(struct shim_thread *t, long fd)
 	const struct kind *kind = kind_of(fd);
 	if (!kind)
 		return 0;
+	if (kind->mechanism == IPC_MECH_signal) /* it gives each process its own */
+		return signal_own();
 	if (!kind->id)
 		return own_object(t, fd, kind->mechanism);
-	uint64_t number = kernel_number(fd, kind->id);
-	bool none = !number && kind->mechanism != IPC_MECH_eventfd; /* whose ids begin at 0 */
-	return none ? 0 : ipc_object(kind->mechanism, number);
+	uint64_t number;
+	bool told = kernel_number(fd, kind->id, &number);
+	if (kind->mechanism == IPC_MECH_pidfd) /* -1: it is gone; 0: it is not in our namespace */
+		told &= number > 0;
+	return told ? ipc_object(kind->mechanism, number) : 0;
 }
 
 void counter_watch(struct shim_thread *t, const struct pending *p)

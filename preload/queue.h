@@ -29,12 +29,13 @@ bool counter_has_own_number(uint64_t object);
 /* An inotify instance watches another path from now on: that is its name. */
 void counter_watch(struct shim_thread *t, const struct pending *p);
 
-/* Whether what goes through a descriptor of it carries a word of its own: a priority, a value. */
+/* Whether what goes through a descriptor of it carries a word of its own: a priority, a value, a
+ * signal. */
 static inline bool queue_has_words(uint64_t object)
 {
 	unsigned int mechanism = ipc_object_mechanism(object);
 	return mechanism == IPC_MECH_posix_mq || mechanism == IPC_MECH_eventfd ||
-	       mechanism == IPC_MECH_timerfd;
+	       mechanism == IPC_MECH_timerfd || mechanism == IPC_MECH_signal;
 }
 
 #endif

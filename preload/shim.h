@@ -14,6 +14,7 @@
 #include "calls.h"
 #include "environment.h"
 #include "event.h"
+#include "handlers.h"
 #include "ring.h"
 
 enum { SHIM_PENDING = 8, SHIM_PATH = 512 };
@@ -22,13 +23,17 @@ enum { SHIM_PENDING = 8, SHIM_PATH = 512 };
 struct pending {
 	uintptr_t stack; /* of the frame that makes the call: names it */
 	uint64_t start, object, object2, arg0, arg1, other0;
+	uint64_t lock; /* the object of locks that may end with the descriptor that it closes, or 0 */
+	uint32_t lock_fd, lock_tag;
 	long arg[6];
 	uint16_t call;
 	bool plain;    /* a transfer on one known descriptor, entered by the fast path */
 	bool late;     /* its entry was not seen */
 	bool unbound;  /* on a UDP socket without a port: it gets one with its first send */
+	bool once;     /* of rt_sigaction, see action.c */
 	uint32_t room; /* for the other side's address: bytes that the kernel may write where the program says
 			*/
+	struct arch_action action; /* what rt_sigaction is given in place of the program's */
 };
 
 struct shim_thread {
@@ -43,6 +48,7 @@ struct shim_thread {
 	int32_t spawn_pid;   /* the child that made itself known, 0: none yet */
 	uint32_t spawn_number, spawn_image;
 	uint64_t spawn_start;
+	uint64_t spawn_changed; /* descriptors below 64 that the child opened or closed, a bit each */
 
 	struct sync_thread
 		*sync; /* what it knows of semaphores and locks (sync.h); NULL: must be looked up */

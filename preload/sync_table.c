@@ -176,11 +176,6 @@ static void fill(struct shim_thread *t, struct sync_thread *s, struct sync_entry
 	e->tag = sync_tag(mechanism, (const void *)address);
 }
 
-static bool recording(void)
-{
-	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
-}
-
 static struct sync_entry *find(unsigned int mechanism, const volatile void *address, const char *name)
 {
 	struct shim_thread *t = &shim_self;

@@ -61,11 +61,10 @@ const struct reference reference_timerfd = {
 	.name = "timerfd",
 	.summary = "timers that expire at an interval, and who waits for them",
 	.capacity = "unbounded",
-	.order = "-",
 	.direction = "one way",
-	.when_full = "expirations are counted",
+	.when_full = "they are added",
 	.synchronisation = "none",
-	.relationship = "none (the kernel)",
+	.relationship = "none",
 	.features = REFERENCE_PRODUCERS | REFERENCE_NONBLOCKING | REFERENCE_NO_BYTES,
 	.run = start_all,
 };

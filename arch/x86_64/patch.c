@@ -25,7 +25,7 @@ enum {
 };
 
 extern const uint8_t stub_entry[], stub_return[], stub_late[], stub_enable[], stub_disable[],
-	stub_disable_rbx[], stub_disable_error[];
+	stub_disable_rbx[], stub_disable_rbp[], stub_disable_error[];
 void (*patch_enable)(void), (*patch_disable)(void); /* libc's own */
 void patch_return_libc(long result, uintptr_t stack);
 
@@ -297,6 +297,7 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 		break;
 	case SITE_DISABLE:
 		retarget(at, site->aux == SITE_RESULT_RBX     ? stub_disable_rbx
+			     : site->aux == SITE_RESULT_RBP   ? stub_disable_rbp
 			     : site->aux == SITE_RESULT_ERRNO ? stub_disable_error
 							      : stub_disable);
 		break;

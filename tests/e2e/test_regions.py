@@ -6,8 +6,8 @@ import collections
 
 from harness import main, needs, program, shorten, test
 
-NAMES = ("after", "readonly", "protected", "none", "grown", "replaced", "inherit", "late", "exec", "killed", "sysv", "again",
-         "errors", "kinds", "many", "threads", "handlers", "sandboxed")
+NAMES = ("after", "readonly", "protected", "none", "grown", "replaced", "inherit", "late", "exec", "killed", "sysv",
+         "again", "errors", "kinds", "many", "threads", "handlers", "sandboxed")
 KINDS = "('sysv_shm', 'posix_shm', 'memfd', 'mmap')"
 
 
@@ -22,7 +22,7 @@ def compare(name, trace, out):
                        f"WHERE mechanism IN {KINDS}")
     assert {row[2:] for row in found} <= {(0, None, None, 1)}, (name, found)
     assert collections.Counter(row[:2] for row in found) == edges, (name, edges, found)
-    told = collections.Counter((int(pid), int(size), int(offset), how) for pid, size, offset, how in of(lines, "mapping"))
+    told = collections.Counter((int(pid), int(size), int(start), how) for pid, size, start, how in of(lines, "mapping"))
     mappings = collections.Counter(trace.rows(
         "SELECT p.pid, m.bytes, m.offset, m.protection FROM mappings m JOIN processes p ON p.id = m.process_id"))
     extra = mappings - told
@@ -93,8 +93,8 @@ def python_shares_memory(s):
     assert result.status == 0, shorten(result)
     for line in result.out.decode().splitlines():
         name, parent, child = line.split()
-        rows = trace.rows("SELECT e.src_pid, e.dst_pid FROM edges e JOIN channels c ON c.id = e.channel_id WHERE c.name = ?",
-                          name)
+        rows = trace.rows("SELECT e.src_pid, e.dst_pid FROM edges e JOIN channels c ON c.id = e.channel_id "
+                          "WHERE c.name = ?", name)
         assert sorted(rows) == sorted([(int(parent), int(child)), (int(child), int(parent))]), (name, rows)
         sizes = {row[0] for row in trace.rows("SELECT bytes FROM regions WHERE name = ?", name)}
         assert sizes == {12288 if name != "anonymous" else 8192}, (name, sizes)

@@ -366,6 +366,21 @@ static void test_dropped(void **state)
 	}
 }
 
+/* Events that were dropped count all the same. */
+static void test_overflow(void **state)
+{
+	(void)state;
+	pair();
+	carries(SHELL, LEFT, true, "a", 0);
+	carries(OTHER, RIGHT, false, "a", 0);
+	collector_overflow(c, COLLECTOR_SHIM, SHELL, ipc_object(IPC_MECH_fd_passing, LEFT), 5, 0, 0, 0);
+	collector_overflow(c, COLLECTOR_SHIM, OTHER, ipc_object(IPC_MECH_fd_passing, RIGHT), 0, 4, 0, 0);
+	end();
+	assert_int_equal(endpoint(SHELL, passing_key)->sends, 6);
+	assert_int_equal(endpoint(OTHER, passing_key)->receives, 5);
+	expect_edge(SHELL, OTHER, passing_key, 1, 0, false);
+}
+
 /* pidfd_getfd: the other process made no call. */
 static void test_taken(void **state)
 {
@@ -424,10 +439,12 @@ static void test_noise(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_raw),	cmocka_unit_test(test_cooked), cmocka_unit_test(test_order),
-		cmocka_unit_test(test_turns),	cmocka_unit_test(test_flush),  cmocka_unit_test(test_again),
-		cmocka_unit_test(test_outside), cmocka_unit_test(test_passed), cmocka_unit_test(test_dropped),
-		cmocka_unit_test(test_taken),	cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_raw),	 cmocka_unit_test(test_cooked),
+		cmocka_unit_test(test_order),	 cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_flush),	 cmocka_unit_test(test_again),
+		cmocka_unit_test(test_outside),	 cmocka_unit_test(test_passed),
+		cmocka_unit_test(test_dropped),	 cmocka_unit_test(test_taken),
+		cmocka_unit_test(test_overflow), cmocka_unit_test(test_noise),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	fake_free();

@@ -17,7 +17,7 @@
 #include "../../preload/maps.c"
 #include "../../preload/region.c"
 
-enum { PAGES = 64, SIZE = 4096, ROUNDS = 20000, THREADS = 4 };
+enum { PAGES = 64, SIZE = 4096, ROUNDS = 8000, THREADS = 4 };
 
 /* What region.c needs of the rest of the shim. */
 struct shim shim;

@@ -109,8 +109,23 @@ static long futex(_Atomic uint32_t *word, int op, uint32_t value, const void *fo
 	return syscall(SYS_futex, word, op, value, fourth, second, last);
 }
 
+/* How many are about to sleep on a word stands one page behind it. */
+static _Atomic uint32_t *sleepers(_Atomic uint32_t *word)
+{
+	return (_Atomic uint32_t *)((char *)word + SIZE / 2);
+}
+
+static void wait_for_sleepers(_Atomic uint32_t *word, uint32_t n)
+{
+	while (*sleepers(word) < n)
+		rest(1);
+	rest(30);
+	*sleepers(word) = 0;
+}
+
 static int sleeps(_Atomic uint32_t *word, uint32_t value)
 {
+	++*sleepers(word);
 	long result = futex(word, FUTEX_WAIT, value, NULL, NULL, 0);
 	waits += !result;
 	if (result)
@@ -129,7 +144,7 @@ static long wake(_Atomic uint32_t *word, int n)
 /* Wakes `n`, once they all sleep. */
 static void wake_all(_Atomic uint32_t *word, int n)
 {
-	rest(30);
+	wait_for_sleepers(word, (uint32_t)n);
 	must(wake(word, n) == n);
 }
 
@@ -169,6 +184,7 @@ static void several(void)
 		if (!children[i]) {
 			must(!sleeps(&w->seen[i], 0));
 			must(!sleeps(&w->a, 0));
+			++*sleepers(&w->b);
 			must(!futex(&w->b, FUTEX_WAIT_BITSET, 0, NULL, NULL, 1U << i));
 			waits++;
 			end();
@@ -177,7 +193,7 @@ static void several(void)
 	for (int i = 0; i < WAITERS; i++)
 		wake_all(&w->seen[i], 1);
 	wake_all(&w->a, WAITERS);
-	rest(30);
+	wait_for_sleepers(&w->b, WAITERS);
 	must(futex(&w->b, FUTEX_WAKE_BITSET, INT_MAX, NULL, NULL, 2) == 1);
 	must(futex(&w->b, FUTEX_WAKE_BITSET, INT_MAX, NULL, NULL, 5) == 2);
 	wakes += 2;
@@ -199,7 +215,8 @@ static void requeue(void)
 			end();
 		}
 	}
-	rest(30);
+	wait_for_sleepers(&w->a, WAITERS);
+	*sleepers(&w->b) = WAITERS - 1;
 	must(futex(&w->a, FUTEX_CMP_REQUEUE, 1, (void *)(uintptr_t)INT_MAX, &w->b, 0) == WAITERS);
 	wakes++;
 	while (!w->seen[0])
@@ -228,7 +245,8 @@ static void wake_op(void)
 			end();
 		}
 	}
-	rest(30);
+	wait_for_sleepers(&w->a, 1);
+	wait_for_sleepers(&w->b, WAITERS - 1);
 	long op = FUTEX_OP(FUTEX_OP_SET, 1, FUTEX_OP_CMP_EQ, 0);
 	must(futex(&w->a, FUTEX_WAKE_OP, 1, (void *)2, &w->b, (uint32_t)op) == WAITERS);
 	wakes += 2; /* a wake-up of each word */
@@ -254,16 +272,18 @@ static void failing(void)
 	ualarm(20000, 0);
 	must(sleeps(&w->a, 0) < 0 && errno == EINTR);
 	must(!wake(&w->a, 1));
+	*sleepers(&w->a) = 0;
 	pid_t child = start();
 	if (!child)
 		sleeps(&w->a, 0);
-	rest(30);
+	wait_for_sleepers(&w->a, 1);
 	must(!kill(child, SIGKILL) && waitpid(child, NULL, 0) == child);
 	must(!wake(&w->a, 1));
 }
 
 static void *wait_once(void *word)
 {
+	++*sleepers(word);
 	must(!futex(word, FUTEX_WAIT, 0, NULL, NULL, 0));
 	return NULL;
 }
@@ -274,8 +294,9 @@ static void threads(void)
 	pthread_t thread[WAITERS];
 	for (int i = 0; i < WAITERS; i++)
 		must(!pthread_create(&thread[i], NULL, wait_once, &w->a));
-	wake_all(&w->a, 1);
-	wake_all(&w->a, WAITERS - 1);
+	wait_for_sleepers(&w->a, WAITERS);
+	must(wake(&w->a, 1) == 1);
+	must(wake(&w->a, WAITERS) == WAITERS - 1);
 	for (int i = 0; i < WAITERS; i++)
 		pthread_join(thread[i], NULL);
 	waits += WAITERS;
@@ -346,16 +367,18 @@ static void newer(void)
 	if (!child) {
 		struct futex_waitv list[2] = { { 0, (uintptr_t)&w->a, FUTEX_32, 0 },
 					       { 0, (uintptr_t)&w->b, FUTEX_32, 0 } };
+		++*sleepers(&w->b);
 		long got = syscall(WAITV, list, 2, 0, NULL, 0);
 		must(got == 1 || (got < 0 && errno == ENOSYS));
 		waits += got == 1;
+		++*sleepers(&w->woken);
 		if (got == 1 && !syscall(WAIT2, &w->woken, 0UL, 0xffffffffUL, FUTEX_32, NULL, 0))
 			waits++;
 		end();
 	}
-	rest(30);
+	wait_for_sleepers(&w->b, 1);
 	long woken = wake(&w->b, 1);
-	rest(30);
+	wait_for_sleepers(&w->woken, 1);
 	long second = syscall(WAKE2, &w->woken, 0xffffffffUL, 1, FUTEX_32);
 	wakes += second > 0;
 	join(child);

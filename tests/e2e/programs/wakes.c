@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +55,19 @@ static pid_t start(void)
 	pid_t pid = fork();
 	must(pid >= 0);
 	alarm(PATIENCE);
+	return pid;
+}
+
+/* The same, and waits until it runs. */
+static pid_t start_running(void)
+{
+	int ends[2];
+	char byte = 0;
+	must(!pipe(ends));
+	pid_t pid = start();
+	must(pid ? read(ends[0], &byte, 1) == 1 : write(ends[1], &byte, 1) == 1);
+	close(ends[0]);
+	close(ends[1]);
 	return pid;
 }
 
@@ -146,7 +160,7 @@ static void interrupted(void)
 	ualarm(20000, 0);
 	must(read(fd, &n, 8) < 0);
 	failed("timerfd", EINTR);
-	pid_t child = start();
+	pid_t child = start_running();
 	if (!child)
 		expired(fd);
 	rest(30);
@@ -184,6 +198,18 @@ static void shared(const char *self)
 		execl(self, self, "executed", number, NULL);
 		must(0);
 	}
+	join(child);
+	/* A child of vfork knows what its parent has. */
+	char number[] = "50", *argv[] = { (char *)self, "executed", number, NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawn_file_actions_init(&actions);
+	must(!posix_spawn_file_actions_adddup2(&actions, fd, 50));
+	must(!posix_spawn_file_actions_addclose(&actions, fd) &&
+	     !posix_spawn_file_actions_addclose(&actions, copy));
+	must(!posix_spawn_file_actions_addclose(&actions, 77) &&
+	     !posix_spawn_file_actions_addclose(&actions, other));
+	fflush(stdout);
+	must(!posix_spawn(&child, self, &actions, NULL, argv, environ));
 	join(child);
 }
 
@@ -281,7 +307,7 @@ static void await(int fd, int how)
 /* A child that ends after a while: by exit, or killed. */
 static pid_t mortal(int killed)
 {
-	pid_t child = start();
+	pid_t child = start_running();
 	if (!child) {
 		if (killed)
 			pause();
@@ -297,7 +323,7 @@ static void one_end(int killed)
 	int fd = pidfd_of(child);
 	must(fd >= 0);
 	struct pollfd p = { fd, POLLIN, 0 };
-	must(!poll(&p, 1, 15)); /* it is running by then */
+	must(!poll(&p, 1, 1));
 	if (killed)
 		must(!kill(child, SIGKILL));
 	for (int how = 0; how < 3; how++) /* it is one message all the same */

@@ -34,8 +34,8 @@ endif
 LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
 
 # Files of preload/ that the recorder and the tests use too: no libc, no state of a traced process.
-SHARED := preload/environment.c preload/program.c preload/ring.c arch/$(ARCH)/scan.c
-SHIM_SRC := $(wildcard preload/*.c arch/$(ARCH)/*.c arch/$(ARCH)/*.S) common/tables.c
+SHARED := preload/environment.c preload/program.c preload/ring.c $(addprefix arch/$(ARCH)/,scan.c patch.c prepare.c)
+SHIM_SRC := $(filter-out %/prepare.c,$(wildcard preload/*.c arch/$(ARCH)/*.c arch/$(ARCH)/*.S)) common/tables.c
 CORE_SRC := $(wildcard common/*.c collector/*.c bpf/*.c viewer/*.c reference/*.c $(SHARED))
 CORE_SRC := $(filter-out %.bpf.c viewer/main.c,$(CORE_SRC))
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/obj/%.o)

@@ -18,6 +18,6 @@ enum site_kind {
 		       */
 };
 
-enum site_result { SITE_RESULT_RAX, SITE_RESULT_RBX, SITE_RESULT_ERRNO };
+enum site_result { SITE_RESULT_RAX, SITE_RESULT_RBX, SITE_RESULT_ERRNO, SITE_RESULTS };
 
 #endif

@@ -71,9 +71,11 @@ $(BUILD)/shim/%.o: %.S
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(SHIM_CFLAGS) -c -o $@ $<
 
+# As few segments as can be: the dynamic linker maps each in each process.
 $(BUILD)/libipctrace.so: $(SHIM_OBJ)
 	$(call say,LINK,$@)
-	$(Q)$(CC) -shared -nostartfiles -Wl,-z,initfirst -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined -o $@ $^
+	$(Q)$(CC) -shared -nostartfiles -Wl,-z,initfirst -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,noseparate-code \
+		-Wl,-z,norelro -Wl,--no-undefined -o $@ $^
 
 # eBPF: the programs of bpf/*.bpf.c linked into one object (which drops their debug text, keeps BTF),
 # embedded through a skeleton.

@@ -27,6 +27,8 @@ void ipc_index_calls(uint8_t first_row[IPC_NUMBERS], uint8_t transfer[IPC_NUMBER
 	}
 }
 
+#ifndef IPC_SHIM /* each name would be a relocation at the start of each traced process */
+
 const char *const ipc_call_names[] = {
 #define CALL(id, name, ...) [IPC_CALL_##id] = name,
 #include "calls.def"
@@ -58,3 +60,5 @@ const struct ipc_reason_row ipc_reasons[] = {
 #include "reasons.def"
 #undef REASON
 };
+
+#endif

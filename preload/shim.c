@@ -307,6 +307,12 @@ static bool is_recorders(const struct scan_libc *libc)
 	return same;
 }
 
+/* A debugger stops where libraries are loaded, and may have breakpoints in libc by now: its text stays. */
+static bool is_debugged(void)
+{
+	return _r_debug.r_brk && arch_is_breakpoint(_r_debug.r_brk);
+}
+
 static enum ipc_reason patch(void)
 {
 	static struct ipc_site found[ARENA_SITES_MAX];
@@ -315,7 +321,7 @@ static enum ipc_reason patch(void)
 	struct scan_libc libc;
 	if (scan_describe(&libc, libc_base()))
 		return IPC_REASON_no_site;
-	if (libc.build_id_len && !map_prepared(&libc, &filter))
+	if (libc.build_id_len && !is_debugged() && !map_prepared(&libc, &filter))
 		return IPC_REASON_none;
 	bool known = libc.build_id_len && is_recorders(&libc);
 	const struct ipc_site *sites = known ? h->site : found;

@@ -122,7 +122,9 @@ int patch_in_place(const struct scan_libc *libc, const struct ipc_site *sites, s
 		   const struct patch_filter *filter)
 {
 	struct patch_head head;
-	struct patch_plan plan = { .libc = libc, .sites = sites, .count = count, .filtered = filter->numbers };
+	struct patch_plan plan = {
+		.libc = libc, .sites = sites, .count = count, .filtered = filter->numbers
+	};
 	uintptr_t text = text_start(libc), end = text_end(libc);
 	int ret = patch_check(&plan, &head);
 	if (ret)

@@ -5,8 +5,8 @@
  * An entry of libc's procedure linkage table whose function is chosen when the program starts (IRELATIVE) is
  * never bound lazily, so the instructions for that are dead: room for a jump. The table has unwind
  * information, which says of the first of these instructions what is true of a function's first: the return
- * address is on top of the stack. With IBT (endbr64 in front) the whole entry is dead, since another is called
- * in its stead.
+ * address is on top of the stack. With IBT (endbr64 in front) the whole entry is dead, since another is
+ * called in its stead.
  */
 #include <elf.h>
 #include <errno.h>
@@ -49,7 +49,8 @@ static uint32_t read32(const uint8_t *p)
 	return value;
 }
 
-/* The dead instructions of an entry, or NULL: it is none. They are `push $index` and a jump to the table's start. */
+/* The dead instructions of an entry, or NULL: it is none. They are `push $index` and a jump to the table's
+ * start. */
 static uint8_t *dead_instructions(uint8_t *entry, const uint8_t *start, uint32_t *index)
 {
 	bool ibt = read32(entry) == 0xfa1e0ff3;

@@ -26,11 +26,6 @@ enum {
 	BLOCK_US = 1000000, /* a loaded machine may keep the recorder waiting for so long */
 };
 
-static uint64_t page_align(uint64_t size)
-{
-	return (size + ARENA_PAGE - 1) / ARENA_PAGE * ARENA_PAGE;
-}
-
 /* --- the folder --- */
 
 static void empty_folder(int folder)
@@ -123,8 +118,7 @@ static int size_file(struct arena_file *a, uint64_t size)
 
 static int map_file(struct arena_file *a)
 {
-	uint64_t control = page_align(sizeof(struct arena_header));
-	uint64_t chunk = page_align(control + ARENA_CHUNKS_DEFAULT * sizeof(struct arena_control));
+	uint64_t control = arena_control_offset(), chunk = arena_chunk_offset(ARENA_CHUNKS_DEFAULT);
 	uint64_t size = chunk + (uint64_t)ARENA_CHUNKS_DEFAULT * CHUNK_BYTES;
 	int ret = size_file(a, size);
 	if (ret)

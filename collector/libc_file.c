@@ -33,11 +33,6 @@ struct libc_file {
 	struct scan_libc libc; /* the text lies at the same offset in both */
 };
 
-static size_t page_align(size_t size)
-{
-	return (size + ARENA_PAGE - 1) / ARENA_PAGE * ARENA_PAGE;
-}
-
 static bool map_libc(struct libc_file *f)
 {
 	Dl_info info;
@@ -73,8 +68,8 @@ static int map_part(void *at, size_t size, int fd, size_t offset)
 	return got == MAP_FAILED ? -errno : 0;
 }
 
-/* In huge pages, if the kernel has some: writing them takes a fifth of the time, and mapping their parts half.
- * A huge page is made around one that is there. */
+/* In huge pages, if the kernel has some: writing them takes a fifth of the time, and mapping their parts
+ * half. A huge page is made around one that is there. */
 static int write_copy(int fd, const struct libc_file *f, unsigned char *base, size_t size)
 {
 	bool huge = true;
@@ -91,14 +86,14 @@ static int write_copy(int fd, const struct libc_file *f, unsigned char *base, si
 static int make_copy(int fd, const struct libc_file *f, const struct arena_header *h)
 {
 	size_t size = (f->size + HUGE - 1) / HUGE * HUGE, stubs = patch_size(h->sites);
-	size_t behind = page_align((uintptr_t)f->libc.text_end - f->libc.base);
+	size_t behind = arena_page_align((uintptr_t)f->libc.text_end - f->libc.base);
 	uint8_t first_row[IPC_NUMBERS] = { 0 }, filtered[IPC_NUMBERS] = { 0 };
 	struct scan_libc copy;
 	struct statvfs fs;
 	unsigned char *base;
 	/* the file system belongs to everybody: at most half of what is left */
 	if (fstatvfs(fd, &fs) || fs.f_flag & ST_NOEXEC || size > (uint64_t)fs.f_bavail * fs.f_frsize / 2 ||
-	    behind + stubs > page_align(f->size) || ftruncate(fd, (off_t)size))
+	    behind + stubs > arena_page_align(f->size) || ftruncate(fd, (off_t)size))
 		return -ENOSPC;
 	void *memory = reserve(PATCH_DISTANCE + HUGE + size, &base);
 	if (memory == MAP_FAILED)

@@ -15,7 +15,8 @@ enum {
 
 extern const uint8_t stub_entry[], stub_return[], stub_enable[], stub_disable[], stub_disable_rbx[],
 	stub_disable_error[];
-void (*patch_enable)(void), (*patch_disable)(void); /* libc's own */
+/* libc's own. In a page that the dynamic linker has written to already. */
+__attribute__((section(".data"))) void (*patch_enable)(void), (*patch_disable)(void);
 void patch_return_libc(long result, uintptr_t stack);
 
 static const uint8_t *const disable_stubs[SITE_RESULTS] = {

@@ -117,8 +117,8 @@ struct scan {
 	size_t max, count;
 };
 
-/* Where two bytes next follow each other, or NULL. Passes over eight places at once that the second is not in:
- * other processes' starts wait for this. */
+/* Where two bytes next follow each other, or NULL. Passes over eight places at once that the second is not
+ * in: other processes' starts wait for this. */
 static const uint8_t *next_pair(const uint8_t *p, const uint8_t *end, uint8_t first, uint8_t second)
 {
 	const uint64_t ones = UINT64_MAX / 255;

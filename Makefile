@@ -28,7 +28,8 @@ CFLAGS ?= -O2 -g
 INCLUDE := -Icommon -Icollector -Iviewer -Ibpf -Ipreload -Iarch/$(ARCH) -Ireference -I$(BUILD)/gen
 OUR_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPCTRACE_VERSION='"$(VERSION)"' $(WARN) $(INCLUDE) -MMD -MP $(CFLAGS)
 ifdef SAN
-  OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+  # What they add to the code makes gcc see reads beyond members of a struct that is read whole.
+  OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-stringop-overread
   override LDFLAGS += -fsanitize=$(SAN)
 endif
 LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
@@ -37,7 +38,8 @@ LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
 SHARED := preload/environment.c preload/program.c preload/ring.c $(addprefix arch/$(ARCH)/,scan.c patch.c prepare.c)
 SHIM_SRC := $(filter-out %/prepare.c,$(wildcard preload/*.c arch/$(ARCH)/*.c arch/$(ARCH)/*.S)) common/tables.c
 CORE_SRC := $(wildcard common/*.c collector/*.c bpf/*.c viewer/*.c reference/*.c $(SHARED))
-CORE_SRC := $(filter-out %.bpf.c viewer/main.c,$(CORE_SRC))
+CORE_SRC := $(filter-out %.bpf.c viewer/main.c reference/main.c,$(CORE_SRC))
+REFERENCE_SRC := $(wildcard reference/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/obj/%.o)
 SHIM_OBJ := $(patsubst %,$(BUILD)/shim/%.o,$(basename $(SHIM_SRC)))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
@@ -58,6 +60,12 @@ $(BUILD)/core.a: $(CORE_OBJ)
 $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(OUR_CFLAGS) -c -o $@ $<
+
+# The reference programs alone, in a static program: what the shim cannot enter.
+$(BUILD)/reference-static: $(REFERENCE_SRC:%.c=$(BUILD)/obj/%.o)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -static -o $@ $^ -lpthread
+reference-static: $(BUILD)/reference-static
 
 # The shim lives inside other programs: no libc state, no vector registers (they may be live across an
 # inline system call), no stack protector before the target has one; no sanitizer.
@@ -120,7 +128,7 @@ fuzz-programs: $(FUZZ)
 # Debian's names of what is needed: to build, and to run the tests and benches besides.
 PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev clang bpftool
 TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
-	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base
+	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base liburing-dev
 
 # $(1): packages. Installs the missing ones when it may, else says how.
 define install_packages
@@ -161,7 +169,11 @@ fuzz:
 	$(Q)cd $(BUILD)-fuzz/fuzz && for f in $(notdir $(FUZZ)); do ./$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit; done
 
 docs: $(BUILD)/docs/mechanisms
-	$(Q)$< > docs/mechanisms.md
+	$(Q)$< docs/mechanisms > docs/mechanisms.md
+
+# Every mechanism that is recorded has its reference program, its test and its documentation.
+check-mechanisms:
+	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/run mechanisms.sh
 
 C_FILES = $(shell git ls-files '*.c' '*.h')
 format:
@@ -189,6 +201,8 @@ help:
 	@echo 'make fuzz              feed the collector random records for FUZZ_SECONDS=60'
 	@echo 'make deps              install the Debian packages that the build needs (deps-check: and the tests)'
 	@echo 'make docs              write docs/mechanisms.md from the tables'
+	@echo 'make reference-static   the reference programs in a static program of their own'
+	@echo 'make check-mechanisms  whether each has its reference program, test and documentation'
 	@echo 'make format            clang-format all files'
 	@echo 'make clean             remove every build folder'
 	@echo 'V=1                    show the commands      BUILD=dir   build there'
@@ -199,4 +213,4 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .DELETE_ON_ERROR:
-.PHONY: all unit bench-programs fuzz-programs deps deps-check demo check bench fuzz docs format install uninstall help clean
+.PHONY: all reference-static unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms bench fuzz docs format install uninstall help clean

@@ -11,16 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pty.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "socket.h"
 #include "tables.h"
+#include "wake.h"
 
 static void set_kind(struct channel *ch)
 {
 	const struct ipc_mechanism_row *m = &ipc_mechanisms[ch->data.mechanism];
-	ch->counts = !strcmp(m->boundary, "counter");
-	ch->is_stream = ch->counts || !strcmp(m->matching, "offset");
+	bool futex = ch->data.mechanism == IPC_MECH_futex;
+	ch->counts = futex || !strcmp(m->boundary, "counter");
+	ch->is_stream = (ch->counts && !futex) || !strcmp(m->matching, "offset");
 	/* Any process may. */
 	ch->stream.had_writer = ch->stream.had_reader = ch->data.mechanism == IPC_MECH_sysv_sem;
 	ch->is_queue = ch->data.mechanism == IPC_MECH_sysv_msg || ch->data.mechanism == IPC_MECH_posix_mq;
@@ -83,6 +87,12 @@ static unsigned int sem_number(uint64_t object)
 	return object >> 32 & (IPC_SEMS_MAX - 1);
 }
 
+/* A queue or memory: its id stands in the low half. */
+static bool is_sysv(unsigned int mechanism)
+{
+	return mechanism == IPC_MECH_sysv_msg || mechanism == IPC_MECH_sysv_shm;
+}
+
 static void default_key(uint64_t object, char *key, size_t size)
 {
 	unsigned int mechanism = ipc_object_mechanism(object);
@@ -92,12 +102,20 @@ static void default_key(uint64_t object, char *key, size_t size)
 		snprintf(key, size, "%s:%u#%u", ipc_mechanisms[mechanism].name, (uint32_t)id, sem_number(id));
 		return;
 	}
-	if (mechanism == IPC_MECH_pipe)
+	if (mechanism == IPC_MECH_timerfd || mechanism == IPC_MECH_inotify) {
+		snprintf(key, size, "%s:%llu.%llu", ipc_mechanisms[mechanism].name, id >> IPC_OWN_BITS,
+			 id & ((1U << IPC_OWN_BITS) - 1));
+		return;
+	}
+	if (mechanism == IPC_MECH_fd_passing && id & IPC_PASSING_PID) {
+		snprintf(key, size, "%s:pid:%u", ipc_mechanisms[mechanism].name, (uint32_t)id);
+		return;
+	}
+	if (mechanism == IPC_MECH_pipe || mechanism == IPC_MECH_io_uring)
 		form = "%s:[%llu]";
-	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_sysv_msg)
+	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_pidfd || is_sysv(mechanism))
 		form = "%s:%llu";
-	snprintf(key, size, form, ipc_mechanisms[mechanism].name,
-		 mechanism == IPC_MECH_sysv_msg ? (uint32_t)id : id);
+	snprintf(key, size, form, ipc_mechanisms[mechanism].name, is_sysv(mechanism) ? (uint32_t)id : id);
 }
 
 static void defined_key(const struct ipc_def *d, char *key, size_t size)
@@ -105,10 +123,13 @@ static void defined_key(const struct ipc_def *d, char *key, size_t size)
 	unsigned int mechanism = ipc_object_mechanism(d->object.object);
 	const char *name = ipc_mechanisms[mechanism].name;
 	unsigned long long inode = d->object.inode, generation = d->object.generation;
-	if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq)
-		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
-	else if (mechanism == IPC_MECH_sysv_msg)
+	if (mechanism == IPC_MECH_futex)
+		snprintf(key, size, "%s:%u:%u:%llu+%llu", name, d->object.dev_major, d->object.dev_minor,
+			 inode, generation);
+	else if (is_sysv(mechanism))
 		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);
+	else if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq || region_is(mechanism))
+		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
 	else if (mechanism == IPC_MECH_sysv_sem)
 		snprintf(key, size, "%s:%llu:%llu#%u", name, generation, inode, sem_number(d->object.object));
 	else
@@ -124,6 +145,8 @@ static struct channel *of_object(struct collector *c, uint64_t object)
 			socket_new(c, ch, object);
 		return ch;
 	}
+	if (mechanism == IPC_MECH_pty)
+		return pty_half(c, object);
 	char key[64];
 	default_key(object, key, sizeof(key));
 	return channel_new(c, mechanism, key);
@@ -146,8 +169,10 @@ struct channel *channel_known(const struct collector *c, uint64_t object)
 
 struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object)
 {
-	struct channel *ch =
-		old->socket ? of_object(c, object) : channel_new(c, old->data.mechanism, old->data.key);
+	if (old->pty)
+		table_remove(&c->objects, object ^ IPC_PTY_MASTER);
+	struct channel *ch = old->socket || old->pty ? of_object(c, object)
+						     : channel_new(c, old->data.mechanism, old->data.key);
 	void **place = table_put(&c->objects, object);
 	if (!ch || !place)
 		return old;
@@ -160,7 +185,7 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 	uint64_t object = d->object.object;
 	unsigned int mechanism = ipc_object_mechanism(object);
 	if (!mechanism || mechanism >= IPC_MECHANISMS || mechanism == IPC_MECH_process ||
-	    socket_is(mechanism)) {
+	    mechanism == IPC_MECH_pty || socket_is(mechanism)) {
 		collector_lose(c, 0, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;
 	}
@@ -177,7 +202,12 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 		queue_define(c, ch, d);
 	if (mechanism == IPC_MECH_sysv_sem)
 		sem_define(c, ch, d);
-	if (strnlen(text, length))
+	const struct channel *region = d->object.region ? channel_known(c, d->object.region) : NULL;
+	if (region)
+		ch->data.name = region->data.name;
+	if (mechanism == IPC_MECH_inotify)
+		wake_name(c, ch, text, strnlen(text, length));
+	else if (strnlen(text, length))
 		ch->data.name = collector_text(c, text, strnlen(text, length));
 	collector_dirty(c, &ch->row);
 }
@@ -263,6 +293,8 @@ static void add_endpoint(struct collector *c, struct endpoint *ep, struct proces
 	ch->endpoints = ep;
 	if (ch->socket)
 		socket_role(c, ep);
+	else if (ch->pty)
+		pty_role(c, ep);
 	if (p->thread_count > 1)
 		ch->loose = true;
 }
@@ -292,7 +324,7 @@ void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles)
 	if ((ep->roles | roles) == ep->roles)
 		return;
 	ep->roles |= roles;
-	if (ep->channel->socket)
+	if (ep->channel->socket || ep->channel->pty)
 		return;
 	ep->data.role = names[ep->roles];
 	collector_dirty(c, &ep->row);
@@ -410,10 +442,14 @@ static void drop(struct collector *c, const struct fd *fd, uint64_t time)
 
 static void opened(struct channel *ch, const struct ipc_event *e)
 {
-	if (ch->created || (ch->data.mechanism != IPC_MECH_pipe && ch->data.mechanism != IPC_MECH_eventfd))
+	bool ring = ch->data.mechanism == IPC_MECH_io_uring;
+	if (ring)
+		channel_partial(ch->collector, ch); /* what goes through it is not seen */
+	if (ch->created ||
+	    (!ring && ch->data.mechanism != IPC_MECH_pipe && ch->data.mechanism != IPC_MECH_eventfd))
 		return;
 	ch->created = e->call == IPC_CALL_pipe || e->call == IPC_CALL_pipe2 || e->call == IPC_CALL_eventfd ||
-		      e->call == IPC_CALL_eventfd2;
+		      e->call == IPC_CALL_eventfd2 || e->call == IPC_CALL_io_uring_setup;
 	if (!ch->created)
 		ch->stream.doubtful = true; /* made outside the trace: others may hold it too */
 }
@@ -421,12 +457,17 @@ static void opened(struct channel *ch, const struct ipc_event *e)
 void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e)
 {
 	struct channel *ch = ep->channel;
+	bool by_deed = wake_from_kernel(ch) || ch->data.mechanism == IPC_MECH_pidfd;
 	uint8_t roles = ch->counts ? ROLE_READER | ROLE_WRITER : roles_of_flags(e->arg0);
 	if (ch->socket)
 		socket_opened(ch, e);
+	else if (by_deed)
+		wake_opened(c, ep, e);
+	else if (ch->pty)
+		pty_opened(ch, e);
 	else
 		opened(ch, e);
-	if (!ch->counts) /* its role is what it does */
+	if (!ch->counts && !by_deed) /* its role is what it does */
 		endpoint_role(c, ep, roles);
 	restart(ch, e);
 	struct fd *fd = fd_slot(p, (uint32_t)e->arg0);

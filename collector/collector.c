@@ -11,6 +11,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "delivery.h"
+#include "passing.h"
 #include "queue.h"
 #include "sem.h"
 #include "socket.h"
@@ -207,7 +209,13 @@ static void add_overflow(struct collector *c, const struct overflow *o)
 	struct process *p = table_get(&c->images, source_key(o->source, o->image));
 	unsigned int mechanism = ipc_object_mechanism(o->object);
 	bool sense = mechanism && mechanism < IPC_MECHANISMS && mechanism != IPC_MECH_process;
-	struct channel *ch = p && sense ? channel_of(c, o->object) : NULL;
+	struct channel *ch = NULL;
+	if (p && mechanism == IPC_MECH_fd_passing)
+		ch = passing_of(c, o->object);
+	else if (p && mechanism == IPC_MECH_signal)
+		ch = signal_channel(c, p, o->object, o->sends);
+	else if (p && sense)
+		ch = channel_of(c, o->object);
 	struct endpoint *ep = ch ? endpoint_of(c, p, ch) : NULL;
 	if (!ep) {
 		collector_lose(c, o->source, IPC_REASON_rejected, p, NULL, 1, c->now);
@@ -515,6 +523,7 @@ static void free_all(struct collector *c)
 {
 	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		datagram_free(ch->queue);
+		datagram_free(ch->passed);
 		for (struct edge *e = ch->edges; e; e = e->next)
 			latency_free(&e->latency);
 	}

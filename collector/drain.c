@@ -91,7 +91,8 @@ static bool from_the_future(struct source *s, uint64_t ns)
 	return ns > clock_sample(&s->clock) + FUTURE_NS;
 }
 
-/* A child is watched from its spawn on: it may end, or run for long, before it introduces itself. */
+/* A child is watched from its spawn on: it may end, or run for long, before it introduces itself. It was
+ * alive when the call returned; when that was entered it may have been far from being born. */
 static void follow_process(struct source *s, const struct ipc_event *e)
 {
 	uint8_t verb = ipc_calls[e->call].verb;
@@ -101,7 +102,7 @@ static void follow_process(struct source *s, const struct ipc_event *e)
 	if (verb == IPC_VERB_exit && owner)
 		owner->exited = true;
 	if (verb == IPC_VERB_spawn && !owner && e->result > 0 && e->result <= INT_MAX)
-		owners_add(&s->owners, (int)e->result, 0, e->start);
+		owners_add(&s->owners, (int)e->result, 0, e->start + e->duration);
 }
 
 static void take_event(struct source *s, struct ipc_event *e)

@@ -7,10 +7,16 @@
 #include <fcntl.h>
 #include <stdlib.h>
 
+#include "delivery.h"
+#include "futex.h"
+#include "passing.h"
+#include "pty.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "socket.h"
 #include "tables.h"
+#include "wake.h"
 
 const char *const source_names[] = { [COLLECTOR_SHIM] = "shim", [COLLECTOR_BPF] = "bpf" };
 
@@ -71,7 +77,9 @@ static uint8_t verb_of(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
 	if (e->flags & IPC_F_SECOND)
-		return IPC_VERB_send;
+		return call->verb == IPC_VERB_map ? IPC_VERB_unmap : IPC_VERB_send;
+	if (passing_takes(e))
+		return IPC_VERB_recv;
 	if (call->verb != IPC_VERB_by_end)
 		return call->verb;
 	return (e->arg0 >> 32 & O_ACCMODE) == O_RDONLY ? IPC_VERB_recv : IPC_VERB_send;
@@ -148,7 +156,12 @@ static bool makes(const struct channel *ch, const struct ipc_event *e)
 	case IPC_CALL_accept4:
 	case IPC_CALL_eventfd:
 	case IPC_CALL_eventfd2:
+	case IPC_CALL_io_uring_setup:
 		return true;
+	case IPC_CALL_pidfd_open:
+	case IPC_CALL_clone_pidfd:
+		return wake_is_stale(ch);
+	case IPC_CALL_shmget:
 	case IPC_CALL_msgget:
 	case IPC_CALL_semget:
 	case IPC_CALL_semop:
@@ -157,7 +170,7 @@ static bool makes(const struct channel *ch, const struct ipc_event *e)
 	case IPC_CALL_semctl_setall:
 		return ch->closed_ns && e->start >= ch->closed_ns;
 	default:
-		return false;
+		return pty_makes(ch, e);
 	}
 }
 
@@ -169,6 +182,10 @@ static struct channel *find_channel(struct collector *c, struct thread *t, const
 		return wait_channel(c, t->process, e);
 	if (mechanism == IPC_MECH_process || mechanism == IPC_MECH_none)
 		return process_channel(c, t, e, verb);
+	if (mechanism == IPC_MECH_signal)
+		return signal_channel(c, t->process, e->object, verb == IPC_VERB_send);
+	if (mechanism == IPC_MECH_fd_passing)
+		return passing_channel(c, t, e);
 	struct channel *ch = channel_of(c, e->object);
 	if (ch && ch->created && e->result >= 0 && makes(ch, e))
 		ch = channel_renew(c, ch, e->object);
@@ -202,17 +219,27 @@ static struct place cached_place(struct collector *c, struct thread *t, const st
 	    slot->flags == e->flags && slot->epoch == c->epoch && slot->lane)
 		return (struct place){ slot->endpoint, slot->lane, slot->verb };
 	struct place p = find_place(c, t, e);
-	if (slot && p.endpoint && (p.endpoint->channel->is_stream || p.endpoint->channel->is_queue) &&
+	if (slot && p.endpoint &&
+	    (p.endpoint->channel->is_stream || p.endpoint->channel->is_queue ||
+	     p.endpoint->channel->counts) &&
 	    (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv))
 		*slot = (struct cached_lane){ e->object, e->arg0, e->call,    e->flags,
 					      c->epoch,	 p.lane,  p.endpoint, p.verb };
 	return p;
 }
 
+/* A descriptor's number is no bytes, nor is what a counter has. */
+static uint64_t bytes_of(const struct channel *ch, const struct ipc_event *e)
+{
+	bool none = ch->counts || ch->data.mechanism == IPC_MECH_fd_passing ||
+		    ch->data.mechanism == IPC_MECH_timerfd;
+	return none ? 0 : (uint64_t)e->result;
+}
+
 static struct match_call match_call_of(const struct thread *t, const struct ipc_event *e, struct endpoint *ep,
 				       uint64_t event)
 {
-	uint64_t moved = ep->channel->counts ? e->arg1 : (uint64_t)e->result;
+	uint64_t moved = ep->channel->counts ? e->arg1 : bytes_of(ep->channel, e);
 	return (struct match_call){ e->start, order_end(e), moved, event, ep, t->data.id };
 }
 
@@ -306,12 +333,14 @@ static void match(struct collector *c, struct thread *t, const struct ipc_event 
 		return;
 	}
 	struct match_stream *st = sends ? &ch->stream : &ch->peer->stream;
+	struct match_call call = match_call_of(t, e, ep, event);
+	if (ch->pty && pty_transfer(c, e, &call, sends))
+		return;
 	check_party(ch, st, ep, sends);
 	if (late)
 		check_late(c, t, st, e);
 	if (e->flags & IPC_F_OOB)
 		st->doubtful = true; /* urgent data is not in its place */
-	struct match_call call = match_call_of(t, e, ep, event);
 	if (!call.bytes) {
 		if (!sends)
 			match_doubt(st); /* the value is not told */
@@ -330,19 +359,24 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 	struct endpoint *ep = p->endpoint;
 	struct channel *ch = ep->channel;
 	bool sends = p->verb == IPC_VERB_send, packets = (ch->socket && !ch->is_stream) || ch->is_queue;
-	uint64_t bytes = ch->counts ? 0 : e->result;
+	bool passes = ch->data.mechanism == IPC_MECH_fd_passing;
+	bool futex = ch->data.mechanism == IPC_MECH_futex;
+	uint64_t bytes = bytes_of(ch, e);
 	struct store_event row = { e->start, e->duration, p->lane, (int64_t)bytes };
-	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets));
+	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets || passes || futex));
 	if (sends)
 		count_send(ep, e, bytes);
 	else
 		count_receive(ep, e, bytes);
-	if (ch->is_stream) {
+	struct match_call call = match_call_of(t, e, ep, event);
+	if (futex)
+		futex_transfer(c, &call, sends);
+	else if (ch->is_stream)
 		match(c, t, e, ep, sends, late, event);
-	} else if (packets) {
-		struct match_call call = match_call_of(t, e, ep, event);
+	else if (passes)
+		passing_transfer(c, t, e, &call, sends);
+	else if (packets)
 		(ch->is_queue ? queue_transfer : packet_transfer)(c, e, &call, sends);
-	}
 }
 
 static bool moves(const struct ipc_event *e, const struct place *p)
@@ -352,6 +386,10 @@ static bool moves(const struct ipc_event *e, const struct place *p)
 	const struct channel *ch = p->endpoint->channel;
 	if (ch->data.mechanism == IPC_MECH_sysv_sem)
 		return e->result == 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
+	if (ch->data.mechanism == IPC_MECH_futex)
+		return e->result >= 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
+	if (ch->data.mechanism == IPC_MECH_fd_passing)
+		return e->result >= 0;
 	if (e->result == 0 && ch->is_queue)
 		return !(e->flags & IPC_F_INSIDE);
 	if (e->result == 0 && ch->socket && !ch->is_stream)
@@ -364,6 +402,8 @@ static void transfer(struct collector *c, struct thread *t, const struct ipc_eve
 {
 	bool sends = p->verb == IPC_VERB_send;
 	endpoint_role(c, p->endpoint, sends ? ROLE_WRITER : ROLE_READER);
+	if (p->endpoint->channel->socket)
+		passing_carried(c, t, p->endpoint->channel);
 	if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_operation(c, p->endpoint, e);
 	if (moves(e, p)) {
@@ -390,9 +430,11 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 	bool first = is_first_value(e, p);
 	bool links = p->verb == IPC_VERB_spawn || p->verb == IPC_VERB_exit || first;
 	uint64_t event = store_event(c->store, &row, links && p->endpoint);
+	if (e->call == IPC_CALL_futex_moved && p->endpoint)
+		futex_moved(c, p->endpoint->channel, e->arg1);
 	if (e->call == IPC_CALL_exit)
 		thread_end(c, t, order_end(e));
-	if (!p->endpoint)
+	if (!p->endpoint || p->endpoint->channel->data.mechanism == IPC_MECH_signal)
 		return;
 	if (p->endpoint->channel->data.mechanism == IPC_MECH_process)
 		life_stored(c, p->endpoint, e, p->verb, event);
@@ -400,6 +442,13 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		queue_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_control(c, p->endpoint->channel, e);
+	else if (p->endpoint->channel->data.mechanism == IPC_MECH_pidfd && p->verb == IPC_VERB_wait &&
+		 e->result > 0)
+		wake_ended(c, p->endpoint, e, event);
+	else if (p->endpoint->channel->pty && p->verb == IPC_VERB_control)
+		pty_control(c, p->endpoint->channel, e);
+	else if (region_is(p->endpoint->channel->data.mechanism))
+		region_event(c, p->endpoint, e, p->verb);
 	else if (p->verb == IPC_VERB_open && e->result >= 0)
 		fd_open(c, t->process, p->endpoint, e);
 	else if (p->verb == IPC_VERB_close && e->result != -EBADF)
@@ -423,12 +472,15 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 	struct place p = cached_place(c, t, e);
 	if (!p.lane)
 		return;
-	if (p.endpoint) {
+	if (p.endpoint)
 		endpoint_seen(c, p.endpoint, e->start, order_end(e));
-		if (p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv) {
-			transfer(c, t, e, &p, late);
-			return;
-		}
+	bool transfers = p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv;
+	if (transfers && ipc_object_mechanism(e->object) == IPC_MECH_signal) {
+		signal_event(c, t, e, p.endpoint, p.lane, p.verb == IPC_VERB_send);
+		return;
 	}
-	effect(c, t, e, &p);
+	if (transfers && p.endpoint)
+		transfer(c, t, e, &p, late);
+	else
+		effect(c, t, e, &p);
 }

@@ -175,6 +175,9 @@ static struct process *image_of_fork(struct collector *c, enum collector_source 
 	if (!l)
 		l = life_new(c, source, d->image.pid);
 	struct process *p = l ? process_new(c, l, d->time) : NULL;
+	uint64_t spawned = d->image.spawn_time; /* its parent entered the call */
+	if (p)
+		p->forked_ns = spawned && spawned < d->time ? spawned : d->time;
 	if (!p || !parent)
 		return p;
 	l->parent = parent;

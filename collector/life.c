@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delivery.h"
+#include "region.h"
 #include "sem.h"
 
 #define EXEC_PATIENCE_NS 1000000000ULL /* for the failure of an exec into a program that will not be seen */
@@ -126,6 +128,7 @@ void process_end(struct collector *c, struct process *p, uint64_t time)
 		return;
 	p->data.end_ns = time;
 	collector_dirty(c, &p->row);
+	region_process_end(c, p, time);
 	for (struct thread *t = p->threads; t; t = t->next)
 		if (!t->data.end_ns)
 			thread_end(c, t, time);
@@ -139,6 +142,7 @@ void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status
 	l->latest->data.exit_status = status;
 	process_end(c, l->latest, time);
 	fd_close_all(c, l->latest, time);
+	signal_ended(c, l, status);
 }
 
 /* An image nobody is in: the successor of an exec, or a child that was only spawned and waited for. */
@@ -295,6 +299,22 @@ static void end_unseen(struct collector *c, struct life *l, uint64_t time, int32
 	life_end(c, l, time, status);
 }
 
+bool life_has_ended(struct collector *c, struct life *l, uint64_t time, int32_t status)
+{
+	if (!l->first)
+		make_placeholder(c, l, IPC_REASON_spawn_unseen);
+	if (!l->first)
+		return false;
+	if (!l->ended)
+		end_unseen(c, l, time, status);
+	if (l->latest->data.exit_status == STATUS_UNKNOWN && status != STATUS_UNKNOWN) {
+		l->latest->data.exit_status = status;
+		collector_dirty(c, &l->latest->row);
+		signal_ended(c, l, status);
+	}
+	return true;
+}
+
 /* Events. */
 
 struct channel *life_exec(struct collector *c, struct thread *t, const struct ipc_event *e)
@@ -349,18 +369,8 @@ struct channel *life_wait(struct collector *c, enum collector_source source, con
 	if (!reaped || !pid || pid > INT32_MAX || !ended((int32_t)e->arg0))
 		return NULL;
 	struct life *l = life_of(c, source, (int32_t)pid);
-	if (!l || l->wait.endpoint)
+	if (!l || l->wait.endpoint || !life_has_ended(c, l, order_end(e), (int32_t)e->arg0))
 		return NULL;
-	if (!l->first)
-		make_placeholder(c, l, IPC_REASON_spawn_unseen);
-	if (!l->first)
-		return NULL;
-	if (!l->ended)
-		end_unseen(c, l, order_end(e), (int32_t)e->arg0);
-	if (l->latest->data.exit_status == STATUS_UNKNOWN) {
-		l->latest->data.exit_status = (int32_t)e->arg0;
-		collector_dirty(c, &l->latest->row);
-	}
 	return l->channel;
 }
 
@@ -396,18 +406,8 @@ void life_stored(struct collector *c, struct endpoint *ep, const struct ipc_even
 void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
 	struct life *l = life_of(c, source, d->gone.pid);
-	if (!l)
-		return;
-	if (!l->first)
-		make_placeholder(c, l, IPC_REASON_spawn_unseen);
-	if (!l->first)
-		return;
-	if (!l->ended) {
-		end_unseen(c, l, d->time, d->gone.status);
-	} else if (l->latest->data.exit_status == STATUS_UNKNOWN) {
-		l->latest->data.exit_status = d->gone.status;
-		collector_dirty(c, &l->latest->row);
-	}
+	if (l)
+		life_has_ended(c, l, d->time, d->gone.status);
 }
 
 void life_close(struct collector *c)

@@ -413,12 +413,6 @@ void match_settle(struct match_stream *st)
 	st->given_up.count = 0;
 }
 
-static void ring_free(struct match_ring *r)
-{
-	free(r->items);
-	*r = (struct match_ring){ 0 };
-}
-
 void match_trim(struct match_stream *st)
 {
 	if (!st->sends.count)

@@ -74,10 +74,11 @@ struct process {
 	struct endpoint *endpoints;
 	struct fd *fds;
 	uint32_t fd_room, thread_count;
-	uint64_t exec_ns; /* entered an exec whose outcome is not known, or 0 */
-	struct note note; /* why the program it executes will not be seen */
-	bool exec_listed; /* in collector.execs */
-	bool untraced;	  /* no source is in it */
+	uint64_t forked_ns; /* since when it can have what its parent had */
+	uint64_t exec_ns;   /* entered an exec whose outcome is not known, or 0 */
+	struct note note;   /* why the program it executes will not be seen */
+	bool exec_listed;   /* in collector.execs */
+	bool untraced;	    /* no source is in it */
 	bool main_defined;
 	struct process *next_exec, *next; /* next: all */
 };
@@ -105,6 +106,8 @@ struct thread {
 	struct process *process; /* NULL: not defined yet */
 	struct order_queue queue;
 	struct note note;
+	struct channel *carrier;  /* of its latest message (passing.h), */
+	uint32_t carrier_release; /* unless collector.releases is another */
 	struct cached_lane *cache;
 	uint32_t waits_for;  /* the image of its definition, which is not defined yet */
 	struct thread *next; /* of the process */
@@ -127,6 +130,7 @@ struct life {
 	struct moment spawn, start, exit, wait;
 	uint64_t spawn_ns;
 	struct sem_debt *debts;		  /* what ends with it (sem.c) */
+	struct channel *signals;	  /* sent to it, NULL: none yet */
 	bool ended, placeholder, running; /* placeholder: `first` was made up */
 	struct life *next;		  /* all */
 };
@@ -139,11 +143,18 @@ struct channel {
 	struct channel *halves, *next_half; /* all that have this row */
 	struct channel *peer;		    /* its receives take from there; NULL: not known (yet) */
 	struct socket *socket;		    /* NULL: no socket */
+	struct pty *pty;		    /* NULL: no pseudo-terminal (pty.h) */
+	struct channel *passing;	    /* of a socket: of the descriptors that go through it */
+	struct datagram_queue *passed;	    /* of a socket: the descriptors that it sends */
+	uint64_t passed_ns;		    /* the latest of these that was received */
+	struct pty_edited *edited;	    /* NULL: what it sends is a plain stream */
 	uint64_t other;			    /* of a socket: the address at the other end, 0: none */
 	uint64_t listener;		    /* inode of the socket it was accepted from */
 	struct channel *next_flow;	    /* of the socket */
 	uint64_t sent, received;	    /* put into it and taken from it: bytes, of a counter units */
 	struct life *life;		    /* of a process channel */
+	struct wake *wake;		    /* of a pidfd */
+	struct futex_words *words;	    /* of a futex (futex.c) */
 	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
 	bool inexact;	  /* a message of it is not exact */
@@ -159,6 +170,7 @@ struct channel {
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
 	struct edge *edges;
+	struct endpoint *mappers; /* of shared memory: who has or had it mapped (region.c) */
 	/* of udp: */
 	bool met; /* exchanged something with a socket of the trace; its peer may be forgotten since */
 	uint32_t waiting; /* what it sent and nobody has received */
@@ -167,10 +179,13 @@ struct channel {
 	LIST_ENTRY(channel) in_met_by;
 	struct channel *next, **link, *next_closed;
 	bool closed_listed;
-	bool leftover;		    /* a queue held messages, a semaphore existed, before the recording */
-	struct sem_debt *debts;	    /* of a semaphore: what processes will undo */
-	uint64_t cleared_ns;	    /* of a semaphore: when it was set while something was left */
-	struct queue_part **parts;  /* of a queue, by type */
+	bool leftover;		      /* a queue held messages, a semaphore existed, before the recording */
+	struct sem_debt *debts;	      /* of a semaphore: what processes will undo */
+	uint64_t cleared_ns;	      /* of a semaphore: when it was set while something was left */
+	struct queue_part **parts;    /* of a queue, by type */
+	struct signals *signals;      /* of a process (signal.c) */
+	struct channel *next_signals; /* of those for which something waits, or once did */
+	bool in_signal_list;
 	struct match_stream stream; /* unused where the mechanism is not a byte stream */
 };
 
@@ -184,6 +199,10 @@ struct endpoint {
 	uint8_t roles;
 	bool received;
 	bool gone;			     /* its memory is about to be given back */
+	struct mapping *mappings;	     /* of shared memory, that are there (region.c) */
+	uint64_t read_until, written_until;  /* the last of the others that could be */
+	bool is_mapper;			     /* listed: */
+	struct endpoint *next_mapper;	     /* of the channel */
 	bool client;			     /* sends to a datagram socket that others hold */
 	uint64_t outside, outside_bytes;     /* received from nobody known */
 	uint32_t open_readers, open_writers; /* descriptors */
@@ -237,7 +256,8 @@ struct collector {
 	uint64_t last_key;
 	uint32_t epoch;		  /* of the cached lanes; changes when a channel is replaced */
 	uint32_t rows[ROW_KINDS]; /* ids given */
-	uint32_t channel_count;
+	uint32_t channel_count, mapping_count;
+	uint32_t releases; /* how often channels were forgotten */
 	struct row *dirty;
 	struct process *processes, *execs;
 	struct life *all_lives;
@@ -248,6 +268,10 @@ struct collector {
 	struct packet_place *all_places;
 	struct overflow *overflows;
 	struct thread *waiting; /* defined, for an image that is not */
+	struct channel *signal_waiters;
+	struct signal_call *signal_groups; /* sends to several processes (signal.c) */
+	uint32_t signal_group_count;
+	uint64_t signal_serial;
 	unsigned int running;
 };
 
@@ -319,6 +343,8 @@ struct channel *life_exec(struct collector *c, struct thread *t, const struct ip
 void life_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
 		 uint64_t event);
 void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d);
+/* It had ended at `time`, whatever was seen of it. False: there is no row for it. */
+bool life_has_ended(struct collector *c, struct life *l, uint64_t time, int32_t status);
 /* Execs whose outcome did not come in time: they went well. */
 void life_settle_execs(struct collector *c, bool all);
 void life_close(struct collector *c);
@@ -363,6 +389,9 @@ extern const char *const source_names[COLLECTOR_SOURCES];
 
 /* rollup.c: edges */
 extern const struct match_sink rollup_sink; /* its context is the channel */
+struct edge *rollup_edge(struct collector *c, struct endpoint *src, struct process *dst);
+struct edge *rollup_known(const struct collector *c, const struct endpoint *src,
+			  const struct process *dst); /* NULL: nothing yet */
 void rollup_message(struct collector *c, const struct match_message *m);
 void rollup_inexact(struct collector *c, struct channel *ch); /* not all that goes through it is exact */
 void rollup_write(struct collector *c, struct edge *e);

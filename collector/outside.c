@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What went to and came from sockets that nobody in the trace holds. The other side becomes a row of
- * `processes`, and what the process here sent and received an edge: every call is a message, latencies are
- * not known. Written when the channel is settled.
+ * What went to and came from sockets that nobody in the trace holds, and terminals likewise. The other side
+ * becomes a row of `processes`, and what the process here sent and received an edge: every call is a message,
+ * latencies are not known. Written when the channel is settled.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "pty.h"
 #include "socket.h"
 
 struct outside {
@@ -21,8 +22,6 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 	const struct socket *so = ch->socket;
 	uint64_t there = ch->other ? ch->other : so->state & IPC_SOCKET_ACCEPTED ? so->local : 0;
 	struct address a, own;
-	p->coverage = "untraced";
-	p->comm = comm;
 	snprintf(comm, size, "unknown");
 	if (socket_is_other(ch) && other_is_kernel(ch)) {
 		snprintf(comm, size, "kernel");
@@ -45,23 +44,16 @@ static void identify(struct collector *c, const struct channel *ch, struct store
 		p->coverage = "remote";
 }
 
-static uint32_t process_of(struct collector *c, const struct channel *ch, const struct process *here,
-			   uint64_t time)
+/* The row of such a process, made once; `comm` need not last. */
+static uint32_t row_of(struct collector *c, struct store_process p, uint64_t time)
 {
-	const struct socket *so = ch->socket;
-	bool accepted = so->state & IPC_SOCKET_ACCEPTED && ch->data.mechanism != IPC_MECH_unix_dgram;
-	const struct life *l =
-		so->peer_pid > 0 && !socket_is_ip(ch) ? life_of(c, here->source, so->peer_pid) : NULL;
-	if (l && l->latest && !so->peer_comm) /* it is in the trace, but which socket it had is not known */
-		return accepted ? l->latest->data.id : 0;
-	char comm[ADDRESS_TEXT_MAX];
-	struct store_process p = { .uid = STORE_NO_UID, .exit_status = -1, .source = here->data.source };
-	identify(c, ch, &p, comm, sizeof(comm));
+	const char *comm = p.comm;
 	void **place = table_put(&c->outsides, table_hash(p.pid, table_hash_text(comm, strlen(comm))));
 	if (!place)
 		return 0;
 	for (struct outside *o = *place; o; o = o->next)
-		if (o->data.pid == p.pid && !strcmp(o->data.comm, comm) && o->data.coverage == p.coverage)
+		if (o->data.pid == p.pid && !strcmp(o->data.comm, comm) &&
+		    !strcmp(o->data.coverage, p.coverage))
 			return o->data.id;
 	struct outside *o = collector_new(c, sizeof(*o));
 	if (!o)
@@ -73,6 +65,52 @@ static uint32_t process_of(struct collector *c, const struct channel *ch, const 
 	*place = o;
 	store_process(c->store, &o->data);
 	return o->data.id;
+}
+
+/* At the other end of a socket: true where it is in the trace, but which socket it had is not known. */
+static bool is_known(struct collector *c, const struct channel *ch, const struct process *here, uint32_t *id)
+{
+	const struct socket *so = ch->socket;
+	bool accepted = so->state & IPC_SOCKET_ACCEPTED && ch->data.mechanism != IPC_MECH_unix_dgram;
+	const struct life *l =
+		so->peer_pid > 0 && !socket_is_ip(ch) ? life_of(c, here->source, so->peer_pid) : NULL;
+	if (!l || !l->latest || so->peer_comm)
+		return false;
+	*id = accepted ? l->latest->data.id : 0;
+	return true;
+}
+
+static uint32_t process_of(struct collector *c, const struct channel *ch, const struct process *here,
+			   uint64_t time)
+{
+	uint32_t id;
+	char comm[ADDRESS_TEXT_MAX] = "terminal";
+	struct store_process p = {
+		.uid = STORE_NO_UID,
+		.exit_status = -1,
+		.source = here->data.source,
+		.coverage = "untraced",
+		.comm = comm,
+	};
+	if (ch->socket && is_known(c, ch, here, &id))
+		return id;
+	if (ch->socket)
+		identify(c, ch, &p, comm, sizeof(comm));
+	return row_of(c, p, time);
+}
+
+uint32_t outside_process(struct collector *c, const struct process *here, int32_t pid, const char *comm,
+			 uint64_t time)
+{
+	const struct store_process p = {
+		.pid = pid,
+		.comm = comm,
+		.uid = STORE_NO_UID,
+		.exit_status = -1,
+		.source = here->data.source,
+		.coverage = "untraced",
+	};
+	return row_of(c, p, time);
 }
 
 static void write_edge(struct collector *c, const struct channel *ch, const struct endpoint *ep, uint32_t src,
@@ -94,6 +132,14 @@ static void write_edge(struct collector *c, const struct channel *ch, const stru
 		store_edge(c->store, &e);
 }
 
+void outside_edge(struct collector *c, const struct endpoint *to, int32_t pid, const char *comm,
+		  uint64_t messages, uint64_t bytes)
+{
+	uint32_t id = outside_process(c, to->process, pid, comm, to->shared->data.first_ns);
+	write_edge(c, to->channel, to, id, to->process->data.id, messages, bytes);
+}
+
+/* An end of the channel itself, or of what goes beside it. */
 static void write_end(struct collector *c, const struct channel *ch, const struct endpoint *ep)
 {
 	const struct store_endpoint *row = &ep->shared->data;
@@ -105,15 +151,18 @@ static void write_end(struct collector *c, const struct channel *ch, const struc
 	if (!sends && !receives)
 		return;
 	uint32_t id = process_of(c, ch, ep->process, row->first_ns);
-	write_edge(c, ch, ep, ep->process->data.id, id, sends, row->bytes_sent);
-	write_edge(c, ch, ep, id, ep->process->data.id, receives,
+	write_edge(c, ep->channel, ep, ep->process->data.id, id, sends, row->bytes_sent);
+	write_edge(c, ep->channel, ep, id, ep->process->data.id, receives,
 		   inbox ? ep->outside_bytes : row->bytes_received);
 }
 
 void outside_write(struct collector *c, struct channel *ch)
 {
-	if (!ch->socket || socket_is_inside(ch))
+	if (ch->pty ? !pty_is_outside(ch) : !ch->socket || socket_is_inside(ch))
 		return;
 	for (const struct endpoint *ep = ch->endpoints; ep; ep = ep->next_of_channel)
+		write_end(c, ch, ep);
+	for (const struct endpoint *ep = ch->passing ? ch->passing->endpoints : NULL; ep;
+	     ep = ep->next_of_channel)
 		write_end(c, ch, ep);
 }

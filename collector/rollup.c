@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "pty.h"
 #include "queue.h"
 
 static struct edge *edge_new(struct collector *c, struct endpoint *src, struct process *dst)
@@ -25,7 +26,12 @@ static struct edge *edge_new(struct collector *c, struct endpoint *src, struct p
 	return e;
 }
 
-static struct edge *edge_of(struct collector *c, struct endpoint *src, struct process *dst)
+struct edge *rollup_known(const struct collector *c, const struct endpoint *src, const struct process *dst)
+{
+	return table_get(&c->edges, edge_key(src, dst));
+}
+
+struct edge *rollup_edge(struct collector *c, struct endpoint *src, struct process *dst)
 {
 	if (src->last_edge && src->last_edge->dst == dst)
 		return src->last_edge;
@@ -53,7 +59,7 @@ void rollup_inexact(struct collector *c, struct channel *ch)
 
 void rollup_message(struct collector *c, const struct match_message *m)
 {
-	struct edge *e = edge_of(c, m->src, m->dst->process);
+	struct edge *e = rollup_edge(c, m->src, m->dst->process);
 	if (!e)
 		return;
 	e->data.messages++;
@@ -87,8 +93,10 @@ static void unmatched(void *context, const struct match_call *receive, uint64_t 
 {
 	struct channel *ch = context;
 	struct process *p = receive->endpoint->process;
-	if (ch->socket && !ch->endpoints)
+	if ((ch->socket || ch->pty) && !ch->endpoints)
 		return; /* from outside (outside.c) */
+	if (ch->pty && pty_unmatched(ch, receive))
+		return;
 	if (!ch->leftover)
 		collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, calls,
 			       receive->end);
@@ -133,7 +141,7 @@ static bool drained(const struct channel *ch)
 		return false;
 	if (ch->is_queue)
 		return queue_drained(ch);
-	return ch->is_stream && ch->receivers == 1 && ch->sent == ch->received;
+	return (ch->is_stream || ch->counts) && ch->receivers == 1 && ch->sent == ch->received;
 }
 
 static bool all_exact(const struct channel *ch)
@@ -162,7 +170,7 @@ void rollup_write(struct collector *c, struct edge *e)
 	row->latency_p90_ns = ns[1];
 	row->latency_p99_ns = ns[2];
 	row->latency_max_ns = e->latency.max;
-	row->timed = true;
+	row->timed = !row->shares;
 	row->exact = is_exact(e);
 	row->partial = e->src->channel->shared->data.partial;
 	store_edge(c->store, row);

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: BSD-2-Clause
 --
 -- The trace file. Public are: meta, hosts, mechanisms, calls, processes, threads, channels, endpoints,
--- events, messages, edges, waits, losses: their names and columns are a contract (docs/schema.md), also
+-- events, messages, edges, mappings, regions, waits, losses: their names and columns are a contract (docs/schema.md), also
 -- where one is a plain table. event_rows, links, lanes, channel_rows, edge_rows and loss_rows are the packed
 -- form below them and may change with the next user_version.
 --
@@ -9,7 +9,7 @@
 -- either in its send's `link` or in one row of `links`, never in both.
 
 PRAGMA application_id = 1229996884; -- 0x49504354, "IPCT"
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 
@@ -51,6 +51,12 @@ CREATE TABLE edge_rows (
 	latency_p99_ns INTEGER, latency_max_ns INTEGER, exact INTEGER, partial INTEGER,
 	PRIMARY KEY (src_id, dst_id, channel_id)
 ) WITHOUT ROWID;
+
+-- Of shared memory, from the call that mapped it to the one that unmapped or protected it.
+CREATE TABLE mappings (
+	id INTEGER PRIMARY KEY, channel_id INTEGER, process_id INTEGER, start_ns INTEGER, end_ns INTEGER,
+	bytes INTEGER, offset INTEGER, protection TEXT
+);
 
 -- process_id 0 and comm '' stand for none: NULLs would never meet in the key.
 CREATE TABLE loss_rows (
@@ -134,6 +140,43 @@ LEFT JOIN processes s ON s.id = e.src_id
 LEFT JOIN processes d ON d.id = e.dst_id
 LEFT JOIN channel_rows c ON c.id = e.channel_id
 LEFT JOIN mechanisms m ON m.id = c.mechanism;
+
+-- `pairs`: who shares memory with whom; `others`: what else the same two use.
+CREATE VIEW regions AS
+WITH pairs AS (
+	SELECT DISTINCT e.channel_id, e.src_id, e.dst_id
+	FROM mappings m JOIN edge_rows e ON e.src_id = m.process_id AND e.channel_id = m.channel_id
+), others AS (
+	SELECT p.channel_id, p.src_id, p.dst_id, e.channel_id AS other_id
+	FROM pairs p CROSS JOIN edge_rows e ON e.src_id = p.src_id AND e.dst_id = p.dst_id
+	UNION ALL
+	SELECT p.channel_id, p.src_id, p.dst_id, e.channel_id
+	FROM pairs p CROSS JOIN edge_rows e ON e.src_id = p.dst_id AND e.dst_id = p.src_id
+), named AS (
+	SELECT DISTINCT o.channel_id, o.src_id, o.dst_id, k.id, k.name
+	FROM others o JOIN channel_rows c ON c.id = o.other_id JOIN mechanisms k ON k.id = c.mechanism
+	WHERE k.boundary <> 'memory' AND k.name <> 'process'
+), ends AS (
+	SELECT channel_id, src_id AS process_id, id, name FROM named
+	UNION
+	SELECT channel_id, dst_id, id, name FROM named
+	ORDER BY 3
+), synchronised AS (
+	SELECT channel_id, process_id, group_concat(name, ', ') AS names FROM ends GROUP BY 1, 2
+)
+SELECT m.channel_id, k.name AS mechanism, c.key, c.name, m.process_id, p.pid, p.comm,
+	coalesce(nullif(CASE WHEN max(m.protection GLOB '*r*') THEN 'r' ELSE '' END ||
+		CASE WHEN max(m.protection GLOB '*w*') THEN 'w' ELSE '' END ||
+		CASE WHEN max(m.protection GLOB '*x*') THEN 'x' ELSE '' END, ''), 'none') AS protection,
+	max(m.offset + m.bytes) - min(m.offset) AS bytes, count(*) AS mappings, min(m.start_ns) AS start_ns,
+	CASE WHEN count(*) = count(m.end_ns) THEN max(m.end_ns) END AS end_ns,
+	coalesce(s.names, 'none') AS synchronised_by
+FROM mappings m
+LEFT JOIN channel_rows c ON c.id = m.channel_id
+LEFT JOIN mechanisms k ON k.id = c.mechanism
+LEFT JOIN processes p ON p.id = m.process_id
+LEFT JOIN synchronised s ON s.channel_id = m.channel_id AND s.process_id = m.process_id
+GROUP BY m.channel_id, m.process_id;
 
 -- Receives that were entered before the send that ended them: one row per event, by its first message.
 CREATE VIEW waits AS

@@ -10,8 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "delivery.h"
+#include "futex.h"
+#include "passing.h"
+#include "pty.h"
 #include "queue.h"
 #include "socket.h"
+#include "wake.h"
 
 #define SETTLE_AFTER_NS                                                                                      \
 	1000000000ULL /* after the last end closed: a dead process's last call may come late */
@@ -39,7 +44,11 @@ static void settle(struct channel *ch)
 	}
 	if (ch->queue)
 		datagram_settle(ch->queue);
+	passing_settle(ch);
+	pty_settle(ch);
 	queue_settle(ch, false);
+	signal_settle(ch);
+	futex_settle(ch);
 	ch->settled = true;
 }
 
@@ -152,6 +161,15 @@ static void settle_udp(struct collector *c)
 	packet_clean(c);
 }
 
+/* What one end has sent waits for the other, as long as that is open. */
+static void settle_pty(struct channel *ch)
+{
+	if (ch->peer->open_ends)
+		return;
+	settle(ch);
+	settle(ch->peer);
+}
+
 static void settle_all(struct collector *c)
 {
 	packet_settle(c);
@@ -159,8 +177,10 @@ static void settle_all(struct collector *c)
 		settle(ch);
 		queue_settle(ch, true);
 	}
-	for (struct channel *ch = c->channels; ch; ch = ch->next)
+	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		outside_write(c, ch);
+		wake_write(c, ch);
+	}
 }
 
 void settle_closed(struct collector *c, bool all)
@@ -176,6 +196,8 @@ void settle_closed(struct collector *c, bool all)
 			continue;
 		if (ch->socket)
 			settle_socket(c, ch);
+		else if (ch->pty)
+			settle_pty(ch);
 		else
 			settle(ch);
 	}
@@ -225,6 +247,7 @@ static void forget(struct collector *c, struct channel *ch)
 	packet_forget(c, ch);
 	socket_forget(c, ch);
 	datagram_free(ch->queue);
+	datagram_free(ch->passed);
 	if (ch->data.key)
 		collector_free(c, (char *)ch->data.key, strlen(ch->data.key) + 1);
 	collector_free(c, ch, sizeof(*ch));
@@ -246,6 +269,7 @@ static void forget_row(struct collector *c, struct channel *shared)
 void settle_release(struct collector *c)
 {
 	c->epoch += c->finished != NULL;
+	c->releases += c->finished != NULL;
 	while (c->finished) {
 		struct channel *shared = c->finished;
 		c->finished = shared->next_closed;

@@ -146,7 +146,13 @@ void other_meets(struct channel *ch, uint64_t address);
 uint64_t other_port(const struct socket *so, uint64_t address);
 
 /* outside.c: what went to and came from sockets that nobody in the trace holds */
+/* An edge from a process that is no row of its own: a pid, or 0, and a name. */
+void outside_edge(struct collector *c, const struct endpoint *to, int32_t pid, const char *comm,
+		  uint64_t messages, uint64_t bytes);
 void outside_write(struct collector *c, struct channel *ch);
+/* The id of the row of an untraced process that `here` knows by this pid and name. */
+uint32_t outside_process(struct collector *c, const struct process *here, int32_t pid, const char *comm,
+			 uint64_t time);
 
 /* wait.c */
 struct channel *wait_channel(struct collector *c, const struct process *p, const struct ipc_event *e);

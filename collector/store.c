@@ -232,7 +232,10 @@ void store_edge(struct store *s, const struct store_edge *e)
 	sql_number(&r, e->dst_id);
 	sql_number(&r, e->channel_id);
 	sql_number(&r, e->messages);
-	sql_number(&r, e->bytes);
+	if (e->shares)
+		sql_null(&r);
+	else
+		sql_number(&r, e->bytes);
 	sql_number(&r, e->pages);
 	sql_maybe(&r, e->first_ns);
 	sql_maybe(&r, e->last_ns);
@@ -243,6 +246,21 @@ void store_edge(struct store *s, const struct store_edge *e)
 	latency(&r, e, e->latency_max_ns);
 	sql_number(&r, e->exact);
 	sql_number(&r, e->partial);
+	sql_put(&s->sql, &r);
+}
+
+void store_mapping(struct store *s, const struct store_mapping *m)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_MAPPING);
+
+	sql_number(&r, m->id);
+	sql_number(&r, m->channel_id);
+	sql_number(&r, m->process_id);
+	sql_number(&r, m->start_ns);
+	sql_maybe(&r, m->end_ns);
+	sql_number(&r, m->bytes);
+	sql_number(&r, m->offset);
+	sql_text(&r, m->protection);
 	sql_put(&s->sql, &r);
 }
 
@@ -460,7 +478,7 @@ static int create(struct store *s, const char *path)
 	if (err)
 		return err;
 	snprintf(start, sizeof(start), "%llu", (unsigned long long)s->start_ns);
-	store_meta(s, "schema_version", "2");
+	store_meta(s, "schema_version", "3");
 	store_meta(s, "start_ns", start);
 	store_host(s);
 	store_mechanisms(s);

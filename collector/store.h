@@ -60,6 +60,14 @@ struct store_edge {
 	uint64_t latency_min_ns, latency_p50_ns, latency_p90_ns, latency_p99_ns, latency_max_ns;
 	bool timed; /* the latencies are known */
 	bool exact, partial;
+	bool shares; /* memory: nothing is known of bytes */
+};
+
+struct store_mapping {
+	uint32_t id, channel_id, process_id;
+	uint64_t start_ns, end_ns; /* end 0: is still there */
+	uint64_t bytes, offset;
+	const char *protection; /* r, rw, ...; none */
 };
 
 struct store_lane {
@@ -92,6 +100,7 @@ void store_thread(struct store *s, const struct store_thread *row);
 void store_channel(struct store *s, const struct store_channel *row);
 void store_endpoint(struct store *s, const struct store_endpoint *row);
 void store_edge(struct store *s, const struct store_edge *row);
+void store_mapping(struct store *s, const struct store_mapping *row);
 void store_loss(struct store *s, const struct store_loss *row); /* key: reason, source, process_id, comm */
 
 /* Two channels, or two endpoints, turned out to be one: removes the row of the one. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What waits in a stream, and what has been matched lately: private to match.c and doubt.c. Three rings:
+ * What waits in a stream, and what has been matched lately: private to match.c and doubt.c (but for the rings
+ * themselves). Three rings:
  * sends and receives that wait, and the window of messages that may still be taken back (doubt.c).
  */
 #ifndef IPC_STREAM_H
 #define IPC_STREAM_H
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "match.h"
 
@@ -86,6 +88,12 @@ static inline void ring_drop(struct match_ring *r)
 {
 	r->head = (r->head + 1) & (r->room - 1);
 	r->count--;
+}
+
+static inline void ring_free(struct match_ring *r)
+{
+	free(r->items);
+	*r = (struct match_ring){ 0 };
 }
 
 /* The latest end of a thread other than this one. */

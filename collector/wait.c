@@ -3,6 +3,7 @@
  * Waits for several descriptors. Of epoll the kernel tells the user data only: it stands for the object that
  * the process, or the one it was forked from, gave it for in epoll_ctl.
  */
+#include "delivery.h"
 #include "socket.h"
 #include "tables.h"
 
@@ -42,5 +43,7 @@ struct channel *wait_channel(struct collector *c, const struct process *p, const
 	unsigned int mechanism = ipc_object_mechanism(object);
 	if (mechanism == IPC_MECH_none || mechanism == IPC_MECH_process)
 		return NULL;
+	if (mechanism == IPC_MECH_signal)
+		return signal_channel(c, p, object, false);
 	return object == e->object ? channel_of(c, object) : channel_known(c, object);
 }

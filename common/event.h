@@ -29,9 +29,10 @@ struct ipc_event {
 	__u64 arg0; /* ipc_arg0(): descriptor and how it was opened; spawn: clone flags; exit, wait: status */
 	__u64 arg1; /* send, recv: on a datagram socket the other side's address (ipc_address()), 0: not told
 		     * (the connected one, if any); on a message queue the message's type, or its priority +
-		     * 1, 0: not told; on an eventfd the value (of eventfd and eventfd2 themselves: the first
-		     * one); otherwise the bytes asked for where an argument says so. epoll_ctl, epoll_wait:
-		     * the descriptor's user data. poll, select: what it is ready for (POLLIN, ...) */
+		     * 1, 0: not told; on an eventfd and a timerfd the value (of eventfd and eventfd2
+		     * themselves: the first one); otherwise the bytes asked for where an argument says so.
+		     * epoll_ctl, epoll_wait: the descriptor's user data. poll, select: what it is ready for
+		     * (POLLIN, ...) */
 	__u32 thread; /* number of a thread definition of the same source */
 	__u16 call;   /* enum ipc_call_id, or enum ipc_def_kind for a definition */
 	__u16 flags;  /* IPC_F_* */
@@ -83,16 +84,41 @@ enum {
 /*
  * What moves no bytes. On locks (file_lock, mutex, rwlock, spin) a receive is an acquired lock and a send,
  * with IPC_F_SECOND where the call's row says receive, a release; on what notifies (cond, barrier, futex) a
- * receive is an ended wait and a send a wake-up, arg1 how many it woke. Signals: arg1 is the number, and
- * above it, in the high 32 bits, the thread that it was sent to (0: the process); tag ipc_signal_tag() of its
- * value; of a received one (call `handler`, a sigwait, a read of a signalfd: an event each) `result` is the
- * sender's pid, 0: the kernel, and arg0's high half si_code. Memory (map, unmap): arg1 the length, arg0's
- * high half the protection (PROT_READ 1, PROT_WRITE 2), `result` 0 or -errno. process_vm, ptrace: `result`
- * the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed besides; arg1
- * its object.
+ * receive is an ended wait (arg1 1) and a send a wake-up, arg1 how many it woke. Signals: arg1 is the number,
+ * and above it, in the high 32 bits, the thread that it was sent to (0: the process); tag ipc_signal_tag() of
+ * its value; of a received one (call `handler`, a sigwait, a read of a signalfd: an event each) `result` is
+ * the sender's pid, 0: the kernel, and arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1
+ * the length, arg0's high half the protection (PROT_READ 1, PROT_WRITE 2; of what is unmapped: what it had),
+ * tag the offset in the file in pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the
+ * call touches, with IPC_F_SECOND what mmap, shmat and mremap took away. A fork child tells map_inherit of
+ * each mapping. process_vm, ptrace: `result` the bytes moved. A descriptor that is passed is an event
+ * sendmsg_passed and recvmsg_passed besides, just behind its message's: arg0 is the socket's, arg1 the object
+ * of what is passed (0: no channel), `result` its number, tag a hash of its file's numbers, which are the
+ * same at both ends (0: not known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one
+ * too, a receive.
  */
 
-enum { IPC_PTY_MASTER = 1 << 30 };
+/*
+ * Pseudo-terminals: an event on either end. Of an ioctl that sets the terminal's mode arg1 says what its line
+ * discipline does to what passes from then on; of tiocpkt, whether packet mode is on; of tcflsh it is the
+ * call's argument. One that was just made edits everything.
+ */
+enum {
+	IPC_PTY_MASTER = 1 << 30,
+	IPC_PTY_EDITS_INPUT = 1 << 0,  /* what goes from the master to the slave */
+	IPC_PTY_EDITS_OUTPUT = 1 << 1, /* what goes from the slave to the master */
+	IPC_PTY_ECHOES = 1 << 2,       /* what goes to the slave comes back to the master too */
+	IPC_PTY_COOKED = IPC_PTY_EDITS_INPUT | IPC_PTY_EDITS_OUTPUT | IPC_PTY_ECHOES,
+};
+
+enum { IPC_SIGNAL_UNTOLD = 0x7fffffff };
+
+/* Whether a signal of this si_code was sent by a process: what the kernel makes, for a timer or a message
+ * queue (SI_TIMER, SI_MESGQ) too, has something else in the place of the pid. */
+static inline _Bool ipc_signal_has_sender(__s32 code)
+{
+	return code <= 0 && code != -2 && code != -3 && code != -5 && code != -7;
+}
 
 /* Of what sigqueue(3) carries; 0: none told. */
 static inline __u32 ipc_signal_tag(__u64 value)
@@ -145,25 +171,45 @@ static inline __u64 ipc_object_id(__u64 object)
  *            shared mapping has an inode too); the definition carries the three and the path
  *   posix_sem, mutex, rwlock, cond, barrier, spin, futex  a hash of the region's device and inode and the
  *            word's offset in it; the definition carries device, inode and, as `generation`, the offset
- *   signal   the pid whose signals they are
+ *   signal   the pid whose signals they are; 0: of a receive, a signalfd and a wait for one the caller's,
+ *            of a send those of several processes, or of one that is not known
  *   process_vm  the pid whose memory it is
- *   timerfd, inotify, signalfd  have no id in the kernel: a number of the source's own, which fork children
- *            share and the next program and receivers of the descriptor do not
+ *   timerfd, inotify  have no id in the kernel: a number of the source's own, ipc_own_object(),
+ *            which fork children share and the next program and receivers of the descriptor do not
  *   pidfd    the pid it stands for
- *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER
- *   fd_passing  the inode of the socket through which descriptors go
+ *   io_uring the inode of the ring
+ *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER; above them the minor number
+ *            of the device of that /dev/pts: containers have their own
+ *   fd_passing  the inode of the socket through which descriptors go; of pidfd_getfd the pid that they are
+ *            taken from, and IPC_PASSING_PID
  *   file_lock  a hash of the file's device and inode, as of a fifo
  */
 
+#define IPC_PASSING_PID (1ULL << 55)
+
 enum {
 	IPC_SEMS_MECHANISM = 17, /* IPC_MECH_sysv_sem */
+	IPC_PTY_MECHANISM = 30,	 /* IPC_MECH_pty */
 	IPC_SEMS_MAX = 1 << 12,	 /* semaphores of a set beyond these have no object */
 };
+
+/* Of what has no id in the kernel: the source's own, `n` counts per image. */
+enum { IPC_OWN_BITS = 24 };
+
+static inline __u64 ipc_own_object(unsigned int mechanism, __u32 image, __u32 n)
+{
+	return ipc_object(mechanism, (__u64)image << IPC_OWN_BITS | (n & ((1U << IPC_OWN_BITS) - 1)));
+}
 
 static inline __u64 ipc_sem_object(__u32 ipc_namespace, __u32 id, __u32 number)
 {
 	return ipc_object(IPC_SEMS_MECHANISM, (__u64)(ipc_namespace & 0xfff) << 44 |
 						      (__u64)(number & (IPC_SEMS_MAX - 1)) << 32 | id);
+}
+
+static inline __u64 ipc_pty_object(__u32 device, __u32 index)
+{
+	return ipc_object(IPC_PTY_MECHANISM, (__u64)(device & 0xffffff) << 32 | index);
 }
 
 /* arg0 of an event on a descriptor: the descriptor, and open(2)'s flags (O_ACCMODE, O_NONBLOCK) above. */
@@ -215,7 +261,8 @@ struct ipc_def_object {
 	__u64 generation; /* tells incarnations of one inode number apart: birth time or i_generation */
 	__u32 dev_major;
 	__u32 dev_minor;
-	__u64 reserved;
+	__u64 region; /* of a word in shared memory: the object of the memory; else 0 */
+
 	/* text: name (path as the program gave it, or as /proc shows it) */
 };
 

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Prints docs/mechanisms.md from the tables of common/ (make docs; make check compares). */
+/*
+ * Prints docs/mechanisms.md from the tables of common/ and from what docs/mechanisms/NAME.md says of each
+ * mechanism that is recorded (make docs; make check compares).
+ */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tables.h"
@@ -81,6 +86,31 @@ static void print_mechanisms(void)
 	}
 }
 
+/* The file without its licence line. */
+static void print_words(const char *dir, const char *name)
+{
+	char path[256], line[512];
+	snprintf(path, sizeof(path), "%s/%s.md", dir, name);
+	FILE *f = fopen(path, "re");
+	if (!f) {
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+		exit(1);
+	}
+	printf("\n### %s\n\n", name);
+	while (fgets(line, sizeof(line), f))
+		if (!strstr(line, "SPDX"))
+			fputs(line, stdout);
+	fclose(f);
+}
+
+static void print_all_words(const char *dir)
+{
+	puts("\n## What is exact, what approximate, what not covered");
+	for (int i = 1; i < IPC_MECHANISMS; i++)
+		if (strcmp(ipc_mechanisms[i].sources, "NONE") != 0)
+			print_words(dir, ipc_mechanisms[i].name);
+}
+
 static void print_calls(void)
 {
 	puts("\n## Calls\n\n"
@@ -112,10 +142,14 @@ static void print_reasons(void)
 		printf("| %s | %s | %s |\n", ipc_reasons[i].name, ipc_reasons[i].kind, ipc_reasons[i].words);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc != 2) {
+		fprintf(stderr, "usage: mechanisms FOLDER\n");
+		return 2;
+	}
 	puts("<!-- SPDX-License-Identifier: BSD-2-Clause -->\n"
-	     "<!-- Made by `make docs` from common/*.def. Do not edit. -->\n\n"
+	     "<!-- Made by `make docs` from common/*.def and docs/mechanisms/. Do not edit. -->\n\n"
 	     "# Mechanisms, calls, reasons\n\n"
 	     "What ipctrace knows, from the tables that the sources, the collector and the trace file are "
 	     "made\n"
@@ -123,6 +157,7 @@ int main(void)
 	     "are. A trace\n"
 	     "file carries the same in its tables `mechanisms` and `calls`.\n");
 	print_mechanisms();
+	print_all_words(argv[1]);
 	print_calls();
 	print_reasons();
 	return 0;

@@ -1,48 +1,101 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Eventfds: the kernel tells an id for each, and what moves through one are units, eight bytes a number. */
+/*
+ * Descriptors of anonymous inodes. What moves through an eventfd are units, eight bytes a number, and a read
+ * of a timerfd tells so how often it expired. Timerfds and inotify instances have no id in the kernel: each
+ * gets a number when it is made or first seen.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/uio.h>
 
+#include "action.h"
 #include "hooks.h"
+#include "proc.h"
 #include "queue.h"
 #include "text.h"
-#include "transient.h"
 
-enum { UNIT_BYTES = 8, FDINFO_MAX = 512 };
+enum { UNIT_BYTES = 8 };
 
-/* Puts what /proc/self/fdinfo says of the descriptor into `text`, with a NUL. False: nothing. */
-static bool read_fdinfo(long fd, char text[FDINFO_MAX])
+static const struct kind {
+	const char *link; /* of /proc/self/fd */
+	enum ipc_mechanism mechanism;
+	const char *id; /* what stands before its number in /proc/self/fdinfo; NULL: it has none */
+} kinds[] = {
+	{ "anon_inode:[eventfd]", IPC_MECH_eventfd, "\neventfd-id:" },
+	{ "anon_inode:[timerfd]", IPC_MECH_timerfd, NULL },
+	{ "anon_inode:inotify", IPC_MECH_inotify, NULL },
+	{ "anon_inode:[pidfd]", IPC_MECH_pidfd, "\nPid:" },
+	{ "anon_inode:[signalfd]", IPC_MECH_signal, "" },
+	{ "anon_inode:[io_uring]", IPC_MECH_io_uring, "\nino:" },
+};
+
+static const struct kind *kind_of(long fd)
 {
-	char path[40];
-	*text_put_number(text_put(path, path + sizeof(path), "/proc/self/fdinfo/"), (unsigned long)fd) = '\0';
-	uint64_t mask;
-	long info = transient_file(path, &mask);
-	long n = raw_syscall(__NR_pread64, info, text, FDINFO_MAX - 1, 0);
-	transient_close(info, mask);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
-
-uint64_t counter_object(long fd)
-{
-	char link[40], text[FDINFO_MAX];
+	char link[40], text[SHIM_PATH];
 	text_put_fd_path(link, (unsigned int)fd);
 	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, link, text, sizeof(text) - 1);
 	text[n > 0 ? n : 0] = '\0';
-	if (!text_equal(text, "anon_inode:[eventfd]") || !read_fdinfo(fd, text))
+	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (text_equal(text, kinds[i].link))
+			return &kinds[i];
+	return NULL;
+}
+
+bool counter_has_own_number(uint64_t object)
+{
+	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (kinds[i].mechanism == ipc_object_mechanism(object))
+			return !kinds[i].id;
+	return false;
+}
+
+/* The number behind `id`, or 0: not told (of a pidfd: -1, the process is gone, or 0, not in our namespace).
+ */
+static uint64_t kernel_number(long fd, const char *id)
+{
+	char path[PROC_PATH];
+	uint64_t number;
+	proc_fdinfo_path(path, fd);
+	return proc_number(path, id, &number) ? number : 0;
+}
+
+/* Descriptors that are not remembered would get another one each time. A vfork child has its parent's. */
+static uint64_t own_object(struct shim_thread *t, long fd, enum ipc_mechanism mechanism)
+{
+	static _Atomic uint32_t numbers;
+	struct descriptor d;
+	shim_number(t);
+	if (t->spawn_call && descriptor_remembered(fd, &d) && ipc_object_mechanism(d.object) == mechanism)
+		return d.object;
+	if (t->spawn_call || fd >= DESCRIPTORS)
 		return 0;
-	const char *digit = NULL;
-	for (const char *at = text; *at && !digit; at++)
-		digit = text_after(at, "\neventfd-id:");
-	if (!digit)
+	return ipc_own_object(mechanism, shim_image(t),
+			      atomic_fetch_add_explicit(&numbers, 1, memory_order_relaxed) + 1);
+}
+
+uint64_t counter_object(struct shim_thread *t, long fd)
+{
+	const struct kind *kind = kind_of(fd);
+	if (!kind)
 		return 0;
-	uint64_t id = 0;
-	while (*digit == ' ' || *digit == '\t')
-		digit++;
-	for (; *digit >= '0' && *digit <= '9'; digit++)
-		id = id * 10 + (uint64_t)(*digit - '0');
-	return ipc_object(IPC_MECH_eventfd, id);
+	if (kind->mechanism == IPC_MECH_signal) /* it gives each process its own */
+		return signal_own();
+	if (!kind->id)
+		return own_object(t, fd, kind->mechanism);
+	uint64_t number = kernel_number(fd, kind->id);
+	bool none = !number && kind->mechanism != IPC_MECH_eventfd; /* whose ids begin at 0 */
+	return none ? 0 : ipc_object(kind->mechanism, number);
+}
+
+void counter_watch(struct shim_thread *t, const struct pending *p)
+{
+	const char *path = (const char *)p->arg[1];
+	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_OBJECT };
+	size_t length = 0;
+	while (length < SHIM_PATH && path[length])
+		length++;
+	def.object.object = p->object;
+	shim_define(t, &def, path, length);
 }
 
 /* The sum of the numbers in the first `bytes` bytes: writev posts one for each of its buffers. */

@@ -11,6 +11,7 @@
 #include <sys/vfs.h>
 #include <linux/stat.h>
 
+#include "pty.h"
 #include "queue.h"
 #include "socket.h"
 #include "text.h"
@@ -97,10 +98,10 @@ static uint64_t mix(uint64_t h, uint64_t value) /* FNV-1a over the value's bytes
 
 /* The name of a queue in the path of its descriptor: behind wherever its file system is mounted, and without
  * what the kernel adds once it is unlinked. */
-static char *queue_name(char *path, long *length, const struct stat *st)
+static char *queue_name(char *path, size_t *length, const struct stat *st)
 {
-	long end = *length, start = end;
-	const long added = sizeof(" (deleted)") - 1;
+	size_t end = *length, start;
+	const size_t added = sizeof(" (deleted)") - 1;
 	if (!st->st_nlink && end > added)
 		end -= added;
 	for (start = end; start > 0 && path[start] != '/'; start--)
@@ -109,27 +110,55 @@ static char *queue_name(char *path, long *length, const struct stat *st)
 	return path + start;
 }
 
-/* The object of a fifo or a POSIX queue: a hash, explained by a definition. Inodes are re-used at once, so
- * birth counts too. */
+/* Inodes are used again at once, so birth counts too. */
+struct ipc_def_object descriptor_file(long fd, const struct stat *st)
+{
+	struct statx x = { 0 };
+	raw_syscall(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_BTIME, &x);
+	return (struct ipc_def_object){
+		.inode = st->st_ino,
+		.generation = (uint64_t)x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec,
+		.dev_major = (uint32_t)(st->st_dev >> 8 & 0xfff),
+		.dev_minor = (uint32_t)((st->st_dev & 0xff) | (st->st_dev >> 12 & 0xfff00)),
+	};
+}
+
+size_t descriptor_path(long fd, char *path)
+{
+	char link[40];
+	text_put_fd_path(link, (unsigned int)fd);
+	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, link, path, SHIM_PATH);
+	return n > 0 ? (size_t)n : 0;
+}
+
+uint64_t descriptor_object(enum ipc_mechanism mechanism, const struct ipc_def_object *object)
+{
+	uint64_t device = (uint64_t)object->dev_major << 32 | object->dev_minor;
+	uint64_t hash = mix(mix(mix(0xcbf29ce484222325ULL, device), object->inode), object->generation);
+	return ipc_object(mechanism, hash ^ hash >> 56);
+}
+
+uint64_t descriptor_define(struct shim_thread *t, enum ipc_mechanism mechanism,
+			   const struct ipc_def_object *object, const char *name, size_t length)
+{
+	struct ipc_def def = {
+		.time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_OBJECT, .object = *object
+	};
+	def.object.object = descriptor_object(mechanism, object);
+	shim_define(t, &def, name, length);
+	return def.object.object;
+}
+
+/* The object of a fifo or a POSIX queue. */
 static uint64_t file_object(struct shim_thread *t, long fd, const struct stat *st,
 			    enum ipc_mechanism mechanism)
 {
-	struct statx x = { 0 };
-	char link[40], path[SHIM_PATH], *name = path;
-	raw_syscall(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_BTIME, &x);
-	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_OBJECT };
-	def.object.inode = st->st_ino;
-	def.object.generation = (uint64_t)x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec;
-	def.object.dev_major = (uint32_t)(st->st_dev >> 8 & 0xfff);
-	def.object.dev_minor = (uint32_t)((st->st_dev & 0xff) | (st->st_dev >> 12 & 0xfff00));
-	uint64_t hash = mix(mix(mix(0xcbf29ce484222325ULL, st->st_dev), st->st_ino), def.object.generation);
-	def.object.object = ipc_object(mechanism, hash ^ hash >> 56);
-	text_put_fd_path(link, (unsigned int)fd);
-	long n = raw_syscall(__NR_readlinkat, AT_FDCWD, link, path, sizeof(path));
-	if (n > 0 && mechanism == IPC_MECH_posix_mq)
-		name = queue_name(path, &n, st);
-	shim_define(t, &def, name, n > 0 ? (size_t)n : 0);
-	return def.object.object;
+	struct ipc_def_object object = descriptor_file(fd, st);
+	char path[SHIM_PATH], *name = path;
+	size_t length = descriptor_path(fd, path);
+	if (length && mechanism == IPC_MECH_posix_mq)
+		name = queue_name(path, &length, st);
+	return descriptor_define(t, mechanism, &object, name, length);
 }
 
 /* 0: no channel. */
@@ -138,7 +167,9 @@ static uint64_t object_of(struct shim_thread *t, long fd, const struct stat *st)
 	if (S_ISSOCK(st->st_mode))
 		return ipc_object(socket_mechanism(fd), st->st_ino);
 	if (!(st->st_mode & S_IFMT)) /* an anonymous inode */
-		return counter_object(fd);
+		return counter_object(t, fd);
+	if (S_ISCHR(st->st_mode))
+		return pty_object(fd, st);
 	if (!S_ISFIFO(st->st_mode) && !is_queue(fd, st))
 		return 0;
 	shim_number(t);

@@ -4,12 +4,14 @@
  * made here, and what cannot be seen after an exec or under a sandbox is told here.
  */
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/sem.h>
 #include <unistd.h>
 
+#include "action.h"
 #include "hooks.h"
 #include "program.h"
 #include "queue.h"
@@ -91,7 +93,7 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	return false;
 }
 
-static void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path)
+void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path)
 {
 	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_LOSS };
 	def.loss = (struct ipc_def_loss){ .reason = reason,
@@ -180,6 +182,8 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 		shim.no_diag = true;
 	if (sandbox_stops_semctl(program))
 		shim.no_semctl = true;
+	if (sandbox_stops_ioctl(program))
+		shim.no_ioctl = true;
 }
 
 static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)
@@ -232,6 +236,8 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	const struct ipc_call *row = &ipc_calls[call];
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
+		if (call == IPC_CALL_io_uring_enter && r->arg[3] & IORING_ENTER_REGISTERED_RING)
+			return false; /* its first argument is no descriptor */
 		if (!enter_descriptors(t, row, r, p))
 			return false;
 		if (row->verb == IPC_VERB_recv && socket_has_addresses(p->object))
@@ -250,7 +256,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	case IPC_OBJ_KIND_MSGQ:
 		p->arg0 = ipc_arg0((uint32_t)-1, 0);
 		if (row->object != IPC_OBJ_MSGQ_RET)
-			p->object = queue_object(t, (int)r->arg[IPC_OBJ_ARG(row->object)]);
+			p->object = queue_object(t, IPC_MECH_sysv_msg, (int)r->arg[IPC_OBJ_ARG(row->object)]);
 		return true;
 	case IPC_OBJ_KIND_SEMS:
 		p->arg0 = ipc_arg0((uint32_t)-1, 0);
@@ -271,10 +277,14 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 		enter_other(t, call, r);
 		return false;
 	case IPC_OBJ_KIND_SIGNAL:
+		return signal_enter(call, r, p);
 	case IPC_OBJ_KIND_PROCESS:
-	case IPC_OBJ_KIND_MEMORY:
-	case IPC_OBJ_KIND_WORD:
 		return false;
+	case IPC_OBJ_KIND_WORD:
+		return hook_enter_futex(t, call, r, p);
+	case IPC_OBJ_KIND_MEMORY:
+		hook_enter_region(t, call, r, p);
+		return true;
 	default:
 		return true;
 	}

@@ -7,7 +7,9 @@
 #include <signal.h>
 #include <sys/socket.h>
 
+#include "action.h"
 #include "hooks.h"
+#include "region.h"
 
 enum {
 	NUMBERS = IPC_NUMBERS,
@@ -54,11 +56,13 @@ void hook_show(struct shim_thread *t, const struct pending *p)
 	__atomic_store_n(&c->call, p->call, __ATOMIC_RELEASE);
 }
 
-/* A transfer whose return will never be seen: its thread was cancelled in it, or a handler jumped out of it.
- * It may have moved bytes. */
+/* A transfer whose return will never be seen: its thread was cancelled in it, or a handler jumped out of it
+ * (perhaps the handler of the very signal that it sent). It may have moved bytes. */
 static void tell_abandoned(struct shim_thread *t, const struct pending *p)
 {
-	if (!p->object || ipc_calls[p->call].size == IPC_SIZE_NONE)
+	const struct ipc_call *row = &ipc_calls[p->call];
+	bool signals = row->verb == IPC_VERB_send && IPC_OBJ_KIND(row->object) == IPC_OBJ_KIND_SIGNAL;
+	if (!p->object || (row->size == IPC_SIZE_NONE && !signals))
 		return;
 	struct ipc_event e = { .start = p->start,
 			       .object = p->object,
@@ -101,7 +105,7 @@ static struct pending *push(struct shim_thread *t, uintptr_t stack)
 	p->stack = stack;
 	p->object = p->object2 = p->arg0 = p->arg1 = 0;
 	p->room = 0;
-	p->unbound = false;
+	p->unbound = p->late = false;
 	p->plain = false;
 	return p;
 }
@@ -115,11 +119,6 @@ static void begin(struct shim_thread *t, struct pending *p, uint16_t call, const
 	p->start = shim_now();
 	hook_show(t, p);
 	t->fast = t->number && t->ring.control && !t->spawn_call;
-}
-
-static bool recording(void)
-{
-	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
 }
 
 /* The common case in few instructions: a transfer on a descriptor that is known, nothing else going on. */
@@ -180,16 +179,29 @@ static inline void return_fast(struct shim_thread *t, const struct pending *p, l
 	t->depth = 0;
 }
 
+/* What the program says of its handlers goes its way whether recording goes on or not. */
+static void enter_action(struct shim_thread *t, struct hook_registers *r, uintptr_t stack)
+{
+	struct pending *p = push(t, stack);
+	if (!action_enter(r, stack, p))
+		t->depth = (uint32_t)(p - t->pending);
+}
+
 /* The general case; apart, so that the fast path saves no registers for it. */
 static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct hook_registers *r,
 						 uintptr_t stack)
 {
+	if ((r->nr & ~HOOK_NO_RETURN) == __NR_rt_sigaction) {
+		enter_action(t, r, stack);
+		return;
+	}
 	if (!recording())
 		return;
 	if (t->depth)
 		drop_left(t, stack);
 	uint16_t call = find_row(r, r->nr & ~HOOK_NO_RETURN);
-	if (!call)
+	if (!call ||
+	    (IPC_OBJ_KIND(ipc_calls[call].object) == IPC_OBJ_KIND_MEMORY && !region_concerned(call, r)))
 		return;
 	if (t->spawn_call) /* a vfork child first makes itself known: it must not change what we remember */
 		shim_number(t);
@@ -225,6 +237,11 @@ static __attribute__((noinline)) void return_slow(struct shim_thread *t, long re
 	if (!i)
 		return; /* a filtered call in a signal handler: what is pending is the interrupted call */
 	const struct pending *p = &t->pending[i - 1];
+	if (p->call == IPC_CALL_rt_sigaction && !is_other_call(p, nr, first)) {
+		action_leave(p, result);
+		t->depth = i - 1;
+		return;
+	}
 	shim_number(t); /* a fork child first makes itself known */
 	if (recording() && is_other_call(p, nr, first))
 		tell_abandoned(t, p);
@@ -244,4 +261,17 @@ void hook_return(long result, uintptr_t stack, long nr, long first)
 		return_fast(t, p, result);
 	else
 		return_slow(t, result, stack, nr, first);
+}
+
+void hook_late(struct hook_registers *r, uintptr_t stack, long nr)
+{
+	struct shim_thread *t = &shim_self;
+	struct hook_registers entry = *r;
+	entry.nr = nr;
+	hook_entry(&entry, stack);
+	struct pending *p = t->depth ? &t->pending[t->depth - 1] : NULL;
+	if (!p || p->stack != stack)
+		return;
+	p->late = true;
+	hook_return(r->nr, stack, nr, r->arg[0]);
 }

@@ -15,6 +15,11 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 /* Records the call that has returned. */
 void hook_leave(struct shim_thread *t, const struct pending *p, long result);
 
+/* Before a call on memory, and after it (region.c). */
+void hook_enter_region(struct shim_thread *t, uint16_t call, const struct hook_registers *r,
+		       struct pending *p);
+void hook_leave_region(struct shim_thread *t, const struct pending *p, long result);
+
 /* The same of a send or receive on a socket (message.c), of a call on a message queue (queue.c) or on
  * semaphores (sem.c), of a transfer on an eventfd (counter.c), and of a wait for descriptors (wait.c). */
 void hook_leave_message(struct shim_thread *t, const struct pending *p, long result);
@@ -22,6 +27,14 @@ void hook_leave_queue(struct shim_thread *t, const struct pending *p, long resul
 void hook_leave_sem(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_counter(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_wait(struct shim_thread *t, const struct pending *p, long result);
+/* Of a call that sends or waits for a signal, of a read of a signalfd (signal.c). */
+void hook_leave_signal(struct shim_thread *t, const struct pending *p, long result);
+void hook_leave_signalfd(struct shim_thread *t, const struct pending *p, long result);
+
+static inline bool recording(void)
+{
+	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
+}
 
 /* How much room the program has for an address, where the call may be answered with one: the kernel
  * overwrites that number with the address's own length, which may be more. */
@@ -30,6 +43,14 @@ uint32_t hook_room(uint16_t call, const struct hook_registers *r);
 /* What stands in the control block while the thread is inside the call, for when it dies there; NULL: none.
  */
 void hook_show(struct shim_thread *t, const struct pending *p);
+
+/* The same of a futex call (futex.c). False: in private memory. */
+bool hook_enter_futex(struct shim_thread *t, uint16_t call, const struct hook_registers *r,
+		      struct pending *p);
+void hook_leave_futex(struct shim_thread *t, const struct pending *p, long result);
+
+/* Something of the thread's process, or of the program at `path`, will not be seen. */
+void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path);
 
 /* The beginnings of an event: of a pending call, and of something that happens at this moment to the caller's
  * own process. */

@@ -2,12 +2,16 @@
 /* After a system call: its events. */
 #include <errno.h>
 #include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "hooks.h"
+#include "passing.h"
+#include "pty.h"
+#include "queue.h"
 #include "socket.h"
 
 static void return_transfer(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
@@ -74,6 +78,23 @@ static void define_made(struct shim_thread *t, const struct pending *p, long fd,
 	socket_define(t, fd, d->object, &origin);
 }
 
+/* What it makes is always an end of a channel. */
+static bool makes_anonymous(uint16_t call)
+{
+	switch (call) {
+	case IPC_CALL_eventfd:
+	case IPC_CALL_eventfd2:
+	case IPC_CALL_timerfd_create:
+	case IPC_CALL_inotify_init:
+	case IPC_CALL_inotify_init1:
+	case IPC_CALL_pidfd_open:
+	case IPC_CALL_io_uring_setup:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void return_open(struct shim_thread *t, const struct pending *p, const struct ipc_call *row, long fd)
 {
 	struct descriptor d;
@@ -85,14 +106,18 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 	if (p->object2)
 		tell_close(t, p->object2, p->other0);
 	if (!descriptor_made(t, fd, &d)) {
-		if (p->call == IPC_CALL_eventfd || p->call == IPC_CALL_eventfd2)
+		if (makes_anonymous(p->call))
 			shim_lost(IPC_REASON_no_identity);
 		return;
 	}
+	if (p->object && counter_has_own_number(d.object))
+		d.object = p->object; /* a copy */
 	if (socket_is(d.object))
 		define_made(t, p, fd, &d);
 	tell_open(t, p, fd, &d, 0);
 	descriptor_keep(t, fd, &d);
+	if (p->call == IPC_CALL_io_uring_setup)
+		define_loss(t, IPC_REASON_io_uring, "");
 }
 
 static void return_pair(struct shim_thread *t, const struct pending *p, long result)
@@ -162,7 +187,13 @@ static void return_control(struct shim_thread *t, const struct pending *p, long 
 	}
 	if (socket_is(p->object) && p->call != IPC_CALL_shutdown && (!result || under_way))
 		define_changed(t, p);
+	if (p->call == IPC_CALL_inotify_add_watch && result >= 0)
+		counter_watch(t, p);
 	struct ipc_event e = hook_event(t, p, result);
+	if (ipc_object_mechanism(p->object) == IPC_MECH_pty && !result)
+		e.arg1 = pty_told(p);
+	if (p->late)
+		e.flags |= IPC_F_NO_START;
 	shim_emit(t, &e);
 }
 
@@ -186,6 +217,27 @@ static void return_range(struct shim_thread *t, const struct pending *p, long re
 	}
 }
 
+/* CLONE_PIDFD: clone(2) has put it where its third argument says, clone3 where the second word of its struct
+ * does. */
+static void return_pidfd(struct shim_thread *t, struct pending p)
+{
+	const uint64_t *args = (const void *)p.arg[0];
+	bool struct_of = p.call == IPC_CALL_clone3;
+	uint64_t flags = p.call == IPC_CALL_clone ? (uint64_t)p.arg[0] : struct_of ? args[0] : 0;
+	const int *place = (const void *)(struct_of ? (uintptr_t)args[1] : (uintptr_t)p.arg[2]);
+	struct descriptor d;
+	if (!(flags & CLONE_PIDFD))
+		return;
+	descriptor_forget(t, *place);
+	if (!descriptor_made(t, *place, &d)) {
+		shim_lost(IPC_REASON_no_identity);
+		return;
+	}
+	p.call = IPC_CALL_clone_pidfd;
+	tell_open(t, &p, *place, &d, 0);
+	descriptor_keep(t, *place, &d);
+}
+
 static void return_spawn(struct shim_thread *t, const struct pending *p, long result)
 {
 	if (result <= 0)
@@ -194,6 +246,7 @@ static void return_spawn(struct shim_thread *t, const struct pending *p, long re
 	e.object = ipc_object(IPC_MECH_process, (uint64_t)result);
 	e.arg0 = 0;
 	shim_emit(t, &e);
+	return_pidfd(t, *p);
 }
 
 /* wait4 and waitid tell of children that ended; stops and continuations are not the end of a process, and
@@ -246,8 +299,10 @@ static void return_on_descriptor(struct shim_thread *t, const struct pending *p,
 		hook_leave_message(t, p, result);
 	else if (moves && mechanism == IPC_MECH_posix_mq)
 		hook_leave_queue(t, p, result);
-	else if (moves && mechanism == IPC_MECH_eventfd)
+	else if (moves && (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_timerfd))
 		hook_leave_counter(t, p, result);
+	else if (moves && mechanism == IPC_MECH_signal)
+		hook_leave_signalfd(t, p, result);
 	else
 		return_transfer(t, p, row, result);
 }
@@ -265,6 +320,15 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 	case IPC_OBJ_KIND_SEMS:
 		hook_leave_sem(t, p, result);
 		break;
+	case IPC_OBJ_KIND_SIGNAL:
+		hook_leave_signal(t, p, result);
+		break;
+	case IPC_OBJ_KIND_MEMORY:
+		hook_leave_region(t, p, result);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		hook_leave_futex(t, p, result);
+		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
@@ -272,6 +336,8 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 		break;
 	case IPC_OBJ_RET:
 		return_open(t, p, row, result);
+		if (p->call == IPC_CALL_pidfd_getfd)
+			passing_taken(t, p, result);
 		break;
 	case IPC_OBJ_KIND_PAIR:
 		return_pair(t, p, result);

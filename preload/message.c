@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "hooks.h"
+#include "passing.h"
 #include "readable.h"
 #include "socket.h"
 
@@ -100,32 +101,6 @@ static struct moved of_header(const struct msghdr *h, int flags)
 			       .told = h->msg_flags };
 }
 
-/* Descriptors that came with a message are open now. */
-static void tell_received(struct shim_thread *t, const struct pending *p, const struct msghdr *h)
-{
-	if (!h->msg_control)
-		return;
-	for (const struct cmsghdr *c = CMSG_FIRSTHDR(h); c;
-	     c = CMSG_NXTHDR((struct msghdr *)h, (struct cmsghdr *)c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		const int *fds = (const int *)CMSG_DATA(c);
-		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
-			struct descriptor d;
-			descriptor_forget(t, fds[i]);
-			if (!descriptor_find(t, fds[i], &d))
-				continue;
-			struct ipc_event e = hook_event(t, p, fds[i]);
-			e.call = IPC_CALL_recvmsg_fd;
-			e.object = d.object;
-			e.arg0 = ipc_arg0((uint32_t)fds[i], d.flags);
-			e.arg1 = 0;
-			e.flags = IPC_F_PART;
-			shim_emit(t, &e);
-		}
-	}
-}
-
 static void tell_header(struct shim_thread *t, const struct pending *p, const struct msghdr *h, int flags,
 			long result, uint16_t part)
 {
@@ -135,7 +110,9 @@ static void tell_header(struct shim_thread *t, const struct pending *p, const st
 		m.told = 0; /* the kernel does not look at it */
 	tell(t, p, &m, result, part);
 	if (receives)
-		tell_received(t, p, h);
+		passing_received(t, p, h, flags);
+	else
+		passing_sent(t, p, h);
 }
 
 static void tell_headers(struct shim_thread *t, const struct pending *p, long count)

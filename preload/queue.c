@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * System V and POSIX message queues. Memory that the program named is read only where the kernel has just
- * done so: after a success.
+ * System V and POSIX message queues, and who System V memory is. Memory that the program named is read only
+ * where the kernel has just done so: after a success.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "text.h"
 
 enum {
-	TOLD = 64, /* queues remembered as defined */
+	TOLD = 64, /* queues and memory remembered as defined */
 	NAMESPACE_BITS = 24,
 	KEY_DIGITS = 8,
 };
@@ -36,11 +36,11 @@ uint32_t queue_namespace(struct shim_thread *t)
 	return last;
 }
 
-uint64_t queue_object(struct shim_thread *t, int id)
+uint64_t queue_object(struct shim_thread *t, enum ipc_mechanism mechanism, int id)
 {
 	shim_number(t); /* a fork child first makes itself known: it may be in a namespace of its own */
 	uint64_t space = queue_namespace(t) & ((1U << NAMESPACE_BITS) - 1);
-	return ipc_object(IPC_MECH_sysv_msg, space << 32 | (uint32_t)id);
+	return ipc_object(mechanism, space << 32 | (uint32_t)id);
 }
 
 static bool is_told(uint64_t object)
@@ -58,6 +58,12 @@ static void define(struct shim_thread *t, uint64_t object, const char *text, siz
 		told[object % TOLD] = object;
 }
 
+void queue_tell(struct shim_thread *t, uint64_t object)
+{
+	if (!is_told(object))
+		define(t, object, NULL, 0);
+}
+
 size_t queue_put_key(char *text, const char *end, uint32_t key)
 {
 	char *at = text_put(text, end, key == IPC_PRIVATE ? "private" : "key 0x");
@@ -73,7 +79,8 @@ static void return_get(struct shim_thread *t, const struct pending *p, long resu
 		return;
 	t->ipc_namespace = 0; /* unshare and setns are not seen, but what follows them is */
 	struct ipc_event e = hook_event(t, p, result);
-	e.object = queue_object(t, (int)result);
+	e.object = queue_object(t, p->call == IPC_CALL_shmget ? IPC_MECH_sysv_shm : IPC_MECH_sysv_msg,
+				(int)result);
 	define(t, e.object, text, queue_put_key(text, text + sizeof(text), (uint32_t)p->arg[0]));
 	shim_emit(t, &e);
 }
@@ -83,8 +90,7 @@ static void return_remove(struct shim_thread *t, const struct pending *p, long r
 	if (result)
 		return;
 	struct ipc_event e = hook_event(t, p, result);
-	if (!is_told(p->object))
-		define(t, p->object, NULL, 0);
+	queue_tell(t, p->object);
 	shim_emit(t, &e);
 	told[p->object % TOLD] = 0;
 }
@@ -108,7 +114,7 @@ static void return_message(struct shim_thread *t, const struct pending *p, long 
 	if (!is_told(p->object)) {
 		if (names_nothing(result))
 			return;
-		define(t, p->object, NULL, 0);
+		queue_tell(t, p->object);
 	}
 	if (result >= 0)
 		e.arg1 = *(const uint64_t *)p->arg[1];
@@ -141,9 +147,11 @@ void hook_leave_queue(struct shim_thread *t, const struct pending *p, long resul
 {
 	switch (p->call) {
 	case IPC_CALL_msgget:
+	case IPC_CALL_shmget:
 		return_get(t, p, result);
 		break;
 	case IPC_CALL_msgctl_rmid:
+	case IPC_CALL_shmctl_rmid:
 		return_remove(t, p, result);
 		break;
 	case IPC_CALL_msgsnd:

@@ -147,6 +147,12 @@ bool sandbox_stops_semctl(const struct sock_fprog *program)
 	return stops(program, semctl, 1);
 }
 
+bool sandbox_stops_ioctl(const struct sock_fprog *program)
+{
+	static const uint16_t ioctl[] = { __NR_ioctl };
+	return stops(program, ioctl, 1);
+}
+
 bool sandbox_stops_questions(const struct sock_fprog *program)
 {
 	return stops(program, questions, sizeof(questions) / sizeof(*questions));

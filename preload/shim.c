@@ -11,6 +11,7 @@
 
 #include "patch.h"
 #include "prepared.h"
+#include "region.h"
 #include "shim.h"
 #include "tables.h"
 #include "text.h"
@@ -35,10 +36,14 @@ static uint32_t new_number(void)
 void shim_dropped(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
-	bool moves = call->size != IPC_SIZE_NONE && e->result > 0 && !(e->flags & IPC_F_PEEK);
+	unsigned int mechanism = ipc_object_mechanism(e->object);
+	/* What moves no bytes: its result is something else. */
+	bool signal = mechanism == IPC_MECH_signal && e->arg1, passes = mechanism == IPC_MECH_fd_passing;
+	bool counts = signal || passes || mechanism == IPC_MECH_eventfd;
+	bool moves = (signal || passes ? e->result >= 0 : call->size != IPC_SIZE_NONE && e->result > 0) &&
+		     !(e->flags & IPC_F_PEEK);
 	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
-	bool counts = ipc_object_mechanism(e->object) == IPC_MECH_eventfd; /* units, not bytes */
 	uint64_t bytes = moves && !counts ? (uint64_t)e->result : 0;
 	if (moves)
 		ring_overflow(&shim.ring, e->object, sends, !sends, sends ? bytes : 0, sends ? 0 : bytes);
@@ -135,6 +140,7 @@ static void fork_child(struct shim_thread *t)
 		tell_spawn(t, parent_thread, pid);
 	t->spawn_call = 0;
 	descriptor_inherit(t, false);
+	region_inherit(t);
 }
 
 /* A child that shares our memory has an image and a thread number of its own and our chunk. */
@@ -361,7 +367,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		return;
 	}
 	/* A filter of an earlier program: what it does to our questions is not known. */
-	shim.no_diag = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
+	shim.no_diag = shim.no_ioctl = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
 	introduce_program(t, argc, argv, prev);
 	hook_init();
 	descriptor_inherit(t, true);

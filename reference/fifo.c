@@ -1,93 +1,69 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * fifo: a stream between two processes that know nothing of each other but a path. Opening blocks until the
- * other side has opened too; the reader sees the end of the file when the writer has closed.
+ * fifo: a pipe for processes that know nothing of each other but a path. Opening blocks until the other side
+ * has opened too, and what is left is gone with the last end: so the parent holds the FIFO open for as long
+ * as others come and go, and consumers know how many messages to expect instead of waiting for the end.
  */
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "reference.h"
 
-static int write_messages(const char *path, const struct reference_options *o)
+static int held = -1;
+
+static int mode(const struct reference_run *run)
 {
-	_Alignas(struct reference_head) static char message[REFERENCE_SIZE_MAX];
-	int fd = open(path, O_WRONLY);
-	if (fd < 0) {
-		perror(path);
-		return 1;
-	}
-	for (unsigned long i = 0; i < o->messages; i++) {
-		reference_fill(message, o->size, 0, (uint32_t)i);
-		if (reference_write(fd, message, o->size) < 0)
-			return 1;
-	}
-	return close(fd) ? 1 : 0;
+	return run->options.nonblocking ? O_NONBLOCK : 0;
 }
 
-static int read_messages(const char *path, const struct reference_options *o, FILE *ledger)
+static int open_fifo(struct reference_run *run)
 {
-	_Alignas(struct reference_head) static char message[REFERENCE_SIZE_MAX];
-	const struct reference_head *head = (const void *)message;
-	unsigned long messages = 0;
-	struct stat st;
-	char key[96];
-	int more, fd = open(path, O_RDONLY);
-
-	if (fd < 0 || fstat(fd, &st)) {
-		perror(path);
-		return 1;
-	}
-	while ((more = reference_read(fd, message, o->size)) > 0) {
-		if (!reference_intact(message, o->size) || head->number != messages) {
-			fprintf(stderr, "fifo: message %lu is damaged or out of order\n", messages);
-			return 1;
-		}
-		messages++;
-	}
-	if (more < 0 || messages != o->messages) {
-		fprintf(stderr, "fifo: %lu messages came\n", messages);
-		return 1;
-	}
-	snprintf(key, sizeof(key), "fifo:%u:%u:%lu", major(st.st_dev), minor(st.st_dev),
-		 (unsigned long)st.st_ino);
-	reference_ledger(ledger, head->pid, getpid(), "fifo", key, messages, messages * o->size);
-	return close(fd) ? 1 : 0;
+	if (reference_make_folder(run))
+		return -1;
+	if (mkfifo(reference_path(0), 0600))
+		return reference_failed(run, "mkfifo");
+	held = open(reference_path(0), O_RDWR); /* Linux lets one process open both ends, without waiting */
+	return held < 0 ? reference_failed(run, "open") : 0;
 }
 
-static int run(int argc, char **argv, FILE *ledger)
+static int produce(struct reference_run *run)
 {
-	struct reference_options o = { .messages = 1000, .size = 64 };
-	char dir[] = "/tmp/ipctrace-fifo-XXXXXX", path[sizeof(dir) + 8];
-	int failed = 1, usage = reference_parse(&o, argc, argv);
-	if (usage)
-		return usage;
-	if (!mkdtemp(dir)) {
-		perror(dir);
-		return 1;
-	}
-	snprintf(path, sizeof(path), "%s/fifo", dir);
-	if (mkfifo(path, 0600)) {
-		perror(path);
-		goto out;
-	}
-	pid_t reader = fork();
-	if (reader == 0)
-		_exit(read_messages(path, &o, ledger));
-	pid_t writer = fork();
-	if (writer == 0)
-		_exit(write_messages(path, &o));
-	failed = reader < 0 || writer < 0 || reference_wait(2) ? 1 : 0;
-	unlink(path);
-out:
-	rmdir(dir);
-	return failed;
+	close(held);
+	int fd = open(reference_path(0), O_WRONLY | mode(run));
+	return fd < 0 ? reference_failed(run, "open") : reference_produce_stream(run, fd);
+}
+
+static int consume(struct reference_run *run)
+{
+	close(held);
+	int fd = open(reference_path(0), O_RDONLY | mode(run));
+	if (fd < 0)
+		return reference_failed(run, "open");
+	while (reference_more(run))
+		if (reference_take_message(run, fd) <= 0)
+			return -1;
+	return close(fd);
+}
+
+static int close_fifo(struct reference_run *run)
+{
+	return close(held) || reference_remove_folder(run);
 }
 
 const struct reference reference_fifo = {
 	.name = "fifo",
-	.summary = "a writer and a reader that meet at a path: --messages --size",
-	.run = run,
+	.summary = "producers and consumers that meet at a path",
+	.capacity = "bounded",
+	.order = "as written",
+	.direction = "one way",
+	.when_full = "writer waits",
+	.synchronisation = "none",
+	.relationship = "none: they know a path",
+	.features = REFERENCE_PRODUCERS | REFERENCE_CONSUMERS | REFERENCE_NONBLOCKING | REFERENCE_SIZES,
+	.refuses = reference_refuse_shared_stream,
+	.open = open_fifo,
+	.produce = produce,
+	.consume = consume,
+	.close = close_fifo,
 };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * process: what a parent and its child tell each other by being born and by dying. A tree of processes: inner
- * ones made by fork, leaves by posix_spawn of a shell; each exits with the number of processes in its part of
- * the tree (modulo 256), and each parent checks what it hears.
+ * process: what a parent and its child tell each other by being born and by dying. Each producer bears its
+ * children one after another; a child ends with a status that its parent checks. Two messages for each child:
+ * its birth, and its end, which is told when the parent takes the status; both without bytes. Producers are
+ * children too, of the parent of all.
  */
 #include <spawn.h>
 #include <stdlib.h>
@@ -11,78 +12,90 @@
 
 #include "reference.h"
 
+enum { FORK, SPAWN };
+
 extern char **environ;
 
-static int node(const struct reference_options *o, unsigned long depth, FILE *ledger);
+static pid_t parent;
 
-/* Processes in the tree below and including a node with so many levels under it. */
-static unsigned long tree_size(unsigned long children, unsigned long depth)
+static pid_t spawn(int status)
 {
-	return depth == 0 ? 1 : 1 + children * tree_size(children, depth - 1);
-}
-
-static pid_t start_leaf(void)
-{
-	char *argv[] = { "sh", "-c", "exit 1", NULL };
+	char text[16];
+	char *argv[] = { "sh", "-c", text, NULL };
 	pid_t pid;
+	snprintf(text, sizeof(text), "exit %d", status);
 	return posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ) ? -1 : pid;
 }
 
-static pid_t start_child(const struct reference_options *o, unsigned long depth, FILE *ledger)
+static pid_t bear(const struct reference_run *run, int status)
 {
-	if (depth == 0)
-		return start_leaf();
+	if (run->options.variant == SPAWN)
+		return spawn(status);
 	pid_t pid = fork();
 	if (pid == 0)
-		_exit(node(o, depth, ledger));
+		_exit(status);
 	return pid;
 }
 
-/* Two messages with no bytes: the child's birth, and its exit. */
-static void write_ledger(FILE *ledger, pid_t child)
+/* A message in each direction. */
+static void book(struct reference_run *run, pid_t child)
 {
-	char key[32];
-	snprintf(key, sizeof(key), "process:%d", child);
-	reference_ledger(ledger, getpid(), child, "process", key, 1, 0);
-	reference_ledger(ledger, child, getpid(), "process", key, 1, 0);
+	reference_sent(run, (unsigned int)child, 0);
+	reference_received(run, 0);
+	reference_came(run, (unsigned int)child, 1, 0);
 }
 
-/* Starts the children, hears how they end. Returns the exit status of this process: the size of its tree, or
- * 0 when something was wrong. */
-static int node(const struct reference_options *o, unsigned long depth, FILE *ledger)
+static pid_t take_status(const struct reference_run *run, pid_t child, int *status)
 {
-	unsigned long size = 1;
-	for (unsigned long i = 0; i < o->children; i++)
-		if (start_child(o, depth - 1, ledger) < 0) {
-			perror("process: cannot start a child");
-			return 0;
-		}
-	for (unsigned long i = 0; i < o->children; i++) {
+	pid_t pid;
+	while ((pid = waitpid(child, status, run->options.nonblocking ? WNOHANG : 0)) == 0)
+		reference_pause();
+	return pid;
+}
+
+static int produce(struct reference_run *run)
+{
+	/* Its own birth; and its end, which it cannot book when that has come. */
+	reference_received(run, 0);
+	reference_came(run, (unsigned int)parent, 1, 0);
+	reference_sent(run, (unsigned int)parent, 0);
+	for (int i = 0; reference_turn(run); i = (i + 1) % 128) {
 		int status;
-		pid_t child = wait(&status);
-		if (child < 0 || !WIFEXITED(status) ||
-		    WEXITSTATUS(status) != (int)(tree_size(o->children, depth - 1) & 0xff)) {
-			fprintf(stderr, "process: child %d ended with status %#x\n", child, status);
-			return 0;
-		}
-		size += tree_size(o->children, depth - 1);
-		write_ledger(ledger, child);
+		pid_t child = bear(run, i);
+		if (child < 0 || take_status(run, child, &status) != child)
+			return reference_failed(run, "child");
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != i)
+			return reference_wrong(run, "child %d ended with status %#x", child, status);
+		book(run, child);
+		reference_other(run, child, 1, 1);
+		run->taken++;
 	}
-	return (int)(size & 0xff);
+	return 0;
 }
 
-static int run(int argc, char **argv, FILE *ledger)
+static int bear_producers(struct reference_run *run)
 {
-	struct reference_options o = { .children = 3, .depth = 2 };
-	int usage = reference_parse(&o, argc, argv);
-	if (usage)
-		return usage;
-	fflush(ledger);
-	return node(&o, o.depth, ledger) == (int)(tree_size(o.children, o.depth) & 0xff) ? 0 : 1;
+	parent = getpid();
+	for (unsigned int i = 0; i < run->options.producers; i++) {
+		pid_t pid = reference_start(run, REFERENCE_PRODUCER, i, produce);
+		if (pid < 0)
+			return -1;
+		book(run, pid);
+	}
+	reference_sent(run, REFERENCE_ANYONE, 0); /* its own end, to whoever started it */
+	return reference_wait(run);
 }
 
 const struct reference reference_process = {
 	.name = "process",
-	.summary = "a tree of processes that check each other's exit status: --children --depth",
-	.run = run,
+	.summary = "parents that bear children and take their status",
+	.capacity = "bounded",
+	.direction = "both ways",
+	.when_full = "zombies stay",
+	.synchronisation = "none",
+	.relationship = "parent and child",
+	.features = REFERENCE_PRODUCERS | REFERENCE_NONBLOCKING | REFERENCE_NO_BYTES,
+	.variants = (const char *const[]){ "fork", "spawn", NULL },
+	.defaults = { .messages = 100 },
+	.run = bear_producers,
 };

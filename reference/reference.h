@@ -1,9 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reference programs: one file per mechanism, named like its row in mechanisms.def. Each uses its mechanism
- * the way a textbook says, checks the data that it receives itself, and writes a ledger of who sent how many
- * messages and bytes to whom: the truth that a trace of it must show. Only edges of its own mechanism are in
- * it.
+ * Reference programs: one file per mechanism, named like its row in mechanisms.def and listed in
+ * references.def. Each uses its mechanism the way a textbook says, checks the data that it receives, and
+ * knows the truth about what it did: its ledger, which a trace of it must show.
+ *
+ * What all share is the core (core.c): options, messages that can be checked, processes, accounts. A
+ * mechanism's file says what it needs, from the outside in:
+ *
+ *	open(run)	in the parent, before there are others: makes the channel
+ *	produce(run)	in each producer: while ((m = reference_next(run))) send it
+ *	consume(run)	in each consumer: receives and gives each message to reference_take()
+ *	leave(run)	in the parent, once all run: closes what it holds, or consumers would wait for ever
+ *	close(run)	in the parent, when all have ended: removes the channel
+ *
+ * Each returns 0, or something else after a line on stderr. What they share they keep in static variables of
+ * their file: a process makes one run at a time. A mechanism that does not fit the frame has a run() of its
+ * own, which starts its processes by reference_start().
+ *
+ * Every process books what it did, in calls and in messages; the parent makes the ledger of all accounts.
+ * They travel in an unlinked regular file, each at its own place, since that is no communication that a trace
+ * would show; and are written before the process ends, also when it kills itself (--kill).
  */
 #ifndef IPC_REFERENCE_H
 #define IPC_REFERENCE_H
@@ -11,88 +27,256 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
-struct reference {
-	const char *name, *summary;
-	/* argv[0] is the name. Writes the ledger and flushes it; its children append to the same open file.
-	 * Returns the exit status: 0 all went well, 1 data or a call was wrong, 2 usage (a line on stderr).
-	 */
-	int (*run)(int argc, char **argv, FILE *ledger);
+struct reference_options {
+	unsigned long messages; /* that each producer sends */
+	unsigned long size_min, size_max;
+	unsigned long producers, consumers;
+	unsigned long seed;    /* of sizes and data */
+	unsigned long rate;    /* messages a second of each producer; 0: as fast as it can */
+	unsigned long variant; /* index into the reference's variants */
+	bool nonblocking;
+	bool kill; /* the first producer kills itself after half of its messages */
 };
 
-/* In the order of mechanisms.def; NULL ends it. */
+enum {
+	REFERENCE_SIZE_MIN = 32, /* the head of a message */
+	REFERENCE_SIZE_MAX = 1 << 20,
+	REFERENCE_TASKS_MAX = 64,     /* producers, and consumers */
+	REFERENCE_NOT_APPLICABLE = 3, /* exit status: the mechanism cannot have this shape */
+};
+
+enum reference_features {
+	/* How several take part: in one channel, or by a connection (or channel) for each pair. */
+	REFERENCE_PRODUCERS = 1 << 0,
+	REFERENCE_CONSUMERS = 1 << 1,
+	REFERENCE_PAIRS = 1 << 2, /* both of them, a connection per pair */
+	REFERENCE_NONBLOCKING = 1 << 3,
+	REFERENCE_SIZES = 1 << 4,     /* messages of different sizes */
+	REFERENCE_NO_BYTES = 1 << 5,  /* it tells that something happened, not what */
+	REFERENCE_UNORDERED = 1 << 6, /* one producer's messages may overtake each other */
+	REFERENCE_LOSES = 1 << 7,     /* messages may get lost, or several become one */
+	REFERENCE_VOLUME = 1 << 8,    /* an observer sees how much, not with whom: all peers are outside */
+	REFERENCE_NO_KILL = 1 << 9,   /* the others could not go on, or nobody can tell what was done */
+	REFERENCE_MEMORY = 1 << 10,   /* all share one memory at one time: an edge from each to each, and no
+				       * calls that move anything */
+};
+
+struct reference_run;
+
+struct reference {
+	const char *name; /* the mechanism's */
+	const char *summary;
+
+	/* What textbooks tell, beside what mechanisms.def has, in a few words each (`ipctrace reference
+	 * --compare` shows them); NULL: it has none. */
+	const char *capacity;	     /* "zero", "bounded", "unbounded" */
+	const char *order;	     /* in which messages arrive: "as sent", "by priority", "none" */
+	const char *direction;	     /* "one way", "both ways" */
+	unsigned long largest;	     /* bytes that one message can have; 0: no limit, or it has none */
+	const char *when_full;	     /* "sender waits", "message is lost" */
+	const char *synchronisation; /* what the processes must do besides: "none", or what */
+	const char *relationship;    /* "none: they know a path", "a common ancestor" */
+
+	unsigned int features;	     /* set of enum reference_features */
+	const char *const *variants; /* words for --variant, the first is the default, NULL ends; or NULL */
+	struct reference_options
+		defaults; /* what is 0: 1000 messages of 64 bytes, one producer, one consumer */
+
+	/* Why a shape cannot be that the features allow, or NULL. May be NULL. */
+	const char *(*refuses)(const struct reference_options *o);
+
+	/* Whether an observer can know who talked to whom. NULL: yes, unless several producers and several
+	 * consumers share one channel. */
+	bool (*exact)(const struct reference_options *o);
+
+	int (*open)(struct reference_run *run);
+	int (*produce)(struct reference_run *run);
+	int (*consume)(struct reference_run *run);
+	int (*leave)(struct reference_run *run);
+	int (*close)(struct reference_run *run);
+	int (*run)(
+		struct reference_run *run); /* instead of the processes of produce and consume; waits too */
+};
+
+/* In the order of references.def; NULL ends it. */
 extern const struct reference *const references[];
 
-extern const struct reference reference_pipe, reference_fifo, reference_process;
-extern const struct reference reference_unix_stream, reference_unix_dgram, reference_unix_seqpacket;
-extern const struct reference reference_tcp, reference_udp, reference_socket_other, reference_netlink;
-extern const struct reference reference_sysv_msg, reference_posix_mq, reference_eventfd, reference_sysv_sem;
+enum reference_role { REFERENCE_PARENT, REFERENCE_PRODUCER, REFERENCE_CONSUMER };
 
-/* What a workload can be told: set the defaults, 0 for what it does not know, then parse. */
-struct reference_options {
-	unsigned long messages; /* --messages: sent by each writer */
-	unsigned long size;	/* --size: bytes of each, REFERENCE_SIZE_MIN to REFERENCE_SIZE_MAX */
-	unsigned long writers, readers, clients;
-	unsigned long children, depth;
-};
-
-enum { REFERENCE_SIZE_MIN = 16, REFERENCE_SIZE_MAX = 1 << 20, REFERENCE_TASKS_MAX = 64 };
-
-/* Returns 0, or 2 after a line on stderr. */
-int reference_parse(struct reference_options *o, int argc, char **argv);
-
-/* The head of a message; the rest is a pattern that follows from it. */
-struct reference_head {
-	uint32_t writer; /* 0, 1, ... */
-	int32_t pid;	 /* of the writer */
-	uint32_t number; /* 0, 1, ... for each writer */
-	uint32_t checksum;
-};
-
-/* Fills `size` bytes at `message`, which is aligned for its head. */
-void reference_fill(void *message, size_t size, uint32_t writer, uint32_t number);
-
-/* Whether the message came whole and unchanged. */
-bool reference_intact(const void *message, size_t size);
-
-/* One ledger line: source pid, destination pid, mechanism, channel's key, messages, bytes. Flushed, so that
- * parent and children can write to one file. */
-void reference_ledger(FILE *ledger, pid_t src, pid_t dst, const char *mechanism, const char *key,
-		      unsigned long messages, unsigned long bytes);
-
-/* Reads or writes exactly `size` bytes. Reading, 0 means end of file; otherwise 1, or -1 with a line on
- * stderr. */
-int reference_read(int fd, void *buffer, size_t size);
-int reference_write(int fd, const void *buffer, size_t size);
-
-/* Waits for `n` children. Returns how many did not exit with 0. */
-unsigned int reference_wait(unsigned int n);
-
-/* sockets.c */
-
-struct sockaddr_in;
-
-/* The channel's key. Of UNIX sockets the half that a process knows: it cannot see the other end's inode. */
-void reference_unix_key(int fd, char *key, size_t size);
-void reference_ip_key(int fd, const struct sockaddr_in *peer, char *key, size_t size);
-
-/* A server and clients with a connection each. */
-struct reference_talk {
-	const char *mechanism;
-	const struct reference_options *options;
-	FILE *ledger;
-	int listener;
-	const void *address;			     /* for connect() */
-	int (*connect)(const void *address);	     /* a client's socket, or -1 */
-	void (*key)(int fd, char *key, size_t size); /* of a connection */
+struct reference_run {
+	const struct reference *reference;
+	struct reference_options options;
+	/* Of this process. */
+	enum reference_role role;
+	unsigned int index;    /* among the producers or the consumers */
+	unsigned int to;       /* whom the message in hand is for: a peer, as below */
+	unsigned int consumer; /* the same as an index; with REFERENCE_PAIRS, else 0 */
+	unsigned long quota;   /* messages that a consumer takes, where they are shared out beforehand */
+	unsigned long taken;   /* messages that it took; what carries no data counts them itself */
+	struct reference_core *core;
 };
 
 /*
- * Each client asks --messages questions, each answered before the next, and closes. Each side checks what it
- * receives and writes a ledger line of it. The server gives each connection a process of its own. Closes the
- * listener, returns the exit status.
+ * Peers. A process is named by its pid where that is known, and by its index where it is not: consumers are
+ * started first, so that a producer does know their pids.
  */
-int reference_converse(const struct reference_talk *t);
+enum {
+	REFERENCE_OUTSIDE = 0,	    /* the kernel, or nobody who takes part; pid 0 in the ledger */
+	REFERENCE_ANYONE = 1 << 30, /* whoever comes: the receiver books it */
+	REFERENCE_INDEXED = 1 << 29,
+};
+static inline unsigned int reference_producer(unsigned int index)
+{
+	return REFERENCE_INDEXED + index;
+}
+static inline unsigned int reference_consumer(unsigned int index)
+{
+	return REFERENCE_INDEXED + REFERENCE_TASKS_MAX + index;
+}
+/* Of a process that reference_start() has started before this one. */
+pid_t reference_pid(const struct reference_run *run, unsigned int peer);
+
+/* The head of a message; what follows is a pattern that depends on it. */
+struct reference_head {
+	uint64_t checksum;
+	uint64_t time;	   /* when it was sent, CLOCK_MONOTONIC */
+	uint32_t number;   /* 0, 1, ... for each producer */
+	uint32_t size;	   /* of it all */
+	uint32_t producer; /* index */
+	int32_t pid;	   /* of the producer */
+};
+
+/*
+ * A producer's next turn: waits for its time (--rate), chooses `to`. False when all is sent. With --kill it
+ * does not return at the middle. For what carries no data.
+ */
+bool reference_turn(struct reference_run *run);
+
+/* The same, and makes the message (its size from the range); NULL when all is sent. Valid until the next. */
+struct reference_head *reference_next(struct reference_run *run);
+
+/* A consumer: room for one message of any size of this run, aligned for its head. */
+void *reference_buffer(struct reference_run *run);
+
+/*
+ * Checks a message that has come, `size` bytes of it: its sum, its number (each producer's messages come in
+ * their order, unless REFERENCE_UNORDERED). Books it as one message from its producer. Returns 0, or -1
+ * after a line on stderr.
+ */
+int reference_take(struct reference_run *run, const void *message, size_t size);
+
+/* Whether a consumer's quota is not yet filled. */
+bool reference_more(const struct reference_run *run);
+
+/* How many messages this producer sends in all, how many of them are for this consumer (REFERENCE_PAIRS). */
+unsigned long reference_share(const struct reference_run *run, unsigned int producer, unsigned int consumer);
+
+/*
+ * The account. One successful call that sent, or received (of locks and counters: a release or post; an
+ * acquired lock or ended wait). A send is a message too, to a peer or to REFERENCE_ANYONE.
+ */
+void reference_sent(struct reference_run *run, unsigned int to, uint64_t bytes);
+void reference_received(struct reference_run *run, uint64_t bytes);
+
+/* Messages that came from a peer (of locks and counters: what it released or posted and this process got).
+ * Where the sender knew whom it sent to, its account tells their number: one message may take several sends.
+ * reference_take() does this. */
+void reference_came(struct reference_run *run, unsigned int from, unsigned long messages, uint64_t bytes);
+
+/* The same for a process that keeps no account of its own (a program that was started): books for it. */
+void reference_other(struct reference_run *run, pid_t pid, unsigned long sends, unsigned long receives);
+
+/* Starts a process: `work` runs in it with a `run` of its own and its status is the process's. Returns its
+ * pid, or -1 after a line on stderr. */
+pid_t reference_start(struct reference_run *run, enum reference_role role, unsigned int index,
+		      int (*work)(struct reference_run *run));
+
+/* Waits for all that were started; ends the others when one fails. Returns 0, or -1. */
+int reference_wait(struct reference_run *run);
+
+/* A line on stderr: what failed, and errno in words. Returns -1. */
+int reference_failed(const struct reference_run *run, const char *what);
+/* The same without errno. */
+int reference_wrong(const struct reference_run *run, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* After a non-blocking call said EAGAIN: waits until a descriptor is ready (poll's events), or a moment. */
+int reference_poll(const struct reference_run *run, int fd, short events);
+void reference_pause(void);
+
+/*
+ * Streams over descriptors, blocking or not (streams.c). They book their calls.
+ * Write: all of it, in as many pieces as that takes. Read: exactly so much; 1, or 0 at the end of the file
+ * before the first byte, or -1.
+ */
+int reference_write(struct reference_run *run, int fd, const void *data, size_t size);
+int reference_read(struct reference_run *run, int fd, void *data, size_t size);
+
+/* Reads and takes the next message of a stream: 1, 0 at its end, -1. Where sizes differ, the head is read
+ * first. */
+int reference_take_message(struct reference_run *run, int fd);
+
+/* Produces into one stream; consumes one to its end. */
+int reference_produce_stream(struct reference_run *run, int fd);
+int reference_consume_stream(struct reference_run *run, int fd);
+
+/*
+ * Sockets (sockets.c). Of each consumer there is one from the start. Connections, one for each pair: it
+ * listens, and every producer connects to all. Datagrams: every producer has one socket too.
+ */
+struct reference_sockets {
+	int family, type, protocol;
+	/* The name of consumer `number`, or of a producer's socket, numbered behind the consumers; the kernel
+	 * may choose the rest of it (a port). Returns its length. */
+	socklen_t (*name)(unsigned int number, struct sockaddr_storage *name);
+	bool silent; /* what does not fit into a socket's buffer is dropped: never so much is under way */
+};
+int reference_open_sockets(struct reference_run *run, const struct reference_sockets *sockets);
+int reference_leave_sockets(struct reference_run *run);
+int reference_produce_connections(struct reference_run *run);
+int reference_consume_connections(struct reference_run *run);
+int reference_produce_datagrams(struct reference_run *run);
+int reference_consume_datagrams(struct reference_run *run);
+
+/* Names of sockets: a port of the loopback interface; reference_path(). */
+socklen_t reference_ip_name(unsigned int number, struct sockaddr_storage *name);
+socklen_t reference_path_name(unsigned int number, struct sockaddr_storage *name);
+
+/* For struct reference: messages of several producers that share a buffer would not fit into it. */
+const char *reference_refuse_datagrams(const struct reference_options *o);
+/* Several processes at one end of a stream need messages that stay in one piece. */
+const char *reference_refuse_shared_stream(const struct reference_options *o);
+
+/* A folder for files that processes meet at: made in the parent, removed with what is in it. The path is
+ * valid until the next call; `number` is less than all producers and consumers together. */
+int reference_make_folder(struct reference_run *run);
+const char *reference_path(unsigned int number);
+int reference_remove_folder(struct reference_run *run);
+
+/*
+ * Runs one: the whole of `ipctrace reference NAME ARG...`; argv[0] is the name. Returns the exit status: 0
+ * all went well, 1 data or a call was wrong, 2 usage, 3 not applicable; with a line on stderr. The ledger
+ * goes to the file of that name (--ledger among the arguments does the same), NULL: to stdout.
+ */
+int reference_main(const struct reference *r, int argc, char **argv, const char *ledger);
+
+/* Runs all, one after the other, with the same options: argv[0] is any word. A line for each on stdout, the
+ * ledgers as an array to the file. Returns 0, 1 when one failed, or 2. */
+int reference_all(int argc, char **argv, const char *ledger);
+
+/* What a run showed, for the comparison. */
+struct reference_result {
+	unsigned long messages;
+	uint64_t bytes, nanoseconds; /* from the first send to the last receive */
+	uint64_t p50, p99;	     /* latency; 0: it has none */
+};
+/* Returns as reference_main(), and nothing on stderr. */
+int reference_measure(const struct reference *r, const struct reference_options *o,
+		      struct reference_result *result);
+
+const struct reference *reference_find(const char *name);
 
 #endif

@@ -1,127 +1,86 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * sysv_msg: a server and clients that know one key. All use one queue: questions have type 1, an answer the
- * pid of the client that it is for.
+ * sysv_msg: one queue for all who know its key. Each producer's messages have a type of their own; consumers
+ * take what comes first. The queue keeps messages whole and in their order.
  */
-#include <stdlib.h>
+#include <errno.h>
+#include <string.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "reference.h"
 
-enum { LARGEST = 8192, ROOM = 16384 /* of a message, and of a queue, by default */, QUESTION = 1 };
+enum { LARGEST = 8192 }; /* by default */
 
-struct message {
+static int queue;
+static struct {
 	long type;
 	_Alignas(struct reference_head) char text[LARGEST];
-};
+} message;
 
-static int find_queue(key_t key)
+static int open_queue(struct reference_run *run)
 {
-	int id = msgget(key, 0);
-	if (id < 0)
-		perror("msgget");
-	return id;
+	queue = msgget(IPC_PRIVATE, 0600);
+	return queue < 0 ? reference_failed(run, "msgget") : 0;
 }
 
-static void write_ledger(FILE *ledger, int id, pid_t from, unsigned long messages, unsigned long bytes)
+static int mode(const struct reference_run *run)
 {
-	char key[64];
-	struct stat ns = { 0 };
-	stat("/proc/self/ns/ipc", &ns);
-	snprintf(key, sizeof(key), "sysv_msg:%lu:%d", (unsigned long)ns.st_ino, id);
-	reference_ledger(ledger, from, getpid(), "sysv_msg", key, messages, bytes);
+	return run->options.nonblocking ? IPC_NOWAIT : 0;
 }
 
-static int ask(key_t key, uint32_t client, const struct reference_options *o, FILE *ledger)
+static int produce(struct reference_run *run)
 {
-	static struct message m;
-	const struct reference_head *head = (const void *)m.text;
-	int id = find_queue(key);
-	for (unsigned long i = 0; i < o->messages; i++) {
-		m.type = QUESTION;
-		reference_fill(m.text, o->size, client, (uint32_t)i);
-		if (msgsnd(id, &m, o->size, 0) || msgrcv(id, &m, LARGEST, getpid(), 0) != (ssize_t)o->size) {
-			perror("sysv_msg");
-			return 1;
+	const struct reference_head *m;
+	message.type = 1 + (long)run->index;
+	while ((m = reference_next(run))) {
+		memcpy(message.text, m, m->size);
+		while (msgsnd(queue, &message, m->size, mode(run))) {
+			if (errno != EAGAIN)
+				return reference_failed(run, "msgsnd");
+			reference_pause();
 		}
-		if (!reference_intact(m.text, o->size) || head->writer != client || head->number != i) {
-			fprintf(stderr, "sysv_msg: answer %lu is wrong\n", i);
-			return 1;
-		}
+		reference_sent(run, run->to, m->size);
 	}
-	write_ledger(ledger, id, head->pid, o->messages, o->messages * o->size);
 	return 0;
 }
 
-static int answer(key_t key, const struct reference_options *o, FILE *ledger)
+static int consume(struct reference_run *run)
 {
-	static struct message m;
-	const struct reference_head *head = (const void *)m.text;
-	unsigned long messages[REFERENCE_TASKS_MAX] = { 0 };
-	pid_t pid[REFERENCE_TASKS_MAX];
-	int id = find_queue(key);
-
-	for (unsigned long i = 0; i < o->clients * o->messages; i++) {
-		if (msgrcv(id, &m, LARGEST, QUESTION, 0) != (ssize_t)o->size ||
-		    !reference_intact(m.text, o->size) || head->writer >= o->clients ||
-		    head->number != messages[head->writer]) {
-			fprintf(stderr, "sysv_msg: question %lu is damaged or out of order\n", i);
-			return 1;
+	const struct reference_head *m = (const void *)message.text;
+	while (reference_more(run)) {
+		ssize_t n = msgrcv(queue, &message, LARGEST, 0, mode(run));
+		if (n < 0 && errno != ENOMSG)
+			return reference_failed(run, "msgrcv");
+		if (n < 0) {
+			reference_pause();
+			continue;
 		}
-		pid[head->writer] = head->pid;
-		messages[head->writer]++;
-		m.type = head->pid;
-		reference_fill(m.text, o->size, head->writer, head->number);
-		if (msgsnd(id, &m, o->size, 0)) {
-			perror("msgsnd");
-			return 1;
-		}
+		reference_received(run, (uint64_t)n);
+		if (reference_take(run, m, (size_t)n) || message.type != 1 + (long)m->producer)
+			return reference_wrong(run, "a message of the wrong type");
 	}
-	for (unsigned long i = 0; i < o->clients; i++)
-		write_ledger(ledger, id, pid[i], messages[i], messages[i] * o->size);
 	return 0;
 }
 
-static int talk(key_t key, const struct reference_options *o, FILE *ledger)
+static int close_queue(struct reference_run *run)
 {
-	for (unsigned long i = 0; i <= o->clients; i++) {
-		pid_t pid = fork();
-		if (pid < 0) {
-			perror("fork");
-			return 1;
-		}
-		if (pid == 0)
-			_exit(i ? ask(key, (uint32_t)i - 1, o, ledger) : answer(key, o, ledger));
-	}
-	return reference_wait((unsigned int)o->clients + 1) ? 1 : 0;
-}
-
-static int run(int argc, char **argv, FILE *ledger)
-{
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
-	key_t key = 0x49000000 + getpid();
-	int id, failed, usage = reference_parse(&o, argc, argv);
-	if (usage)
-		return usage;
-	if (o.size > LARGEST || o.clients * o.size > ROOM) { /* an answer must find room */
-		fprintf(stderr, "sysv_msg: --size is %d at most, times --clients %d\n", LARGEST, ROOM);
-		return 2;
-	}
-	id = msgget(key, IPC_CREAT | IPC_EXCL | 0600);
-	if (id < 0) {
-		perror("msgget");
-		return 1;
-	}
-	failed = talk(key, &o, ledger);
-	msgctl(id, IPC_RMID, NULL);
-	return failed;
+	return msgctl(queue, IPC_RMID, NULL) ? reference_failed(run, "msgctl") : 0;
 }
 
 const struct reference reference_sysv_msg = {
 	.name = "sysv_msg",
-	.summary = "clients that question a server, by type: --messages --size --clients",
-	.run = run,
+	.summary = "a queue of messages that have types",
+	.capacity = "bounded",
+	.order = "as sent",
+	.direction = "both ways",
+	.largest = LARGEST,
+	.when_full = "sender waits",
+	.synchronisation = "none",
+	.relationship = "none: they know a key",
+	.features = REFERENCE_PRODUCERS | REFERENCE_CONSUMERS | REFERENCE_NONBLOCKING | REFERENCE_SIZES,
+	.open = open_queue,
+	.produce = produce,
+	.consume = consume,
+	.close = close_queue,
 };

@@ -1,56 +1,33 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * tcp: a server on a port of the loopback interface that the kernel chooses, and clients that connect to it:
- * a stream in each direction.
+ * tcp: consumers listen at ports of the loopback interface that the kernel chooses; every producer connects
+ * to each of them. A connection is a stream: it keeps the order of the bytes and no boundaries.
  */
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "reference.h"
 
-static int connect_to(const void *address)
-{
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return fd < 0 || connect(fd, address, sizeof(struct sockaddr_in)) ? -1 : fd;
-}
+static const struct reference_sockets sockets = {
+	.family = AF_INET,
+	.type = SOCK_STREAM,
+	.name = reference_ip_name,
+};
 
-static void key_of(int fd, char *key, size_t size)
+static int open_sockets(struct reference_run *run)
 {
-	struct sockaddr_in peer = { 0 };
-	socklen_t length = sizeof(peer);
-	getpeername(fd, (struct sockaddr *)&peer, &length);
-	reference_ip_key(fd, &peer, key, size);
-}
-
-static int run(int argc, char **argv, FILE *ledger)
-{
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t length = sizeof(address);
-	int usage = reference_parse(&o, argc, argv);
-	if (usage)
-		return usage;
-	struct reference_talk t = {
-		.mechanism = "tcp",
-		.options = &o,
-		.ledger = ledger,
-		.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
-		.address = &address,
-		.connect = connect_to,
-		.key = key_of,
-	};
-	if (t.listener < 0 || bind(t.listener, (struct sockaddr *)&address, length) ||
-	    listen(t.listener, REFERENCE_TASKS_MAX) ||
-	    getsockname(t.listener, (struct sockaddr *)&address, &length)) {
-		perror("tcp");
-		return 1;
-	}
-	return reference_converse(&t);
+	return reference_open_sockets(run, &sockets);
 }
 
 const struct reference reference_tcp = {
 	.name = "tcp",
-	.summary = "clients that question a server at a port: --messages --size --clients",
-	.run = run,
+	.summary = "consumers that listen at ports, producers that connect to them",
+	.capacity = "bounded",
+	.order = "as written",
+	.direction = "both ways",
+	.when_full = "writer waits",
+	.synchronisation = "none",
+	.relationship = "none: they know an address",
+	.features = REFERENCE_PAIRS | REFERENCE_NONBLOCKING | REFERENCE_SIZES,
+	.open = open_sockets,
+	.produce = reference_produce_connections,
+	.consume = reference_consume_connections,
+	.leave = reference_leave_sockets,
 };

@@ -1,62 +1,50 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * unix_seqpacket: connections that keep the messages apart; here at an abstract name, which leaves no file
- * behind and is gone with its last socket.
+ * unix_seqpacket: connections that keep the messages apart; here at abstract names, which leave no file
+ * behind and are gone with their last socket.
  */
 #include <stddef.h>
-#include <sys/socket.h>
+#include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "reference.h"
 
-enum { LARGEST = 1 << 16 }; /* a message must fit into the socket's buffer as a whole */
+static pid_t parent;
 
-struct name {
-	struct sockaddr_un address;
-	socklen_t length;
-};
-
-static int connect_to(const void *address)
+static socklen_t abstract_name(unsigned int number, struct sockaddr_storage *name)
 {
-	const struct name *name = address;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	return fd < 0 || connect(fd, (const struct sockaddr *)&name->address, name->length) ? -1 : fd;
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int text = snprintf(un.sun_path + 1, sizeof(un.sun_path) - 1, "ipctrace-%d-%u", parent, number);
+	memcpy(name, &un, sizeof(un));
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)text);
 }
 
-static int run(int argc, char **argv, FILE *ledger)
+static const struct reference_sockets sockets = {
+	.family = AF_UNIX,
+	.type = SOCK_SEQPACKET,
+	.name = abstract_name,
+};
+
+static int open_sockets(struct reference_run *run)
 {
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
-	struct name name = { .address.sun_family = AF_UNIX };
-	int usage = reference_parse(&o, argc, argv);
-	if (usage)
-		return usage;
-	if (o.size > LARGEST) {
-		fprintf(stderr, "unix_seqpacket: --size is %d at most\n", LARGEST);
-		return 2;
-	}
-	int text = snprintf(name.address.sun_path + 1, sizeof(name.address.sun_path) - 1, "ipctrace-%d",
-			    getpid());
-	name.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)text);
-	struct reference_talk t = {
-		.mechanism = "unix_seqpacket",
-		.options = &o,
-		.ledger = ledger,
-		.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0),
-		.address = &name,
-		.connect = connect_to,
-		.key = reference_unix_key,
-	};
-	if (t.listener < 0 || bind(t.listener, (struct sockaddr *)&name.address, name.length) ||
-	    listen(t.listener, REFERENCE_TASKS_MAX)) {
-		perror("unix_seqpacket");
-		return 1;
-	}
-	return reference_converse(&t);
+	parent = getpid();
+	return reference_open_sockets(run, &sockets);
 }
 
 const struct reference reference_unix_seqpacket = {
 	.name = "unix_seqpacket",
-	.summary = "clients that question a server at an abstract name: --messages --size --clients",
-	.run = run,
+	.summary = "connections at abstract names that keep messages apart",
+	.capacity = "bounded",
+	.order = "as sent",
+	.direction = "both ways",
+	.largest = 1 << 16, /* with the usual buffer, in which it must fit as a whole */
+	.when_full = "sender waits",
+	.synchronisation = "none",
+	.relationship = "none: they know a name",
+	.features = REFERENCE_PAIRS | REFERENCE_NONBLOCKING | REFERENCE_SIZES,
+	.open = open_sockets,
+	.produce = reference_produce_connections,
+	.consume = reference_consume_connections,
+	.leave = reference_leave_sockets,
 };

@@ -1,56 +1,34 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * unix_stream: a server that listens at a path, as databases and session managers do, and clients that
- * connect to it: a stream in each direction.
+ * unix_stream: consumers listen at paths, as databases and session managers do; every producer connects to
+ * each of them. A connection is a stream: it keeps the order of the bytes and no boundaries.
  */
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include "reference.h"
 
-static int connect_to(const void *address)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return fd < 0 || connect(fd, address, sizeof(struct sockaddr_un)) ? -1 : fd;
-}
+static const struct reference_sockets sockets = {
+	.family = AF_UNIX,
+	.type = SOCK_STREAM,
+	.name = reference_path_name,
+};
 
-static int run(int argc, char **argv, FILE *ledger)
+static int open_sockets(struct reference_run *run)
 {
-	struct reference_options o = { .messages = 1000, .size = 64, .clients = 2 };
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	char dir[] = "/tmp/ipctrace-unix-XXXXXX";
-	int failed = 1, usage = reference_parse(&o, argc, argv);
-	if (usage)
-		return usage;
-	if (!mkdtemp(dir)) {
-		perror(dir);
-		return 1;
-	}
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", dir);
-	struct reference_talk t = {
-		.mechanism = "unix_stream",
-		.options = &o,
-		.ledger = ledger,
-		.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
-		.address = &address,
-		.connect = connect_to,
-		.key = reference_unix_key,
-	};
-	if (t.listener < 0 || bind(t.listener, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(t.listener, REFERENCE_TASKS_MAX))
-		perror(address.sun_path);
-	else
-		failed = reference_converse(&t);
-	unlink(address.sun_path);
-	rmdir(dir);
-	return failed;
+	return reference_make_folder(run) || reference_open_sockets(run, &sockets);
 }
 
 const struct reference reference_unix_stream = {
 	.name = "unix_stream",
-	.summary = "clients that question a server at a path: --messages --size --clients",
-	.run = run,
+	.summary = "consumers that listen at paths, producers that connect to them",
+	.capacity = "bounded",
+	.order = "as written",
+	.direction = "both ways",
+	.when_full = "writer waits",
+	.synchronisation = "none",
+	.relationship = "none: they know a path",
+	.features = REFERENCE_PAIRS | REFERENCE_NONBLOCKING | REFERENCE_SIZES,
+	.open = open_sockets,
+	.produce = reference_produce_connections,
+	.consume = reference_consume_connections,
+	.leave = reference_leave_sockets,
+	.close = reference_remove_folder,
 };

@@ -28,11 +28,16 @@ static struct column columns[] = {
 	"(SELECT channel_id, max(role = 'peer') AS paired, group_concat(name, ', ') AS ends FROM"            \
 	" (SELECT n.channel_id, n.role, " END " AS name FROM endpoints n"                                    \
 	" LEFT JOIN processes p ON p.id = n.process_id WHERE n.sends + n.receives > 0"                       \
-	" OR n.role IN ('server', 'client', 'peer', 'listener') ORDER BY n.id) GROUP BY channel_id)"
+	" OR n.role IN ('server', 'client', 'peer', 'listener') OR (n.channel_id, n.process_id) IN"          \
+	" (SELECT channel_id, process_id FROM mappings) ORDER BY n.id) GROUP BY channel_id)"
 #define CHANNEL CHANNEL_NAME("c", "n.paired", "c.key")
+/* What goes through memory is not known. */
 #define VIEW                                                                                                 \
-	"(SELECT c.*, " CHANNEL " AS channel, n.ends FROM channels c LEFT JOIN " ENDS                        \
-	" n ON n.channel_id = c.id)"
+	"(SELECT c.id, c.mechanism, c.key, c.name, c.scope, c.first_ns, c.last_ns, c.partial, c.lost,"       \
+	" CASE WHEN k.boundary IS NOT 'memory' THEN c.bytes_sent END AS bytes_sent,"                         \
+	" CASE WHEN k.boundary IS NOT 'memory' THEN c.bytes_received END AS bytes_received, " CHANNEL        \
+	" AS channel, n.ends FROM channels c LEFT JOIN " ENDS                                                \
+	" n ON n.channel_id = c.id LEFT JOIN mechanisms k ON k.name = c.mechanism)"
 
 #define OF_PROCESS(condition)                                                                                \
 	"id IN (SELECT n.channel_id FROM endpoints n JOIN processes p ON p.id = n.process_id "               \

@@ -32,6 +32,7 @@ struct command {
 	ROW(processes)                                                                                       \
 	ROW(channels)                                                                                        \
 	ROW(edges)                                                                                           \
+	ROW(regions)                                                                                         \
 	ROW(messages)                                                                                        \
 	ROW(events)                                                                                          \
 	ROW(losses)                                                                                          \

@@ -132,6 +132,27 @@ static int set_resolve(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_list(struct options *o, const char *value)
+{
+	(void)value;
+	o->list = true;
+	return 0;
+}
+
+static int set_all(struct options *o, const char *value)
+{
+	(void)value;
+	o->all = true;
+	return 0;
+}
+
+static int set_compare(struct options *o, const char *value)
+{
+	(void)value;
+	o->compare = true;
+	return 0;
+}
+
 static int set_help(struct options *o, const char *value)
 {
 	(void)value;
@@ -157,6 +178,9 @@ static const struct option_row rows[] = {
 	{ OPT_VERB, 0, "verb", "VERB", "only calls that do this (send, recv, wait, open, ...)", set_verb },
 	{ OPT_RESOLVE, 0, "resolve", NULL, "names instead of addresses of hosts (asks the resolver)",
 	  set_resolve },
+	{ OPT_LIST, 0, "list", NULL, "what there is (as without any word)", set_list },
+	{ OPT_ALL, 0, "all", NULL, "run all, one after the other", set_all },
+	{ OPT_COMPARE, 0, "compare", NULL, "measure all, and show how they differ", set_compare },
 	{ OPT_LEDGER, 0, "ledger", "FILE", "write there who sent how much to whom", set_ledger },
 	{ OPT_HELP, 'h', "help", NULL, "this text", set_help },
 };
@@ -218,7 +242,10 @@ int options_parse(struct options *o, unsigned int accepted, int argc, char **arg
 			       .limit = -1,
 			       .args = argv + 1 };
 	for (int i = 1; i < argc; i++) {
+		const char *value;
 		bool option = argv[i][0] == '-' && argv[i][1] && !o->separator;
+		if (accepted & OPT_FOREIGN && option && !find_row(argv[i], accepted | OPT_HELP, &value))
+			option = false;
 		if (option && !strcmp(argv[i], "--")) {
 			o->separator = true;
 		} else if (option) {

@@ -29,6 +29,11 @@ enum option_bit {
 	OPT_VERIFY = 1 << 14,
 	OPT_RESOLVE = 1 << 15,
 	OPT_VERB = 1 << 16,
+	OPT_LIST = 1 << 24,
+	OPT_ALL = 1 << 25,
+	OPT_COMPARE = 1 << 26,
+	OPT_FOREIGN =
+		1 << 27, /* no option: with OPT_REST, options that nobody knows are the command's own too */
 
 	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
@@ -46,6 +51,7 @@ struct options {
 	int64_t pid;	       /* 0: all */
 	bool descending;       /* of `sort` */
 	bool json, quiet, follow, verify, resolve, help;
+	bool list, all, compare;
 	bool separator; /* "--" stood before `args` */
 	char **args;	/* what is no option, NULL-terminated: points into argv */
 	int nargs;

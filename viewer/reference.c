@@ -1,45 +1,79 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* reference: runs a reference program (reference/), or lists them. */
-#include <errno.h>
+/* reference: runs a reference program (reference/) or all, lists them, or compares them. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
+#include "compare.h"
+#include "units.h"
 #include "../reference/reference.h"
 
-static int run_reference(const struct reference *r, const struct options *o)
+static int list(const struct options *o)
 {
-	/* Appending: its children write to the same file. */
-	FILE *ledger = o->ledger ? fopen(o->ledger, "ae") : stdout;
+	if (o->json)
+		putchar('[');
+	for (const struct reference *const *r = references; *r; r++) {
+		if (!o->json) {
+			printf("%-16s %s\n", (*r)->name, (*r)->summary);
+			continue;
+		}
+		/* A reference program is called like its mechanism. */
+		printf("%s\n{\"name\": \"%s\", \"mechanism\": \"%s\", \"summary\": ",
+		       r == references ? "" : ",", (*r)->name, (*r)->name);
+		json_string(stdout, (*r)->summary, strlen((*r)->summary));
+		putchar('}');
+	}
+	if (o->json)
+		puts("\n]");
+	return EXIT_SUCCESS;
+}
 
-	if (!ledger)
-		return command_failed("cannot open '%s': %s", o->ledger, strerror(errno));
-	int status = r->run(o->nargs, o->args, ledger);
-	if (ledger != stdout && fclose(ledger) && !status)
-		return command_failed("cannot write '%s': %s", o->ledger, strerror(errno));
+/* The arguments of reference_all(), which has no name in front. */
+static int run_all(const struct options *o)
+{
+	char name[] = "reference", **argv = calloc((size_t)o->nargs + 2, sizeof(*argv));
+	if (!argv)
+		return command_failed("out of memory");
+	argv[0] = name;
+	memcpy(argv + 1, o->args, (size_t)o->nargs * sizeof(*argv));
+	int status = reference_all(o->nargs + 1, argv, o->ledger);
+	free(argv);
 	return status;
 }
 
 static int run(const struct command *self, const struct options *o)
 {
-	for (const struct reference *const *r = references; *r; r++) {
-		if (!o->nargs)
-			printf("%-12s %s\n", (*r)->name, (*r)->summary);
-		else if (!strcmp((*r)->name, o->args[0]))
-			return run_reference(*r, o);
+	if (o->list + o->all + o->compare > 1)
+		return command_misused(self, "one of --list, --all and --compare");
+	if (o->all)
+		return run_all(o);
+	if (!o->list && !o->compare && o->nargs) {
+		const struct reference *r = reference_find(o->args[0]);
+		return r ? reference_main(r, o->nargs, o->args, o->ledger)
+			 : command_misused(self, "no reference program '%s'", o->args[0]);
 	}
-	return o->nargs ? command_misused(self, "no reference program '%s'", o->args[0]) : EXIT_SUCCESS;
+	if (o->nargs)
+		return command_misused(self, "unexpected argument '%s'", o->args[0]);
+	return o->compare ? compare(o->json) : list(o);
 }
 
 const struct command cmd_reference = {
 	.name = "reference",
-	.summary = "Runs a reference program of a mechanism, or lists them",
+	.summary = "Runs a reference program of a mechanism, or lists or compares them",
 	.usage = "[NAME [ARG...]]",
 	.details = "Each uses its mechanism the way a textbook says, checks the data itself, and writes a "
-		   "ledger of\n"
-		   "who sent how many messages and bytes to whom: source pid, destination pid, mechanism, "
-		   "key of\n"
-		   "the channel, messages, bytes.",
-	.options = OPT_LEDGER | OPT_REST,
+		   "ledger (JSON)\n"
+		   "of who sent how many messages and bytes to whom. What NAME, or --all, takes:\n"
+		   "  --messages N         that each producer sends\n"
+		   "  --size N, MIN-MAX    bytes of each\n"
+		   "  --producers N        processes that send\n"
+		   "  --consumers N        processes that receive\n"
+		   "  --nonblocking        with calls that do not wait\n"
+		   "  --rate N             messages a second of each producer\n"
+		   "  --seed N             of sizes and data\n"
+		   "  --variant NAME       of the program, where it has several\n"
+		   "  --kill               the first producer kills itself half-way\n"
+		   "Exit status 3: the mechanism cannot have that shape.",
+	.options = OPT_LEDGER | OPT_LIST | OPT_ALL | OPT_COMPARE | OPT_JSON | OPT_REST | OPT_FOREIGN,
 	.run = run,
 };

@@ -13,8 +13,8 @@ enum {
 	REACH_MIB = 1900, /* how far from libc's text a 32-bit jump is sure to reach */
 };
 
-extern const uint8_t stub_entry[], stub_return[], stub_enable[], stub_disable[], stub_disable_rbx[],
-	stub_disable_error[];
+extern const uint8_t stub_entry[], stub_return[], stub_late[], stub_enable[], stub_disable[],
+	stub_disable_rbx[], stub_disable_rbp[], stub_disable_error[];
 /* libc's own. In a page that the dynamic linker has written to already. */
 __attribute__((section(".data"))) void (*patch_enable)(void), (*patch_disable)(void);
 void patch_return_libc(long result, uintptr_t stack);
@@ -23,6 +23,7 @@ static const uint8_t *const disable_stubs[SITE_RESULTS] = {
 	[SITE_RESULT_RAX] = stub_disable,
 	[SITE_RESULT_RBX] = stub_disable_rbx,
 	[SITE_RESULT_ERRNO] = stub_disable_error,
+	[SITE_RESULT_RBP] = stub_disable_rbp,
 };
 
 /* At the end of a cancellable call the kernel's result is gone: -1 (of an int or a long), and errno. */
@@ -60,6 +61,7 @@ static void fill_table(const struct scan_libc *libc, const struct patch_head *he
 	table->pending = (uintptr_t)filter->pending - fs;
 	table->entry = stub_entry;
 	table->leave = stub_return;
+	table->late = stub_late;
 	table->enable = stub_enable;
 	for (int i = 0; i < SITE_RESULTS; i++)
 		table->disable[i] = disable_stubs[i];

@@ -124,17 +124,35 @@ static uint8_t *put_entry(struct patch *p, const struct ipc_site *site, const ui
 	return start;
 }
 
+static size_t compare_length(const uint8_t *compare) /* of %eax, or of %rax */
+{
+	return compare[0] == 0x3d ? 5 : 6;
+}
+
 /* The stub behind a call says which call it is: a filtered one must not be taken for one that a handler
  * jumped out of, from the same frame. */
 static uint8_t *put_return(struct patch *p, const struct ipc_site *site, const uint8_t *compare)
 {
 	uint8_t *start = p->at;
+	size_t length = compare_length(compare);
 	put_pending_test(p);
 	uint8_t *out = put_branch(p, 0x74); /* je */
 	PUT(p, "\xb9");			    /* mov $nr,%ecx */
 	put32(p, site->kind == SITE_ANY ? (uint32_t)HOOK_ANY_CALL : site->nr);
 	put_call(p, offsetof(struct patch_table, leave));
 	land(p, out);
+	put(p, (const char *)compare, length);
+	put_jump(p, compare + length);
+	return start;
+}
+
+/* The stub behind a call whose entry has none. */
+static uint8_t *put_late(struct patch *p, const struct ipc_site *site, const uint8_t *compare)
+{
+	uint8_t *start = p->at;
+	PUT(p, "\xb9"); /* mov $nr,%ecx */
+	put32(p, site->nr);
+	put_call(p, offsetof(struct patch_table, late));
 	put(p, (const char *)compare, 6);
 	put_jump(p, compare + 6);
 	return start;
@@ -239,7 +257,8 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 	switch ((enum site_kind)site->kind) {
 	case SITE_MOV:
 	case SITE_ANY:
-		redirect(at + 2 + site->aux, put_return(p, site, at + 2 + site->aux), 6);
+		redirect(at + 2 + site->aux, put_return(p, site, at + 2 + site->aux),
+			 compare_length(at + 2 + site->aux));
 		redirect(at - 5, put_entry(p, site, at - 5, 5, at), 5);
 		break;
 	case SITE_XOR:
@@ -247,6 +266,9 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 		redirect(at + site->aux, put_entry(p, site, at - 2, 2, at), 5);
 		at[-2] = 0xeb;
 		at[-1] = (uint8_t)site->aux;
+		break;
+	case SITE_LATE:
+		redirect(at + 2, put_late(p, site, at + 2), 6);
 		break;
 	case SITE_PRE:
 		redirect(at - 5, put_entry(p, site, at - 5, 5, at), 5);

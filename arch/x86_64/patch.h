@@ -30,13 +30,15 @@ struct hook_registers {
  */
 void hook_entry(struct hook_registers *r, uintptr_t stack);
 void hook_return(long result, uintptr_t stack, long nr, long first);
+/* Both at once, after a call whose entry has no stub; `nr` of `r` is the result. */
+void hook_late(struct hook_registers *r, uintptr_t stack, long nr);
 
 /* What differs between processes. It lies in memory of the process's own, in front of the stubs. */
 struct patch_table {
 	const uint8_t *kinds; /* a byte per descriptor below 4,096: calls on one whose byte is 1 are of no
 				 interest */
 	uintptr_t pending;    /* from %fs to a word: where it is 0 nothing is done behind a system call */
-	const void *entry, *leave, *enable, *disable[SITE_RESULTS]; /* stubs.S */
+	const void *entry, *leave, *late, *enable, *disable[SITE_RESULTS]; /* stubs.S */
 };
 
 /* Where the stubs begin: libc's own functions, from its load address. 0: none found. */

@@ -70,10 +70,12 @@ int scan_describe(struct scan_libc *libc, uintptr_t base)
 	return libc->text ? 0 : -8;
 }
 
+/* The futex calls that libc makes itself are part of its locks: only those by syscall(2) are looked at. */
 static bool wanted(uint32_t nr)
 {
 	for (int i = 0; i < IPC_CALLS; i++)
-		if (ipc_calls[i].nr == nr && nr != IPC_NO_NR)
+		if (ipc_calls[i].nr == nr && nr != IPC_NO_NR &&
+		    IPC_OBJ_KIND(ipc_calls[i].object) != IPC_OBJ_KIND_WORD)
 			return true;
 	return false;
 }
@@ -81,6 +83,46 @@ static bool wanted(uint32_t nr)
 static bool is_compare(const uint8_t *p) /* cmp $-4096,%rax or cmp $-4095,%rax */
 {
 	return p[0] == 0x48 && p[1] == 0x3d && p[2] <= 1 && matches(p + 3, "\xf0\xff\xff", 3);
+}
+
+static bool is_short_compare(const uint8_t *p) /* the same of %eax */
+{
+	return p[0] == 0x3d && p[1] <= 1 && matches(p + 2, "\xf0\xff\xff", 3);
+}
+
+/* How many bytes behind a system call are of instructions that copy its result, change the copy and set %edx
+ * to zero: so that the result still is in %rax. */
+static size_t copies_length(const uint8_t *p)
+{
+	static const struct {
+		char bytes[4];
+		size_t length;
+	} copies[] = {
+		{ "\x89\xc2", 2 },     /* mov %eax,%edx */
+		{ "\x89\xc5", 2 },     /* mov %eax,%ebp */
+		{ "\x48\x89\xc5", 3 }, /* mov %rax,%rbp */
+		{ "\x31\xd2", 2 },     /* xor %edx,%edx */
+		{ "\xf7\xda", 2 },     /* neg %edx */
+		{ "\xf7\xdd", 2 },     /* neg %ebp */
+	};
+	size_t n = 0, i = 0;
+	while (i < sizeof(copies) / sizeof(copies[0])) {
+		bool found = matches(p + n, copies[i].bytes, copies[i].length);
+		n += found ? copies[i].length : 0;
+		i = found ? 0 : i + 1;
+	}
+	return n;
+}
+
+/* The number of a system call that takes it from %r9d (tcsetattr), where it was put not far before, or -1. */
+static long number_in_r9(const uint8_t *syscall)
+{
+	if (!matches(syscall - 3, "\x44\x89\xc8", 3)) /* mov %r9d,%eax */
+		return -1;
+	for (const uint8_t *p = syscall - 9; p > syscall - 64; p--)
+		if (p[0] == 0x41 && p[1] == 0xb9 && read32(p + 2) < 1024) /* mov $nr,%r9d */
+			return read32(p + 2);
+	return -1;
 }
 
 /* The system-call number that the instruction before `syscall` loads, or -1. */
@@ -216,6 +258,7 @@ static bool is_padding(const uint8_t *p) /* a no-operation of five bytes or more
  * `p` is behind the system call. */
 static const uint8_t *disable_after_error(const struct scan *s, const uint8_t *p)
 {
+	p += copies_length(p);
 	if (!is_compare(p) || p[6] != 0x77) /* ja rel8 */
 		return NULL;
 	const uint8_t *error = p + 8 + (int8_t)p[7];
@@ -225,10 +268,10 @@ static const uint8_t *disable_after_error(const struct scan *s, const uint8_t *p
 	return NULL;
 }
 
-enum result { RESULT_UNKNOWN, RESULT_RAX, RESULT_RBX };
+enum result { RESULT_UNKNOWN, RESULT_RAX, RESULT_RBX, RESULT_RBP };
 
 /* Where the result is kept over the call of disable, which may be reached with an error too: stored from %rax
- * just before, or in %rbx. */
+ * just before, or in %rbx or %rbp. */
 static enum result result_before(const uint8_t *p, const uint8_t *call)
 {
 	for (; p + 2 <= call; p++) {
@@ -236,6 +279,8 @@ static enum result result_before(const uint8_t *p, const uint8_t *call)
 			return RESULT_RAX; /* mov %rax,d(%rsp) or %eax */
 		if ((p[0] == 0x89 && p[1] == 0xc3) || (p[0] == 0x63 && p[1] == 0xd8))
 			return RESULT_RBX; /* mov %eax,%ebx or movslq %eax,%rbx */
+		if (p[0] == 0x89 && p[1] == 0xc5)
+			return RESULT_RBP; /* mov %rax,%rbp or %eax,%ebp */
 	}
 	return RESULT_UNKNOWN;
 }
@@ -255,24 +300,30 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 		if (nr >= 0 && wanted(nr) && result) {
 			add(s, call, nr, SITE_ENABLE, 0);
 			add(s, after, nr, SITE_DISABLE,
-			    result == RESULT_RBX ? SITE_RESULT_RBX : SITE_RESULT_RAX);
+			    result == RESULT_RBX   ? SITE_RESULT_RBX
+			    : result == RESULT_RBP ? SITE_RESULT_RBP
+						   : SITE_RESULT_RAX);
 			const uint8_t *failed = disable_after_error(s, p + 2);
 			if (failed && failed != after)
 				add(s, failed, nr, SITE_DISABLE, SITE_RESULT_ERRNO);
 		}
 		return;
 	}
-	long nr = number_before(p);
+	long nr = number_in_r9(p);
+	if (nr >= 0 && wanted(nr) && is_compare(p + 2)) {
+		add(s, p, nr, SITE_LATE, 0);
+		return;
+	}
+	nr = number_before(p);
 	if (nr < 0 || !wanted(nr))
 		return;
+	const uint8_t *behind = p + 2 + copies_length(p + 2);
 	if (p[-5] != 0xb8) {
 		/* cmp (6) | ja rel8 | ret | padding */
 		if (is_compare(p + 2) && p[8] == 0x77 && p[10] == 0xc3 && is_padding(p + 11))
 			add(s, p, nr, SITE_XOR, 11);
-	} else if (is_compare(p + 2)) {
-		add(s, p, nr, SITE_MOV, 0);
-	} else if (p[2] == 0x89 && p[3] == 0xc2 && is_compare(p + 4)) { /* mov %eax,%edx between: semctl */
-		add(s, p, nr, SITE_MOV, 2);
+	} else if (is_compare(behind) || is_short_compare(behind)) {
+		add(s, p, nr, SITE_MOV, (int)(behind - (p + 2)));
 	} else if (nr == __NR_vfork || nr == __NR_clone || nr == __NR_clone3) {
 		add(s, p, nr, SITE_PRE, 0);
 	}

@@ -7,9 +7,11 @@
 
 enum site_kind {
 	SITE_NONE,
-	SITE_MOV,  /* mov $nr,%eax | syscall | aux bytes that keep %rax | cmp $-409x,%rax: mov and cmp become
-		    * jumps */
+	SITE_MOV,  /* mov $nr,%eax | syscall | aux bytes that keep %rax | cmp $-409x,%rax or %eax: mov and cmp
+		    * become jumps */
 	SITE_XOR,  /* xor %eax,%eax | syscall | cmp | ja | ret | padding: a short jump through the padding */
+	SITE_LATE, /* mov %r9d,%eax | syscall | cmp: only the cmp has room for a jump: entry and return are
+		    * both seen there */
 	SITE_PRE,  /* mov $nr,%eax | syscall: only the entry (fork-like calls that return twice) */
 	SITE_ANY,  /* syscall(2): mov 8(%rsp),%r9 | syscall | cmp: the number is in %rax */
 	SITE_EXIT, /* offset is of a 5-byte mov on the way to exit or exit_group */
@@ -18,6 +20,6 @@ enum site_kind {
 		       */
 };
 
-enum site_result { SITE_RESULT_RAX, SITE_RESULT_RBX, SITE_RESULT_ERRNO, SITE_RESULTS };
+enum site_result { SITE_RESULT_RAX, SITE_RESULT_RBX, SITE_RESULT_ERRNO, SITE_RESULT_RBP, SITE_RESULTS };
 
 #endif

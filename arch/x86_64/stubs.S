@@ -7,6 +7,8 @@
  * cancelled (it calls __pthread_disable_asynccancel), so it has exact unwind information; the others must not be
  * unwound through and have none.
  */
+#include "handlers.h"
+
 	.text
 
 /* struct hook_registers: 6 arguments, the number */
@@ -72,6 +74,26 @@ stub_return:
 	ret
 	.size stub_return, .-stub_return
 
+/* The same, of a call whose entry was not seen: its arguments are still there */
+	.globl stub_late
+	.hidden stub_late
+	.type stub_late, @function
+stub_late:
+	push	%rbp
+	mov	%rsp, %rbp
+	sub	$FRAME, %rsp
+	and	$-16, %rsp
+	save_registers
+	mov	%rsp, %rdi
+	mov	%ecx, %edx
+	lea	144(%rbp), %rsi
+	call	hook_late
+	restore_arguments
+	mov	48(%rsp), %rax
+	leave
+	ret
+	.size stub_late, .-stub_late
+
 /* Jumped to in place of a call of __pthread_enable_asynccancel; %rax the number. Ordinary call conventions,
  * the return address is the site's. */
 	.globl stub_enable
@@ -94,8 +116,8 @@ stub_enable:
 	.size stub_enable, .-stub_enable
 
 /* Called in place of __pthread_disable_asynccancel, straight from libc: until that function has run, a
- * cancellation may unwind from any instruction here. The cancellable function's result is in %rax, in %rbx (%rax
- * may be errno then), or known to be -1; errno says why where it is -1. %rdi is the argument of disable. */
+ * cancellation may unwind from any instruction here. The cancellable function's result is in %rax, in %rbx or %rbp
+ * (%rax may be errno then), or known to be -1; errno says why where it is -1. %rdi is the argument of disable. */
 	.macro disable name, result
 	.globl \name
 	.hidden \name
@@ -131,6 +153,52 @@ stub_enable:
 	.endm
 	disable stub_disable, 48(%rsp)
 	disable stub_disable_rbx, %rbx
+	disable stub_disable_rbp, 0(%rbp)
 	disable stub_disable_error, $-1
+
+/*
+ * What the kernel calls in place of the program's signal handlers, one stub for each of action_handlers[]
+ * (preload/action.c): records, and jumps to the program's handler with every register and the stack as the
+ * kernel gave them.
+ */
+	.globl stub_handlers
+	.hidden stub_handlers
+	.balign 16
+stub_handlers:
+	.set handler, 0
+	.rept ARCH_HANDLERS
+	.balign ARCH_HANDLER_STUB
+	call	stub_delivered
+	jmp	*(action_handlers + 8 * handler)(%rip)
+	.set handler, handler + 1
+	.endr
+
+	.type stub_delivered, @function
+stub_delivered:
+	push	%rbp
+	mov	%rsp, %rbp
+	push	%rax
+	push	%rcx
+	push	%rdx
+	push	%rsi
+	push	%rdi
+	push	%r8
+	push	%r9
+	push	%r10
+	push	%r11
+	and	$-16, %rsp
+	call	action_delivered
+	mov	-8(%rbp), %rax
+	mov	-16(%rbp), %rcx
+	mov	-24(%rbp), %rdx
+	mov	-32(%rbp), %rsi
+	mov	-40(%rbp), %rdi
+	mov	-48(%rbp), %r8
+	mov	-56(%rbp), %r9
+	mov	-64(%rbp), %r10
+	mov	-72(%rbp), %r11
+	leave
+	ret
+	.size stub_delivered, .-stub_delivered
 
 	.section .note.GNU-stack,"",@progbits

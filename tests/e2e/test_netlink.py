@@ -66,7 +66,7 @@ def the_kernel_is_at_the_other_side(s, source):
 def both_sources_agree(s):
     work = [s.ipctrace, "reference"]
     for command in (*commands(), [*work, "netlink"], [*work, "socket_other"],
-                    [*work, "unix_stream", "--clients", "5"]):  # for that the shim asks sock_diag
+                    [*work, "unix_stream", "--producers", "5"]):  # for that the shim asks sock_diag
         path = s.new_trace()
         result = s.run([s.ipctrace, "-q", "-o", path, "--source=both", "--verify", "--", *command])
         assert result.status == 0, (command, shorten(result))

@@ -22,12 +22,33 @@ def plain_address(text):
     return re.sub(r"\[::ffff:([\d.]+)\]", r"\1", text)
 
 
+LINE = re.compile(r"^(\d+) +(?:<\.\.\. )?(\w+)(?:\(| resumed>)(.*)$")
+RESULT = re.compile(r"\) += (-?\d+|\?)(.*)$")
+
+
+def finished(path):
+    """(thread, call, arguments and result as text, result) of each call in strace's log that returned."""
+    pending = {}
+    with open(path, encoding="latin-1") as lines:
+        for line in lines:
+            match = LINE.match(line)
+            if not match:
+                continue
+            pid, call, rest = int(match[1]), match[2], match[3]
+            if rest.endswith("<unfinished ...>"):
+                pending[pid] = rest[:-len("<unfinished ...>")]
+                continue
+            if "resumed>" in line.split("(", 1)[0]:
+                rest = pending.pop(pid, "") + rest
+            result = RESULT.search(rest)
+            if result and result[1] != "?":
+                yield pid, call, rest, int(result[1])
+
+
 class Strace:
     """moved[pid, end, 'send' or 'recv'] -> Moved; peers: {inode: inode} of UNIX connections."""
 
-    LINE = re.compile(r"^(\d+) +(?:<\.\.\. )?(\w+)(?:\(| resumed>)(.*)$")
     FD = re.compile(r"(?:^|[ (\[])(-?\d+)<([A-Za-z][-A-Za-z0-9]*:\[.*?\]|[^>]*)>")
-    RESULT = re.compile(r"\) += (-?\d+|\?)(.*)$")
     SOCKET = re.compile(r"^(UNIX(?:-STREAM)?|(?:MP)?TCP(?:v6)?|UDP(?:v6)?):\[(.*)\]$")
     INODES = re.compile(r"^(\d+)(?:->(\d+))?")
     DATAGRAMS = ("unix_dgram", "unix_seqpacket", "udp")
@@ -38,21 +59,9 @@ class Strace:
         self.leader = {}
         self.kinds = {}  # of UNIX sockets by inode: which mechanism
         self.empty = collections.Counter()  # sends and receives of 0 bytes on seqpacket sockets
-        pending = {}
-        with open(path, encoding="latin-1") as lines:
-            for line in lines:
-                match = self.LINE.match(line)
-                if not match:
-                    continue
-                pid, call, rest = int(match[1]), match[2], match[3]
-                if rest.endswith("<unfinished ...>"):
-                    pending[pid] = rest[:-len("<unfinished ...>")]
-                    continue
-                if "resumed>" in line.split("(", 1)[0]:
-                    rest = pending.pop(pid, "") + rest
-                result = self.RESULT.search(rest)
-                if result and result[1] != "?" and int(result[1]) >= 0:
-                    self.take(pid, call, rest, int(result[1]))
+        for pid, call, rest, result in finished(path):
+            if result >= 0:
+                self.take(pid, call, rest, result)
         self.add_empty()
         threads, self.moved = self.moved, {}
         for (tid, end, way), moved in threads.items():

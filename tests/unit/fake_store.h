@@ -30,6 +30,7 @@ struct fake_store {
 	FAKE_ROWS(store_event, events);
 	FAKE_ROWS(fake_link, links);
 	FAKE_ROWS(store_loss, losses);
+	FAKE_ROWS(store_mapping, mappings);
 	char texts[1 << 16];
 	size_t texts_used;
 	unsigned int pending; /* what store_pending() says: many, and the collector commits */
@@ -76,6 +77,7 @@ static void fake_reset(void)
 	fake.processes_count = fake.threads_count = fake.channels_count = fake.endpoints_count = 0;
 	fake.texts_used = 0;
 	fake.edges_count = fake.lanes_count = fake.events_count = fake.links_count = fake.losses_count = 0;
+	fake.mappings_count = 0;
 	*FAKE_AT(lanes, 0) = (struct store_lane){ 0 };
 	*FAKE_AT(events, 0) = (struct store_event){ 0 };
 	*FAKE_AT(links, 0) = (struct fake_link){ 0 };
@@ -92,6 +94,7 @@ static void fake_free(void)
 	free(fake.events);
 	free(fake.links);
 	free(fake.losses);
+	free(fake.mappings);
 	memset(&fake, 0, sizeof(fake));
 }
 
@@ -153,6 +156,12 @@ void store_edge(struct store *s, const struct store_edge *row)
 		fake.edges[i].channel_id != row->channel_id))
 		i++;
 	*FAKE_AT(edges, i) = *row;
+}
+
+void store_mapping(struct store *s, const struct store_mapping *row)
+{
+	(void)s;
+	*FAKE_AT(mappings, row->id) = *row;
 }
 
 void store_loss(struct store *s, const struct store_loss *row)

@@ -725,6 +725,38 @@ static void test_exit_is_not_told_twice(void **state)
 	assert_int_equal(noted.inside, 0);
 }
 
+static void wait_for_ever(uint32_t argument)
+{
+	(void)argument;
+	pause();
+}
+
+/* The machine was busy: the child was born long after fork was entered. */
+static void test_child_of_a_long_fork_is_alive(void **state)
+{
+	(void)state;
+	struct ring_thread t = { 0 };
+	uint64_t entered = stamp();
+	usleep(100000);
+	pid_t pid = spawn(wait_for_ever, 0);
+	attach();
+	struct ipc_event *slot = ring_begin(&ring, &t, 1);
+	fill(slot, 1, 0);
+	slot->duration = slot->start + slot->duration - entered;
+	slot->start = entered;
+	slot->call = IPC_CALL_fork;
+	slot->object = ipc_object(IPC_MECH_process, pid);
+	slot->result = pid;
+	ring_publish(&t, slot);
+	poll_some(4 * CHECK_NS / MS);
+	assert_int_equal(noted.events, 1);
+	assert_int_equal(noted.gone, 0);
+	kill(pid, SIGKILL);
+	wait_for(pid);
+	poll_some(4 * CHECK_NS / MS);
+	assert_int_equal(noted.gone, 1);
+}
+
 static void exec_twice(uint32_t thread)
 {
 	struct ring_thread t = { 0 }, other = { 0 };
@@ -1149,6 +1181,7 @@ int main(int argc, char **argv)
 		TEST(fork_in_the_middle_of_a_claim),
 		TEST(death_inside_a_call_is_told),
 		TEST(exit_is_not_told_twice),
+		TEST(child_of_a_long_fork_is_alive),
 		TEST(exec_frees_the_old_image),
 		TEST(reused_pid_ends_the_old_process_first),
 		TEST(death_in_the_middle_of_a_claim),

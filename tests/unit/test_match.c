@@ -559,7 +559,8 @@ static int call_of_event(uint64_t event)
 
 static bool is_stream(uint32_t channel)
 {
-	return fake.channels[channel].mechanism != IPC_MECH_process;
+	unsigned int mechanism = fake.channels[channel].mechanism;
+	return mechanism != IPC_MECH_process && mechanism != IPC_MECH_signal;
 }
 
 static void check_endpoints(void)

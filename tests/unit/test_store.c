@@ -262,9 +262,9 @@ static void test_identity(void **state)
 	uname(&name);
 	assert_int_equal(store_close(open_store()), 0);
 	check_file("PRAGMA application_id", "1229996884\n"); /* "IPCT" read as a big-endian number */
-	check_file("PRAGMA user_version", "2\n");
+	check_file("PRAGMA user_version", "3\n");
 	check_file("PRAGMA page_size", "16384\n");
-	check_file("SELECT key, value FROM meta ORDER BY key", "schema_version|2\nstart_ns|5000000000000\n");
+	check_file("SELECT key, value FROM meta ORDER BY key", "schema_version|3\nstart_ns|5000000000000\n");
 	snprintf(expected, sizeof(expected), "1|%s|%s|%s\n", name.nodename, boot_id, name.release);
 	check_file("SELECT * FROM hosts", expected);
 }
@@ -356,7 +356,8 @@ static void test_channels(void **state)
 static void test_edges(void **state)
 {
 	struct store *s = open_scene();
-	struct store_edge e = { 1, 2, 1, 10, 20, 0, START, START + 1, 11, 12, 13, 14, 15, true, true, false };
+	struct store_edge e = { 1,  2,	1,  10, 20,   0,    START, START + 1, 11,
+				12, 13, 14, 15, true, true, false, false };
 
 	(void)state;
 	store_edge(s, &e);

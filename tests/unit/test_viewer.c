@@ -399,10 +399,12 @@ static char *trace_of(const char *rows)
 	close(mkstemp(path));
 	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(db, schema_sql, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_exec(db,
-		     "INSERT INTO mechanisms (id, name) VALUES (1, 'pipe'), (2, 'fifo'), (3, 'process'),"
-		     " (4, 'unix_stream'), (7, 'tcp'), (8, 'udp')",
-		     NULL, NULL, &message);
+	sqlite3_exec(
+		db,
+		"INSERT INTO mechanisms (id, name, sources) VALUES (1, 'pipe', 'BOTH'), (2, 'fifo', 'BOTH'),"
+		" (3, 'process', 'BOTH'),"
+		" (4, 'unix_stream', 'BOTH'), (7, 'tcp', 'BOTH'), (8, 'udp', 'BOTH')",
+		NULL, NULL, &message);
 	sqlite3_exec(db, rows, NULL, NULL, &message);
 	assert_string_equal(message ? message : "", "");
 	sqlite3_close(db);
@@ -632,7 +634,7 @@ static void an_older_trace_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(trace_open(&t, path), -EPROTONOSUPPORT);
-	assert_non_null(strstr(t.error, "has schema version 1 and this ipctrace knows 2: record it again"));
+	assert_non_null(strstr(t.error, "has schema version 1 and this ipctrace knows 3: record it again"));
 	remove_trace(path);
 }
 

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The shared mappings of the traced process: which memory is shared, and what with. Kept by the hooks of
+ * mmap, shmat and their kin; everything here is async-signal-safe, takes no lock and may be called by any
+ * thread.
+ */
+#ifndef IPC_REGION_H
+#define IPC_REGION_H
+
+#include "patch.h"
+#include "shim.h"
+
+struct region {
+	uintptr_t start, end;
+	uint64_t object;
+	/* Device and inode of the memory's file, the same in every process. Of System V memory the inode is
+	 * its id and, above, the ipc namespace's inode. */
+	uint32_t dev_major, dev_minor;
+	uint64_t inode, offset; /* offset: of `start` in the file */
+	uint8_t protection;	/* PROT_READ, PROT_WRITE */
+};
+
+/* The shared mapping that holds this address. False: private memory, or none that is known. */
+bool region_find(struct shim_thread *t, uintptr_t address, struct region *out);
+
+/* Changes whenever a mapping comes, goes or is replaced: what was found before, or not found, may be wrong
+ * then. */
+extern uint32_t region_epoch;
+
+/* Whether a call on memory makes or touches a shared mapping: what does not costs this look. */
+bool region_concerned(uint16_t call, const struct hook_registers *r);
+
+/* In a fork child: tells of each mapping that it has, and forgets those that it has not. */
+void region_inherit(struct shim_thread *t);
+
+#endif

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* regions: one row for each process that mapped a region of shared memory. */
+#include "names.h"
+#include "view.h"
+
+static const struct column columns[] = {
+	{ "region", "REGION", UNIT_TEXT, MARK_NONE },
+	{ "channel_id", "CHANNEL", UNIT_NUMBER, MARK_NONE },
+	{ "process", "PROCESS", UNIT_TEXT, MARK_NONE },
+	{ "protection", "MAY", UNIT_TEXT, MARK_NONE },
+	{ "bytes", "BYTES", UNIT_BYTES, MARK_NONE },
+	{ "mappings", "MAPPINGS", UNIT_NUMBER, MARK_NONE },
+	{ "start_ns", "FROM", UNIT_TIME, MARK_NONE },
+	{ "end_ns", "TO", UNIT_TIME, MARK_NONE },
+	{ "synchronised_by", "SYNCHRONISED BY", UNIT_TEXT, MARK_NONE },
+	{ "key", NULL, UNIT_TEXT, MARK_NONE },
+	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
+	{ "name", NULL, UNIT_TEXT, MARK_NONE },
+	{ "process_id", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "pid", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "comm", NULL, UNIT_TEXT, MARK_NONE },
+	{ 0 },
+};
+
+static const struct view view = {
+	.name = "(SELECT r.*, " CHANNEL_NAME("c", "0", "c.key") " AS region, " PROCESS_NAME(
+		"p", "''") " AS process FROM regions r LEFT JOIN channels c ON c.id = r.channel_id"
+			   " LEFT JOIN processes p ON p.id = r.process_id)",
+	.columns = columns,
+	.order = "channel_id, start_ns, process_id",
+	.pid = "pid = :pid",
+	.comm = "comm = :comm",
+	.mechanism = "mechanism = :mechanism",
+};
+
+static int run(const struct command *self, const struct options *o)
+{
+	return view_run(&view, self, o);
+}
+
+const struct command cmd_regions = {
+	.name = "regions",
+	.summary = "Shows shared memory: who mapped it, when, how, and what else they synchronise by",
+	.usage = "",
+	.details = "SYNCHRONISED BY: the mechanisms by which the process exchanges messages with others that "
+		   "have\n"
+		   "the same memory.",
+	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM,
+	.run = run,
+};

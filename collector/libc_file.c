@@ -6,6 +6,7 @@
 #include "libc_file.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <gnu/libc-version.h>
@@ -24,8 +25,20 @@
 struct libc_file {
 	void *memory;
 	size_t size;
-	struct scan_libc libc; /* the text lies at the same offset in both */
+	struct scan_libc libc;
 };
+
+/* Whether the text stands in the file where it will in memory. */
+static bool is_laid_out(const struct libc_file *f)
+{
+	const Elf64_Ehdr *ehdr = f->memory;
+	const Elf64_Phdr *phdr = (const void *)((const char *)f->memory + ehdr->e_phoff);
+	for (int i = 0; i < ehdr->e_phnum; i++)
+		if (phdr[i].p_type == PT_LOAD && phdr[i].p_flags & PF_X &&
+		    phdr[i].p_offset != phdr[i].p_vaddr)
+			return false;
+	return f->libc.text_end <= (const uint8_t *)f->memory + f->size;
+}
 
 static bool map_libc(struct libc_file *f)
 {
@@ -40,8 +53,7 @@ static bool map_libc(struct libc_file *f)
 	close(fd);
 	if (f->memory == MAP_FAILED)
 		return false;
-	if (!scan_describe(&f->libc, (uintptr_t)f->memory) &&
-	    f->libc.text_end <= (const uint8_t *)f->memory + f->size)
+	if (!scan_describe(&f->libc, (uintptr_t)f->memory) && is_laid_out(f))
 		return true;
 	munmap(f->memory, f->size);
 	return false;

@@ -79,11 +79,14 @@ $(BUILD)/shim/%.o: %.S
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(SHIM_CFLAGS) -c -o $@ $<
 
+# Programs wait, are cancelled and unwound in frames of this file.
+$(BUILD)/shim/preload/sync.o: SHIM_CFLAGS += -fasynchronous-unwind-tables
+
 # As few segments as can be: the dynamic linker maps each in each process.
-$(BUILD)/libipctrace.so: $(SHIM_OBJ)
+$(BUILD)/libipctrace.so: $(SHIM_OBJ) preload/exports.map
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared -nostartfiles -Wl,-z,initfirst -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,noseparate-code \
-		-Wl,-z,norelro -Wl,--no-undefined -o $@ $^
+		-Wl,-z,norelro -Wl,--no-undefined -Wl,--version-script=preload/exports.map -o $@ $(SHIM_OBJ)
 
 # eBPF: the programs of bpf/*.bpf.c linked into one object (which drops their debug text, keeps BTF),
 # embedded through a skeleton.

@@ -119,11 +119,13 @@ static int size_file(struct arena_file *a, uint64_t size)
 static int map_file(struct arena_file *a)
 {
 	uint64_t control = arena_control_offset(), chunk = arena_chunk_offset(ARENA_CHUNKS_DEFAULT);
-	uint64_t size = chunk + (uint64_t)ARENA_CHUNKS_DEFAULT * CHUNK_BYTES;
+	uint64_t sync = chunk + (uint64_t)ARENA_CHUNKS_DEFAULT * CHUNK_BYTES;
+	uint64_t size = sync + sizeof(struct arena_sync);
 	int ret = size_file(a, size);
 	if (ret)
 		return ret;
-	if (fallocate(a->fd, 0, 0, chunk + (uint64_t)FIRST_CHUNKS * CHUNK_BYTES))
+	if (fallocate(a->fd, 0, 0, chunk + (uint64_t)FIRST_CHUNKS * CHUNK_BYTES) ||
+	    fallocate(a->fd, 0, (off_t)sync, sizeof(struct arena_sync)))
 		return -errno;
 	unsigned char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
 	if (map == MAP_FAILED)
@@ -132,9 +134,11 @@ static int map_file(struct arena_file *a)
 	a->header = (struct arena_header *)map;
 	a->controls = (struct arena_control *)(map + control);
 	a->chunks = map + chunk;
+	a->sync = (struct arena_sync *)(map + sync);
 	a->allocated = FIRST_CHUNKS;
 	a->header->control_offset = control;
 	a->header->chunk_offset = chunk;
+	a->header->sync_offset = sync;
 	a->header->size = size;
 	return 0;
 }
@@ -197,7 +201,7 @@ static const char *remedy(int error)
 	case EROFS:
 		return "it must be writable for you: chmod 1777 " SHM;
 	default:
-		return "it needs 9 MiB of shared memory there";
+		return "it needs 10 MiB of shared memory there";
 	}
 }
 
@@ -221,7 +225,8 @@ int arena_file_open(struct arena_file *a, enum arena_clock kind, char *error, si
 }
 
 /* Programs that go on may still map the file. Free chunks are taken out of their reach first, so that none is
- * written to after its memory is gone; the chunk that a thread owns keeps its memory. */
+ * written to after its memory is gone; the chunk that a thread owns keeps its memory, and so do counters that
+ * are in use. */
 static void retire_chunks(struct arena_file *a)
 {
 	uint64_t chunks = (uint64_t)(a->chunks - (unsigned char *)a->header);
@@ -231,6 +236,9 @@ static void retire_chunks(struct arena_file *a)
 			fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				  chunks + (uint64_t)chunk * CHUNK_BYTES, CHUNK_BYTES);
 	}
+	if (!atomic_load(&a->header->sync_lines))
+		fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  (off_t)((unsigned char *)a->sync - (unsigned char *)a->header), sizeof(*a->sync));
 }
 
 void arena_file_close(struct arena_file *a)
@@ -238,8 +246,7 @@ void arena_file_close(struct arena_file *a)
 	if (a->header) {
 		atomic_store(&a->header->stop, 1);
 		retire_chunks(a);
-		munmap(a->header,
-		       a->chunks - (unsigned char *)a->header + (size_t)ARENA_CHUNKS_DEFAULT * CHUNK_BYTES);
+		munmap(a->header, (unsigned char *)(a->sync + 1) - (unsigned char *)a->header);
 	}
 	if (a->fd >= 0)
 		close(a->fd);

@@ -20,6 +20,7 @@ struct arena_file {
 	struct arena_header *header;
 	struct arena_control *controls;
 	unsigned char *chunks;
+	struct arena_sync *sync;
 	uint32_t allocated; /* chunks with memory behind them */
 	bool exhausted;	    /* no more can be had */
 };

@@ -16,6 +16,7 @@
 #include "region.h"
 #include "sem.h"
 #include "socket.h"
+#include "sync.h"
 #include "tables.h"
 #include "wake.h"
 
@@ -24,7 +25,9 @@ static void set_kind(struct channel *ch)
 	const struct ipc_mechanism_row *m = &ipc_mechanisms[ch->data.mechanism];
 	bool futex = ch->data.mechanism == IPC_MECH_futex;
 	ch->counts = futex || !strcmp(m->boundary, "counter");
-	ch->is_stream = (ch->counts && !futex) || !strcmp(m->matching, "offset");
+	ch->is_lock = !strcmp(m->boundary, "lock");
+	ch->is_stream =
+		(ch->counts && !futex && !sync_is(ch->data.mechanism)) || !strcmp(m->matching, "offset");
 	/* Any process may. */
 	ch->stream.had_writer = ch->stream.had_reader = ch->data.mechanism == IPC_MECH_sysv_sem;
 	ch->is_queue = ch->data.mechanism == IPC_MECH_sysv_msg || ch->data.mechanism == IPC_MECH_posix_mq;
@@ -113,7 +116,8 @@ static void default_key(uint64_t object, char *key, size_t size)
 	}
 	if (mechanism == IPC_MECH_pipe || mechanism == IPC_MECH_io_uring)
 		form = "%s:[%llu]";
-	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_pidfd || is_sysv(mechanism))
+	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_pidfd ||
+		 mechanism == IPC_MECH_process_vm || is_sysv(mechanism))
 		form = "%s:%llu";
 	snprintf(key, size, form, ipc_mechanisms[mechanism].name, is_sysv(mechanism) ? (uint32_t)id : id);
 }
@@ -128,10 +132,16 @@ static void defined_key(const struct ipc_def *d, char *key, size_t size)
 			 inode, generation);
 	else if (is_sysv(mechanism))
 		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);
-	else if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq || region_is(mechanism))
+	else if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq ||
+		 mechanism == IPC_MECH_file_lock || region_is(mechanism))
 		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
 	else if (mechanism == IPC_MECH_sysv_sem)
 		snprintf(key, size, "%s:%llu:%llu#%u", name, generation, inode, sem_number(d->object.object));
+	else if (sync_is(mechanism) && !d->object.dev_major && !d->object.dev_minor)
+		snprintf(key, size, "%s:%llu+%#llx", name, inode, generation); /* private: pid and address */
+	else if (sync_is(mechanism))
+		snprintf(key, size, "%s:%u:%u:%llu+%llu", name, d->object.dev_major, d->object.dev_minor,
+			 inode, generation);
 	else
 		default_key(d->object.object, key, size);
 }

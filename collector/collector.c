@@ -16,6 +16,7 @@
 #include "queue.h"
 #include "sem.h"
 #include "socket.h"
+#include "sync.h"
 #include "tables.h"
 
 enum { POOL_BLOCK = 1 << 18, COMMIT_ROWS = 10000, COMMIT_NS = 100000000, TIMED_MAX = 1 << 16 };
@@ -406,6 +407,7 @@ static void write_dirty(struct collector *c)
 static void commit(struct collector *c)
 {
 	life_settle_execs(c, false);
+	sync_take(c, false);
 	settle_closed(c, false);
 	write_dirty(c);
 	settle_release(c);
@@ -557,6 +559,8 @@ int collector_close(struct collector *c, uint64_t end_ns)
 	drop_undefined(c);
 	for (struct overflow *o = c->overflows; o; o = o->next)
 		add_overflow(c, o);
+	sync_take(c, true);
+	sync_close(c);
 	life_close(c);
 	settle_closed(c, true);
 	finish_edges(c);

@@ -44,6 +44,16 @@ void collector_loss(struct collector *c, enum collector_source source, enum ipc_
 void collector_overflow(struct collector *c, enum collector_source source, uint32_t image, uint64_t object,
 			uint64_t sends, uint64_t recvs, uint64_t bytes_sent, uint64_t bytes_received);
 
+/* What a process did to a semaphore or lock and was counted where it happened: so many more sends, and
+ * receives of what `from` had given (an image; 0: nobody known), between these times. `doubtful`: the object
+ * was used by somebody else too. */
+struct collector_count {
+	uint32_t image, from;
+	uint64_t object, sends, receives, first_ns, last_ns;
+	bool doubtful;
+};
+void collector_counted(struct collector *c, enum collector_source source, const struct collector_count *n);
+
 /* Every event of this source that ended at or before `ns` has been given to collector_record. A source
  * that was never heard of does not hold the order back. */
 void collector_watermark(struct collector *c, enum collector_source source, uint64_t ns);

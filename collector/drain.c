@@ -32,6 +32,7 @@ enum {
 	CLAIMING_NS = 1000 * MS,  /* a claim takes less, unless its process is stopped or dead */
 	ENDING_NS = 5 * MS,	  /* at the end records under way are waited for so long */
 	BATCH = 64 * CHUNK_SLOTS, /* records of one poll; a poll and what follows takes some 20 ms then */
+	SYNC_NS = 100 * MS,	  /* how often counters are looked at: that disturbs who counts */
 	LOOK_AHEAD = 4,		  /* slots; see abandoned() */
 };
 
@@ -52,6 +53,11 @@ struct listed {
 	bool over;   /* its image is no more */
 };
 
+/* What the collector was told of a line. */
+struct sync_told {
+	uint64_t sends, receives;
+};
+
 struct source {
 	struct arena_file file;
 	struct clock clock;
@@ -60,10 +66,13 @@ struct source {
 	struct cursor cursor[ARENA_CHUNKS_MAX];
 	struct listed list[ARENA_CHUNKS_MAX];
 	unsigned int listed, free;
-	uint64_t claims;		    /* the highest base that was given out, widened */
+	uint64_t claims; /* the highest base that was given out, widened */
+	uint64_t begin_ns;
 	uint64_t scan_ns, previous_scan_ns; /* start of this poll and of the one before */
 	uint64_t watermark, checked_ns;
 	uint64_t counted[IPC_REASONS]; /* our own counts of this poll */
+	struct sync_told sync_told[ARENA_SYNC_LINES];
+	uint64_t sync_ns; /* when lines were looked at last */
 	long records;
 	char *shim, **environment;
 };
@@ -260,6 +269,88 @@ static void finish_chunk(struct source *s, const struct listed *l)
 	s->free++;
 }
 
+/* --- what is counted of semaphores and locks --- */
+
+/* What has been added, or 0: nobody counts faster than the clock, nor back. */
+static uint64_t added(struct source *s, uint64_t now, uint64_t *told)
+{
+	uint64_t n = now - *told;
+	*told = now;
+	if (n <= s->scan_ns - s->begin_ns)
+		return n;
+	s->counted[IPC_REASON_rejected]++;
+	return 0;
+}
+
+static void tell_line(struct source *s, unsigned int i)
+{
+	const struct arena_sync_line *line = &s->file.sync->line[i];
+	struct sync_told *told = &s->sync_told[i];
+	struct collector_count n = {
+		.image = atomic_load_explicit(&line->image, memory_order_acquire),
+		.last_ns = s->scan_ns,
+	};
+	uint32_t slot = line->slot;
+	if (!n.image || slot >= ARENA_SYNC_OBJECTS)
+		return;
+	n.from = line->from;
+	n.sends = added(s, line->sends, &told->sends);
+	n.receives = added(s, line->receives, &told->receives);
+	if (!n.sends && !n.receives)
+		return;
+	n.object = atomic_load(&s->file.sync->object[slot].object);
+	n.doubtful = atomic_load(&s->file.sync->object[slot].doubtful);
+	n.first_ns = clock_ns(&s->clock, line->first);
+	if (n.first_ns > s->scan_ns || n.first_ns < s->begin_ns)
+		n.first_ns = s->scan_ns;
+	unsigned int mechanism = ipc_object_mechanism(n.object);
+	if (mechanism >= IPC_MECH_posix_sem && mechanism <= IPC_MECH_spin)
+		collector_counted(s->collector, COLLECTOR_SHIM, &n);
+	else
+		s->counted[IPC_REASON_rejected]++;
+}
+
+static void tell_lines(struct source *s, bool all)
+{
+	if (!atomic_load(&s->file.header->sync_lines) || (!all && s->scan_ns - s->sync_ns < SYNC_NS))
+		return;
+	s->sync_ns = s->scan_ns;
+	for (unsigned int i = 0; i < ARENA_SYNC_LINES; i++)
+		tell_line(s, i);
+}
+
+/* The line is free for others. `image` last but one: then the line may be taken. */
+static void clear_line(struct source *s, unsigned int i)
+{
+	struct arena_sync_line *line = &s->file.sync->line[i];
+	tell_line(s, i);
+	atomic_store(&line->owner, UINT32_MAX);
+	s->sync_told[i] = (struct sync_told){ 0 };
+	line->sends = line->receives = 0;
+	atomic_store_explicit(&line->image, 0, memory_order_release);
+	atomic_store_explicit(&line->owner, 0, memory_order_release);
+}
+
+static bool is_dead(const struct source *s, uint32_t image)
+{
+	for (const struct owner *dead = s->owners.dead; dead; dead = dead->next_dead)
+		if (dead->image == image)
+			return true;
+	return false;
+}
+
+/* The lines of an image that is no more; 0: of those that died. */
+static void clear_lines(struct source *s, uint32_t over)
+{
+	if (!atomic_load(&s->file.header->sync_lines) || (!over && !s->owners.dead))
+		return;
+	for (unsigned int i = 0; i < ARENA_SYNC_LINES; i++) {
+		uint32_t image = atomic_load_explicit(&s->file.sync->line[i].image, memory_order_acquire);
+		if (image && (over ? image == over : is_dead(s, image)))
+			clear_line(s, i);
+	}
+}
+
 /* --- processes --- */
 
 static void tell_gone(struct source *s, struct owner *owner)
@@ -291,6 +382,8 @@ static void meet_image(struct source *s, const struct listed *here, const struct
 		if (l->pid == image->pid && l->image != image->image)
 			l->over = true;
 	if (owner && (image->via == IPC_VIA_EXEC || owner->image == 0)) {
+		if (owner->image)
+			clear_lines(s, owner->image);
 		owner->image = image->image;
 		owner->exited = false;
 		return;
@@ -442,8 +535,10 @@ static void drain_listed(struct source *s, bool all)
 			left = s->cursor[rest->chunk].seen_ns;
 	for (struct owner *dead = s->owners.dead; dead && l == end; dead = dead->next_dead)
 		tell_gone(s, dead);
-	if (l == end)
+	if (l == end) {
+		clear_lines(s, 0);
 		owners_forget(&s->owners);
+	}
 	tell_watermark(s, held, left);
 }
 
@@ -466,6 +561,7 @@ static void poll_once(struct source *s, bool end)
 	if (s->free * 4 < file->allocated && !end)
 		arena_file_grow(file);
 	drain_listed(s, end);
+	tell_lines(s, false);
 	if (s->free * 8 >= file->allocated && !end)
 		atomic_store_explicit(&file->header->full, 0, memory_order_relaxed);
 	tell_counted(s);
@@ -485,6 +581,7 @@ static void tell_totals(struct source *s)
 {
 	struct arena_header *h = s->file.header;
 	char number[24];
+	tell_lines(s, true);
 	for (unsigned int i = 0; i < ARENA_OVERFLOW; i++) {
 		const struct arena_overflow *o = &h->overflow[i];
 		if (o->key && o->whole)
@@ -569,7 +666,7 @@ static int source_make(struct source **out, char *error, size_t error_size)
 		free(s);
 		return ret;
 	}
-	s->scan_ns = clock_sample(&s->clock);
+	s->begin_ns = s->scan_ns = clock_sample(&s->clock);
 	s->free = s->file.allocated;
 	*out = s;
 	return 0;
@@ -618,9 +715,15 @@ static void shim_close(struct source *s)
 	free(s);
 }
 
+static void shim_sync(struct source *s, unsigned int mode)
+{
+	s->file.header->sync = mode;
+}
+
 const struct source_ops source_shim = {
 	.name = "shim",
 	.open = shim_open,
+	.sync = shim_sync,
 	.attach = shim_attach,
 	.environment = shim_environment,
 	.poll = shim_poll,

@@ -6,15 +6,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "delivery.h"
 #include "futex.h"
+#include "lock.h"
 #include "passing.h"
+#include "process_vm.h"
 #include "pty.h"
 #include "queue.h"
 #include "region.h"
 #include "sem.h"
 #include "socket.h"
+#include "sync.h"
 #include "tables.h"
 #include "wake.h"
 
@@ -102,9 +106,15 @@ struct place {
 	uint8_t verb;
 };
 
-static uint8_t verb_of_counter(uint8_t verb)
+/* What a send and a receive are called on such a channel. */
+static uint8_t shown_verb(const struct channel *ch, uint8_t verb)
 {
-	return verb == IPC_VERB_send ? IPC_VERB_post : verb == IPC_VERB_recv ? IPC_VERB_wait : verb;
+	bool counts = ch && (ch->counts || sync_is(ch->data.mechanism));
+	if (!ch || (!counts && !ch->is_lock) || (verb != IPC_VERB_send && verb != IPC_VERB_recv))
+		return verb;
+	if (verb == IPC_VERB_send)
+		return ch->is_lock ? IPC_VERB_unlock : IPC_VERB_post;
+	return ch->is_lock ? IPC_VERB_lock : IPC_VERB_wait;
 }
 
 static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_event *e,
@@ -112,14 +122,15 @@ static uint32_t lane_of(struct collector *c, struct thread *t, const struct ipc_
 {
 	const struct channel *ch = p->endpoint ? p->endpoint->channel : NULL;
 	bool has_fd = ch && e->object && ch->data.mechanism != IPC_MECH_process &&
-		      ch->data.mechanism != IPC_MECH_sysv_msg && ch->data.mechanism != IPC_MECH_sysv_sem;
+		      ch->data.mechanism != IPC_MECH_sysv_msg && ch->data.mechanism != IPC_MECH_sysv_sem &&
+		      !sync_is(ch->data.mechanism);
 	struct store_lane key = {
 		.thread_id = t->data.id,
 		.endpoint_id = p->endpoint ? p->endpoint->shared->data.id : 0,
 		.fd = has_fd ? (int32_t)(uint32_t)e->arg0 : -1,
 		.call = e->call,
 		.flags = e->flags,
-		.verb = ch && ch->counts ? verb_of_counter(p->verb) : p->verb,
+		.verb = shown_verb(ch, p->verb),
 		.source = source_names[t->source],
 	};
 	return event_lane(c, &key, p->endpoint);
@@ -184,6 +195,8 @@ static struct channel *find_channel(struct collector *c, struct thread *t, const
 		return process_channel(c, t, e, verb);
 	if (mechanism == IPC_MECH_signal)
 		return signal_channel(c, t->process, e->object, verb == IPC_VERB_send);
+	if (mechanism == IPC_MECH_process_vm)
+		return process_vm_channel(c, t->process, e);
 	if (mechanism == IPC_MECH_fd_passing)
 		return passing_channel(c, t, e);
 	struct channel *ch = channel_of(c, e->object);
@@ -363,7 +376,8 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 	bool futex = ch->data.mechanism == IPC_MECH_futex;
 	uint64_t bytes = bytes_of(ch, e);
 	struct store_event row = { e->start, e->duration, p->lane, (int64_t)bytes };
-	uint64_t event = store_event(c->store, &row, sends && (ch->is_stream || packets || passes || futex));
+	bool linkable = ch->is_stream || ch->is_lock || packets || passes || futex;
+	uint64_t event = store_event(c->store, &row, sends && linkable);
 	if (sends)
 		count_send(ep, e, bytes);
 	else
@@ -373,6 +387,10 @@ static void moved(struct collector *c, struct thread *t, const struct ipc_event 
 		futex_transfer(c, &call, sends);
 	else if (ch->is_stream)
 		match(c, t, e, ep, sends, late, event);
+	else if (ch->data.mechanism == IPC_MECH_file_lock)
+		lock_operation(c, e, &call, sends);
+	else if (ch->data.mechanism == IPC_MECH_process_vm)
+		process_vm_transfer(c, ep, e, &call, sends);
 	else if (passes)
 		passing_transfer(c, t, e, &call, sends);
 	else if (packets)
@@ -384,6 +402,8 @@ static bool moves(const struct ipc_event *e, const struct place *p)
 	if (e->flags & IPC_F_PEEK)
 		return false;
 	const struct channel *ch = p->endpoint->channel;
+	if (ch->is_lock)
+		return e->result == 0 && !(e->flags & IPC_F_INSIDE);
 	if (ch->data.mechanism == IPC_MECH_sysv_sem)
 		return e->result == 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
 	if (ch->data.mechanism == IPC_MECH_futex)
@@ -412,7 +432,10 @@ static void transfer(struct collector *c, struct thread *t, const struct ipc_eve
 		send_inside(c, t, e, p);
 	} else {
 		struct store_event row = { e->start, e->duration, p->lane, e->result < 0 ? e->result : 0 };
-		store_event(c->store, &row, false);
+		uint64_t event = store_event(c->store, &row, false);
+		struct match_call call = match_call_of(t, e, p->endpoint, event);
+		if (p->endpoint->channel->data.mechanism == IPC_MECH_file_lock)
+			lock_operation(c, e, &call, sends);
 	}
 }
 
@@ -442,6 +465,10 @@ static void effect(struct collector *c, struct thread *t, const struct ipc_event
 		queue_control(c, p->endpoint->channel, e);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_sysv_sem)
 		sem_control(c, p->endpoint->channel, e);
+	else if (p->endpoint->channel->data.mechanism == IPC_MECH_file_lock)
+		lock_control(c, p->endpoint, e);
+	else if (sync_is(p->endpoint->channel->data.mechanism))
+		sync_control(c, e, p->endpoint);
 	else if (p->endpoint->channel->data.mechanism == IPC_MECH_pidfd && p->verb == IPC_VERB_wait &&
 		 e->result > 0)
 		wake_ended(c, p->endpoint, e, event);
@@ -477,6 +504,11 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 	bool transfers = p.verb == IPC_VERB_send || p.verb == IPC_VERB_recv;
 	if (transfers && ipc_object_mechanism(e->object) == IPC_MECH_signal) {
 		signal_event(c, t, e, p.endpoint, p.lane, p.verb == IPC_VERB_send);
+		return;
+	}
+	if (transfers && sync_is(ipc_object_mechanism(e->object))) {
+		if (p.endpoint)
+			sync_event(c, e, p.endpoint, p.lane);
 		return;
 	}
 	if (transfers && p.endpoint)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "delivery.h"
+#include "lock.h"
 #include "region.h"
 #include "sem.h"
 
@@ -24,8 +25,10 @@ struct life *life_of(struct collector *c, enum collector_source source, int32_t 
 /* The pid was given to another process: its end was not seen. */
 static void end_superseded(struct collector *c, struct life *l)
 {
-	if (l->first && !l->ended)
+	if (l->first && !l->ended) {
+		lock_end(c, l, c->now, false);
 		life_end(c, l, c->now, STATUS_UNKNOWN);
+	}
 	life_running(c, l, false);
 }
 
@@ -190,6 +193,7 @@ static void exec_unseen(struct collector *c, struct process *p)
 	next->data.comm = p->note.comm;
 	process_end(c, p, time);
 	doubt_channels(c, p);
+	lock_exec(c, l, time);
 	fd_hand_over(c, p, next, time);
 	if (p->note.reason)
 		collector_lose(c, p->source, p->note.reason, next, p->note.comm, p->note.count, p->note.time);
@@ -296,6 +300,7 @@ static void end_unseen(struct collector *c, struct life *l, uint64_t time, int32
 	struct process *p = l->latest;
 	life_event(c, l, p, &l->exit, IPC_CALL_exit_group, time);
 	sem_undo(c, l, time, false);
+	lock_end(c, l, time, false);
 	life_end(c, l, time, status);
 }
 
@@ -351,6 +356,7 @@ struct channel *life_spawn(struct collector *c, struct process *p, const struct 
 	if (!l->parent)
 		l->parent = p;
 	l->spawn_ns = order_end(e);
+	lock_fork(c, l);
 	if (!l->first)
 		life_running(c, l, true);
 	return l->channel;
@@ -378,6 +384,7 @@ struct channel *life_exit(struct collector *c, struct process *p, const struct i
 {
 	if (p->life->latest == p && !p->life->ended) {
 		sem_undo(c, p->life, e->start, true);
+		lock_end(c, p->life, e->start, true);
 		life_end(c, p->life, order_end(e), (int32_t)e->arg0);
 	}
 	return p->life->channel;

@@ -129,7 +129,9 @@ struct life {
 	struct channel *channel;
 	struct moment spawn, start, exit, wait;
 	uint64_t spawn_ns;
-	struct sem_debt *debts;		  /* what ends with it (sem.c) */
+	struct sem_debt *debts;		/* what ends with it (sem.c) */
+	LIST_HEAD(, lock_holder) locks; /* likewise (lock.c) */
+	bool locks_inherited;
 	struct channel *signals;	  /* sent to it, NULL: none yet */
 	bool ended, placeholder, running; /* placeholder: `first` was made up */
 	struct life *next;		  /* all */
@@ -157,14 +159,18 @@ struct channel {
 	struct futex_words *words;	    /* of a futex (futex.c) */
 	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
 	bool is_stream, created, loose, settled, killed;
-	bool inexact;	  /* a message of it is not exact */
-	bool dropped;	  /* events of it were dropped: none is */
-	bool early;	  /* moved something, unmatched, while no peer was known */
-	uint32_t empties; /* messages of 0 bytes that were sent and not yet received */
-	bool served;	  /* others send to it: the server */
-	bool known_there; /* a socket of the trace was bound at `other` */
-	bool is_queue;	  /* of messages: queue.c */
-	bool counts;	  /* a stream of units, without bytes: posts and waits */
+	bool inexact;		 /* a message of it is not exact */
+	bool dropped;		 /* events of it were dropped: none is */
+	bool early;		 /* moved something, unmatched, while no peer was known */
+	uint32_t empties;	 /* messages of 0 bytes that were sent and not yet received */
+	bool served;		 /* others send to it: the server */
+	bool known_there;	 /* a socket of the trace was bound at `other` */
+	bool is_queue;		 /* of messages: queue.c */
+	bool is_lock;		 /* moves nothing: locks and unlocks */
+	struct lock_file *locks; /* lock.c */
+	bool counts;		 /* a stream of units, without bytes: posts and waits */
+	bool counted;		 /* sync.c: its edges are to be made anew */
+	struct channel *next_counted;
 	uint32_t number, open_ends, open_writers, open_readers, receivers;
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or it is removed, or 0 */
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
@@ -204,6 +210,7 @@ struct endpoint {
 	bool is_mapper;			     /* listed: */
 	struct endpoint *next_mapper;	     /* of the channel */
 	bool client;			     /* sends to a datagram socket that others hold */
+	uint64_t made;			     /* the first value of a semaphore that it made */
 	uint64_t outside, outside_bytes;     /* received from nobody known */
 	uint32_t open_readers, open_writers; /* descriptors */
 	struct edge *last_edge;
@@ -216,6 +223,8 @@ struct edge {
 	struct endpoint *src;
 	struct process *dst;
 	struct latency latency;
+	bool stored;
+	uint64_t handed; /* sync.c: receives after which the source was noted as who had given last */
 	struct edge *next;
 };
 
@@ -272,6 +281,9 @@ struct collector {
 	struct signal_call *signal_groups; /* sends to several processes (signal.c) */
 	uint32_t signal_group_count;
 	uint64_t signal_serial;
+	struct sync_count *counts; /* sync.c: not taken yet */
+	uint32_t counts_waiting;
+	struct channel *counted; /* whose counts have changed */
 	unsigned int running;
 };
 
@@ -393,6 +405,7 @@ struct edge *rollup_edge(struct collector *c, struct endpoint *src, struct proce
 struct edge *rollup_known(const struct collector *c, const struct endpoint *src,
 			  const struct process *dst); /* NULL: nothing yet */
 void rollup_message(struct collector *c, const struct match_message *m);
+struct edge *rollup_edge(struct collector *c, struct endpoint *src, struct process *dst);
 void rollup_inexact(struct collector *c, struct channel *ch); /* not all that goes through it is exact */
 void rollup_write(struct collector *c, struct edge *e);
 

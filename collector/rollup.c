@@ -9,6 +9,7 @@
 
 #include "pty.h"
 #include "queue.h"
+#include "sync.h"
 
 static struct edge *edge_new(struct collector *c, struct endpoint *src, struct process *dst)
 {
@@ -146,6 +147,8 @@ static bool drained(const struct channel *ch)
 
 static bool all_exact(const struct channel *ch)
 {
+	if (sync_is(ch->data.mechanism))
+		return sync_exact(ch);
 	return !ch->inexact || drained(ch);
 }
 
@@ -164,13 +167,16 @@ void rollup_write(struct collector *c, struct edge *e)
 	static const unsigned int percent[] = { 50, 90, 99 };
 	struct store_edge *row = &e->data;
 	uint64_t ns[3];
+	if (!row->messages && sync_is(e->src->channel->data.mechanism) && !e->stored)
+		return; /* noted, and found to be another's */
+	e->stored = true;
 	latency_percentiles(&e->latency, percent, ns, 3);
 	row->latency_min_ns = e->latency.min;
 	row->latency_p50_ns = ns[0];
 	row->latency_p90_ns = ns[1];
 	row->latency_p99_ns = ns[2];
 	row->latency_max_ns = e->latency.max;
-	row->timed = !row->shares;
+	row->timed = !row->shares && !sync_is(e->src->channel->data.mechanism);
 	row->exact = is_exact(e);
 	row->partial = e->src->channel->shared->data.partial;
 	store_edge(c->store, row);

@@ -2,7 +2,7 @@
 --
 -- The trace file. Public are: meta, hosts, mechanisms, calls, processes, threads, channels, endpoints,
 -- events, messages, edges, mappings, regions, waits, losses: their names and columns are a contract (docs/schema.md), also
--- where one is a plain table. event_rows, links, lanes, channel_rows, edge_rows and loss_rows are the packed
+-- where one is a plain table. event_rows, links, wakes, lanes, channel_rows, edge_rows and loss_rows are the packed
 -- form below them and may change with the next user_version.
 --
 -- Invariants: the rowids of event_rows are dense from 1 (so VACUUM and .dump keep them); a message stands
@@ -77,6 +77,9 @@ CREATE TABLE event_rows (ts INTEGER, dur INTEGER, lane INTEGER, res INTEGER, lin
 
 -- Every other message: a send that several receives shared, or that was stored before it was matched.
 CREATE TABLE links (send INTEGER, recv INTEGER, bytes INTEGER, exact INTEGER);
+
+-- Events that waited for what is no message: a lock, a semaphore. process: who ended the wait.
+CREATE TABLE wakes (event INTEGER PRIMARY KEY, process INTEGER);
 
 CREATE VIEW channels AS
 SELECT c.id, m.name AS mechanism, c.key, c.name, m.scope, c.first_ns, c.last_ns, c.bytes_sent, c.bytes_received,
@@ -178,7 +181,8 @@ LEFT JOIN processes p ON p.id = m.process_id
 LEFT JOIN synchronised s ON s.channel_id = m.channel_id AND s.process_id = m.process_id
 GROUP BY m.channel_id, m.process_id;
 
--- Receives that were entered before the send that ended them: one row per event, by its first message.
+-- Receives that were entered before the send that ended them: one row per event, by its first message; and what
+-- waited for a lock or a semaphore.
 CREATE VIEW waits AS
 SELECT x.recv_event AS id, t.process_id, p.pid, t.tid, p.comm, x.channel_id, x.mechanism, k.name AS call,
 	x.received_ns - r.dur AS start_ns, r.dur AS dur_ns, x.src_id AS woken_by_id
@@ -190,7 +194,19 @@ JOIN event_rows r ON r.rowid = x.recv_event
 LEFT JOIN lanes l ON l.id = r.lane
 LEFT JOIN threads t ON t.id = l.thread_id
 LEFT JOIN processes p ON p.id = t.process_id
-LEFT JOIN calls k ON k.id = l.call;
+LEFT JOIN calls k ON k.id = l.call
+UNION ALL
+SELECT w.event, t.process_id, p.pid, t.tid, p.comm, n.channel_id, m.name, k.name,
+	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + r.ts, r.dur, w.process
+FROM wakes w
+JOIN event_rows r ON r.rowid = w.event
+LEFT JOIN lanes l ON l.id = r.lane
+LEFT JOIN threads t ON t.id = l.thread_id
+LEFT JOIN processes p ON p.id = t.process_id
+LEFT JOIN calls k ON k.id = l.call
+LEFT JOIN endpoints n ON n.id = l.endpoint_id
+LEFT JOIN channel_rows c ON c.id = n.channel_id
+LEFT JOIN mechanisms m ON m.id = c.mechanism;
 
 CREATE VIEW losses AS
 SELECT kind, source, reason, nullif(process_id, 0) AS process_id, nullif(comm, '') AS comm, count, first_ns,

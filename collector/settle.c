@@ -12,6 +12,7 @@
 
 #include "delivery.h"
 #include "futex.h"
+#include "lock.h"
 #include "passing.h"
 #include "pty.h"
 #include "queue.h"
@@ -176,6 +177,7 @@ static void settle_all(struct collector *c)
 	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		settle(ch);
 		queue_settle(ch, true);
+		lock_settle(ch);
 	}
 	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		outside_write(c, ch);

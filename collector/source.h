@@ -21,6 +21,10 @@ struct source_ops {
 	 * stop) to `error`. */
 	int (*open)(struct source **out, char *error, size_t error_size);
 
+	/* How to record semaphores and locks (enum arena_sync_mode), told before anything is recorded. NULL:
+	 * the source records none. */
+	void (*sync)(struct source *s, unsigned int mode);
+
 	/* Called in the parent while the child waits before its exec: from here on the child and its
 	 * descendants are recorded. Returns 0 or -errno. */
 	int (*attach)(struct source *s, pid_t child);

@@ -299,6 +299,15 @@ void store_endpoint_gone(struct store *s, uint32_t id)
 	numbers(s, SQL_ENDPOINT_GONE, id, 0);
 }
 
+void store_wake(struct store *s, uint64_t event, uint32_t process)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_WAKE);
+
+	sql_number(&r, event);
+	sql_number(&r, process);
+	sql_put(&s->sql, &r);
+}
+
 void store_lane_endpoint(struct store *s, uint32_t lane, uint32_t endpoint)
 {
 	numbers(s, SQL_LANE_ENDPOINT, endpoint, lane);

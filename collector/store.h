@@ -127,6 +127,9 @@ void store_doubt(struct store *s, uint64_t send, uint64_t link);
  * end. The channels' endpoints have been given. */
 void store_doubt_channels(struct store *s, const uint32_t *channels, unsigned int n);
 
+/* What the event waited for was ended by this process; no message tells. */
+void store_wake(struct store *s, uint64_t event, uint32_t process);
+
 /* Rows given since the last commit: what is worth one (10,000 rows, or 100 ms). */
 unsigned int store_pending(const struct store *s);
 

@@ -5,6 +5,7 @@
  *	offset 0          struct arena_header: settings, stop, free map, losses, site table, overflow table
  *	control_offset    struct arena_control[chunks]: who owns a chunk, and what that thread is doing now
  *	chunk_offset      chunks of CHUNK_SLOTS slots of 64 bytes
+ *	sync_offset       struct arena_sync: what is counted of semaphores and locks, call by call
  *
  * Targets map the header and the control blocks for good and a small window of chunks; a window is moved
  * with remap_file_pages(2), which needs no descriptor and no path (works after chroot, closefrom, in a
@@ -34,7 +35,7 @@
 #include "site.h"
 
 enum {
-	ARENA_VERSION = 1,
+	ARENA_VERSION = 2,
 	CHUNK_SLOTS = 1024,
 	CHUNK_BYTES = CHUNK_SLOTS * IPC_SLOT,
 	ARENA_CHUNKS_MAX = 2048,     /* 128 MiB */
@@ -42,6 +43,9 @@ enum {
 	ARENA_OVERFLOW = 4096,
 	ARENA_SITES_MAX = 1024,
 	ARENA_PAGE = 4096,
+	ARENA_LOCKED = 64,
+	ARENA_SYNC_OBJECTS = 4096,
+	ARENA_SYNC_LINES = 16384,
 };
 
 #define ARENA_MAGIC "ipctrace"
@@ -66,12 +70,13 @@ struct arena_header {
 	char magic[8];
 	uint32_t version;
 	uint32_t chunks;
-	uint64_t control_offset, chunk_offset, size;
+	uint64_t control_offset, chunk_offset, sync_offset, size;
 	uint32_t clock;		   /* enum arena_clock */
 	uint32_t block_us;	   /* how long a claim may wait in all while every chunk is in use */
 	uint8_t libc_build_id[32]; /* of the libc that `sites` was made from */
 	uint32_t libc_build_id_len;
 	uint32_t sites;
+	uint32_t sync; /* enum arena_sync_mode */
 	/* written by the recorder while it runs */
 	_Alignas(64) _Atomic uint32_t stop; /* 1: record nothing any more */
 	/* written by both */
@@ -79,12 +84,58 @@ struct arena_header {
 					       * clears it when chunks are free again */
 	_Alignas(64) _Atomic uint32_t claims; /* numbers chunk claims; base = claims * CHUNK_SLOTS + 1 */
 	_Atomic uint32_t ids;		      /* numbers images and threads; the first is 1 */
+	_Atomic uint32_t sync_lines; /* how often a line of arena_sync was claimed; 0: none is in use */
 	_Alignas(64) _Atomic uint64_t
 		lost[IPC_REASONS];		     /* counted by reason where no event could be emitted */
 	_Atomic uint64_t blocked_ns, blocked_claims; /* time that targets waited for a chunk, caused by us */
+	/* Open file descriptions that were locked, by their numbers, the latest of each hash: others that
+	 * have descriptors of them tell when they close those. */
+	_Atomic uint32_t locked[ARENA_LOCKED];
 	_Alignas(64) _Atomic uint64_t free_map[ARENA_CHUNKS_MAX / 64]; /* bit set: worth trying to claim */
 	_Alignas(64) struct arena_overflow overflow[ARENA_OVERFLOW];
 	struct ipc_site site[ARENA_SITES_MAX];
+};
+
+/*
+ * Semaphores, locks and their kin make no system call while nobody has to wait: their calls are counted, in
+ * memory that one thread owns, so that a plain addition will do.
+ *
+ * An object has one slot, claimed by compare-and-swap of `object` and kept for good. A line counts what one
+ * thread did to one object: its sends, and the receives that came from one other image (or from itself, or
+ * from nobody known). It is claimed by compare-and-swap of `owner`, and whole once `image` is not 0. The end
+ * of its thread gives it back with what it counts: the next thread of the same image goes on with it. The
+ * recorder clears the lines of an image that is no more.
+ */
+enum arena_sync_mode {
+	ARENA_SYNC_ALL = 1 << 0,     /* each call is an event too */
+	ARENA_SYNC_PRIVATE = 1 << 1, /* objects that are private to their process too */
+};
+
+struct arena_sync_object {
+	_Atomic uint64_t object; /* ipc_object(), 0: unused */
+	_Atomic uint32_t
+		holder; /* image that posted, signalled, or had the lock (for writing), last; 0: none */
+	_Atomic uint32_t releaser; /* of a read-write lock: image that released it last */
+	/* barriers: how often it was arrived at, who arrived last in even and in odd rounds, and whether that
+	 * was seen to be wrong: somebody else takes part */
+	_Atomic uint32_t arrivals, last[2], doubtful;
+	uint32_t reserved[8];
+};
+
+struct arena_sync_line {
+	_Atomic uint32_t owner; /* number of the thread that adds to it; 0: none does */
+	_Atomic uint32_t image; /* written last */
+	uint32_t slot;		/* of its object */
+	uint32_t from;		/* who the receives came from: an image; 0: nobody known */
+	uint64_t sends, receives;
+	uint64_t first; /* time of the first call */
+	uint32_t next;	/* of the same owner: line + 1, 0: none */
+	uint32_t reserved[5];
+};
+
+struct arena_sync {
+	struct arena_sync_object object[ARENA_SYNC_OBJECTS];
+	struct arena_sync_line line[ARENA_SYNC_LINES];
 };
 
 struct arena_control {
@@ -103,6 +154,9 @@ struct arena_control {
 };
 
 _Static_assert(sizeof(struct arena_control) == 128, "two cache lines");
+_Static_assert(sizeof(struct arena_sync_object) == 64 && sizeof(struct arena_sync_line) == 64,
+	       "one cache line");
+_Static_assert(sizeof(struct arena_sync) % ARENA_PAGE == 0, "");
 
 /* Where things stand in an arena of this version. */
 static inline uint64_t arena_page_align(uint64_t size)

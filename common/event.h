@@ -38,7 +38,7 @@ struct ipc_event {
 	__u16 flags;  /* IPC_F_* */
 	__u32 seq;    /* shim: set last, tells the drain that the slot is whole (arena.h). bpf: 0 */
 	__u32 tag;    /* udp: ipc_tag() of the datagram, if it was not cut off for certain, or 0. epoll_ctl,
-		       * epoll_wait: the epoll descriptor */
+		       * epoll_wait: the epoll descriptor. file_lock: who owns it */
 };
 
 enum {
@@ -84,19 +84,35 @@ enum {
 /*
  * What moves no bytes. On locks (file_lock, mutex, rwlock, spin) a receive is an acquired lock and a send,
  * with IPC_F_SECOND where the call's row says receive, a release; on what notifies (cond, barrier, futex) a
- * receive is an ended wait (arg1 1) and a send a wake-up, arg1 how many it woke. Signals: arg1 is the number,
- * and above it, in the high 32 bits, the thread that it was sent to (0: the process); tag ipc_signal_tag() of
- * its value; of a received one (call `handler`, a sigwait, a read of a signalfd: an event each) `result` is
- * the sender's pid, 0: the kernel, and arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1
- * the length, arg0's high half the protection (PROT_READ 1, PROT_WRITE 2; of what is unmapped: what it had),
- * tag the offset in the file in pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the
- * call touches, with IPC_F_SECOND what mmap, shmat and mremap took away. A fork child tells map_inherit of
- * each mapping. process_vm, ptrace: `result` the bytes moved. A descriptor that is passed is an event
- * sendmsg_passed and recvmsg_passed besides, just behind its message's: arg0 is the socket's, arg1 the object
- * of what is passed (0: no channel), `result` its number, tag a hash of its file's numbers, which are the
- * same at both ends (0: not known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one
- * too, a receive.
+ * receive is an ended wait (arg1 1) and a send a wake-up, arg1 how many it woke. Semaphores, mutexes,
+ * rwlocks, conditions, barriers and spin locks are counted (arena.h): their events add to no total, and there
+ * is one only where a call had to wait or the recording asks for all. Of one that waited arg1 is the image
+ * that ended the wait; `result` is -EOWNERDEAD where the lock was acquired so; sem_init and sem_open: arg1
+ * the first value, tag 1 if the call made it. Signals: arg1 is the number, and above it, in the high 32 bits,
+ * the thread that it was sent to (0: the process); tag ipc_signal_tag() of its value; of a received one (call
+ * `handler`, a sigwait, a read of a signalfd: an event each) `result` is the sender's pid, 0: the kernel, and
+ * arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1 the length, arg0's high half the
+ * protection (PROT_READ 1, PROT_WRITE 2; of what is unmapped: what it had), tag the offset in the file in
+ * pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the call touches, with IPC_F_SECOND
+ * what mmap, shmat and mremap took away. A fork child tells map_inherit of each mapping. process_vm, ptrace:
+ * `result` the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed
+ * besides, just behind its message's: arg0 is the socket's, arg1 the object of what is passed (0: no
+ * channel), `result` its number, tag a hash of its file's numbers, which are the same at both ends (0: not
+ * known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one too, a receive.
  */
+
+/*
+ * file_lock. flock, fcntl: arg1 is the first byte, with IPC_LOCK_SHARED where it is a lock to read, arg0's
+ * high half how many bytes (0: to the end of the file, or more than it can say). tag: 0, the process owns the
+ * lock (F_SETLK); otherwise a number, of the source's own, of the open file description that does, which
+ * copies of the descriptor, fork children and the next program share; IPC_LOCK_INHERITED: that of this
+ * descriptor of the parent, more is not known. Of what another program opened an event `inherit` comes first:
+ * arg1 is that one's image, and all processes between may have it too. A copy of a descriptor that was locked
+ * is an event, and so is its close and, on a file that the process locked with F_SETLK, any close; with
+ * IPC_F_ENTRY: it will be closed by the exec that is about to be told.
+ */
+#define IPC_LOCK_SHARED (1ULL << 63)
+enum { IPC_LOCK_INHERITED = 1 };
 
 /*
  * Pseudo-terminals: an event on either end. Of an ioctl that sets the terminal's mode arg1 says what its line
@@ -170,7 +186,8 @@ static inline __u64 ipc_object_id(__u64 object)
  *   posix_shm, memfd, mmap  a hash of device and inode of the file that is mapped, as of a fifo (an anonymous
  *            shared mapping has an inode too); the definition carries the three and the path
  *   posix_sem, mutex, rwlock, cond, barrier, spin, futex  a hash of the region's device and inode and the
- *            word's offset in it; the definition carries device, inode and, as `generation`, the offset
+ *            word's offset in it; the definition carries device, inode and, as `generation`, the offset; of
+ *            one in private memory device 0:0, the pid and the address
  *   signal   the pid whose signals they are; 0: of a receive, a signalfd and a wait for one the caller's,
  *            of a send those of several processes, or of one that is not known
  *   process_vm  the pid whose memory it is

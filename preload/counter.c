@@ -49,14 +49,12 @@ bool counter_has_own_number(uint64_t object)
 	return false;
 }
 
-/* The number behind `id`, or 0: not told (of a pidfd: -1, the process is gone, or 0, not in our namespace).
- */
-static uint64_t kernel_number(long fd, const char *id)
+/* Whether the kernel tells a number behind `id`. */
+static bool kernel_number(long fd, const char *id, uint64_t *number)
 {
 	char path[PROC_PATH];
-	uint64_t number;
 	proc_fdinfo_path(path, fd);
-	return proc_number(path, id, &number) ? number : 0;
+	return proc_number(path, id, number);
 }
 
 /* Descriptors that are not remembered would get another one each time. A vfork child has its parent's. */
@@ -82,9 +80,11 @@ uint64_t counter_object(struct shim_thread *t, long fd)
 		return signal_own();
 	if (!kind->id)
 		return own_object(t, fd, kind->mechanism);
-	uint64_t number = kernel_number(fd, kind->id);
-	bool none = !number && kind->mechanism != IPC_MECH_eventfd; /* whose ids begin at 0 */
-	return none ? 0 : ipc_object(kind->mechanism, number);
+	uint64_t number;
+	bool told = kernel_number(fd, kind->id, &number);
+	if (kind->mechanism == IPC_MECH_pidfd) /* -1: it is gone; 0: it is not in our namespace */
+		told &= number > 0;
+	return told ? ipc_object(kind->mechanism, number) : 0;
 }
 
 void counter_watch(struct shim_thread *t, const struct pending *p)

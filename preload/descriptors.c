@@ -11,6 +11,7 @@
 #include <sys/vfs.h>
 #include <linux/stat.h>
 
+#include "lock.h"
 #include "pty.h"
 #include "queue.h"
 #include "socket.h"
@@ -55,6 +56,8 @@ void descriptor_forget(const struct shim_thread *t, long fd)
 	if (fd < 0 || fd >= DESCRIPTORS || (is_vfork_child(t) && descriptor_kinds[fd] >= DESCRIPTOR_STREAM))
 		return;
 	descriptor_kinds[fd] = DESCRIPTOR_UNKNOWN;
+	if (!is_vfork_child(t))
+		lock_forget(fd);
 }
 
 bool descriptor_remembered(long fd, struct descriptor *out)

@@ -13,12 +13,14 @@
 
 #include "action.h"
 #include "hooks.h"
+#include "lock.h"
 #include "program.h"
 #include "queue.h"
 #include "readable.h"
 #include "sandbox.h"
 #include "signals.h"
 #include "socket.h"
+#include "sync.h"
 #include "text.h"
 
 enum { CLONE3_FLAGS_SIZE = 8 };
@@ -44,8 +46,10 @@ static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 		p->arg0 = ipc_arg0((uint32_t)fd, d.flags);
 		p->unbound = d.unbound;
 	}
-	if (closes)
+	if (closes) {
+		lock_closing(t, fd, p);
 		descriptor_forget(t, (int)fd);
+	}
 	if (row->object2) {
 		long other = r->arg[IPC_OBJ_ARG(row->object2)];
 		if (descriptor_find(t, other, &d)) {
@@ -53,7 +57,7 @@ static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 			p->other0 = ipc_arg0((uint32_t)other, d.flags);
 		}
 	}
-	return p->object || p->object2;
+	return p->object || p->object2 || p->lock;
 }
 
 /* Entry of a call that copies a descriptor: what is copied, and what dup2 is about to close. */
@@ -66,7 +70,10 @@ static void enter_copy(struct shim_thread *t, const struct hook_registers *r, ui
 		p->arg0 = ipc_arg0(0, d.flags);
 	}
 	bool replaces = call == IPC_CALL_dup2 || call == IPC_CALL_dup3;
-	if (replaces && (int)r->arg[0] != (int)r->arg[1] && descriptor_known(t, (int)r->arg[1], &d)) {
+	replaces &= (int)r->arg[0] != (int)r->arg[1];
+	if (replaces)
+		lock_closing(t, r->arg[1], p);
+	if (replaces && descriptor_known(t, (int)r->arg[1], &d)) {
 		p->object2 = d.object;
 		p->other0 = ipc_arg0((uint32_t)r->arg[1], d.flags);
 	}
@@ -87,8 +94,10 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	if (returns && !(flags & CLONE_VM))
 		return true;
 	t->fast = false;
+	t->sync = NULL;
 	t->spawn_call = call;
 	t->spawn_pid = 0;
+	t->spawn_changed = 0;
 	t->spawn_start = shim_now();
 	return false;
 }
@@ -128,6 +137,8 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 		path = link;
 	}
 	uint32_t number = shim_number(t);
+	char locks[LOCK_TEXT_MAX];
+	lock_exec(t, locks);
 	uint64_t mask = signals_block(); /* the program is opened */
 	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
 	signals_restore(mask);
@@ -137,7 +148,7 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 		define_loss(t, IPC_REASON_other_recorder, path);
 	} else {
 		define_loss(t, IPC_REASON_no_arena, path); /* should the new program not report */
-		const struct environment e = { shim.path, shim.arena, shim_image(t) };
+		const struct environment e = { shim.path, shim.arena, shim_image(t), locks };
 		size_t size = environment_size((char *const *)*envp, &e);
 		long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE,
 					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -191,8 +202,10 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 	switch (call) {
 	case IPC_CALL_exit:
 		t->fast = false;
-		if (!t->spawn_call)
-			ring_release(&shim.ring, &t->ring);
+		if (t->spawn_call)
+			break;
+		sync_thread_end(t);
+		ring_release(&shim.ring, &t->ring);
 		break;
 	case IPC_CALL_mlockall:
 		ring_shrink(&shim.ring);
@@ -238,6 +251,8 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	case IPC_OBJ_KIND_FD:
 		if (call == IPC_CALL_io_uring_enter && r->arg[3] & IORING_ENTER_REGISTERED_RING)
 			return false; /* its first argument is no descriptor */
+		if (lock_is(row))
+			return lock_enter(t, r->arg[0], p);
 		if (!enter_descriptors(t, row, r, p))
 			return false;
 		if (row->verb == IPC_VERB_recv && socket_has_addresses(p->object))
@@ -279,7 +294,9 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	case IPC_OBJ_KIND_SIGNAL:
 		return signal_enter(call, r, p);
 	case IPC_OBJ_KIND_PROCESS:
-		return false;
+		p->arg0 = ipc_arg0((uint32_t)-1, 0);
+		p->object = ipc_object(IPC_MECH_process_vm, (uint32_t)r->arg[IPC_OBJ_ARG(row->object)]);
+		return true;
 	case IPC_OBJ_KIND_WORD:
 		return hook_enter_futex(t, call, r, p);
 	case IPC_OBJ_KIND_MEMORY:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The two variables that bring the shim into a new program: LD_PRELOAD (ours last, whoever else is there
- * keeps the order) and IPCTRACE (the arena's path and the image before the exec). The shim takes both out of
- * the program's environment before its main, and puts them back at exec.
+ * keeps the order) and IPCTRACE (the arena's path, the image before the exec, and locks). The shim takes both
+ * out of the program's environment before its main, and puts them back at exec.
  */
 #ifndef IPC_ENVIRONMENT_H
 #define IPC_ENVIRONMENT_H
@@ -15,6 +15,7 @@ struct environment {
 	const char *shim;  /* absolute path of libipctrace.so */
 	const char *arena; /* absolute path of the arena's file */
 	uint32_t image;	   /* image before the exec, 0: none */
+	const char *more;  /* what else the next shim shall know, or NULL; no ':' in it */
 };
 
 /* Whether the functions below may look at `envp`; else the exec is going to fail with EFAULT.

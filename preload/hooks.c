@@ -103,7 +103,7 @@ static struct pending *push(struct shim_thread *t, uintptr_t stack)
 		t->depth = 0;
 	struct pending *p = &t->pending[arch_local_add(&t->depth, 1)];
 	p->stack = stack;
-	p->object = p->object2 = p->arg0 = p->arg1 = 0;
+	p->object = p->object2 = p->lock = p->arg0 = p->arg1 = 0;
 	p->room = 0;
 	p->unbound = p->late = false;
 	p->plain = false;
@@ -261,6 +261,31 @@ void hook_return(long result, uintptr_t stack, long nr, long first)
 		return_fast(t, p, result);
 	else
 		return_slow(t, result, stack, nr, first);
+}
+
+void hook_enter_library(struct shim_thread *t, uint16_t call, uint64_t object, uintptr_t frame)
+{
+	if (t->depth)
+		drop_left(t, frame);
+	struct pending *p = push(t, frame);
+	p->call = call;
+	p->object = object;
+	p->arg0 = ipc_arg0((uint32_t)-1, 0);
+	p->start = shim_now();
+	hook_show(t, p);
+}
+
+bool hook_leave_library(struct shim_thread *t, uintptr_t frame, struct pending *p)
+{
+	uint32_t i = t->depth;
+	while (i && t->pending[i - 1].stack != frame)
+		i--;
+	if (!i)
+		return false;
+	*p = t->pending[i - 1];
+	t->depth = i - 1;
+	hook_show(t, i > 1 ? &t->pending[i - 2] : NULL);
+	return true;
 }
 
 void hook_late(struct hook_registers *r, uintptr_t stack, long nr)

@@ -21,11 +21,13 @@ void hook_enter_region(struct shim_thread *t, uint16_t call, const struct hook_r
 void hook_leave_region(struct shim_thread *t, const struct pending *p, long result);
 
 /* The same of a send or receive on a socket (message.c), of a call on a message queue (queue.c) or on
- * semaphores (sem.c), of a transfer on an eventfd (counter.c), and of a wait for descriptors (wait.c). */
+ * semaphores (sem.c), of a transfer on an eventfd (counter.c), of a wait for descriptors (wait.c), of a lock
+ * on a file (lock.c). */
 void hook_leave_message(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_queue(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_sem(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_counter(struct shim_thread *t, const struct pending *p, long result);
+void hook_leave_lock(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_wait(struct shim_thread *t, const struct pending *p, long result);
 /* Of a call that sends or waits for a signal, of a read of a signalfd (signal.c). */
 void hook_leave_signal(struct shim_thread *t, const struct pending *p, long result);
@@ -35,6 +37,12 @@ static inline bool recording(void)
 {
 	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
 }
+
+/* Around a library call that may wait, on `object`: it is shown as the call that the thread is inside.
+ * `frame` names the caller's. hook_leave_library() gives what was entered; false: it is not known any more.
+ */
+void hook_enter_library(struct shim_thread *t, uint16_t call, uint64_t object, uintptr_t frame);
+bool hook_leave_library(struct shim_thread *t, uintptr_t frame, struct pending *p);
 
 /* How much room the program has for an address, where the call may be answered with one: the kernel
  * overwrites that number with the address's own length, which may be more. */

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "hooks.h"
+#include "lock.h"
 #include "passing.h"
 #include "pty.h"
 #include "queue.h"
@@ -103,6 +104,8 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 	if (row->effect == IPC_FX_COPIES && (int)p->arg[0] == fd)
 		return;
 	descriptor_forget(t, fd);
+	if (p->call != IPC_CALL_pidfd_getfd) /* another process's: with what number is not known */
+		lock_made(t, p, fd, row->effect == IPC_FX_COPIES ? p->arg[0] : -1);
 	if (p->object2)
 		tell_close(t, p->object2, p->other0);
 	if (!descriptor_made(t, fd, &d)) {
@@ -213,6 +216,7 @@ static void return_range(struct shim_thread *t, const struct pending *p, long re
 			shim_emit(t, &e);
 			part = IPC_F_PART;
 		}
+		lock_close(t, fd);
 		descriptor_forget(t, fd);
 	}
 }
@@ -288,12 +292,23 @@ static void return_exec(struct shim_thread *t, const struct pending *p, long res
 	t->exec_memory = NULL;
 }
 
+/* Of another process. ptrace moves one word (the system call puts what it read where libc says). */
+static void return_memory(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
+			  long result)
+{
+	bool word = row->size == IPC_SIZE_NONE && !result;
+	struct ipc_event e = hook_event(t, p, word ? (long)sizeof(long) : result);
+	shim_emit(t, &e);
+}
+
 static void return_on_descriptor(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
 				 long result)
 {
 	bool moves = row->size != IPC_SIZE_NONE && !row->object2;
 	unsigned int mechanism = ipc_object_mechanism(p->object);
-	if (row->verb == IPC_VERB_control)
+	if (lock_is(row))
+		hook_leave_lock(t, p, result);
+	else if (row->verb == IPC_VERB_control)
 		return_control(t, p, result);
 	else if (moves && socket_is(p->object))
 		hook_leave_message(t, p, result);
@@ -310,6 +325,8 @@ static void return_on_descriptor(struct shim_thread *t, const struct pending *p,
 void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 {
 	const struct ipc_call *row = &ipc_calls[p->call];
+	if (p->lock && (result >= 0 || (p->call == IPC_CALL_close && result != -EBADF)))
+		lock_closed(t, p);
 	switch (IPC_OBJ_KIND(row->object)) {
 	case IPC_OBJ_KIND_FD:
 		return_on_descriptor(t, p, row, result);
@@ -322,6 +339,9 @@ void hook_leave(struct shim_thread *t, const struct pending *p, long result)
 		break;
 	case IPC_OBJ_KIND_SIGNAL:
 		hook_leave_signal(t, p, result);
+		break;
+	case IPC_OBJ_KIND_PROCESS:
+		return_memory(t, p, row, result);
 		break;
 	case IPC_OBJ_KIND_MEMORY:
 		hook_leave_region(t, p, result);

@@ -47,7 +47,7 @@ struct window {
 struct ring_windows {
 	uint32_t chunks; /* of the arena, checked at attach */
 	uint32_t spare;
-	uint64_t chunk_offset;
+	uint64_t chunk_offset, sync_offset;
 	_Atomic uint32_t refusals;
 	_Atomic uint32_t tired; /* a wait for a window was in vain: the next claim does not wait */
 	_Atomic uint32_t used;	/* entries of `window` that were ever used */
@@ -86,7 +86,9 @@ static bool header_makes_sense(const struct arena_header *h, uint64_t file_size)
 	       h->control_offset < h->chunk_offset && h->control_offset % ARENA_PAGE == 0 &&
 	       h->chunk_offset % ARENA_PAGE == 0 && h->chunk_offset >= CHUNK_BYTES &&
 	       h->chunk_offset - h->control_offset >= h->chunks * sizeof(struct arena_control) &&
-	       h->chunk_offset < h->size && h->size - h->chunk_offset == (uint64_t)h->chunks * CHUNK_BYTES &&
+	       h->chunk_offset < h->sync_offset &&
+	       h->sync_offset - h->chunk_offset == (uint64_t)h->chunks * CHUNK_BYTES &&
+	       h->sync_offset < h->size && h->size - h->sync_offset == sizeof(struct arena_sync) &&
 	       h->size == file_size;
 }
 
@@ -106,6 +108,7 @@ static long map_file(long fd, struct ring_windows *windows)
 	const struct arena_header *h = (const void *)map;
 	windows->chunks = h->chunks;
 	windows->chunk_offset = h->chunk_offset;
+	windows->sync_offset = h->sync_offset;
 	ret = header_makes_sense(h, st.st_size) ? map : -EPROTO;
 	if (!failed(ret) && windows->chunk_offset != usual)
 		ret = raw_syscall(__NR_mremap, map, usual, windows->chunk_offset, MREMAP_MAYMOVE, 0);
@@ -218,6 +221,21 @@ static bool window_point(struct ring_process *p, struct window *w, uint32_t chun
 	raw_syscall(__NR_madvise, w->slots, CHUNK_BYTES, MADV_DONTDUMP);
 	w->chunk = chunk;
 	return true;
+}
+
+struct arena_sync *ring_map_sync(struct ring_process *p)
+{
+	const size_t size = sizeof(struct arena_sync);
+	long map = raw_syscall(__NR_mremap, p->header, 0, size, MREMAP_MAYMOVE, 0);
+	if (failed(map))
+		return NULL;
+	uint64_t page = p->windows->sync_offset / ARENA_PAGE;
+	if (failed(raw_syscall(__NR_remap_file_pages, map, size, 0, page, MAP_NONBLOCK))) {
+		raw_syscall(__NR_munmap, map, size);
+		return NULL;
+	}
+	raw_syscall(__NR_madvise, map, size, MADV_DONTDUMP);
+	return (struct arena_sync *)map;
 }
 
 void ring_shrink(struct ring_process *p)

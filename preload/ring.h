@@ -65,6 +65,9 @@ void ring_release(struct ring_process *p, struct ring_thread *t);
 bool ring_overflow(struct ring_process *p, uint64_t object, uint64_t sends, uint64_t recvs, uint64_t sent,
 		   uint64_t received);
 
+/* Maps the counts of semaphores and locks; most processes never need them. NULL: no room. */
+struct arena_sync *ring_map_sync(struct ring_process *p);
+
 /* CLOCK_MONOTONIC, by a raw system call. */
 uint64_t ring_monotonic_ns(void);
 

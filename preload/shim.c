@@ -9,10 +9,12 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
+#include "lock.h"
 #include "patch.h"
 #include "prepared.h"
 #include "region.h"
 #include "shim.h"
+#include "sync.h"
 #include "tables.h"
 #include "text.h"
 #include "transient.h"
@@ -32,20 +34,38 @@ static uint32_t new_number(void)
 	return atomic_fetch_add_explicit(&shim.ring.header->ids, 1, memory_order_relaxed) + 1;
 }
 
+/* Whether the event is a send or receive that counts. */
+static bool moves(const struct ipc_event *e)
+{
+	const struct ipc_call *call = &ipc_calls[e->call];
+	switch (ipc_object_mechanism(e->object)) {
+	case IPC_MECH_signal:
+		return e->arg1 && e->result >= 0;
+	case IPC_MECH_fd_passing:
+		return e->result >= 0 && !(e->flags & IPC_F_PEEK);
+	case IPC_MECH_file_lock:
+		return call->verb == IPC_VERB_recv && !e->result;
+	default:
+		return call->size != IPC_SIZE_NONE && e->result > 0 && !(e->flags & IPC_F_PEEK);
+	}
+}
+
+/* Its result is a number of bytes that went through the channel. */
+static bool has_bytes(const struct ipc_event *e)
+{
+	unsigned int mechanism = ipc_object_mechanism(e->object);
+	return ipc_calls[e->call].size != IPC_SIZE_NONE && mechanism != IPC_MECH_eventfd &&
+	       mechanism != IPC_MECH_timerfd && mechanism != IPC_MECH_signal;
+}
+
 /* Keeps calls and bytes of the endpoint exact where the event itself cannot be stored. */
 void shim_dropped(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
-	unsigned int mechanism = ipc_object_mechanism(e->object);
-	/* What moves no bytes: its result is something else. */
-	bool signal = mechanism == IPC_MECH_signal && e->arg1, passes = mechanism == IPC_MECH_fd_passing;
-	bool counts = signal || passes || mechanism == IPC_MECH_eventfd;
-	bool moves = (signal || passes ? e->result >= 0 : call->size != IPC_SIZE_NONE && e->result > 0) &&
-		     !(e->flags & IPC_F_PEEK);
 	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
-	uint64_t bytes = moves && !counts ? (uint64_t)e->result : 0;
-	if (moves)
+	uint64_t bytes = has_bytes(e) ? (uint64_t)e->result : 0;
+	if (moves(e))
 		ring_overflow(&shim.ring, e->object, sends, !sends, sends ? bytes : 0, sends ? 0 : bytes);
 	shim_lost(IPC_REASON_dropped);
 }
@@ -264,8 +284,10 @@ static uint32_t parse_ours(const char *ours)
 	for (size_t i = 0; i < n; i++)
 		shim.arena[i] = ours[i];
 	uint32_t image = 0;
-	for (const char *p = colon + 1; *colon && *p >= '0' && *p <= '9'; p++)
+	const char *p = colon + 1;
+	for (; *colon && *p >= '0' && *p <= '9'; p++)
 		image = image * 10 + (uint32_t)(*p - '0');
+	lock_inherit(*colon ? p : colon);
 	return image;
 }
 
@@ -371,6 +393,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	introduce_program(t, argc, argv, prev);
 	hook_init();
 	descriptor_inherit(t, true);
+	sync_start();
 	enum ipc_reason reason = patch();
 	if (reason == IPC_REASON_none) {
 		shim.ready = true;

@@ -23,6 +23,8 @@ enum { SHIM_PENDING = 8, SHIM_PATH = 512 };
 struct pending {
 	uintptr_t stack; /* of the frame that makes the call: names it */
 	uint64_t start, object, object2, arg0, arg1, other0;
+	uint64_t lock; /* the object of locks that may end with the descriptor that it closes, or 0 */
+	uint32_t lock_fd, lock_tag;
 	long arg[6];
 	uint16_t call;
 	bool plain;    /* a transfer on one known descriptor, entered by the fast path */
@@ -46,6 +48,11 @@ struct shim_thread {
 	int32_t spawn_pid;   /* the child that made itself known, 0: none yet */
 	uint32_t spawn_number, spawn_image;
 	uint64_t spawn_start;
+	uint64_t spawn_changed; /* descriptors below 64 that the child opened or closed, a bit each */
+
+	struct sync_thread
+		*sync; /* what it knows of semaphores and locks (sync.h); NULL: must be looked up */
+	struct sync_thread *sync_page; /* the same, put aside while a child shares our memory */
 
 	uint32_t ipc_namespace; /* its inode, 0: to be asked */
 

@@ -125,6 +125,19 @@ static int set_verify(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_sync(struct options *o, const char *value)
+{
+	o->sync_all = !strcmp(value, "all");
+	return o->sync_all || !strcmp(value, "waits") ? 0 : -EINVAL;
+}
+
+static int set_private(struct options *o, const char *value)
+{
+	(void)value;
+	o->sync_private = true;
+	return 0;
+}
+
 static int set_resolve(struct options *o, const char *value)
 {
 	(void)value;
@@ -167,6 +180,10 @@ static const struct option_row rows[] = {
 	{ OPT_FOLLOW, 0, "follow", NULL, "go on until no traced process runs", set_follow },
 	{ OPT_SOURCE, 0, "source", "NAME", "shim (no privilege needed), bpf (root), or both", set_source },
 	{ OPT_VERIFY, 0, "verify", NULL, "compare what both sources recorded (--source=both)", set_verify },
+	{ OPT_SYNC, 0, "sync", "WHAT",
+	  "calls on semaphores and locks that become events: waits (default), all", set_sync },
+	{ OPT_PRIVATE, 0, "private", NULL, "semaphores and locks that one process alone can use, too",
+	  set_private },
 	{ OPT_INPUT, 'i', NULL, "FILE", "the trace file to read (" DEFAULT_TRACE ")", set_input },
 	{ OPT_JSON, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },
 	{ OPT_LIMIT, 0, "limit", "N", "at most N rows", set_limit },

@@ -29,6 +29,8 @@ enum option_bit {
 	OPT_VERIFY = 1 << 14,
 	OPT_RESOLVE = 1 << 15,
 	OPT_VERB = 1 << 16,
+	OPT_SYNC = 1 << 17,
+	OPT_PRIVATE = 1 << 18,
 	OPT_LIST = 1 << 24,
 	OPT_ALL = 1 << 25,
 	OPT_COMPARE = 1 << 26,
@@ -51,6 +53,8 @@ struct options {
 	int64_t pid;	       /* 0: all */
 	bool descending;       /* of `sort` */
 	bool json, quiet, follow, verify, resolve, help;
+	bool sync_all;	   /* each call on a semaphore or lock is an event */
+	bool sync_private; /* also of those that are private to a process */
 	bool list, all, compare;
 	bool separator; /* "--" stood before `args` */
 	char **args;	/* what is no option, NULL-terminated: points into argv */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include <fcntl.h>
 
+#include "arena.h"
 #include "command.h"
 #include "launch.h"
 #include "rotate.h"
@@ -154,7 +155,8 @@ static void set_beginning(struct track *t, const struct options *o)
 		collector_meta(t->collector, "command", line);
 	free(line);
 	collector_meta(t->collector, "source", t->ops->name);
-	collector_meta(t->collector, "settings", o->follow ? "--follow" : "");
+	set_meta(t, "settings", "%s%s%s", o->follow ? "--follow " : "", o->sync_all ? "--sync=all " : "",
+		 o->sync_private ? "--private " : "");
 	set_system(t);
 	set_clocks(t, "clock_start");
 }
@@ -192,6 +194,9 @@ static int prepare(struct track *t, const struct options *o)
 
 	if (err)
 		return failed("%s", *error ? error : strerror(-err));
+	if (t->ops->sync)
+		t->ops->sync(t->source,
+			     (o->sync_all ? ARENA_SYNC_ALL : 0) | (o->sync_private ? ARENA_SYNC_PRIVATE : 0));
 	err = rotation_begin(&t->rotation, t->path, error, sizeof(error));
 	if (err) {
 		t->ops->close(t->source);
@@ -427,6 +432,7 @@ const struct command cmd_record = {
 		"--source=both --verify records one run by both sources and compares the two traces: FILE, "
 		"and\n"
 		"one beside it with .bpf before its suffix. The status is 1 where they differ.",
-	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_JSON | OPT_REST,
+	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_SYNC | OPT_PRIVATE |
+		   OPT_JSON | OPT_REST,
 	.run = run,
 };

@@ -56,6 +56,16 @@ static inline void arch_local_inc(uint32_t *p)
 	__asm__ volatile("incl %0" : "+m"(*p)::"memory", "cc");
 }
 
+static inline void arch_local_inc64(uint64_t *p)
+{
+	__asm__ volatile("incq %0" : "+m"(*p)::"memory", "cc");
+}
+
+static inline void arch_local_dec64(uint64_t *p)
+{
+	__asm__ volatile("decq %0" : "+m"(*p)::"memory", "cc");
+}
+
 static inline void arch_local_dec(uint32_t *p)
 {
 	__asm__ volatile("decl %0" : "+m"(*p)::"memory", "cc");

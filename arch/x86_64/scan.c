@@ -285,6 +285,12 @@ static enum result result_before(const uint8_t *p, const uint8_t *call)
 	return RESULT_UNKNOWN;
 }
 
+/* Loads its last argument, a constant, behind the number: that instruction too has room for a jump. */
+static bool is_signalfd(const uint8_t *syscall)
+{
+	return matches(syscall - 10, "\xb8\x21\x01\x00\x00\xba\x08\x00\x00\x00", 10);
+}
+
 static void add_syscall(struct scan *s, const uint8_t *p)
 {
 	static const char load_r9[] = "\x4c\x8b\x4c\x24\x08"; /* mov 8(%rsp),%r9 */
@@ -314,11 +320,12 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 		add(s, p, nr, SITE_LATE, 0);
 		return;
 	}
-	nr = number_before(p);
+	bool signalfd = is_signalfd(p);
+	nr = signalfd ? __NR_signalfd4 : number_before(p);
 	if (nr < 0 || !wanted(nr))
 		return;
 	const uint8_t *behind = p + 2 + copies_length(p + 2);
-	if (p[-5] != 0xb8) {
+	if (p[-5] != 0xb8 && !signalfd) {
 		/* cmp (6) | ja rel8 | ret | padding */
 		if (is_compare(p + 2) && p[8] == 0x77 && p[10] == 0xc3 && is_padding(p + 11))
 			add(s, p, nr, SITE_XOR, 11);

@@ -25,6 +25,7 @@ IS_ROOT = os.geteuid() == 0
 AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 Result = collections.namedtuple("Result", "status out err")
 DATAGRAMS = "('unix_dgram', 'unix_seqpacket', 'udp')"
+COUNTED = "('posix_sem', 'mutex', 'rwlock', 'cond', 'barrier', 'spin')"  # whose messages have no rows
 MOVERS = "('pipe', 'fifo', 'unix_stream', 'unix_dgram', 'unix_seqpacket', 'tcp', 'udp')"
 
 
@@ -302,8 +303,9 @@ class Trace:
             WHERE s != sends OR sb != bytes_sent OR r != receives""")
         self.none("edges against messages", f"""SELECT * FROM (
             SELECT src_id, dst_id, channel_id, messages AS m, bytes AS b FROM edges
-                WHERE mechanism IN ('pipe', 'fifo', 'process', 'pidfd') OR NOT ({outside("src_id")} OR {outside("dst_id")})
-                OR (mechanism = 'signal' AND latency_min_ns IS NOT NULL) -- an untraced process dies of one
+                WHERE mechanism != 'process_vm' AND (mechanism IN ('pipe', 'fifo', 'process', 'pidfd')
+                OR NOT (mechanism IN {COUNTED} OR {outside("src_id")} OR {outside("dst_id")})
+                OR (mechanism = 'signal' AND latency_min_ns IS NOT NULL)) -- an untraced process dies of one
             UNION ALL SELECT src_id, dst_id, channel_id, -count(*), -sum(bytes) FROM messages GROUP BY 1, 2, 3)
             GROUP BY 1, 2, 3 HAVING sum(m) != 0 OR sum(b) != 0""")
         self.none("received before it was sent", """SELECT * FROM messages WHERE received_ns < sent_ns

@@ -62,6 +62,14 @@ def more_handlers_than_can_be_watched(s):
 
 
 @test
+def a_signalfd_is_opened_read_and_polled(s):
+    result, trace = s.record([program("signal_channel.c"), "descriptor"])
+    assert result.status == 0, shorten(result)
+    calls = dict(trace.rows("SELECT call, count(*) FROM events WHERE mechanism = 'signal' AND errno = 0 GROUP BY 1"))
+    assert calls == {"signalfd4": 1, "inherit": 1, "poll": 5, "read": 8, "readv": 2, "close": 1, "rt_sigqueueinfo": 10}, calls
+
+
+@test
 def handlers_on_small_stacks(s):
     trace = s.same([program("signal_channel.c"), "stacks"])
     assert trace.one("SELECT count(*) FROM events WHERE call = 'handler'")

@@ -33,6 +33,7 @@ struct fake_store {
 	FAKE_ROWS(store_mapping, mappings);
 	char texts[1 << 16];
 	size_t texts_used;
+	size_t wakes;	      /* how many events have a waker */
 	unsigned int pending; /* what store_pending() says: many, and the collector commits */
 };
 
@@ -75,7 +76,7 @@ static const char *fake_text(const char *text)
 static void fake_reset(void)
 {
 	fake.processes_count = fake.threads_count = fake.channels_count = fake.endpoints_count = 0;
-	fake.texts_used = 0;
+	fake.texts_used = fake.wakes = 0;
 	fake.edges_count = fake.lanes_count = fake.events_count = fake.links_count = fake.losses_count = 0;
 	fake.mappings_count = 0;
 	*FAKE_AT(lanes, 0) = (struct store_lane){ 0 };
@@ -186,6 +187,12 @@ void store_endpoint_gone(struct store *s, uint32_t id)
 {
 	(void)s;
 	*FAKE_AT(endpoints, id) = (struct store_endpoint){ 0 };
+}
+
+void store_wake(struct store *s, uint64_t event, uint32_t process)
+{
+	(void)s;
+	fake.wakes += event && process;
 }
 
 void store_lane_endpoint(struct store *s, uint32_t lane, uint32_t endpoint)

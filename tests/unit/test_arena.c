@@ -9,6 +9,7 @@
 #define collector_overflow  noted_overflow
 #define collector_watermark noted_watermark
 #define collector_meta	    noted_meta
+#define collector_counted   noted_counted
 #define source_shim	    tested_source
 
 #include "../../collector/drain.c"
@@ -47,6 +48,8 @@ static struct {
 	char text[IPC_TEXT_MAX + 1];
 	uint64_t overflow_sends, overflow_recvs, overflow_sent, overflow_received, overflows;
 	bool gone_before_image;
+	uint64_t counts, sends, receives;
+	struct collector_count last_count;
 } noted;
 
 static void note_definition(const struct ipc_def *def)
@@ -99,6 +102,17 @@ void collector_overflow(struct collector *c, enum collector_source source, uint3
 	noted.overflow_recvs += recvs;
 	noted.overflow_sent += bytes_sent;
 	noted.overflow_received += bytes_received;
+}
+
+void collector_counted(struct collector *c, enum collector_source from, const struct collector_count *n)
+{
+	(void)c, (void)from;
+	assert_true(n->image && n->first_ns <= n->last_ns && n->sends + n->receives > 0);
+	assert_true(ipc_object_mechanism(n->object) < IPC_MECHANISMS);
+	noted.counts++;
+	noted.sends += n->sends;
+	noted.receives += n->receives;
+	noted.last_count = *n;
 }
 
 void collector_watermark(struct collector *c, enum collector_source source, uint64_t ns)
@@ -958,11 +972,64 @@ static void test_fuzzed_arena(void **state)
 			scramble(file->header, sizeof(*file->header), random() % 20);
 		if (round % 5 == 0)
 			scramble(file->chunks + (size_t)chunk * CHUNK_BYTES, CHUNK_BYTES, random() % 500);
+		if (round % 40 == 0) {
+			scramble(file->sync, sizeof(*file->sync), 20000);
+			file->header->sync_lines = 1;
+			source->sync_ns = 0;
+		}
 		noted.watermark = 0;
 		assert_true(shim_poll(source, NULL, round == ROUNDS - 1) >= 0);
 	}
 	assert_true(noted.events > ROUNDS);
 	assert_true(noted.loss[IPC_REASON_rejected] > ROUNDS);
+}
+
+static void count_in_line(struct arena_sync_line *line, uint32_t image, uint64_t sends, uint64_t receives)
+{
+	source->file.header->sync_lines = 1;
+	line->first = stamp();
+	line->from = 3;
+	line->sends += sends;
+	line->receives += receives;
+	line->owner = 9;
+	line->image = image;
+}
+
+/* Counters are told as they grow; those of a dead image are told to the end and free for another. Nonsense is
+ * not believed. */
+static void test_counters_of_locks(void **state)
+{
+	struct arena_sync *sync = source->file.sync;
+	(void)state;
+	sync->object[5].object = ipc_object(IPC_MECH_mutex, 77);
+	sync->line[7].slot = 5;
+	usleep(1000);
+	count_in_line(&sync->line[7], 12, 100, 99);
+	source->sync_ns = 0;
+	poll_some(1);
+	assert_int_equal(noted.last_count.image, 12);
+	assert_int_equal(noted.last_count.from, 3);
+	assert_int_equal(noted.last_count.object, sync->object[5].object);
+	count_in_line(&sync->line[7], 12, 1, 2);
+	clear_lines(source, 12);
+	assert_int_equal(noted.counts, 2);
+	assert_int_equal(noted.sends, 101);
+	assert_int_equal(noted.receives, 101);
+	assert_int_equal(sync->line[7].image, 0);
+	assert_int_equal(sync->line[7].owner, 0);
+	count_in_line(&sync->line[7], 13, 5, UINT64_MAX / 2);
+	sync->line[8] = sync->line[7];
+	sync->line[8].slot = UINT32_MAX;
+	source->sync_ns = 0;
+	poll_some(1);
+	assert_int_equal(noted.sends, 106);
+	assert_int_equal(noted.receives, 101);
+	assert_int_equal(noted.loss[IPC_REASON_rejected], 1);
+	sync->line[7].sends = 1;
+	source->sync_ns = 0;
+	poll_some(1);
+	assert_int_equal(noted.sends, 106);
+	assert_int_equal(noted.loss[IPC_REASON_rejected], 2);
 }
 
 static void test_attach_refuses_what_is_no_arena(void **state)
@@ -1189,6 +1256,7 @@ int main(int argc, char **argv)
 		TEST(definitions_at_the_end_of_a_chunk),
 		TEST(definition_beyond_the_chunk_is_rejected),
 		TEST(fuzzed_arena),
+		TEST(counters_of_locks),
 		TEST(attach_refuses_what_is_no_arena),
 		TEST(windows_are_few_and_shrink),
 		TEST(no_address_space),

@@ -135,7 +135,7 @@ static void test_windows_are_left_alone(void **state)
 	}
 }
 
-static const struct environment ours = { "/lib/ours.so", "/dev/shm/x/arena", 7 };
+static const struct environment ours = { "/lib/ours.so", "/dev/shm/x/arena", 7, ";9,4,5" };
 
 static char **build(char *const *envp)
 {
@@ -156,7 +156,7 @@ static void test_environment(void **state)
 	assert_ptr_equal(out[0], plain[0]);
 	assert_ptr_equal(out[1], plain[1]);
 	assert_string_equal(out[2], "LD_PRELOAD=/lib/ours.so");
-	assert_string_equal(out[3], "IPCTRACE=/dev/shm/x/arena:7");
+	assert_string_equal(out[3], "IPCTRACE=/dev/shm/x/arena:7;9,4,5");
 	assert_null(out[4]);
 	free(out);
 
@@ -164,7 +164,7 @@ static void test_environment(void **state)
 	out = build(preloaded);
 	assert_string_equal(out[0], "LD_PRELOAD=a.so:b.so:/lib/ours.so");
 	assert_string_equal(out[1], "Z=");
-	assert_string_equal(out[2], "IPCTRACE=/dev/shm/x/arena:7");
+	assert_string_equal(out[2], "IPCTRACE=/dev/shm/x/arena:7;9,4,5");
 	assert_null(out[3]);
 	char **again = build(out);
 	assert_string_equal(again[0], "LD_PRELOAD=a.so:b.so:/lib/ours.so");

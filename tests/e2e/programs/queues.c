@@ -8,6 +8,7 @@
 #include <mqueue.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/msg.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -124,6 +126,91 @@ static void edges_of_sysv(void)
 	edge("sysv_msg", child, getpid(), 3, 90);
 }
 
+/* What is taken out of its order: the lowest type up to a limit, any but one type. */
+static void selection(void)
+{
+	int id = msgget(IPC_PRIVATE, 0600), first, second;
+
+	must(id >= 0);
+	sysv_channel(id, "private");
+	fflush(stdout);
+	if (!(first = fork())) {
+		post(id, 3, 30);
+		post(id, 2, 20);
+		exit(0);
+	}
+	join(first);
+	if (!(second = fork())) {
+		post(id, 1, 1);
+		post(id, 4, 4);
+		post(id, 1, 2);
+		exit(0);
+	}
+	join(second);
+	must(msgrcv(id, &message, ROOM, -3, 0) == 1 && message.type == 1);
+	must(msgrcv(id, &message, ROOM, 3, MSG_EXCEPT) == 20 && message.type == 2);
+	must(msgrcv(id, &message, ROOM, -3, 0) == 2 && message.type == 1);
+	must(msgrcv(id, &message, ROOM, 3, MSG_EXCEPT) == 4 && message.type == 4);
+	must(msgrcv(id, &message, ROOM, 3, MSG_EXCEPT | IPC_NOWAIT) < 0);
+	printf("failed %d\n", errno);
+	must(msgrcv(id, &message, ROOM, -3, 0) == 30);
+	must(!msgctl(id, IPC_RMID, NULL));
+	edge("sysv_msg", first, getpid(), 2, 50);
+	edge("sysv_msg", second, getpid(), 3, 7);
+}
+
+/* Until the process waits in this system call. */
+static void wait_until_in(pid_t pid, long number)
+{
+	char path[64];
+	long now = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	while (now != number) {
+		FILE *f = fopen(path, "re");
+		must(f != NULL);
+		if (fscanf(f, "%ld", &now) != 1)
+			now = -1;
+		fclose(f);
+		usleep(1000);
+	}
+}
+
+/* A queue that is full, and removed while one waits to send and another to receive. */
+static void removed(void)
+{
+	int id = msgget(IPC_PRIVATE, 0600), sender, receiver;
+	struct msqid_ds ds;
+
+	must(id >= 0 && !msgctl(id, IPC_STAT, &ds));
+	sysv_channel(id, "private");
+	ds.msg_qbytes = 100;
+	must(!msgctl(id, IPC_SET, &ds));
+	post(id, 1, 60);
+	must(msgsnd(id, &message, 60, IPC_NOWAIT) < 0 && errno == EAGAIN);
+	printf("failed %d\nfailed %d\nfailed %d\n", EAGAIN, EIDRM, EIDRM);
+	fflush(stdout);
+	if (!(sender = fork())) { /* the first waits until there is room, the second for ever */
+		post(id, 2, 60);
+		must(msgsnd(id, &message, 60, 0) < 0 && errno == EIDRM);
+		exit(0);
+	}
+	wait_until_in(sender, SYS_msgsnd);
+	must(msgrcv(id, &message, ROOM, 1, 0) == 60);
+	if (!(receiver = fork())) {
+		must(msgrcv(id, &message, ROOM, 7, 0) < 0 && errno == EIDRM);
+		exit(0);
+	}
+	while (!msgctl(id, IPC_STAT, &ds) && ds.msg_lspid != sender)
+		usleep(1000);
+	wait_until_in(sender, SYS_msgsnd);
+	wait_until_in(receiver, SYS_msgrcv);
+	must(!msgctl(id, IPC_RMID, NULL));
+	join(sender);
+	join(receiver);
+	edge("sysv_msg", getpid(), getpid(), 1, 60);
+}
+
 static mqd_t make_queue(int flags, const char *suffix)
 {
 	struct mq_attr attr = { .mq_maxmsg = 8, .mq_msgsize = ROOM };
@@ -197,6 +284,34 @@ static void waiting(void)
 	while (!mq_send(q, message.text, ROOM, 0))
 		;
 	must(errno == EAGAIN);
+}
+
+/* Who is told of a message; whether it waits. */
+static void notified(void)
+{
+	mqd_t q = make_queue(0, "n"), child;
+	struct sigevent told = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+	struct mq_attr attr = { .mq_flags = O_NONBLOCK };
+	sigset_t set;
+	int signal;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	must(!mq_notify(q, &told));
+	if (!(child = fork())) {
+		must(mq_notify(q, &told) < 0 && errno == EBUSY);
+		exit(mq_send(q, message.text, 5, 0));
+	}
+	printf("failed %d\ncall mq_notify 3\ncall mq_getsetattr 2\n", EBUSY);
+	join(child);
+	must(!sigwait(&set, &signal) && signal == SIGUSR1);
+	must(!mq_notify(q, NULL) && !mq_setattr(q, &attr, NULL));
+	must(mq_receive(q, message.text, ROOM, NULL) == 5);
+	must(mq_receive(q, message.text, ROOM, NULL) < 0 && errno == EAGAIN);
+	printf("failed %d\n", errno);
+	must(!mq_getattr(q, &attr) && attr.mq_flags == O_NONBLOCK);
+	edge("posix_mq", child, getpid(), 1, 5);
 }
 
 static void eventfd_channel(int fd)
@@ -324,9 +439,10 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} all[] = {
-		{ "types", types },	{ "edges", edges_of_sysv }, { "priorities", priorities },
-		{ "waiting", waiting }, { "eventfds", eventfds },   { "passed", passed },
-		{ "threads", threads },
+		{ "types", types },	  { "edges", edges_of_sysv }, { "priorities", priorities },
+		{ "waiting", waiting },	  { "eventfds", eventfds },   { "passed", passed },
+		{ "threads", threads },	  { "selection", selection }, { "removed", removed },
+		{ "notified", notified },
 	};
 
 	if (argc == 3)

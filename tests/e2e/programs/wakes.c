@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,6 +198,18 @@ static void shared(const char *self)
 		execl(self, self, "executed", number, NULL);
 		must(0);
 	}
+	join(child);
+	/* A child of vfork knows what its parent has. */
+	char number[] = "50", *argv[] = { (char *)self, "executed", number, NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawn_file_actions_init(&actions);
+	must(!posix_spawn_file_actions_adddup2(&actions, fd, 50));
+	must(!posix_spawn_file_actions_addclose(&actions, fd) &&
+	     !posix_spawn_file_actions_addclose(&actions, copy));
+	must(!posix_spawn_file_actions_addclose(&actions, 77) &&
+	     !posix_spawn_file_actions_addclose(&actions, other));
+	fflush(stdout);
+	must(!posix_spawn(&child, self, &actions, NULL, argv, environ));
 	join(child);
 }
 

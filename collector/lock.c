@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Locks on files (lock.h). */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "lock.h"
+#include "ownership.h"
+#include "tables.h"
+
+#define END_WITHIN_NS                                                                                        \
+	10000000ULL /* the kernel closes a process's descriptors so soon after its exit began                \
+		     */
+
+/* An open file description, or a process, that has or had locks on the file. Which description it is says its
+ * number or, of one that came with the program, the parent and the descriptor. */
+struct lock_owner {
+	struct channel *channel;
+	struct life *life;
+	uint32_t tag, fd;
+	LIST_HEAD(, lock_holder) holders;
+	struct lock_owner *next;
+};
+
+/* A descriptor of it; of the locks of a process: the process. */
+struct lock_holder {
+	struct lock_owner *owner;
+	struct life *life;
+	uint32_t fd;
+	bool ends_at_exec;
+	LIST_ENTRY(lock_holder) of_owner, of_life;
+};
+
+enum { FLOCK, FCNTL, KINDS };
+enum { FORKS_MAX = 64 };
+
+struct lock_file {
+	struct ownership matcher[KINDS];
+	struct lock_owner *owners;
+};
+
+static void on_message(void *context, const struct match_message *m)
+{
+	rollup_sink.message(context, m);
+}
+
+static void on_unmatched(void *context, const struct match_call *acquisition)
+{
+	rollup_sink.unmatched(context, acquisition, 1);
+}
+
+static const struct ownership_sink sink = { on_message, on_unmatched };
+
+static struct lock_file *file_of(struct collector *c, struct channel *ch)
+{
+	if (!ch->locks && (ch->locks = collector_new(c, sizeof(*ch->locks))))
+		for (int i = 0; i < KINDS; i++)
+			ch->locks->matcher[i] = (struct ownership){ .sink = &sink, .context = ch };
+	return ch->locks;
+}
+
+/* Owners. */
+
+static uint64_t number_of(const struct lock_owner *o)
+{
+	return (uintptr_t)o;
+}
+
+static struct lock_owner *find_owner(const struct lock_file *f, const struct life *l, uint32_t tag,
+				     uint32_t fd)
+{
+	struct lock_owner *o = f->owners;
+	while (o && (o->tag != tag || o->life != l || o->fd != fd))
+		o = o->next;
+	return o;
+}
+
+static void hold(struct collector *c, struct lock_owner *o, struct life *l, uint32_t fd)
+{
+	struct lock_holder *h;
+	LIST_FOREACH(h, &o->holders, of_owner)
+	if (h->life == l && (h->fd == fd || !o->tag))
+		return;
+	h = collector_new(c, sizeof(*h));
+	if (!h)
+		return;
+	*h = (struct lock_holder){ .owner = o, .life = l, .fd = fd };
+	LIST_INSERT_HEAD(&o->holders, h, of_owner);
+	LIST_INSERT_HEAD(&l->locks, h, of_life);
+}
+
+/* The owner of an event's lock, held by its process from now on. */
+static struct lock_owner *owner_of(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+{
+	struct lock_file *f = file_of(c, ep->channel);
+	struct life *l = ep->process->life, *parent = l->parent ? l->parent->life : l;
+	uint32_t fd = (uint32_t)e->arg0;
+	bool inherited = e->tag == IPC_LOCK_INHERITED;
+	struct life *whose = inherited ? parent : e->tag ? NULL : l;
+	if (!f)
+		return NULL;
+	struct lock_owner *o = find_owner(f, whose, e->tag, inherited ? fd : 0);
+	if (!o && (o = collector_new(c, sizeof(*o)))) {
+		*o = (struct lock_owner){ .channel = ep->channel,
+					  .life = whose,
+					  .tag = e->tag,
+					  .fd = inherited ? fd : 0,
+					  .next = f->owners };
+		f->owners = o;
+	}
+	if (!o)
+		return NULL;
+	hold(c, o, l, fd);
+	if (inherited && !parent->ended)
+		hold(c, o, parent, fd);
+	return o;
+}
+
+static void free_owner(struct collector *c, struct lock_owner *o)
+{
+	struct lock_owner **link = &o->channel->locks->owners;
+	while (*link != o)
+		link = &(*link)->next;
+	*link = o->next;
+	collector_free(c, o, sizeof(*o));
+}
+
+/* The event of a release without a call of its own. */
+static uint64_t make_event(struct collector *c, struct endpoint *ep, uint16_t call, uint64_t time)
+{
+	struct store_lane lane = {
+		.thread_id = ep->process->main->data.id,
+		.endpoint_id = ep->data.id,
+		.fd = -1,
+		.call = call,
+		.flags = IPC_F_SECOND | IPC_F_NO_START,
+		.verb = IPC_VERB_unlock,
+		.source = ep->process->data.source,
+	};
+	struct store_event row = { time, 0, event_lane(c, &lane, ep), 0 };
+	ep->data.sends++;
+	endpoint_role(c, ep, ROLE_WRITER);
+	endpoint_seen(c, ep, time, time);
+	return store_event(c->store, &row, true);
+}
+
+struct ending {
+	struct process *process;
+	uint16_t call;
+	uint64_t start, end;
+	bool seen; /* when it was */
+};
+
+/* Nobody has the description any more: the kernel released its locks. Where that was not seen it was before
+ * another acquired them. */
+static void release(struct collector *c, struct lock_owner *o, const struct ending *how)
+{
+	struct endpoint *ep = endpoint_of(c, how->process, o->channel);
+	if (!ep || !how->process->main)
+		return;
+	for (int i = 0; i < KINDS; i++) {
+		struct ownership *m = &o->channel->locks->matcher[i];
+		uint64_t missed = ownership_missed(m, number_of(o)), start = how->start;
+		if (!ownership_has(m, number_of(o)))
+			continue;
+		if (!how->seen && missed < start)
+			start = missed;
+		struct match_call call = {
+			.start = start,
+			.end = how->end,
+			.event = make_event(c, ep, how->call, start),
+			.endpoint = ep,
+			.thread = how->process->main->data.id,
+		};
+		ownership_release(m, &call, number_of(o), OWNERSHIP_ALL);
+	}
+}
+
+static void drop(struct collector *c, struct lock_holder *h, const struct ending *how)
+{
+	struct lock_owner *o = h->owner;
+	LIST_REMOVE(h, of_owner);
+	LIST_REMOVE(h, of_life);
+	collector_free(c, h, sizeof(*h));
+	if (!LIST_EMPTY(&o->holders))
+		return;
+	release(c, o, how);
+	free_owner(c, o);
+}
+
+/* Calls. */
+
+/* A conversion by flock gives up what there was before it asks for the new. */
+static void failed(struct ownership *m, const struct ipc_event *e, const struct match_call *call,
+		   uint64_t owner)
+{
+	bool shared = e->arg1 & IPC_LOCK_SHARED;
+	if (e->call == IPC_CALL_flock && (e->result == -EAGAIN || e->result == -EINTR) &&
+	    ownership_has_so(m, owner, !shared))
+		ownership_release(m, call, owner, OWNERSHIP_ALL);
+}
+
+static struct ownership_range range_of(const struct ipc_event *e)
+{
+	uint64_t first = e->arg1 & ~IPC_LOCK_SHARED, length = e->arg0 >> 32;
+	return (struct ownership_range){ first, length ? first + length - 1 : UINT64_MAX };
+}
+
+void lock_operation(struct collector *c, const struct ipc_event *e, const struct match_call *call,
+		    bool releases)
+{
+	struct lock_owner *o = owner_of(c, call->endpoint, e);
+	if (!o || e->flags & IPC_F_INSIDE)
+		return;
+	struct ownership *m = &o->channel->locks->matcher[e->call == IPC_CALL_flock ? FLOCK : FCNTL];
+	if (e->result)
+		failed(m, e, call, number_of(o));
+	else if (releases)
+		ownership_release(m, call, number_of(o), range_of(e));
+	else
+		ownership_acquire(m, call, number_of(o), range_of(e), e->arg1 & IPC_LOCK_SHARED);
+}
+
+static void closed(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+{
+	const struct ending how = { ep->process, e->call, e->start, order_end(e), true };
+	struct lock_holder *h, *next;
+	for (h = LIST_FIRST(&ep->process->life->locks); h; h = next) {
+		next = LIST_NEXT(h, of_life);
+		if (h->owner->channel != ep->channel || (h->owner->tag && h->fd != (uint32_t)e->arg0))
+			continue;
+		if (e->flags & IPC_F_ENTRY)
+			h->ends_at_exec = true;
+		else
+			drop(c, h, &how);
+	}
+}
+
+/* What another program opened: those between that one and this process have it too, as far as is known. */
+static void inherited(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+{
+	struct lock_owner *o = owner_of(c, ep, e);
+	const struct process *p = ep->process,
+			     *from = table_get(&c->images, source_key(p->source, (uint32_t)e->arg1));
+	struct life *l = p->life;
+	for (int i = 0; o && from && i < FORKS_MAX && l != from->life && l->parent; i++) {
+		l = l->parent->life;
+		if (!l->ended)
+			hold(c, o, l, (uint32_t)e->arg0);
+	}
+}
+
+void lock_control(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+{
+	if (e->call == IPC_CALL_inherit)
+		inherited(c, ep, e);
+	else if (ipc_calls[e->call].verb == IPC_VERB_open)
+		owner_of(c, ep, e);
+	else
+		closed(c, ep, e);
+}
+
+/* Lives. */
+
+void lock_fork(struct collector *c, struct life *child)
+{
+	struct lock_holder *h;
+	if (child->locks_inherited || !child->parent)
+		return;
+	child->locks_inherited = true;
+	LIST_FOREACH(h, &child->parent->life->locks, of_life)
+	if (h->owner->tag)
+		hold(c, h->owner, child, h->fd);
+}
+
+void lock_exec(struct collector *c, struct life *l, uint64_t time)
+{
+	const struct ending how = { l->latest, IPC_CALL_execve, time, time + END_WITHIN_NS, true };
+	struct lock_holder *h, *next;
+	for (h = LIST_FIRST(&l->locks); h; h = next) {
+		next = LIST_NEXT(h, of_life);
+		if (h->ends_at_exec)
+			drop(c, h, &how);
+	}
+}
+
+void lock_end(struct collector *c, struct life *l, uint64_t time, bool seen)
+{
+	const struct ending how = { l->latest, IPC_CALL_exit_group, time, seen ? time + END_WITHIN_NS : time,
+				    seen };
+	while (!LIST_EMPTY(&l->locks))
+		drop(c, LIST_FIRST(&l->locks), &how);
+}
+
+void lock_settle(struct channel *ch)
+{
+	for (int i = 0; ch->locks && i < KINDS; i++)
+		ownership_settle(&ch->locks->matcher[i]);
+}

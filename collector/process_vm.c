@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The memory of another process (process_vm.h). */
+#include "process_vm.h"
+
+/* The kernel takes the id of a thread too. */
+static struct life *life_of_thread(const struct collector *c, enum collector_source source, int32_t tid)
+{
+	for (struct process *p = c->processes; p; p = p->next)
+		for (const struct thread *t = p->source == source && !p->data.end_ns ? p->threads : NULL; t;
+		     t = t->next)
+			if (t->data.tid == tid)
+				return p->life;
+	return NULL;
+}
+
+/* One that is outside of the trace: of its life nothing is known. */
+static struct life *life_outside(struct collector *c, enum collector_source source, int32_t pid,
+				 uint64_t time)
+{
+	struct life *l = collector_new(c, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->source = source;
+	l->pid = pid;
+	struct process *p = process_new(c, l, time);
+	if (!p)
+		return NULL;
+	p->untraced = true;
+	p->data.coverage = "untraced";
+	p->data.comm = "unknown";
+	return l;
+}
+
+struct channel *process_vm_channel(struct collector *c, const struct process *caller,
+				   const struct ipc_event *e)
+{
+	struct channel *ch = channel_of(c, e->object);
+	struct life *l = life_of(c, caller->source, (int32_t)ipc_object_id(e->object));
+	if (ch && l && l->latest && ch->life && ch->life != l)
+		ch = channel_renew(c, ch, e->object);
+	if (ch && l && l->latest)
+		ch->life = l;
+	return ch;
+}
+
+void process_vm_transfer(struct collector *c, struct endpoint *caller, const struct ipc_event *e,
+			 const struct match_call *call, bool sends)
+{
+	struct channel *ch = caller->channel;
+	enum collector_source source = caller->process->source;
+	int32_t pid = (int32_t)ipc_object_id(e->object);
+	if (!ch->life)
+		ch->life = life_of_thread(c, source, pid);
+	if (!ch->life)
+		ch->life = life_outside(c, source, pid, call->start);
+	struct endpoint *target = ch->life ? endpoint_of(c, ch->life->latest, ch) : NULL;
+	if (!target)
+		return;
+	endpoint_seen(c, target, call->start, call->end);
+	struct match_message m = {
+		.sent = call->start,
+		.received = call->end,
+		.bytes = call->bytes,
+		.src = sends ? caller : target,
+		.dst = sends ? target : caller,
+		.exact = true,
+	};
+	rollup_message(c, &m);
+}

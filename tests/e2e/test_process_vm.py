@@ -1,0 +1,56 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""process_vm: a program reads and writes other processes' memory and says how much; so must its trace."""
+import collections
+import subprocess
+
+from harness import main, program, shorten, test
+
+
+def compare(trace, out):
+    truth, failed = collections.Counter(), collections.Counter()
+    for line in out.decode().splitlines():
+        word, *numbers = line.split()
+        if word == "failed":
+            failed[int(numbers[0])] += 1
+        else:
+            src, dst, calls, moved = map(int, numbers)
+            truth[src, dst, 0] += calls
+            truth[src, dst, 1] += moved
+    edges = {tuple(row[:2]): tuple(row[2:]) for row in trace.rows(
+        "SELECT src_pid, dst_pid, sum(messages), sum(bytes), min(exact), max(partial) FROM edges "
+        "WHERE mechanism = 'process_vm' GROUP BY 1, 2")}
+    assert edges == {key[:2]: (truth[(*key[:2], 0)], truth[(*key[:2], 1)], 1, 0) for key in truth}, (truth, edges)
+    ours = trace.rows("SELECT errno, count(*) FROM events WHERE mechanism = 'process_vm' AND errno > 0 GROUP BY 1")
+    assert dict(ours) == failed, (failed, ours)
+    rows = trace.rows("SELECT p.pid, sum(receives), sum(sends), sum(n.bytes_received), sum(n.bytes_sent) FROM endpoints n "
+                      "JOIN channels c ON c.id = channel_id JOIN processes p ON p.id = process_id "
+                      "WHERE mechanism = 'process_vm' GROUP BY 1")
+    caller = trace.one("SELECT pid FROM processes WHERE comm = 'process_vm' ORDER BY start_ns LIMIT 1")
+    for pid, *sums in rows:
+        wanted = [sum(n for key, n in truth.items() if key[1 - end] == pid == caller and key[2] == what)
+                  for what in (0, 1) for end in (0, 1)]
+        assert sums == wanted, (pid, sums, wanted)
+    trace.check_sound()
+
+
+@test
+def who_moved_how_much(s):
+    command = [program("process_vm.c"), "0"]
+    result, trace = s.record(command)
+    assert result.status == 0, shorten(result)
+    compare(trace, result.out)
+
+
+@test(users=("root",))
+def a_target_outside_of_the_trace(s):
+    with subprocess.Popen(["sleep", "60"]) as outside:
+        result, trace = s.record([program("process_vm.c"), str(outside.pid)])
+        outside.terminate()
+        assert result.status == 0, shorten(result)
+        compare(trace, result.out)
+        rows = trace.rows("SELECT comm, coverage FROM processes WHERE pid = ?", outside.pid)
+        assert rows == [("unknown", "untraced")], rows
+
+
+main()

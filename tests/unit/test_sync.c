@@ -163,8 +163,10 @@ static void test_a_wait_and_who_ended_it(void **state)
 	tell(&e);
 	end();
 	assert_int_equal(fake.wakes, 1);
-	assert_int_equal(fake.events_count, 3);
-	assert_int_equal(fake.lanes[1].verb, IPC_VERB_lock);
+	int locks = 0;
+	for (size_t i = 0; i < fake.events_count; i++)
+		locks += fake.lanes[fake.events[i].lane].verb == IPC_VERB_lock;
+	assert_int_equal(locks, 2);
 }
 
 /* Counts of images that are never defined, and of objects that are none. */

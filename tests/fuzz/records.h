@@ -156,10 +156,9 @@ static void take_order(struct collector *c, const struct order *o)
 {
 	struct ipc_event slots[5];
 	enum collector_source source = o->kind >> 7;
-	const struct collector_count count = {
-		o->thread & 7, o->arg & 7, object_of(o->object), o->start,
-		o->duration,   time_of(o), time_of(o) + 1,	 o->kind & 16
-	};
+	const struct collector_count count = { o->thread & 7, o->arg & 7,       object_of(o->object), o->start,
+					       o->duration,	  time_of(o),       time_of(o) + 1,
+					       o->kind & 16 };
 	switch (o->kind & 7) {
 	case 0:
 		if (o->kind & 8)

@@ -29,7 +29,7 @@ INCLUDE := -Icommon -Icollector -Iviewer -Ibpf -Ipreload -Iarch/$(ARCH) -Irefere
 OUR_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPCTRACE_VERSION='"$(VERSION)"' $(WARN) $(INCLUDE) -MMD -MP $(CFLAGS)
 ifdef SAN
   # What they add to the code makes gcc see reads beyond members of a struct that is read whole.
-  OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-stringop-overread
+  OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-unknown-warning-option -Wno-stringop-overread
   override LDFLAGS += -fsanitize=$(SAN)
 endif
 LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread

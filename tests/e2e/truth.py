@@ -189,9 +189,9 @@ class Calls:
 
     counts: {(pid, call, errno): how often}; mapped: {(pid, file): how often, shared}. signals: {(sender, receiver): how many
     were delivered}, read: {pid: how many from a signalfd}, sent: {(sender, receiver or leader of a group): how many},
-    grouped: {sender: how many to groups}.
+    grouped: {sender: how many to groups}. SIGPIPE is the kernel's, whatever it says.
     """
-    DELIVERED = re.compile(r"^(\d+) +--- SIG\w+ \{si_signo=\w+, si_code=SI_(?:USER|TKILL|QUEUE), si_pid=(\d+)")
+    DELIVERED = re.compile(r"^(\d+) +--- SIG(?!PIPE)\w+ \{si_signo=\w+, si_code=SI_(?:USER|TKILL|QUEUE), si_pid=(\d+)")
     OPERATION = re.compile(r", (?:IPC_64\|)?(IPC_RMID|SETVAL|SETALL)\b")
     MAPPED = re.compile(r"MAP_SHARED\w*(?:\|\w+)*, (?:\d+<(.*?)>|-1), ")
     SENT = re.compile(r"^(-?)(\d+), (?:\d+, )?SIG")

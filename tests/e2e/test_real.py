@@ -147,8 +147,12 @@ def postgresql_under_pgbench(s):
     kind = "mmap anonymous" if memory == "mmap" else "sysv_shm key"
     buffers = [line for line in shown if line.startswith(kind) and "rw" in line
                and any(int(word) > 16 << 20 for word in line.split() if word.isdigit() and len(word) == 8)]
-    backends = [line for line in buffers if "postgres:" in line and line.endswith("posix_sem, signal")]
+    backends = [line for line in buffers if "postgres:" in line and " posix_sem, signal " in line]
     assert len(backends) >= 8, shown
+    assert shown[1] == buffers[0], shown[:3]
+    summary = s.run([s.ipctrace, "summary", "-i", trace.path]).out.decode()
+    assert re.search(r"^and \d+ regions that \d+ processes share: ipctrace regions ", summary, re.M), summary
+    assert re.search(r"^and \d+ more \(.*\d+ signal\b.*\): ipctrace edges ", summary, re.M), summary
 
 
 # Python

@@ -134,27 +134,51 @@ static void find_place(struct collector *c, struct act *a)
 	a->lane = lane_of(c, a);
 }
 
-static struct cached_lane *cache_slot(struct thread *t, const struct ipc_event *e)
+/* What tells where an event belongs; of epoll the user data does. */
+static struct lane_key lane_key(const struct ipc_event *e)
+{
+	return (struct lane_key){
+		.object = e->object,
+		.arg0 = e->arg0,
+		.data = e->object ? 0 : e->arg1,
+		.tag = e->object ? 0 : e->tag,
+		.call = e->call,
+		.flags = e->flags,
+	};
+}
+
+static bool same_key(const struct lane_key *a, const struct lane_key *b)
+{
+	return a->object == b->object && a->arg0 == b->arg0 && a->data == b->data && a->tag == b->tag &&
+	       a->call == b->call && a->flags == b->flags;
+}
+
+static struct cached_lane *cache_slot(struct thread *t, const struct lane_key *key)
 {
 	if (!t->cache && !(t->cache = calloc(CACHED_LANES, sizeof(*t->cache))))
 		return NULL;
-	return &t->cache[table_mix(e->object ^ e->arg0 << 7 ^ (uint64_t)e->call << 48) % CACHED_LANES];
+	uint64_t mixed =
+		table_mix(key->object ^ key->arg0 << 7 ^ (uint64_t)key->call << 48 ^ key->data << 16);
+	return &t->cache[mixed % CACHED_LANES];
 }
 
-/* Sends and receives whose channel is that of their object, and no other. */
+/* Sends, receives and waits whose channel is that of their object, or of their user data, and no other. */
 static bool is_cacheable(const struct act *a)
 {
-	return a->endpoint && (a->endpoint->channel->is_stream || !a->endpoint->channel->kind->find) &&
-	       (a->verb == IPC_VERB_send || a->verb == IPC_VERB_recv);
+	const struct channel *ch = a->endpoint ? a->endpoint->channel : NULL;
+	if (!ch)
+		return false;
+	if (a->verb == IPC_VERB_wait)
+		return !ch->kind->find_object;
+	return (ch->is_stream || !ch->kind->find) && (a->verb == IPC_VERB_send || a->verb == IPC_VERB_recv);
 }
 
-/* Like find_place(), by the thread's cache where sends and receives are concerned. */
+/* Like find_place(), by the thread's cache where it can be. */
 static void cached_place(struct collector *c, struct act *a)
 {
-	const struct ipc_event *e = a->event;
-	struct cached_lane *slot = cache_slot(a->thread, e);
-	if (slot && slot->object == e->object && slot->arg0 == e->arg0 && slot->call == e->call &&
-	    slot->flags == e->flags && slot->epoch == c->epoch && slot->lane) {
+	const struct lane_key key = lane_key(a->event);
+	struct cached_lane *slot = cache_slot(a->thread, &key);
+	if (slot && slot->epoch == c->epoch && slot->lane && same_key(&slot->key, &key)) {
 		a->endpoint = slot->endpoint;
 		a->lane = slot->lane;
 		a->verb = slot->verb;
@@ -162,8 +186,7 @@ static void cached_place(struct collector *c, struct act *a)
 	}
 	find_place(c, a);
 	if (slot && is_cacheable(a))
-		*slot = (struct cached_lane){ e->object, e->arg0, e->call,     e->flags,
-					      c->epoch,	 a->lane, a->endpoint, a->verb };
+		*slot = (struct cached_lane){ key, c->epoch, a->lane, a->endpoint, a->verb };
 }
 
 /* A descriptor's number is no bytes, nor is what a counter has. */

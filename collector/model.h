@@ -90,10 +90,15 @@ struct lane {
 	struct lane *next_of_endpoint;
 };
 
+struct lane_key {
+	uint64_t object, arg0, data;
+	uint32_t tag;
+	uint16_t call, flags;
+};
+
 /* What an event of a thread most likely is: one that was seen before. */
 struct cached_lane {
-	uint64_t object, arg0;
-	uint16_t call, flags;
+	struct lane_key key;
 	uint32_t epoch, lane;
 	struct endpoint *endpoint;
 	uint8_t verb;
@@ -266,7 +271,7 @@ struct collector {
 	struct table leftovers;	    /* queues that hold messages at the begin (queue.c) */
 	struct thread *last_thread; /* of collector_record */
 	uint64_t last_key;
-	uint32_t epoch;		  /* of the cached lanes; changes when a channel is replaced */
+	uint32_t epoch;		  /* of the cached lanes; changes when a key may mean another channel */
 	uint32_t rows[ROW_KINDS]; /* ids given */
 	uint32_t channel_count, mapping_count;
 	uint32_t releases; /* how often channels were forgotten */

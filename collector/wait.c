@@ -20,8 +20,10 @@ bool wait_register(struct collector *c, const struct process *p, const struct ip
 		return false;
 	bool says = e->result >= 0 && e->object && e->call != IPC_CALL_epoll_del;
 	void **place = says ? table_put(&c->epolls, entry_key(p, e)) : NULL;
-	if (place)
+	if (place && (uintptr_t)*place != e->object) {
 		*place = (void *)(uintptr_t)e->object;
+		c->epoch++;
+	}
 	return true;
 }
 

@@ -153,13 +153,24 @@ static bool same_key(const struct lane_key *a, const struct lane_key *b)
 	       a->call == b->call && a->flags == b->flags;
 }
 
+/* Makes it, or makes it anew, twice as large. */
+static void widen_cache(struct thread *t)
+{
+	t->cached_lanes = t->cache ? 2 * t->cached_lanes : CACHED_LANES;
+	t->cache_misses = 0;
+	free(t->cache);
+	t->cache = calloc(t->cached_lanes, sizeof(*t->cache));
+}
+
 static struct cached_lane *cache_slot(struct thread *t, const struct lane_key *key)
 {
-	if (!t->cache && !(t->cache = calloc(CACHED_LANES, sizeof(*t->cache))))
+	if (!t->cache)
+		widen_cache(t);
+	if (!t->cache)
 		return NULL;
 	uint64_t mixed =
 		table_mix(key->object ^ key->arg0 << 7 ^ (uint64_t)key->call << 48 ^ key->data << 16);
-	return &t->cache[mixed % CACHED_LANES];
+	return &t->cache[mixed & (t->cached_lanes - 1)];
 }
 
 /* Sends, receives and waits whose channel is that of their object, or of their user data, and no other. */
@@ -185,8 +196,12 @@ static void cached_place(struct collector *c, struct act *a)
 		return;
 	}
 	find_place(c, a);
-	if (slot && is_cacheable(a))
-		*slot = (struct cached_lane){ key, c->epoch, a->lane, a->endpoint, a->verb };
+	if (!slot || !is_cacheable(a))
+		return;
+	*slot = (struct cached_lane){ key, c->epoch, a->lane, a->endpoint, a->verb };
+	if (++a->thread->cache_misses > 16 * a->thread->cached_lanes &&
+	    a->thread->cached_lanes < CACHED_LANES_MAX)
+		widen_cache(a->thread);
 }
 
 /* A descriptor's number is no bytes, nor is what a counter has. */

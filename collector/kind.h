@@ -30,7 +30,8 @@ struct channel_kind {
 	/* What it is called, by its number alone and once it is defined. */
 	void (*key)(uint64_t object, char *key, size_t size);
 	void (*defined_key)(const struct ipc_def *d, char *key, size_t size);
-	/* A channel for a new number, where a key is not all that it takes. Such have definitions of their own. */
+	/* A channel for a new number, where a key is not all that it takes. Such have definitions of their
+	 * own. */
 	struct channel *(*make)(struct collector *c, uint64_t object);
 	/* Of any channel, one that is no object's too: what else is to be done. */
 	void (*made)(struct collector *c, struct channel *ch);
@@ -123,7 +124,7 @@ extern const struct channel_kind *const channel_kinds[IPC_MECHANISMS];
 	do {                                                                                                 \
 		for (unsigned int kind_i_ = 0; kind_i_ < IPC_MECHANISMS; kind_i_++)                          \
 			if (channel_kinds[kind_i_]->hook &&                                                  \
-			    (!kind_i_ || channel_kinds[kind_i_]->hook != channel_kinds[kind_i_ - 1]->hook))              \
+			    (!kind_i_ || channel_kinds[kind_i_]->hook != channel_kinds[kind_i_ - 1]->hook))  \
 				channel_kinds[kind_i_]->hook(__VA_ARGS__);                                   \
 	} while (0)
 
@@ -145,18 +146,18 @@ void key_word(const struct ipc_def *d, char *key, size_t size);
 void key_sysv(const struct ipc_def *d, char *key, size_t size);
 
 extern const struct channel_kind plain_kind, pipe_kind, fifo_kind, eventfd_kind, ring_kind; /* plain.c */
-extern const struct channel_kind life_kind;					/* life.c */
-extern const struct channel_kind socket_kind, packet_kind, udp_kind;		/* socket.c */
-extern const struct channel_kind sysv_msg_kind, posix_mq_kind;			/* queue.c */
-extern const struct channel_kind sysv_shm_kind, region_kind;			/* region.c */
-extern const struct channel_kind sem_kind;					/* sem.c */
-extern const struct channel_kind sync_kind;					/* sync.c */
-extern const struct channel_kind futex_kind;					/* futex.c */
-extern const struct channel_kind timerfd_kind, pidfd_kind, inotify_kind;		/* wake.c */
-extern const struct channel_kind signal_kind;					/* signal.c */
-extern const struct channel_kind pty_kind;					/* pty.c */
-extern const struct channel_kind passing_kind;					/* passing.c */
-extern const struct channel_kind process_vm_kind;				/* process_vm.c */
-extern const struct channel_kind lock_kind;					/* lock.c */
+extern const struct channel_kind life_kind;						    /* life.c */
+extern const struct channel_kind socket_kind, packet_kind, udp_kind;			    /* socket.c */
+extern const struct channel_kind sysv_msg_kind, posix_mq_kind;				    /* queue.c */
+extern const struct channel_kind sysv_shm_kind, region_kind;				    /* region.c */
+extern const struct channel_kind sem_kind;						    /* sem.c */
+extern const struct channel_kind sync_kind;						    /* sync.c */
+extern const struct channel_kind futex_kind;						    /* futex.c */
+extern const struct channel_kind timerfd_kind, pidfd_kind, inotify_kind;		    /* wake.c */
+extern const struct channel_kind signal_kind;						    /* signal.c */
+extern const struct channel_kind pty_kind;						    /* pty.c */
+extern const struct channel_kind passing_kind;						    /* passing.c */
+extern const struct channel_kind process_vm_kind;					    /* process_vm.c */
+extern const struct channel_kind lock_kind;						    /* lock.c */
 
 #endif

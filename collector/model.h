@@ -30,9 +30,10 @@
 enum row_kind { ROW_PROCESS, ROW_THREAD, ROW_CHANNEL, ROW_ENDPOINT, ROW_EDGE, ROW_LOSS, ROW_KINDS };
 
 enum {
-	FD_MAX = 1 << 16, /* descriptors beyond are not followed */
-	SPARE_MAX = 1024, /* bytes: what is larger is not used again */
-	CACHED_LANES = 16,
+	FD_MAX = 1 << 16,  /* descriptors beyond are not followed */
+	SPARE_MAX = 1024,  /* bytes: what is larger is not used again */
+	CACHED_LANES = 16, /* of a thread, at first; a power of two */
+	CACHED_LANES_MAX = 256,
 	ROLE_READER = 1,
 	ROLE_WRITER = 2,
 };
@@ -114,8 +115,9 @@ struct thread {
 	struct channel *carrier;  /* of its latest message (passing.h), */
 	uint32_t carrier_release; /* unless collector.releases is another */
 	struct cached_lane *cache;
-	uint32_t waits_for;  /* the image of its definition, which is not defined yet */
-	struct thread *next; /* of the process */
+	uint32_t cached_lanes, cache_misses; /* misses: since it was made */
+	uint32_t waits_for;		     /* the image of its definition, which is not defined yet */
+	struct thread *next;		     /* of the process */
 	struct thread *next_waiting;
 };
 

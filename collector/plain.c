@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What is known by the call that makes it and lives as long as a descriptor is open: pipes, FIFOs, eventfds and
- * io_uring's rings.
+ * What is known by the call that makes it and lives as long as a descriptor is open: pipes, FIFOs, eventfds
+ * and io_uring's rings.
  */
 #include "kind.h"
 

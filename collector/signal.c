@@ -687,7 +687,8 @@ static void die(struct collector *c, struct channel *ch, struct process *p, uint
 /* By a signal, perhaps. */
 static void signal_ended(struct collector *c, struct life *l, int32_t status)
 {
-	bool killed = status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) <= NUMBERS;
+	bool killed = status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) <= NUMBERS &&
+		      l->source == COLLECTOR_SHIM; /* the other source does not see who sends signals */
 	struct channel *ch = killed ? of_life(c, l) : l->signals;
 	if (!ch || ch->signals->dead)
 		return;

@@ -112,7 +112,7 @@ struct channel_kind {
 	bool no_bytes;	 /* a result is no number of bytes */
 	bool one_event;	 /* is the whole message: nothing to be linked */
 	bool by_deed;	 /* a role is what was done, not what the descriptor was opened for */
-	bool carries;	 /* what is passed with a message follows it (passing.h) */
+	bool carries;	 /* what is passed with a message follows it (passing.c) */
 	bool restarts;	 /* begins anew when all its ends were closed and one is opened */
 	bool counted;	 /* edges are totals, without latencies; what is 0 was a mistake */
 };

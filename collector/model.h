@@ -112,7 +112,7 @@ struct thread {
 	struct process *process; /* NULL: not defined yet */
 	struct order_queue queue;
 	struct note note;
-	struct channel *carrier;  /* of its latest message (passing.h), */
+	struct channel *carrier;  /* of its latest message (passing.c), */
 	uint32_t carrier_release; /* unless collector.releases is another */
 	struct cached_lane *cache;
 	uint32_t cached_lanes, cache_misses; /* misses: since it was made */
@@ -156,7 +156,7 @@ struct channel {
 	struct channel *halves, *next_half; /* all that have this row */
 	struct channel *peer;		    /* its receives take from there; NULL: not known (yet) */
 	struct socket *socket;		    /* NULL: no socket */
-	struct pty *pty;		    /* NULL: no pseudo-terminal (pty.h) */
+	struct pty *pty;		    /* NULL: no pseudo-terminal (pty.c) */
 	struct channel *passing;	    /* of a socket: of the descriptors that go through it */
 	struct datagram_queue *passed;	    /* of a socket: the descriptors that it sends */
 	uint64_t passed_ns;		    /* the latest of these that was received */

@@ -36,7 +36,7 @@ static uint64_t given(const struct endpoint *ep)
 
 void collector_counted(struct collector *c, enum collector_source source, const struct collector_count *n)
 {
-	bool sense = sync_is(ipc_object_mechanism(n->object)) && c->counts_waiting < WAITING_MAX;
+	bool sense = kind_of(n->object) == &sync_kind && c->counts_waiting < WAITING_MAX;
 	struct sync_count *s = sense ? collector_new(c, sizeof(*s)) : NULL;
 	if (!s) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);

@@ -218,6 +218,7 @@ struct endpoint {
 	struct mapping *mappings;	    /* of shared memory, that are there (region.c) */
 	uint64_t read_until, written_until; /* the last of the others that could be */
 	bool sampled;			    /* its pages are looked at (sample.c) */
+	bool writes_only;		    /* from some time on */
 	uint64_t pages_read, pages_written;
 	struct touched *touched;
 	bool is_mapper;			     /* listed: */

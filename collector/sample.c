@@ -75,6 +75,7 @@ void sample_event(struct collector *c, struct endpoint *ep, const struct ipc_eve
 	if (!ep->sampled)
 		edges_dirty(c, ep, true), edges_dirty(c, ep, false);
 	ep->sampled = true;
+	ep->writes_only |= e->call == IPC_CALL_shm_sampled && e->result;
 	collector_dirty(c, &ep->row);
 	if (e->call == IPC_CALL_shm_sampled || first + count > IPC_PAGES_MAX)
 		return;
@@ -108,4 +109,6 @@ void sample_edge(struct collector *c, struct edge *e)
 		for (int i = 0; r && i < PAGES; i++)
 			count(&e->data, &w->page[i], &r->page[i]);
 	}
+	if (reader && reader->writes_only && !e->data.pages)
+		e->data.sampled = false; /* it may have read anything */
 }

@@ -102,7 +102,8 @@ enum {
  *
  * Where the pages of shared memory are sampled an event shm_sampled says since when those of a mapping are,
  * and shm_read and shm_write of a run of pages that the process read, or wrote, from `start` to the end: arg1
- * is ipc_pages(). What was written in that time may have been read too, and is not told as read.
+ * is ipc_pages(); `result` of shm_sampled 1: reads are not seen any more. What was written in that time may
+ * have been read too, and is not told as read.
  */
 enum { IPC_PAGES_MAX = 1 << 18 }; /* of a file, of 4 KiB each; those behind are not sampled */
 

@@ -205,6 +205,15 @@ static struct ipc_event event_of(struct shim_thread *t, const struct region *r, 
 				   .call = call };
 }
 
+static void tell_sampled(struct shim_thread *t, const struct region *r)
+{
+	struct ipc_event e = event_of(t, r, IPC_CALL_shm_sampled, shim_now());
+	e.arg1 = length(r);
+	e.tag = (uint32_t)(r->offset >> PAGE_SHIFT);
+	e.result = several;
+	shim_emit(t, &e);
+}
+
 static void arm(struct shim_thread *t, uint32_t i, const struct region *r)
 {
 	struct uffdio_register watched = { .range = { r->start, length(r) },
@@ -223,10 +232,7 @@ static void arm(struct shim_thread *t, uint32_t i, const struct region *r)
 	if (r->sampling == REGION_SAMPLED)
 		lose(t); /* since the program closed what it was watched by */
 	region_set_sampling(i, REGION_SAMPLED);
-	struct ipc_event e = event_of(t, r, IPC_CALL_shm_sampled, shim_now());
-	e.arg1 = length(r);
-	e.tag = (uint32_t)(r->offset >> PAGE_SHIFT);
-	shim_emit(t, &e);
+	tell_sampled(t, r);
 }
 
 static void tell(struct shim_thread *t, const struct region *r, const struct pages_run *run, uint64_t since)
@@ -298,6 +304,11 @@ static void look_around(struct shim_thread *t)
 	several = raw_syscall(__NR_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) || st.st_nlink != ALONE;
 	if (several)
 		lose(t);
+	for (uint32_t i = 0, n = region_count(); several && i < n; i++) {
+		struct region r;
+		if (region_get(i, &r) && r.sampling == REGION_SAMPLED)
+			tell_sampled(t, &r);
+	}
 }
 
 static void visit(struct shim_thread *t)

@@ -14,6 +14,9 @@ static struct column columns[] = {
 	{ "partial", "PARTIAL", UNIT_NUMBER, MARK_NONE },
 	{ "ends", "ENDS", UNIT_TEXT, MARK_NONE },
 	{ "key", "KEY", UNIT_TEXT, MARK_NONE },
+	{ "model", "MODEL", UNIT_TEXT, MARK_NONE },
+	{ "capacity", "BUFFER", UNIT_TEXT, MARK_NONE },
+	{ "nonblocking", "NON-BLOCKING", UNIT_NUMBER, MARK_NONE },
 	{ "first_ns", NULL, UNIT_TIME, MARK_NONE },
 	{ "last_ns", NULL, UNIT_TIME, MARK_NONE },
 	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
@@ -36,7 +39,7 @@ static struct column columns[] = {
 	"(SELECT c.id, c.mechanism, c.key, c.name, c.scope, c.first_ns, c.last_ns, c.partial, c.lost,"       \
 	" CASE WHEN k.boundary IS NOT 'memory' THEN c.bytes_sent END AS bytes_sent,"                         \
 	" CASE WHEN k.boundary IS NOT 'memory' THEN c.bytes_received END AS bytes_received, " CHANNEL        \
-	" AS channel, n.ends FROM channels c LEFT JOIN " ENDS                                                \
+	" AS channel, n.ends, k.model, k.capacity, c.nonblocking FROM channels c LEFT JOIN " ENDS            \
 	" n ON n.channel_id = c.id LEFT JOIN mechanisms k ON k.name = c.mechanism)"
 
 #define OF_PROCESS(condition)                                                                                \

@@ -23,7 +23,7 @@
 enum {
 	ROUNDS = 2000,
 	PROCESSES = 5,
-	ROUNDS = 30, /* of a barrier */
+	MEETINGS = 30,
 	THREADS = 64,
 	SHORT_THREADS = 10000,
 	SHORT_PROCESSES = 1500,
@@ -40,7 +40,7 @@ struct shared {
 	pthread_rwlock_t rwlock;
 	pthread_cond_t cond;
 	pthread_barrier_t barrier;
-	int came_last[ROUNDS]; /* to the barrier, + 1 */
+	int came_last[MEETINGS]; /* to the barrier, + 1 */
 	pthread_spinlock_t spin;
 	int ready, turn;
 	int last; /* who had the lock last, + 1 */
@@ -652,8 +652,8 @@ static void cond_cancelled(void)
  * who it was. */
 static void barrier_work(void)
 {
-	bool was_last[ROUNDS];
-	for (int i = 0; i < ROUNDS; i++) {
+	bool was_last[MEETINGS];
+	for (int i = 0; i < MEETINGS; i++) {
 		if (self == i % 3)
 			usleep(3000);
 		int result = pthread_barrier_wait(&s->barrier);
@@ -662,7 +662,7 @@ static void barrier_work(void)
 		if (was_last[i])
 			__atomic_store_n(&s->came_last[i], 1 + self, __ATOMIC_RELEASE);
 	}
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < MEETINGS; i++) {
 		int last;
 		while (!(last = __atomic_load_n(&s->came_last[i], __ATOMIC_ACQUIRE)))
 			usleep(100);

@@ -11,12 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "delivery.h"
-#include "passing.h"
-#include "queue.h"
-#include "sem.h"
+#include "kind.h"
 #include "socket.h"
-#include "sync.h"
 #include "tables.h"
 
 enum { POOL_BLOCK = 1 << 18, COMMIT_ROWS = 10000, COMMIT_NS = 100000000, TIMED_MAX = 1 << 16 };
@@ -173,8 +169,7 @@ int collector_open(struct collector **out, const char *path)
 		free(c);
 		return err;
 	}
-	queue_look_around(c);
-	sem_look_around(c);
+	KIND_EACH(look_around, c);
 	*out = c;
 	return 0;
 }
@@ -208,15 +203,7 @@ void collector_overflow(struct collector *c, enum collector_source source, uint3
 static void add_overflow(struct collector *c, const struct overflow *o)
 {
 	struct process *p = table_get(&c->images, source_key(o->source, o->image));
-	unsigned int mechanism = ipc_object_mechanism(o->object);
-	bool sense = mechanism && mechanism < IPC_MECHANISMS && mechanism != IPC_MECH_process;
-	struct channel *ch = NULL;
-	if (p && mechanism == IPC_MECH_fd_passing)
-		ch = passing_of(c, o->object);
-	else if (p && mechanism == IPC_MECH_signal)
-		ch = signal_channel(c, p, o->object, o->sends);
-	else if (p && sense)
-		ch = channel_of(c, o->object);
+	struct channel *ch = p ? channel_for(c, p, o->object, o->sends) : NULL;
 	struct endpoint *ep = ch ? endpoint_of(c, p, ch) : NULL;
 	if (!ep) {
 		collector_lose(c, o->source, IPC_REASON_rejected, p, NULL, 1, c->now);
@@ -407,7 +394,7 @@ static void write_dirty(struct collector *c)
 static void commit(struct collector *c)
 {
 	life_settle_execs(c, false);
-	sync_take(c, false);
+	KIND_EACH(commit, c, false);
 	settle_closed(c, false);
 	write_dirty(c);
 	settle_release(c);
@@ -559,8 +546,7 @@ int collector_close(struct collector *c, uint64_t end_ns)
 	drop_undefined(c);
 	for (struct overflow *o = c->overflows; o; o = o->next)
 		add_overflow(c, o);
-	sync_take(c, true);
-	sync_close(c);
+	KIND_EACH(commit, c, true);
 	life_close(c);
 	settle_closed(c, true);
 	finish_edges(c);

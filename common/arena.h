@@ -158,4 +158,20 @@ _Static_assert(sizeof(struct arena_sync_object) == 64 && sizeof(struct arena_syn
 	       "one cache line");
 _Static_assert(sizeof(struct arena_sync) % ARENA_PAGE == 0, "");
 
+/* Where things stand in an arena of this version. */
+static inline uint64_t arena_page_align(uint64_t size)
+{
+	return (size + ARENA_PAGE - 1) / ARENA_PAGE * ARENA_PAGE;
+}
+
+static inline uint64_t arena_control_offset(void)
+{
+	return arena_page_align(sizeof(struct arena_header));
+}
+
+static inline uint64_t arena_chunk_offset(uint32_t chunks)
+{
+	return arena_page_align(arena_control_offset() + chunks * sizeof(struct arena_control));
+}
+
 #endif

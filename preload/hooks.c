@@ -12,7 +12,7 @@
 #include "region.h"
 
 enum {
-	NUMBERS = 512,
+	NUMBERS = IPC_NUMBERS,
 	SAME_STACK = 1 << 20,
 	/* flags of sendto and recvfrom that change nothing about what is recorded */
 	PLAIN_FLAGS = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE | MSG_WAITALL,
@@ -21,20 +21,9 @@ enum {
 uint8_t hook_filtered[NUMBERS];
 static uint8_t first_row[NUMBERS]; /* by system-call number; 0: none */
 
-static bool is_plain_transfer(const struct ipc_call *row)
-{
-	return row->size == IPC_SIZE_RESULT && row->object == IPC_OBJ_FD(0) && row->object2 == IPC_OBJ_NONE;
-}
-
 void hook_init(void)
 {
-	for (int i = IPC_CALLS - 1; i > 0; i--) {
-		const struct ipc_call *row = &ipc_calls[i];
-		if (row->nr >= NUMBERS)
-			continue;
-		first_row[row->nr] = (uint8_t)i;
-		hook_filtered[row->nr] = is_plain_transfer(row) ? (uint8_t)i : 0;
-	}
+	ipc_index_calls(first_row, hook_filtered);
 }
 
 /* The row of a system call with these arguments, or 0. */

@@ -238,16 +238,6 @@ def a_libc_that_the_recorder_does_not_know(s):
     assert trace.edge("sh", "cat")[1] == 6
 
 
-@test
-def a_program_that_forbids_new_code(s):
-    nocode = program("nocode.c")
-    if s.run([nocode, "true"]).status == 77:
-        raise Skip("the kernel has no PR_SET_MDWE")
-    trace = s.same(["sh", "-c", f"{nocode} sh -c 'echo hello | cat'; echo after | cat"])
-    assert trace.lost("no-patch") == {"sh": 1}, trace.lost("no-patch")
-    assert trace.edge("sh", "cat")[1] == 6
-
-
 @test(users=("nobody",))
 def a_set_uid_program_is_counted_by_name(s):
     if not IS_ROOT:

@@ -58,9 +58,10 @@ static const struct column columns[] = {
 	" AS channel, sum(e.messages) AS messages,"                                                          \
 	" sum(e.bytes) AS bytes, b.p50 AS latency_p50_ns, b.p99 AS latency_p99_ns, min(e.exact) AS exact,"   \
 	" e.mechanism, c.name, " CHANNELS                                                                    \
-	" AS connections, min(e.first_ns) AS first_ns" FROM_EDGES JOIN_BOUNDS condition GROUPED ")"
-#define USUAL " WHERE e.mechanism IS NOT 'process'"
-#define ORDER "bytes DESC, messages DESC, first_ns"
+	" AS connections, min(e.first_ns) AS first_ns, e.src_id IS e.dst_id AS own" FROM_EDGES JOIN_BOUNDS   \
+		condition GROUPED ")"
+#define USUAL " WHERE e.mechanism IS NOT 'process' AND NOT " IS_SEMAPHORE
+#define ORDER "bytes DESC, own, messages DESC, first_ns" /* own: what a process hands over to itself */
 
 static const struct view asked = {
 	.name = EDGES(""), .columns = columns, .order = ORDER, .mechanism = "mechanism = :mechanism"
@@ -105,7 +106,8 @@ static void show_head(FILE *out, struct trace *t)
  */
 #define REST                                                                                                 \
 	"WITH rest AS (SELECT e.mechanism, e.channel_id, e.src_pid, e.dst_pid, sum(e.bytes) AS bytes,"       \
-	" sum(e.messages) AS messages, min(e.first_ns) AS first_ns, k.boundary = 'memory' AND k.model ="     \
+	" sum(e.messages) AS messages, min(e.first_ns) AS first_ns, e.src_id IS e.dst_id AS own, "           \
+	"k.boundary = 'memory' AND k.model ="                                                                \
 	" 'shared' AS memory FROM edges e LEFT JOIN channels c ON c.id = e.channel_id LEFT JOIN mechanisms"  \
 	" k ON k.name = e.mechanism" USUAL GROUPED " ORDER BY " ORDER " LIMIT -1 OFFSET :limit),"            \
 	" counts AS (SELECT mechanism, count(*) AS n FROM rest WHERE memory IS NOT 1 GROUP BY 1),"           \

@@ -46,6 +46,7 @@ static struct column columns[] = {
 static const struct view view = {
 	.name = VIEW,
 	.columns = columns,
+	.order = "ends IS NULL, id", /* those that nobody used last: of semaphores there may be hundreds */
 	.pid = OF_PROCESS("p.pid = :pid"),
 	.comm = OF_PROCESS("p.comm = :comm"),
 	.mechanism = "mechanism = :mechanism",

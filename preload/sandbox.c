@@ -153,6 +153,12 @@ bool sandbox_stops_ioctl(const struct sock_fprog *program)
 	return stops(program, ioctl, 1);
 }
 
+bool sandbox_stops_sampling(const struct sock_fprog *program)
+{
+	static const uint16_t sampling[] = { __NR_userfaultfd, __NR_ioctl };
+	return stops(program, sampling, 2);
+}
+
 bool sandbox_stops_questions(const struct sock_fprog *program)
 {
 	return stops(program, questions, sizeof(questions) / sizeof(*questions));

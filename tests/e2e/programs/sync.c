@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -711,6 +712,15 @@ static void private(void)
 	join(child, 0);
 }
 
+/* The process may not map anything any more: nobody counts. */
+static void no_memory(void)
+{
+	const struct rlimit none = { 0, 0 };
+	must(!setrlimit(RLIMIT_AS, &none) && !sem_init(&s->sem, 1, 0));
+	for (int i = 0; i < 10; i++)
+		must(!sem_post(&s->sem) && !sem_wait(&s->sem));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -738,6 +748,7 @@ int main(int argc, char **argv)
 		{ "cond_cancelled", cond_cancelled },
 		{ "barrier", barrier },
 		{ "private", private },
+		{ "no_memory", no_memory },
 	};
 
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

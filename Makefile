@@ -29,14 +29,14 @@ INCLUDE := -Icommon -Icollector -Iviewer -Ibpf -Ipreload -Iarch/$(ARCH) -Irefere
 OUR_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPCTRACE_VERSION='"$(VERSION)"' $(WARN) $(INCLUDE) -MMD -MP $(CFLAGS)
 ifdef SAN
   # What they add to the code makes gcc see reads beyond members of a struct that is read whole.
-  OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-stringop-overread
+  OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-unknown-warning-option -Wno-stringop-overread
   override LDFLAGS += -fsanitize=$(SAN)
 endif
 LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
 
 # Files of preload/ that the recorder and the tests use too: no libc, no state of a traced process.
-SHARED := preload/environment.c preload/program.c preload/ring.c arch/$(ARCH)/scan.c
-SHIM_SRC := $(wildcard preload/*.c arch/$(ARCH)/*.c arch/$(ARCH)/*.S) common/tables.c
+SHARED := preload/environment.c preload/program.c preload/ring.c $(addprefix arch/$(ARCH)/,scan.c patch.c prepare.c)
+SHIM_SRC := $(filter-out %/prepare.c,$(wildcard preload/*.c arch/$(ARCH)/*.c arch/$(ARCH)/*.S)) common/tables.c
 CORE_SRC := $(wildcard common/*.c collector/*.c bpf/*.c viewer/*.c reference/*.c $(SHARED))
 CORE_SRC := $(filter-out %.bpf.c viewer/main.c reference/main.c,$(CORE_SRC))
 REFERENCE_SRC := $(wildcard reference/*.c)
@@ -82,10 +82,11 @@ $(BUILD)/shim/%.o: %.S
 # Programs wait, are cancelled and unwound in frames of this file.
 $(BUILD)/shim/preload/sync.o: SHIM_CFLAGS += -fasynchronous-unwind-tables
 
+# As few segments as can be: the dynamic linker maps each in each process.
 $(BUILD)/libipctrace.so: $(SHIM_OBJ) preload/exports.map
 	$(call say,LINK,$@)
-	$(Q)$(CC) -shared -nostartfiles -Wl,-z,initfirst -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined \
-		-Wl,--version-script=preload/exports.map -o $@ $(SHIM_OBJ)
+	$(Q)$(CC) -shared -nostartfiles -Wl,-z,initfirst -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,noseparate-code \
+		-Wl,-z,norelro -Wl,--no-undefined -Wl,--version-script=preload/exports.map -o $@ $(SHIM_OBJ)
 
 # eBPF: the programs of bpf/*.bpf.c linked into one object (which drops their debug text, keeps BTF),
 # embedded through a skeleton.
@@ -130,7 +131,8 @@ fuzz-programs: $(FUZZ)
 # Debian's names of what is needed: to build, and to run the tests and benches besides.
 PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev clang bpftool
 TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
-	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base liburing-dev
+	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base liburing-dev \
+	postgresql rt-tests python3-sysv-ipc
 
 # $(1): packages. Installs the missing ones when it may, else says how.
 define install_packages

@@ -4,10 +4,10 @@
  * of the recorder can take behind the arena's drain. Prints the figure (of processor time) and the file's
  * bytes per event.
  *
- *	bench_collector FILE [flood|ping|crowd|wide [EVENTS]]
+ *	bench_collector FILE [flood|ping|crowd|wide|server [EVENTS]]
  *
  * flood: one pipe. ping: two processes and two pipes, turn by turn. crowd: four writers, one reader. wide: 64
- * pipes in turn.
+ * pipes in turn. server: the same, and the reader waits for each message in epoll.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -43,6 +43,16 @@ static void define_process(uint32_t number)
 	collector_record(c, COLLECTOR_SHIM, (struct ipc_event *)thread);
 }
 
+static void feed(const struct ipc_event *e)
+{
+	collector_record(c, COLLECTOR_SHIM, e);
+	if (++fed % POLL)
+		return;
+	collector_watermark(c, COLLECTOR_SHIM, now - 1000);
+	if (collector_step(c))
+		exit(1);
+}
+
 static void event(uint32_t process, enum ipc_call_id call, uint64_t start, uint64_t duration, uint32_t pipe,
 		  uint64_t result, bool writes, unsigned int flags)
 {
@@ -56,12 +66,7 @@ static void event(uint32_t process, enum ipc_call_id call, uint64_t start, uint6
 		.call = call,
 		.flags = flags,
 	};
-	collector_record(c, COLLECTOR_SHIM, &e);
-	if (++fed % POLL)
-		return;
-	collector_watermark(c, COLLECTOR_SHIM, now - 1000);
-	if (collector_step(c))
-		exit(1);
+	feed(&e);
 }
 
 static void make_pipe(uint32_t pipe, uint32_t writer, uint32_t writers, uint32_t reader)
@@ -72,6 +77,22 @@ static void make_pipe(uint32_t pipe, uint32_t writer, uint32_t writers, uint32_t
 	for (uint32_t i = 0; i < writers; i++)
 		event(writer + i, IPC_CALL_inherit, now + 1, 0, pipe, 0, true, 0);
 	now += 10;
+}
+
+static void polled(uint32_t process, enum ipc_call_id call, uint32_t pipe, int64_t result)
+{
+	struct ipc_event e = {
+		.start = now,
+		.duration = 1,
+		.object = call == IPC_CALL_epoll_add ? ipc_object(IPC_MECH_pipe, 5000 + pipe) : 0,
+		.result = result,
+		.arg0 = ipc_arg0(2 * pipe, 0),
+		.arg1 = 2 * pipe,
+		.thread = 100 + process,
+		.call = call,
+		.tag = 3,
+	};
+	feed(&e);
 }
 
 /* A write, and the read that waited for it. */
@@ -87,8 +108,8 @@ int main(int argc, char **argv)
 {
 	const char *load = argc > 2 ? argv[2] : "flood";
 	uint64_t events = argc > 3 ? strtoull(argv[3], NULL, 0) : 10000000;
-	bool ping = !strcmp(load, "ping"), crowd = !strcmp(load, "crowd");
-	uint32_t pipes = !strcmp(load, "wide") ? 64 : ping ? 2 : 1;
+	bool ping = !strcmp(load, "ping"), crowd = !strcmp(load, "crowd"), server = !strcmp(load, "server");
+	uint32_t pipes = server || !strcmp(load, "wide") ? 64 : ping ? 2 : 1;
 	struct stat st;
 	if (argc < 2)
 		return 2;
@@ -100,9 +121,14 @@ int main(int argc, char **argv)
 		define_process(p);
 	for (uint32_t p = 0; p < pipes; p++)
 		make_pipe(p, ping && p ? 1 : 2, crowd ? 4 : 1, ping && p ? 2 : 1);
+	for (uint32_t p = 0; server && p < pipes; p++)
+		polled(1, IPC_CALL_epoll_add, p, 0);
 	double start = cpu_seconds();
-	for (uint64_t i = 0; fed < events; i++)
+	for (uint64_t i = 0; fed < events; i++) {
 		message(ping && i % 2 ? 1 : 2 + (crowd ? i % 4 : 0), ping && i % 2 ? 2 : 1, i % pipes, i);
+		if (server)
+			polled(1, IPC_CALL_epoll_wait, i % pipes, 1);
+	}
 	collector_watermark(c, COLLECTOR_SHIM, now);
 	int err = collector_step(c);
 	double seconds = cpu_seconds() - start;

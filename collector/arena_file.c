@@ -3,10 +3,8 @@
 #include "arena_file.h"
 
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <gnu/libc-version.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,7 +15,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "scan.h"
+#include "libc_file.h"
 
 #define SHM    "/dev/shm"
 #define PREFIX "ipctrace-"
@@ -28,14 +26,9 @@ enum {
 	BLOCK_US = 1000000, /* a loaded machine may keep the recorder waiting for so long */
 };
 
-static uint64_t page_align(uint64_t size)
-{
-	return (size + ARENA_PAGE - 1) / ARENA_PAGE * ARENA_PAGE;
-}
-
 /* --- the folder --- */
 
-static void remove_folder(int shm, const char *name, int folder)
+static void empty_folder(int folder)
 {
 	DIR *dir = fdopendir(dup(folder));
 	for (struct dirent *entry; dir && (entry = readdir(dir));)
@@ -43,7 +36,6 @@ static void remove_folder(int shm, const char *name, int folder)
 			unlinkat(folder, entry->d_name, 0);
 	if (dir)
 		closedir(dir);
-	unlinkat(shm, name, AT_REMOVEDIR);
 }
 
 /* A folder of ours whose lock is free belonged to a recorder that was killed. */
@@ -53,8 +45,10 @@ static void remove_if_stale(int shm, const char *name)
 	int folder = openat(shm, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (folder < 0)
 		return;
-	if (!fstat(folder, &st) && st.st_uid == geteuid() && !flock(folder, LOCK_EX | LOCK_NB))
-		remove_folder(shm, name, folder);
+	if (!fstat(folder, &st) && st.st_uid == geteuid() && !flock(folder, LOCK_EX | LOCK_NB)) {
+		empty_folder(folder);
+		unlinkat(shm, name, AT_REMOVEDIR);
+	}
 	close(folder);
 }
 
@@ -124,8 +118,7 @@ static int size_file(struct arena_file *a, uint64_t size)
 
 static int map_file(struct arena_file *a)
 {
-	uint64_t control = page_align(sizeof(struct arena_header));
-	uint64_t chunk = page_align(control + ARENA_CHUNKS_DEFAULT * sizeof(struct arena_control));
+	uint64_t control = arena_control_offset(), chunk = arena_chunk_offset(ARENA_CHUNKS_DEFAULT);
 	uint64_t sync = chunk + (uint64_t)ARENA_CHUNKS_DEFAULT * CHUNK_BYTES;
 	uint64_t size = sync + sizeof(struct arena_sync);
 	int ret = size_file(a, size);
@@ -181,31 +174,6 @@ void arena_file_offer(struct arena_file *a, uint32_t chunk)
 
 /* --- the header --- */
 
-/* The shims of programs with our libc need not look for its system calls: we do it once. In the file, not in
- * our own memory: that is patched already when we are traced ourselves. Its text lies at the same offset in
- * both. */
-static void fill_sites(struct arena_header *h)
-{
-	Dl_info info;
-	struct stat st;
-	struct scan_libc libc;
-	int fd =
-		dladdr((void *)gnu_get_libc_version, &info) ? open(info.dli_fname, O_RDONLY | O_CLOEXEC) : -1;
-	if (fd < 0)
-		return;
-	void *file = fstat(fd, &st) ? MAP_FAILED : mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	close(fd);
-	if (file == MAP_FAILED)
-		return;
-	if (!scan_describe(&libc, (uintptr_t)file) && libc.build_id_len <= sizeof(h->libc_build_id) &&
-	    libc.text_end <= (const uint8_t *)file + st.st_size) {
-		memcpy(h->libc_build_id, libc.build_id, libc.build_id_len);
-		h->libc_build_id_len = libc.build_id_len;
-		h->sites = scan_sites(&libc, h->site, ARENA_SITES_MAX);
-	}
-	munmap(file, st.st_size);
-}
-
 static void fill_header(struct arena_file *a, enum arena_clock kind)
 {
 	struct arena_header *h = a->header;
@@ -213,7 +181,7 @@ static void fill_header(struct arena_file *a, enum arena_clock kind)
 	h->chunks = ARENA_CHUNKS_DEFAULT;
 	h->clock = kind;
 	h->block_us = BLOCK_US;
-	fill_sites(h);
+	libc_file_offer(h, a->folder_fd);
 	for (uint32_t chunk = 0; chunk < a->allocated; chunk++)
 		arena_file_offer(a, chunk);
 	memcpy(h->magic, ARENA_MAGIC, sizeof(h->magic));
@@ -280,11 +248,10 @@ void arena_file_close(struct arena_file *a)
 		retire_chunks(a);
 		munmap(a->header, (unsigned char *)(a->sync + 1) - (unsigned char *)a->header);
 	}
-	if (a->fd >= 0) {
-		unlink(a->path);
+	if (a->fd >= 0)
 		close(a->fd);
-	}
 	if (a->folder_fd >= 0) {
+		empty_folder(a->folder_fd);
 		rmdir(a->folder);
 		close(a->folder_fd);
 	}

@@ -6,31 +6,24 @@
  * the event that opened it to its close, exec or exit: that tells who may still send (match.h) and when a
  * FIFO's stream starts anew.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "pty.h"
-#include "queue.h"
-#include "region.h"
-#include "sem.h"
-#include "socket.h"
-#include "sync.h"
+#include "kind.h"
 #include "tables.h"
-#include "wake.h"
 
 static void set_kind(struct channel *ch)
 {
 	const struct ipc_mechanism_row *m = &ipc_mechanisms[ch->data.mechanism];
-	bool futex = ch->data.mechanism == IPC_MECH_futex;
-	ch->counts = futex || !strcmp(m->boundary, "counter");
+	const struct channel_kind *kind = channel_kinds[ch->data.mechanism];
+	bool counter = !strcmp(m->boundary, "counter");
+	ch->kind = kind;
+	ch->counts = counter || kind->counts;
 	ch->is_lock = !strcmp(m->boundary, "lock");
-	ch->is_stream =
-		(ch->counts && !futex && !sync_is(ch->data.mechanism)) || !strcmp(m->matching, "offset");
-	/* Any process may. */
-	ch->stream.had_writer = ch->stream.had_reader = ch->data.mechanism == IPC_MECH_sysv_sem;
-	ch->is_queue = ch->data.mechanism == IPC_MECH_sysv_msg || ch->data.mechanism == IPC_MECH_posix_mq;
+	ch->is_stream = (counter && !kind->transfer_all) || !strcmp(m->matching, "offset");
 }
 
 void channel_row(struct collector *c, struct channel *ch)
@@ -65,11 +58,8 @@ struct channel *channel_half(struct collector *c, unsigned int mechanism)
 	if (ch->next)
 		ch->next->link = &ch->next;
 	c->channels = ch;
-	if (mechanism == IPC_MECH_udp) {
-		ch->next_udp = c->udp;
-		c->udp = ch;
-		c->udp_count++;
-	}
+	if (ch->kind->made)
+		ch->kind->made(c, ch);
 	c->epoch++;
 	return ch;
 }
@@ -85,81 +75,33 @@ struct channel *channel_new(struct collector *c, unsigned int mechanism, const c
 	return ch;
 }
 
-static unsigned int sem_number(uint64_t object)
-{
-	return object >> 32 & (IPC_SEMS_MAX - 1);
-}
-
-/* A queue or memory: its id stands in the low half. */
-static bool is_sysv(unsigned int mechanism)
-{
-	return mechanism == IPC_MECH_sysv_msg || mechanism == IPC_MECH_sysv_shm;
-}
-
 static void default_key(uint64_t object, char *key, size_t size)
 {
-	unsigned int mechanism = ipc_object_mechanism(object);
-	unsigned long long id = ipc_object_id(object);
-	const char *form = "%s:%llx";
-	if (mechanism == IPC_MECH_sysv_sem) {
-		snprintf(key, size, "%s:%u#%u", ipc_mechanisms[mechanism].name, (uint32_t)id, sem_number(id));
-		return;
-	}
-	if (mechanism == IPC_MECH_timerfd || mechanism == IPC_MECH_inotify) {
-		snprintf(key, size, "%s:%llu.%llu", ipc_mechanisms[mechanism].name, id >> IPC_OWN_BITS,
-			 id & ((1U << IPC_OWN_BITS) - 1));
-		return;
-	}
-	if (mechanism == IPC_MECH_fd_passing && id & IPC_PASSING_PID) {
-		snprintf(key, size, "%s:pid:%u", ipc_mechanisms[mechanism].name, (uint32_t)id);
-		return;
-	}
-	if (mechanism == IPC_MECH_pipe || mechanism == IPC_MECH_io_uring)
-		form = "%s:[%llu]";
-	else if (mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_pidfd ||
-		 mechanism == IPC_MECH_process_vm || is_sysv(mechanism))
-		form = "%s:%llu";
-	snprintf(key, size, form, ipc_mechanisms[mechanism].name, is_sysv(mechanism) ? (uint32_t)id : id);
+	const struct channel_kind *kind = kind_of(object);
+	if (kind->key)
+		kind->key(object, key, size);
+	else
+		snprintf(key, size, "%s:%llx", ipc_mechanisms[ipc_object_mechanism(object)].name,
+			 (unsigned long long)ipc_object_id(object));
 }
 
 static void defined_key(const struct ipc_def *d, char *key, size_t size)
 {
-	unsigned int mechanism = ipc_object_mechanism(d->object.object);
-	const char *name = ipc_mechanisms[mechanism].name;
-	unsigned long long inode = d->object.inode, generation = d->object.generation;
-	if (mechanism == IPC_MECH_futex)
-		snprintf(key, size, "%s:%u:%u:%llu+%llu", name, d->object.dev_major, d->object.dev_minor,
-			 inode, generation);
-	else if (is_sysv(mechanism))
-		snprintf(key, size, "%s:%llu:%llu", name, generation, inode);
-	else if (mechanism == IPC_MECH_fifo || mechanism == IPC_MECH_posix_mq ||
-		 mechanism == IPC_MECH_file_lock || region_is(mechanism))
-		snprintf(key, size, "%s:%u:%u:%llu", name, d->object.dev_major, d->object.dev_minor, inode);
-	else if (mechanism == IPC_MECH_sysv_sem)
-		snprintf(key, size, "%s:%llu:%llu#%u", name, generation, inode, sem_number(d->object.object));
-	else if (sync_is(mechanism) && !d->object.dev_major && !d->object.dev_minor)
-		snprintf(key, size, "%s:%llu+%#llx", name, inode, generation); /* private: pid and address */
-	else if (sync_is(mechanism))
-		snprintf(key, size, "%s:%u:%u:%llu+%llu", name, d->object.dev_major, d->object.dev_minor,
-			 inode, generation);
+	const struct channel_kind *kind = kind_of(d->object.object);
+	if (kind->defined_key)
+		kind->defined_key(d, key, size);
 	else
 		default_key(d->object.object, key, size);
 }
 
 static struct channel *of_object(struct collector *c, uint64_t object)
 {
-	unsigned int mechanism = ipc_object_mechanism(object);
-	if (socket_is(mechanism)) {
-		struct channel *ch = channel_half(c, mechanism);
-		if (ch)
-			socket_new(c, ch, object);
-		return ch;
-	}
-	if (mechanism == IPC_MECH_pty)
-		return pty_half(c, object);
+	const struct channel_kind *kind = kind_of(object);
 	char key[64];
+	if (kind->make)
+		return kind->make(c, object);
 	default_key(object, key, sizeof(key));
-	return channel_new(c, mechanism, key);
+	return channel_new(c, ipc_object_mechanism(object), key);
 }
 
 struct channel *channel_of(struct collector *c, uint64_t object)
@@ -177,12 +119,27 @@ struct channel *channel_known(const struct collector *c, uint64_t object)
 	return table_get(&c->objects, object);
 }
 
+struct channel *channel_for(struct collector *c, const struct process *p, uint64_t object, bool sends)
+{
+	const struct channel_kind *kind = kind_of(object);
+	return kind->find_object ? kind->find_object(c, p, object, sends) : channel_of(c, object);
+}
+
+struct channel *channel_at(struct collector *c, const struct ipc_event *e)
+{
+	struct channel *ch = channel_of(c, e->object);
+	if (ch && ch->created && e->result >= 0 && ch->kind->makes && ch->kind->makes(ch, e))
+		ch = channel_renew(c, ch, e->object);
+	return ch;
+}
+
 struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object)
 {
-	if (old->pty)
-		table_remove(&c->objects, object ^ IPC_PTY_MASTER);
-	struct channel *ch = old->socket || old->pty ? of_object(c, object)
-						     : channel_new(c, old->data.mechanism, old->data.key);
+	const struct channel_kind *kind = old->kind;
+	if (kind->renew)
+		kind->renew(c, object);
+	struct channel *ch =
+		kind->make ? kind->make(c, object) : channel_new(c, old->data.mechanism, old->data.key);
 	void **place = table_put(&c->objects, object);
 	if (!ch || !place)
 		return old;
@@ -190,12 +147,23 @@ struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t
 	return ch;
 }
 
+static void set_name(struct collector *c, struct channel *ch, const struct ipc_def *d, const char *text,
+		     size_t length)
+{
+	const struct channel *region = d->object.region ? channel_known(c, d->object.region) : NULL;
+	if (region)
+		ch->data.name = region->data.name;
+	if (ch->kind->name)
+		ch->kind->name(c, ch, text, length);
+	else if (length)
+		ch->data.name = collector_text(c, text, length);
+}
+
 void channel_define(struct collector *c, const struct ipc_def *d, const char *text, size_t length)
 {
 	uint64_t object = d->object.object;
 	unsigned int mechanism = ipc_object_mechanism(object);
-	if (!mechanism || mechanism >= IPC_MECHANISMS || mechanism == IPC_MECH_process ||
-	    mechanism == IPC_MECH_pty || socket_is(mechanism)) {
+	if (!mechanism || mechanism >= IPC_MECHANISMS || kind_of(object)->make) {
 		collector_lose(c, 0, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;
 	}
@@ -208,17 +176,9 @@ void channel_define(struct collector *c, const struct ipc_def *d, const char *te
 	char key[64];
 	defined_key(d, key, sizeof(key));
 	ch->data.key = collector_text(c, key, strlen(key));
-	if (ch->is_queue)
-		queue_define(c, ch, d);
-	if (mechanism == IPC_MECH_sysv_sem)
-		sem_define(c, ch, d);
-	const struct channel *region = d->object.region ? channel_known(c, d->object.region) : NULL;
-	if (region)
-		ch->data.name = region->data.name;
-	if (mechanism == IPC_MECH_inotify)
-		wake_name(c, ch, text, strnlen(text, length));
-	else if (strnlen(text, length))
-		ch->data.name = collector_text(c, text, strnlen(text, length));
+	if (ch->kind->define)
+		ch->kind->define(c, ch, d);
+	set_name(c, ch, d, text, strnlen(text, length));
 	collector_dirty(c, &ch->row);
 }
 
@@ -301,10 +261,8 @@ static void add_endpoint(struct collector *c, struct endpoint *ep, struct proces
 	p->endpoints = ep;
 	ep->next_of_channel = ch->endpoints;
 	ch->endpoints = ep;
-	if (ch->socket)
-		socket_role(c, ep);
-	else if (ch->pty)
-		pty_role(c, ep);
+	if (ch->kind->role)
+		ch->kind->role(c, ep);
 	if (p->thread_count > 1)
 		ch->loose = true;
 }
@@ -334,7 +292,7 @@ void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles)
 	if ((ep->roles | roles) == ep->roles)
 		return;
 	ep->roles |= roles;
-	if (ep->channel->socket || ep->channel->pty)
+	if (ep->channel->kind->role)
 		return;
 	ep->data.role = names[ep->roles];
 	collector_dirty(c, &ep->row);
@@ -398,13 +356,13 @@ static void restart(struct channel *ch, const struct ipc_event *e)
 		match_doubt(&ch->stream);
 	if (!ch->closed_ns)
 		return;
-	if (ch->data.mechanism == IPC_MECH_fifo && e->call != IPC_CALL_inherit) {
+	if (ch->kind->restarts && e->call != IPC_CALL_inherit) {
 		if (e->start >= ch->closed_ns)
 			match_settle(&ch->stream);
 		else
 			open_over_close(ch, e);
 	}
-	ch->settled &= ch->data.mechanism != IPC_MECH_fifo;
+	ch->settled &= !ch->kind->restarts;
 	ch->closed_ns = 0;
 }
 
@@ -450,34 +408,13 @@ static void drop(struct collector *c, const struct fd *fd, uint64_t time)
 	settle_later(c, ch);
 }
 
-static void opened(struct channel *ch, const struct ipc_event *e)
-{
-	bool ring = ch->data.mechanism == IPC_MECH_io_uring;
-	if (ring)
-		channel_partial(ch->collector, ch); /* what goes through it is not seen */
-	if (ch->created ||
-	    (!ring && ch->data.mechanism != IPC_MECH_pipe && ch->data.mechanism != IPC_MECH_eventfd))
-		return;
-	ch->created = e->call == IPC_CALL_pipe || e->call == IPC_CALL_pipe2 || e->call == IPC_CALL_eventfd ||
-		      e->call == IPC_CALL_eventfd2 || e->call == IPC_CALL_io_uring_setup;
-	if (!ch->created)
-		ch->stream.doubtful = true; /* made outside the trace: others may hold it too */
-}
-
-void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e)
+static void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e)
 {
 	struct channel *ch = ep->channel;
-	bool by_deed = wake_from_kernel(ch) || ch->data.mechanism == IPC_MECH_pidfd;
 	uint8_t roles = ch->counts ? ROLE_READER | ROLE_WRITER : roles_of_flags(e->arg0);
-	if (ch->socket)
-		socket_opened(ch, e);
-	else if (by_deed)
-		wake_opened(c, ep, e);
-	else if (ch->pty)
-		pty_opened(ch, e);
-	else
-		opened(ch, e);
-	if (!ch->counts && !by_deed) /* its role is what it does */
+	if (ch->kind->opened)
+		ch->kind->opened(c, ep, e);
+	if (!ch->counts && !ch->kind->by_deed)
 		endpoint_role(c, ep, roles);
 	restart(ch, e);
 	struct fd *fd = fd_slot(p, (uint32_t)e->arg0);
@@ -492,13 +429,23 @@ void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const 
 	drop(c, &old, order_end(e)); /* dup2 closes what it replaces */
 }
 
-void fd_close(struct collector *c, struct process *p, uint32_t number, uint64_t time)
+static void fd_close(struct collector *c, struct process *p, uint32_t number, uint64_t time)
 {
 	if (number >= p->fd_room)
 		return;
 	struct fd old = p->fds[number];
 	p->fds[number].endpoint = NULL;
 	drop(c, &old, time);
+}
+
+void fd_event(struct collector *c, const struct act *a)
+{
+	const struct ipc_event *e = a->event;
+	struct process *p = a->endpoint->process;
+	if (a->verb == IPC_VERB_open && e->result >= 0)
+		fd_open(c, p, a->endpoint, e);
+	else if (a->verb == IPC_VERB_close && e->result != -EBADF)
+		fd_close(c, p, (uint32_t)e->arg0, order_end(e));
 }
 
 void fd_close_all(struct collector *c, struct process *p, uint64_t time)

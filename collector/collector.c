@@ -11,12 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "delivery.h"
-#include "passing.h"
-#include "queue.h"
-#include "sem.h"
+#include "kind.h"
 #include "socket.h"
-#include "sync.h"
 #include "tables.h"
 
 enum { POOL_BLOCK = 1 << 18, COMMIT_ROWS = 10000, COMMIT_NS = 100000000, TIMED_MAX = 1 << 16 };
@@ -173,8 +169,7 @@ int collector_open(struct collector **out, const char *path)
 		free(c);
 		return err;
 	}
-	queue_look_around(c);
-	sem_look_around(c);
+	KIND_EACH(look_around, c);
 	*out = c;
 	return 0;
 }
@@ -208,15 +203,7 @@ void collector_overflow(struct collector *c, enum collector_source source, uint3
 static void add_overflow(struct collector *c, const struct overflow *o)
 {
 	struct process *p = table_get(&c->images, source_key(o->source, o->image));
-	unsigned int mechanism = ipc_object_mechanism(o->object);
-	bool sense = mechanism && mechanism < IPC_MECHANISMS && mechanism != IPC_MECH_process;
-	struct channel *ch = NULL;
-	if (p && mechanism == IPC_MECH_fd_passing)
-		ch = passing_of(c, o->object);
-	else if (p && mechanism == IPC_MECH_signal)
-		ch = signal_channel(c, p, o->object, o->sends);
-	else if (p && sense)
-		ch = channel_of(c, o->object);
+	struct channel *ch = p ? channel_for(c, p, o->object, o->sends) : NULL;
 	struct endpoint *ep = ch ? endpoint_of(c, p, ch) : NULL;
 	if (!ep) {
 		collector_lose(c, o->source, IPC_REASON_rejected, p, NULL, 1, c->now);
@@ -369,6 +356,15 @@ static void define(struct collector *c, const struct timed *t)
 	}
 }
 
+static void write_endpoint(struct collector *c, const struct endpoint *ep)
+{
+	const struct store_sampled pages = { ep->data.channel_id, ep->data.process_id, ep->pages_read,
+					     ep->pages_written };
+	store_endpoint(c->store, &ep->data);
+	if (ep->sampled)
+		store_sampled(c->store, &pages);
+}
+
 static void write_row(struct collector *c, struct row *row)
 {
 	switch (row->kind) {
@@ -382,7 +378,7 @@ static void write_row(struct collector *c, struct row *row)
 		store_channel(c->store, &((struct channel *)row)->data);
 		break;
 	case ROW_ENDPOINT:
-		store_endpoint(c->store, &((struct endpoint *)row)->data);
+		write_endpoint(c, (struct endpoint *)row);
 		break;
 	case ROW_EDGE:
 		rollup_write(c, (struct edge *)row);
@@ -407,7 +403,7 @@ static void write_dirty(struct collector *c)
 static void commit(struct collector *c)
 {
 	life_settle_execs(c, false);
-	sync_take(c, false);
+	KIND_EACH(commit, c, false);
 	settle_closed(c, false);
 	write_dirty(c);
 	settle_release(c);
@@ -535,10 +531,10 @@ static void free_all(struct collector *c)
 		free(timed_pop(c));
 	packet_close(c);
 	order_free(&c->order);
-	struct table *tables[] = { &c->threads, &c->images, &c->lives,	  &c->objects,	&c->endpoints,
-				   &c->edges,	&c->lanes,  &c->losses,	  &c->texts,	&c->addresses,
-				   &c->pairs,	&c->names,  &c->connects, &c->outsides, &c->places,
-				   &c->flows,	&c->epolls, &c->leftovers };
+	struct table *tables[] = { &c->threads, &c->images, &c->lives,	   &c->objects,	 &c->endpoints,
+				   &c->edges,	&c->lanes,  &c->losses,	   &c->texts,	 &c->addresses,
+				   &c->pairs,	&c->names,  &c->connects,  &c->outsides, &c->places,
+				   &c->flows,	&c->epolls, &c->leftovers, &c->touched };
 	for (unsigned int i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		free(tables[i]->slots);
 	while (c->pool) {
@@ -559,8 +555,7 @@ int collector_close(struct collector *c, uint64_t end_ns)
 	drop_undefined(c);
 	for (struct overflow *o = c->overflows; o; o = o->next)
 		add_overflow(c, o);
-	sync_take(c, true);
-	sync_close(c);
+	KIND_EACH(commit, c, true);
 	life_close(c);
 	settle_closed(c, true);
 	finish_edges(c);

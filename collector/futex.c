@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Futexes (futex.h). */
+/*
+ * Who woke whom. A wake-up ended so many waits as its call says, of those that were under way then:
+ *
+ *	wake-up          [s ..]                    s.start < r.end and r.start < s.end
+ *	wait     [r .........]
+ *
+ * What it wakes stays with nobody: later waits cannot have it. A wait takes from the oldest wake-up that can
+ * have ended it, on its own word first; on another only where waiters may have been moved between the two.
+ * That is exact where all wake-ups that could be it come from one process.
+ */
 #include <stdlib.h>
 
-#include "futex.h"
+#include "kind.h"
 #include "stream.h"
 
 enum {
@@ -203,12 +212,14 @@ static void run(struct futex_words *w)
 	w->waits.count = kept;
 }
 
-void futex_transfer(struct collector *c, const struct match_call *call, bool wakes)
+/* A wake-up that woke someone, or a wait that ended. */
+static void futex_transfer(struct collector *c, const struct act *a)
 {
+	const struct match_call *call = &a->call;
 	struct futex_words *w = words_of(c, call->endpoint->channel);
 	if (!w)
 		return;
-	if (wakes) {
+	if (a->sends) {
 		struct wake_up s = { .call = *call, .several = call->bytes > 1 };
 		contradict(w, &s);
 		keep_wake(w, &s);
@@ -219,7 +230,8 @@ void futex_transfer(struct collector *c, const struct match_call *call, bool wak
 	give_up(w, call->end);
 }
 
-void futex_moved(struct collector *c, struct channel *to, uint64_t from)
+/* Wake-ups of one of these words may have ended waits on the other. */
+static void futex_moved(struct collector *c, struct channel *to, uint64_t from)
 {
 	struct channel *ch = ipc_object_mechanism(from) == IPC_MECH_futex ? channel_of(c, from) : NULL;
 	struct futex_words *w = words_of(c, to), *old = ch ? words_of(c, ch) : NULL;
@@ -241,8 +253,21 @@ void futex_moved(struct collector *c, struct channel *to, uint64_t from)
 	run(w);
 }
 
-void futex_settle(struct channel *ch)
+static void futex_control(struct collector *c, const struct act *a)
 {
+	if (a->event->call == IPC_CALL_futex_moved)
+		futex_moved(c, a->endpoint->channel, a->event->arg1);
+}
+
+static bool futex_moves(const struct channel *ch, const struct ipc_event *e)
+{
+	(void)ch;
+	return e->result >= 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
+}
+
+static void futex_settle(struct channel *ch, bool all)
+{
+	(void)all;
 	struct futex_words *w = ch->words;
 	if (!w || w->joined)
 		return;
@@ -252,3 +277,12 @@ void futex_settle(struct channel *ch)
 	free(w->given.items);
 	w->wakes = w->waits = w->given = (struct match_ring){ 0 };
 }
+
+const struct channel_kind futex_kind = {
+	.defined_key = key_word,
+	.moves = futex_moves,
+	.transfer = futex_transfer,
+	.control = futex_control,
+	.settle = futex_settle,
+	.counts = true,
+};

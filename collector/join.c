@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lock.h"
+#include "kind.h"
 #include "tables.h"
 
 struct thread *join_thread_of(struct collector *c, enum collector_source source, uint32_t number)
@@ -158,7 +158,7 @@ static struct process *image_of_exec(struct collector *c, struct process *prev, 
 	prev->exec_ns = 0;
 	prev->note.reason = IPC_REASON_none;
 	process_end(c, prev, began);
-	lock_exec(c, l, began);
+	KIND_EACH(executed, c, l, began);
 	fd_close_all(c, prev, began);
 	struct process *p = process_new(c, l, began);
 	if (!p)
@@ -182,7 +182,7 @@ static struct process *image_of_fork(struct collector *c, enum collector_source 
 	if (!p || !parent)
 		return p;
 	l->parent = parent;
-	lock_fork(c, l);
+	KIND_EACH(forked, c, l);
 	p->data.parent_id = parent->data.id;
 	if (d->image.via == IPC_VIA_FORK)
 		process_inherit(p, parent);

@@ -10,10 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "delivery.h"
-#include "lock.h"
-#include "region.h"
-#include "sem.h"
+#include "kind.h"
 
 #define EXEC_PATIENCE_NS 1000000000ULL /* for the failure of an exec into a program that will not be seen */
 
@@ -26,7 +23,7 @@ struct life *life_of(struct collector *c, enum collector_source source, int32_t 
 static void end_superseded(struct collector *c, struct life *l)
 {
 	if (l->first && !l->ended) {
-		lock_end(c, l, c->now, false);
+		KIND_EACH(process_ends, c, l, c->now, false);
 		life_end(c, l, c->now, STATUS_UNKNOWN);
 	}
 	life_running(c, l, false);
@@ -131,7 +128,7 @@ void process_end(struct collector *c, struct process *p, uint64_t time)
 		return;
 	p->data.end_ns = time;
 	collector_dirty(c, &p->row);
-	region_process_end(c, p, time);
+	KIND_EACH(image_ended, c, p, time);
 	for (struct thread *t = p->threads; t; t = t->next)
 		if (!t->data.end_ns)
 			thread_end(c, t, time);
@@ -145,7 +142,7 @@ void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status
 	l->latest->data.exit_status = status;
 	process_end(c, l->latest, time);
 	fd_close_all(c, l->latest, time);
-	signal_ended(c, l, status);
+	KIND_EACH(process_ended, c, l, status);
 }
 
 /* An image nobody is in: the successor of an exec, or a child that was only spawned and waited for. */
@@ -193,7 +190,7 @@ static void exec_unseen(struct collector *c, struct process *p)
 	next->data.comm = p->note.comm;
 	process_end(c, p, time);
 	doubt_channels(c, p);
-	lock_exec(c, l, time);
+	KIND_EACH(executed, c, l, time);
 	fd_hand_over(c, p, next, time);
 	if (p->note.reason)
 		collector_lose(c, p->source, p->note.reason, next, p->note.comm, p->note.count, p->note.time);
@@ -299,8 +296,7 @@ static void end_unseen(struct collector *c, struct life *l, uint64_t time, int32
 	settle_exec(c, l);
 	struct process *p = l->latest;
 	life_event(c, l, p, &l->exit, IPC_CALL_exit_group, time);
-	sem_undo(c, l, time, false);
-	lock_end(c, l, time, false);
+	KIND_EACH(process_ends, c, l, time, false);
 	life_end(c, l, time, status);
 }
 
@@ -315,14 +311,14 @@ bool life_has_ended(struct collector *c, struct life *l, uint64_t time, int32_t 
 	if (l->latest->data.exit_status == STATUS_UNKNOWN && status != STATUS_UNKNOWN) {
 		l->latest->data.exit_status = status;
 		collector_dirty(c, &l->latest->row);
-		signal_ended(c, l, status);
+		KIND_EACH(process_ended, c, l, status);
 	}
 	return true;
 }
 
 /* Events. */
 
-struct channel *life_exec(struct collector *c, struct thread *t, const struct ipc_event *e)
+static struct channel *life_exec(struct collector *c, struct thread *t, const struct ipc_event *e)
 {
 	struct process *p = t->process;
 	if (!(e->flags & IPC_F_ENTRY)) {
@@ -344,7 +340,7 @@ struct channel *life_exec(struct collector *c, struct thread *t, const struct ip
 }
 
 /* The life that a spawn began: one that was seen first, or a new one. */
-struct channel *life_spawn(struct collector *c, struct process *p, const struct ipc_event *e)
+static struct channel *life_spawn(struct collector *c, struct process *p, const struct ipc_event *e)
 {
 	if (e->result <= 0 || e->result > INT32_MAX)
 		return NULL;
@@ -356,7 +352,7 @@ struct channel *life_spawn(struct collector *c, struct process *p, const struct 
 	if (!l->parent)
 		l->parent = p;
 	l->spawn_ns = order_end(e);
-	lock_fork(c, l);
+	KIND_EACH(forked, c, l);
 	if (!l->first)
 		life_running(c, l, true);
 	return l->channel;
@@ -367,7 +363,7 @@ static bool ended(int32_t status)
 	return (status & 0xff) != 0x7f && status != 0xffff; /* neither stopped nor continued */
 }
 
-struct channel *life_wait(struct collector *c, enum collector_source source, const struct ipc_event *e)
+static struct channel *life_wait(struct collector *c, enum collector_source source, const struct ipc_event *e)
 {
 	bool named = ipc_object_mechanism(e->object) == IPC_MECH_process;
 	uint64_t pid = named ? ipc_object_id(e->object) : (uint64_t)e->result;
@@ -380,21 +376,59 @@ struct channel *life_wait(struct collector *c, enum collector_source source, con
 	return l->channel;
 }
 
-struct channel *life_exit(struct collector *c, struct process *p, const struct ipc_event *e)
+static struct channel *life_exit(struct collector *c, struct process *p, const struct ipc_event *e)
 {
 	if (p->life->latest == p && !p->life->ended) {
-		sem_undo(c, p->life, e->start, true);
-		lock_end(c, p->life, e->start, true);
+		KIND_EACH(process_ends, c, p->life, e->start, true);
 		life_end(c, p->life, order_end(e), (int32_t)e->arg0);
 	}
 	return p->life->channel;
 }
 
-void life_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
-		 uint64_t event)
+/* The channel of an event on a process; its effects on processes happen here too. */
+static struct channel *life_find(struct collector *c, const struct act *a)
 {
+	switch (a->verb) {
+	case IPC_VERB_spawn:
+		return life_spawn(c, a->thread->process, a->event);
+	case IPC_VERB_wait:
+		return life_wait(c, a->thread->source, a->event);
+	case IPC_VERB_exit:
+		return life_exit(c, a->thread->process, a->event);
+	case IPC_VERB_exec:
+		return life_exec(c, a->thread, a->event);
+	default:
+		return NULL;
+	}
+}
+
+static struct channel *life_find_object(struct collector *c, const struct process *p, uint64_t object,
+					bool sends)
+{
+	(void)c, (void)p, (void)object, (void)sends;
+	return NULL;
+}
+
+/* A process has its channel from its spawn, or its definition. */
+static struct channel *life_make(struct collector *c, uint64_t object)
+{
+	(void)c, (void)object;
+	return NULL;
+}
+
+static bool life_links(const struct act *a)
+{
+	return a->verb == IPC_VERB_spawn || a->verb == IPC_VERB_exit;
+}
+
+/* The row of such an event is stored: what it was a part of may be whole. */
+static void life_control(struct collector *c, const struct act *a)
+{
+	const struct ipc_event *e = a->event;
+	struct endpoint *ep = a->endpoint;
 	struct life *l = ep->channel->life;
-	switch (verb) {
+	uint64_t event = a->call.event;
+	switch (a->verb) {
 	case IPC_VERB_spawn:
 		set_moment(c, &l->spawn, ep, event, e->start, ROLE_WRITER);
 		life_message(c, &l->spawn, &l->start);
@@ -428,3 +462,12 @@ void life_close(struct collector *c)
 				       c->now);
 	}
 }
+
+const struct channel_kind life_kind = {
+	.make = life_make,
+	.find = life_find,
+	.find_object = life_find_object,
+	.control = life_control,
+	.links = life_links,
+	.without_fd = true,
+};

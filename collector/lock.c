@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Locks on files (lock.h). */
+/*
+ * Locks on files: who owns them, and when the kernel releases them. A lock belongs to an open file
+ * description, until its last descriptor is closed, or to a process, until it closes any descriptor of the
+ * file. flock and fcntl do not see each other's locks: a matcher for each.
+ */
 #include <errno.h>
 #include <stdlib.h>
 
-#include "lock.h"
+#include "kind.h"
 #include "ownership.h"
 #include "tables.h"
 
@@ -205,16 +209,18 @@ static struct ownership_range range_of(const struct ipc_event *e)
 	return (struct ownership_range){ first, length ? first + length - 1 : UINT64_MAX };
 }
 
-void lock_operation(struct collector *c, const struct ipc_event *e, const struct match_call *call,
-		    bool releases)
+/* A call that locked or unlocked, or failed; its row is stored. */
+static void lock_operation(struct collector *c, const struct act *a)
 {
+	const struct ipc_event *e = a->event;
+	const struct match_call *call = &a->call;
 	struct lock_owner *o = owner_of(c, call->endpoint, e);
 	if (!o || e->flags & IPC_F_INSIDE)
 		return;
 	struct ownership *m = &o->channel->locks->matcher[e->call == IPC_CALL_flock ? FLOCK : FCNTL];
 	if (e->result)
 		failed(m, e, call, number_of(o));
-	else if (releases)
+	else if (a->sends)
 		ownership_release(m, call, number_of(o), range_of(e));
 	else
 		ownership_acquire(m, call, number_of(o), range_of(e), e->arg1 & IPC_LOCK_SHARED);
@@ -249,8 +255,11 @@ static void inherited(struct collector *c, struct endpoint *ep, const struct ipc
 	}
 }
 
-void lock_control(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+/* A descriptor was copied or closed. */
+static void lock_control(struct collector *c, const struct act *a)
 {
+	const struct ipc_event *e = a->event;
+	struct endpoint *ep = a->endpoint;
 	if (e->call == IPC_CALL_inherit)
 		inherited(c, ep, e);
 	else if (ipc_calls[e->call].verb == IPC_VERB_open)
@@ -261,7 +270,8 @@ void lock_control(struct collector *c, struct endpoint *ep, const struct ipc_eve
 
 /* Lives. */
 
-void lock_fork(struct collector *c, struct life *child)
+/* The child has all that its parent has; once for each child. */
+static void lock_fork(struct collector *c, struct life *child)
 {
 	struct lock_holder *h;
 	if (child->locks_inherited || !child->parent)
@@ -272,7 +282,7 @@ void lock_fork(struct collector *c, struct life *child)
 		hold(c, h->owner, child, h->fd);
 }
 
-void lock_exec(struct collector *c, struct life *l, uint64_t time)
+static void lock_exec(struct collector *c, struct life *l, uint64_t time)
 {
 	const struct ending how = { l->latest, IPC_CALL_execve, time, time + END_WITHIN_NS, true };
 	struct lock_holder *h, *next;
@@ -283,7 +293,7 @@ void lock_exec(struct collector *c, struct life *l, uint64_t time)
 	}
 }
 
-void lock_end(struct collector *c, struct life *l, uint64_t time, bool seen)
+static void lock_end(struct collector *c, struct life *l, uint64_t time, bool seen)
 {
 	const struct ending how = { l->latest, IPC_CALL_exit_group, time, seen ? time + END_WITHIN_NS : time,
 				    seen };
@@ -291,8 +301,26 @@ void lock_end(struct collector *c, struct life *l, uint64_t time, bool seen)
 		drop(c, LIST_FIRST(&l->locks), &how);
 }
 
-void lock_settle(struct channel *ch)
+static bool lock_moves(const struct channel *ch, const struct ipc_event *e)
 {
-	for (int i = 0; ch->locks && i < KINDS; i++)
+	(void)ch;
+	return e->result == 0 && !(e->flags & IPC_F_INSIDE);
+}
+
+static void lock_settle(struct channel *ch, bool all)
+{
+	for (int i = 0; all && ch->locks && i < KINDS; i++)
 		ownership_settle(&ch->locks->matcher[i]);
 }
+
+const struct channel_kind lock_kind = {
+	.defined_key = key_file,
+	.moves = lock_moves,
+	.transfer = lock_operation,
+	.failed = lock_operation,
+	.control = lock_control,
+	.settle = lock_settle,
+	.forked = lock_fork,
+	.executed = lock_exec,
+	.process_ends = lock_end,
+};

@@ -30,9 +30,10 @@
 enum row_kind { ROW_PROCESS, ROW_THREAD, ROW_CHANNEL, ROW_ENDPOINT, ROW_EDGE, ROW_LOSS, ROW_KINDS };
 
 enum {
-	FD_MAX = 1 << 16, /* descriptors beyond are not followed */
-	SPARE_MAX = 1024, /* bytes: what is larger is not used again */
-	CACHED_LANES = 16,
+	FD_MAX = 1 << 16,  /* descriptors beyond are not followed */
+	SPARE_MAX = 1024,  /* bytes: what is larger is not used again */
+	CACHED_LANES = 16, /* of a thread, at first; a power of two */
+	CACHED_LANES_MAX = 256,
 	ROLE_READER = 1,
 	ROLE_WRITER = 2,
 };
@@ -90,10 +91,15 @@ struct lane {
 	struct lane *next_of_endpoint;
 };
 
+struct lane_key {
+	uint64_t object, arg0, data;
+	uint32_t tag;
+	uint16_t call, flags;
+};
+
 /* What an event of a thread most likely is: one that was seen before. */
 struct cached_lane {
-	uint64_t object, arg0;
-	uint16_t call, flags;
+	struct lane_key key;
 	uint32_t epoch, lane;
 	struct endpoint *endpoint;
 	uint8_t verb;
@@ -106,11 +112,12 @@ struct thread {
 	struct process *process; /* NULL: not defined yet */
 	struct order_queue queue;
 	struct note note;
-	struct channel *carrier;  /* of its latest message (passing.h), */
+	struct channel *carrier;  /* of its latest message (passing.c), */
 	uint32_t carrier_release; /* unless collector.releases is another */
 	struct cached_lane *cache;
-	uint32_t waits_for;  /* the image of its definition, which is not defined yet */
-	struct thread *next; /* of the process */
+	uint32_t cached_lanes, cache_misses; /* misses: since it was made */
+	uint32_t waits_for;		     /* the image of its definition, which is not defined yet */
+	struct thread *next;		     /* of the process */
 	struct thread *next_waiting;
 };
 
@@ -137,15 +144,19 @@ struct life {
 	struct life *next;		  /* all */
 };
 
+struct channel_kind; /* kind.h */
+struct act;
+
 struct channel {
 	struct row row;
+	const struct channel_kind *kind;
 	struct store_channel data; /* in force where it is its own `shared`; id 0: has no row yet */
 	struct collector *collector;
 	struct channel *shared;		    /* whose row it has; often itself */
 	struct channel *halves, *next_half; /* all that have this row */
 	struct channel *peer;		    /* its receives take from there; NULL: not known (yet) */
 	struct socket *socket;		    /* NULL: no socket */
-	struct pty *pty;		    /* NULL: no pseudo-terminal (pty.h) */
+	struct pty *pty;		    /* NULL: no pseudo-terminal (pty.c) */
 	struct channel *passing;	    /* of a socket: of the descriptors that go through it */
 	struct datagram_queue *passed;	    /* of a socket: the descriptors that it sends */
 	uint64_t passed_ns;		    /* the latest of these that was received */
@@ -165,7 +176,6 @@ struct channel {
 	uint32_t empties;	 /* messages of 0 bytes that were sent and not yet received */
 	bool served;		 /* others send to it: the server */
 	bool known_there;	 /* a socket of the trace was bound at `other` */
-	bool is_queue;		 /* of messages: queue.c */
 	bool is_lock;		 /* moves nothing: locks and unlocks */
 	struct lock_file *locks; /* lock.c */
 	bool counts;		 /* a stream of units, without bytes: posts and waits */
@@ -204,9 +214,12 @@ struct endpoint {
 	struct lane *lanes;
 	uint8_t roles;
 	bool received;
-	bool gone;			     /* its memory is about to be given back */
-	struct mapping *mappings;	     /* of shared memory, that are there (region.c) */
-	uint64_t read_until, written_until;  /* the last of the others that could be */
+	bool gone;			    /* its memory is about to be given back */
+	struct mapping *mappings;	    /* of shared memory, that are there (region.c) */
+	uint64_t read_until, written_until; /* the last of the others that could be */
+	bool sampled;			    /* its pages are looked at (sample.c) */
+	uint64_t pages_read, pages_written;
+	struct touched *touched;
 	bool is_mapper;			     /* listed: */
 	struct endpoint *next_mapper;	     /* of the channel */
 	bool client;			     /* sends to a datagram socket that others hold */
@@ -260,10 +273,11 @@ struct collector {
 	uint64_t commit_ns; /* when the last commit was, by the clock */
 	struct table threads, images, lives, objects, endpoints, edges, lanes, losses, texts;
 	struct table addresses, pairs, names, connects, outsides, places, flows, epolls; /* socket.h */
+	struct table touched;	    /* pages of shared memory (sample.c) */
 	struct table leftovers;	    /* queues that hold messages at the begin (queue.c) */
 	struct thread *last_thread; /* of collector_record */
 	uint64_t last_key;
-	uint32_t epoch;		  /* of the cached lanes; changes when a channel is replaced */
+	uint32_t epoch;		  /* of the cached lanes; changes when a key may mean another channel */
 	uint32_t rows[ROW_KINDS]; /* ids given */
 	uint32_t channel_count, mapping_count;
 	uint32_t releases; /* how often channels were forgotten */
@@ -346,14 +360,6 @@ void process_end(struct collector *c, struct process *p, uint64_t time);
 struct thread *thread_add(struct collector *c, struct thread *t, struct process *p, int32_t tid,
 			  uint64_t time);
 void thread_end(struct collector *c, struct thread *t, uint64_t time);
-/* What events do to processes. Each gives the channel that the event is on, or NULL. */
-struct channel *life_spawn(struct collector *c, struct process *p, const struct ipc_event *e);
-struct channel *life_wait(struct collector *c, enum collector_source source, const struct ipc_event *e);
-struct channel *life_exit(struct collector *c, struct process *p, const struct ipc_event *e);
-struct channel *life_exec(struct collector *c, struct thread *t, const struct ipc_event *e);
-/* The row of such an event is stored: what it was a part of may be whole. */
-void life_stored(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb,
-		 uint64_t event);
 void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d);
 /* It had ended at `time`, whatever was seen of it. False: there is no row for it. */
 bool life_has_ended(struct collector *c, struct life *l, uint64_t time, int32_t status);
@@ -366,7 +372,11 @@ struct channel *channel_new(struct collector *c, unsigned int mechanism, const c
 struct channel *channel_half(struct collector *c, unsigned int mechanism); /* of a socket; has no row yet */
 struct channel *channel_of(struct collector *c, uint64_t object);
 struct channel *channel_known(const struct collector *c, uint64_t object); /* NULL: never seen */
-void channel_row(struct collector *c, struct channel *ch);		   /* a row, if it has none */
+/* The same for a process, where there is no event of the object itself. */
+struct channel *channel_for(struct collector *c, const struct process *p, uint64_t object, bool sends);
+/* That of the event's object; a new one where the event makes it. */
+struct channel *channel_at(struct collector *c, const struct ipc_event *e);
+void channel_row(struct collector *c, struct channel *ch); /* a row, if it has none */
 void channel_dirty(struct collector *c, struct channel *ch);
 /* The object's number stands for something new. */
 struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object);
@@ -380,14 +390,16 @@ void channel_parties(struct channel *ch);
 void channel_doubt(struct collector *c, struct channel *ch);
 /* Seen at `start` .. `end`. */
 void endpoint_seen(struct collector *c, struct endpoint *ep, uint64_t start, uint64_t end);
-void fd_open(struct collector *c, struct process *p, struct endpoint *ep, const struct ipc_event *e);
-void fd_close(struct collector *c, struct process *p, uint32_t fd, uint64_t time);
+void fd_event(struct collector *c, const struct act *a); /* that may open or close one */
 void fd_close_all(struct collector *c, struct process *p, uint64_t time);
 /* The untraced program `to` has what `from` had open. */
 void fd_hand_over(struct collector *c, struct process *from, struct process *to, uint64_t time);
 
 /* settle.c */
 void settle_later(struct collector *c, struct channel *ch); /* all its ends are closed */
+/* Nothing more will come. `all`: of any channel; else it may be opened again. */
+void settle_channel(struct channel *ch, bool all);
+void settle_socket(struct collector *c, struct channel *ch); /* not of udp: all its ends are closed */
 /* Settles streams whose ends are all closed for long enough, or all. */
 void settle_closed(struct collector *c, bool all);
 /* Forgets the sockets that were settled; when all rows are written. */
@@ -395,6 +407,8 @@ void settle_release(struct collector *c);
 
 /* event.c */
 void event_handle(struct collector *c, struct thread *t, const struct ipc_event *e, bool late);
+/* A send or receive of bytes or units, into the stream or out of it. */
+void event_stream(struct collector *c, const struct act *a);
 uint32_t event_lane(struct collector *c, const struct store_lane *key, struct endpoint *ep);
 void event_forget_lanes(struct collector *c, struct endpoint *ep);
 extern const char *const source_names[COLLECTOR_SOURCES];

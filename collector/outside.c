@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pty.h"
 #include "socket.h"
 
 struct outside {
@@ -158,8 +157,6 @@ static void write_end(struct collector *c, const struct channel *ch, const struc
 
 void outside_write(struct collector *c, struct channel *ch)
 {
-	if (ch->pty ? !pty_is_outside(ch) : !ch->socket || socket_is_inside(ch))
-		return;
 	for (const struct endpoint *ep = ch->endpoints; ep; ep = ep->next_of_channel)
 		write_end(c, ch, ep);
 	for (const struct endpoint *ep = ch->passing ? ch->passing->endpoints : NULL; ep;

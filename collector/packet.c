@@ -8,6 +8,7 @@
  *(flow); the two flows of a conversation get one row when the first datagram is matched. One queue per port
  *and network namespace, one for all namespaces where the address is not loopback
  */
+#include "kind.h"
 #include "socket.h"
 
 struct packet_place {
@@ -216,8 +217,10 @@ struct channel *packet_channel(struct collector *c, struct channel *ch, const st
 
 /* The end of a seqpacket connection looks like an empty message, and comes when all messages were received.
  */
-bool packet_is_message(const struct channel *ch, const struct ipc_event *e)
+bool packet_moves(const struct channel *ch, const struct ipc_event *e)
 {
+	if (e->result)
+		return e->result > 0;
 	if (e->flags & IPC_F_INSIDE)
 		return false;
 	if (other_is_stream(ch->socket))
@@ -354,22 +357,22 @@ static void unix_transfer(struct collector *c, struct datagram *d, struct channe
 	}
 }
 
-void packet_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call,
-		     bool sends)
+void packet_transfer(struct collector *c, const struct act *a)
 {
-	struct channel *ch = call->endpoint->channel;
+	const struct ipc_event *e = a->event;
+	struct channel *ch = a->endpoint->channel;
 	if (ch->data.mechanism == IPC_MECH_socket_other)
 		return;
 	struct datagram d = {
-		.call = *call,
+		.call = a->call,
 		.socket = e->object,
 		.full = e->flags & (IPC_F_FULL | IPC_F_TRUNCATED),
 	};
 	if (ch->data.mechanism == IPC_MECH_udp) {
 		d.tag = e->tag;
-		udp_transfer(c, &d, ch, e, sends);
+		udp_transfer(c, &d, ch, e, a->sends);
 	} else {
-		unix_transfer(c, &d, ch, e, sends);
+		unix_transfer(c, &d, ch, e, a->sends);
 	}
 }
 

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Descriptors that are passed (passing.h). */
+/*
+ * Descriptors that are passed: one message each. Those that go through a UNIX socket have a channel beside
+ * the socket's, with the ends of those who pass and receive; they are matched as datagrams are, by order and
+ * by what they stand for, and the kernel may drop them: where the receiver had no room, or read the message
+ * in another way. Those that pidfd_getfd takes have a channel per process that they are taken from.
+ */
 #include <stdio.h>
 #include <string.h>
 
-#include "passing.h"
+#include "kind.h"
 #include "socket.h"
-
-void passing_carried(struct collector *c, struct thread *t, struct channel *ch)
-{
-	t->carrier = ch;
-	t->carrier_release = c->releases;
-}
 
 /* The half of a socket by the number in an object of this mechanism. */
 static struct channel *socket_of(const struct collector *c, uint64_t object)
@@ -55,19 +54,24 @@ static struct channel *beside(struct collector *c, struct channel *socket)
 	return ch;
 }
 
-bool passing_takes(const struct ipc_event *e)
+/* Whether the event is one of a descriptor that pidfd_getfd has taken. */
+static bool passing_takes(const struct ipc_event *e)
 {
-	return e->call == IPC_CALL_pidfd_getfd && ipc_object_mechanism(e->object) == IPC_MECH_fd_passing;
+	return e->call == IPC_CALL_pidfd_getfd;
 }
 
-struct channel *passing_channel(struct collector *c, const struct thread *t, const struct ipc_event *e)
+static struct channel *passing_find(struct collector *c, const struct act *a)
 {
-	struct channel *socket = passing_takes(e) ? NULL : carrier_of(c, t, e);
+	const struct ipc_event *e = a->event;
+	struct channel *socket = passing_takes(e) ? NULL : carrier_of(c, a->thread, e);
 	return socket && socket->socket ? beside(c, socket) : channel_of(c, e->object);
 }
 
-struct channel *passing_of(struct collector *c, uint64_t object)
+/* As far as the object tells. */
+static struct channel *passing_find_object(struct collector *c, const struct process *p, uint64_t object,
+					   bool sends)
 {
+	(void)p, (void)sends;
 	struct channel *socket = socket_of(c, object);
 	return socket && socket->socket ? beside(c, socket) : channel_of(c, object);
 }
@@ -182,18 +186,37 @@ static void taken(struct collector *c, const struct ipc_event *e, const struct m
 	store_link(c->store, m.send_event, m.recv_event, 0, true);
 }
 
-void passing_transfer(struct collector *c, const struct thread *t, const struct ipc_event *e,
-		      const struct match_call *call, bool sends)
+static void passing_transfer(struct collector *c, const struct act *a)
 {
-	struct channel *socket = passing_takes(e) ? NULL : carrier_of(c, t, e);
+	const struct ipc_event *e = a->event;
+	struct channel *socket = passing_takes(e) ? NULL : carrier_of(c, a->thread, e);
 	if (passing_takes(e))
-		taken(c, e, call);
+		taken(c, e, &a->call);
 	else if (socket && socket->socket)
-		through_socket(c, socket, e, call, sends);
+		through_socket(c, socket, e, &a->call, a->sends);
 }
 
-void passing_settle(struct channel *ch)
+static bool passing_moves(const struct channel *ch, const struct ipc_event *e)
 {
-	if (ch->passed)
-		datagram_settle(ch->passed);
+	(void)ch;
+	return e->result >= 0;
 }
+
+static void passing_key(uint64_t object, char *key, size_t size)
+{
+	unsigned long long id = ipc_object_id(object);
+	if (id & IPC_PASSING_PID)
+		snprintf(key, size, "fd_passing:pid:%u", (uint32_t)id);
+	else
+		snprintf(key, size, "fd_passing:%llx", id);
+}
+
+const struct channel_kind passing_kind = {
+	.key = passing_key,
+	.find = passing_find,
+	.find_object = passing_find_object,
+	.takes = passing_takes,
+	.moves = passing_moves,
+	.transfer = passing_transfer,
+	.no_bytes = true,
+};

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The memory of another process (process_vm.h). */
-#include "process_vm.h"
+/*
+ * The memory of another process: a channel per target. The caller reads or writes; the target does nothing,
+ * so one event is the whole message.
+ */
+#include "kind.h"
 
 /* The kernel takes the id of a thread too. */
 static struct life *life_of_thread(const struct collector *c, enum collector_source source, int32_t tid)
@@ -31,11 +34,12 @@ static struct life *life_outside(struct collector *c, enum collector_source sour
 	return l;
 }
 
-struct channel *process_vm_channel(struct collector *c, const struct process *caller,
-				   const struct ipc_event *e)
+/* The channel of the process that now has this pid. */
+static struct channel *process_vm_find(struct collector *c, const struct act *a)
 {
+	const struct ipc_event *e = a->event;
 	struct channel *ch = channel_of(c, e->object);
-	struct life *l = life_of(c, caller->source, (int32_t)ipc_object_id(e->object));
+	struct life *l = life_of(c, a->thread->source, (int32_t)ipc_object_id(e->object));
 	if (ch && l && l->latest && ch->life && ch->life != l)
 		ch = channel_renew(c, ch, e->object);
 	if (ch && l && l->latest)
@@ -43,12 +47,13 @@ struct channel *process_vm_channel(struct collector *c, const struct process *ca
 	return ch;
 }
 
-void process_vm_transfer(struct collector *c, struct endpoint *caller, const struct ipc_event *e,
-			 const struct match_call *call, bool sends)
+static void process_vm_transfer(struct collector *c, const struct act *a)
 {
+	const struct match_call *call = &a->call;
+	struct endpoint *caller = a->endpoint;
 	struct channel *ch = caller->channel;
 	enum collector_source source = caller->process->source;
-	int32_t pid = (int32_t)ipc_object_id(e->object);
+	int32_t pid = (int32_t)ipc_object_id(a->event->object);
 	if (!ch->life)
 		ch->life = life_of_thread(c, source, pid);
 	if (!ch->life)
@@ -61,9 +66,16 @@ void process_vm_transfer(struct collector *c, struct endpoint *caller, const str
 		.sent = call->start,
 		.received = call->end,
 		.bytes = call->bytes,
-		.src = sends ? caller : target,
-		.dst = sends ? target : caller,
+		.src = a->sends ? caller : target,
+		.dst = a->sends ? target : caller,
 		.exact = true,
 	};
 	rollup_message(c, &m);
 }
+
+const struct channel_kind process_vm_kind = {
+	.key = key_number,
+	.find = process_vm_find,
+	.transfer = process_vm_transfer,
+	.one_event = true,
+};

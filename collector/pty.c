@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Pseudo-terminals (pty.h). */
+/*
+ * Pseudo-terminals: two halves, as of a connected socket, one row. What one half sends is a byte stream
+ * (match.h) as long as the line discipline lets it through as it is. From the first send on that it may have
+ * edited (echo, line ends, erased characters, signals), or of which a flush may have dropped something, that
+ * direction is approximate for good: bytes sent and received are different things then.
+ *
+ *	sends, by start    [s1 ...][s2 ..][s3 .....]
+ *	receives, by end   [r1 ........][r2 ..][r3 ...]
+ *
+ * Of an edited direction a receive takes bytes from the oldest sends that began before its end. What it has
+ * more than these (echo, carriage returns) belongs to the last one taken from. What those have more that
+ * ended before a receive that could have taken more, is gone. Messages have the bytes that were received, and
+ * none is exact; where one process only sends, who talked to whom is certain all the same.
+ */
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
 
-#include "pty.h"
+#include "kind.h"
 #include "socket.h"
 #include "stream.h"
 
@@ -14,6 +27,13 @@
 enum {
 	SENDS_MAX = 1 << 13, /* not yet received; beyond it the oldest is forgotten */
 	RECEIVES_MAX = 1 << 13,
+};
+
+struct pty {
+	struct channel *master, *slave;
+	uint32_t edits, before;		  /* IPC_PTY_EDITS_*: now, and until `since` */
+	uint64_t since;			  /* the end of the call that set them */
+	uint64_t master_sent, slave_sent; /* the latest end of their sends */
 };
 
 struct waiting {
@@ -43,7 +63,8 @@ static void describe(struct collector *c, struct channel *shared, uint64_t objec
 	shared->data.name = collector_text(c, text, strlen(text));
 }
 
-struct channel *pty_half(struct collector *c, uint64_t object)
+/* The half that an object stands for, with its other half. */
+static struct channel *pty_half(struct collector *c, uint64_t object)
 {
 	bool master = object & IPC_PTY_MASTER;
 	struct channel *other = channel_known(c, object ^ IPC_PTY_MASTER);
@@ -62,15 +83,23 @@ struct channel *pty_half(struct collector *c, uint64_t object)
 	return master ? a : b;
 }
 
-bool pty_makes(const struct channel *ch, const struct ipc_event *e)
+/* Whether the event makes a new pseudo-terminal. */
+static bool pty_makes(const struct channel *ch, const struct ipc_event *e)
 {
-	return ch->pty && ch == ch->pty->master &&
-	       (e->call == IPC_CALL_openat || e->call == IPC_CALL_open || e->call == IPC_CALL_openat2 ||
-		e->call == IPC_CALL_creat);
+	return ch == ch->pty->master && (e->call == IPC_CALL_openat || e->call == IPC_CALL_open ||
+					 e->call == IPC_CALL_openat2 || e->call == IPC_CALL_creat);
 }
 
-void pty_opened(struct channel *ch, const struct ipc_event *e)
+/* Its number will stand for another, and the other half's likewise. */
+static void pty_renew(struct collector *c, uint64_t object)
 {
+	table_remove(&c->objects, object ^ IPC_PTY_MASTER);
+}
+
+static void pty_opened(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+{
+	(void)c;
+	struct channel *ch = ep->channel;
 	struct pty *p = ch->pty;
 	if (pty_makes(ch, e))
 		p->master->created = p->slave->created = true;
@@ -78,12 +107,14 @@ void pty_opened(struct channel *ch, const struct ipc_event *e)
 		p->master->stream.doubtful = p->slave->stream.doubtful = true;
 }
 
-bool pty_is_outside(const struct channel *ch)
+/* Nobody in the trace has the other side. */
+static void pty_outside(struct collector *c, struct channel *ch)
 {
-	return !ch->peer->endpoints;
+	if (!ch->peer->endpoints)
+		outside_write(c, ch);
 }
 
-void pty_role(struct collector *c, struct endpoint *ep)
+static void pty_role(struct collector *c, struct endpoint *ep)
 {
 	const char *role = ep->channel == ep->channel->pty->master ? "master" : "slave";
 	if (ep->shared != ep)
@@ -197,8 +228,10 @@ static void edit(struct collector *c, struct channel *from)
 	from->stream.doubtful = true;
 }
 
-bool pty_unmatched(struct channel *from, const struct match_call *receive)
+static bool pty_unmatched(struct channel *from, const struct match_call *receive)
 {
+	if (!from->endpoints)
+		return true; /* from outside */
 	if (!from->edited)
 		return false;
 	edited(from, receive, false, false);
@@ -246,7 +279,7 @@ static void flush(struct collector *c, struct channel *ch, const struct ipc_even
 		drop(c, ch, e);
 }
 
-void pty_control(struct collector *c, struct channel *ch, const struct ipc_event *e)
+static void apply(struct collector *c, struct channel *ch, const struct ipc_event *e)
 {
 	if (e->result < 0)
 		return;
@@ -269,6 +302,14 @@ void pty_control(struct collector *c, struct channel *ch, const struct ipc_event
 	}
 }
 
+static void pty_control(struct collector *c, const struct act *a)
+{
+	if (a->verb == IPC_VERB_control)
+		apply(c, a->endpoint->channel, a->event);
+	else
+		fd_event(c, a);
+}
+
 static void sent(struct collector *c, struct channel *ch, const struct ipc_event *e)
 {
 	struct pty *p = ch->pty;
@@ -283,21 +324,22 @@ static void sent(struct collector *c, struct channel *ch, const struct ipc_event
 		edit(c, p->slave);
 }
 
-bool pty_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call, bool sends)
+static bool pty_edits(struct collector *c, const struct act *a)
 {
-	struct channel *ch = call->endpoint->channel, *from = sends ? ch : ch->peer;
+	struct channel *ch = a->endpoint->channel, *from = a->sends ? ch : ch->peer;
 	if (!ch->pty->master->endpoints)
 		return true; /* with a terminal outside the trace (outside.c) */
-	if (sends)
-		sent(c, ch, e);
+	if (a->sends)
+		sent(c, ch, a->event);
 	if (!from->edited)
 		return false;
-	edited(from, call, e->arg1 > call->bytes, sends);
+	edited(from, &a->call, a->event->arg1 > a->call.bytes, a->sends);
 	return true;
 }
 
-void pty_settle(struct channel *ch)
+static void pty_settle(struct channel *ch, bool all)
 {
+	(void)all;
 	struct pty_edited *ed = ch->edited;
 	if (!ed)
 		return;
@@ -306,3 +348,27 @@ void pty_settle(struct channel *ch)
 	ring_free(&ed->sends);
 	ring_free(&ed->receives);
 }
+
+/* What one end has sent waits for the other, as long as that is open. */
+static void pty_closed(struct collector *c, struct channel *ch)
+{
+	(void)c;
+	if (ch->peer->open_ends)
+		return;
+	settle_channel(ch, false);
+	settle_channel(ch->peer, false);
+}
+
+const struct channel_kind pty_kind = {
+	.make = pty_half,
+	.makes = pty_makes,
+	.renew = pty_renew,
+	.edits = pty_edits,
+	.control = pty_control,
+	.opened = pty_opened,
+	.role = pty_role,
+	.unmatched = pty_unmatched,
+	.closed = pty_closed,
+	.settle = pty_settle,
+	.outside = pty_outside,
+};

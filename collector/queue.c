@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Message queues (queue.h). Each type of a System V queue is a queue of its own: servers take one type, each
- * client another, and within a type order tells. Types may be without number (a request's number), so that
- * the small ones have a matcher each, and others share one with those of the same hash.
+ * Message queues of System V and POSIX: one channel each, whose messages datagram.h matches by type or
+ * priority. A System V queue has no descriptors: it lives from its msgget to its removal.
+ *
+ * Each type of a System V queue is a queue of its own: servers take one type, each client another, and within
+ * a type order tells. Types may be without number (a request's number), so that the small ones have a matcher
+ * each, and others share one with those of the same hash.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,7 +16,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
-#include "queue.h"
+#include "kind.h"
 
 enum { TYPES_OWN = 32, TYPES = 64, MQUEUE_MAGIC = 0x19800202 };
 
@@ -81,13 +84,15 @@ static void look_at_posix(struct collector *c)
 		closedir(dir);
 }
 
-void queue_look_around(struct collector *c)
+/* Remembers which queues hold messages now: nobody knows who sent those. */
+static void queue_look_around(struct collector *c)
 {
 	look_at_sysv(c);
 	look_at_posix(c);
 }
 
-void queue_define(struct collector *c, struct channel *ch, const struct ipc_def *d)
+/* It may be such a queue. */
+static void queue_define(struct collector *c, struct channel *ch, const struct ipc_def *d)
 {
 	bool posix = ch->data.mechanism == IPC_MECH_posix_mq;
 	uint64_t where = posix ? makedev(d->object.dev_major, d->object.dev_minor) : d->object.generation;
@@ -168,12 +173,19 @@ static void receive(struct queue_part *part, struct datagram *d, uint64_t type)
 	datagram_receive(part->matcher, d);
 }
 
-void queue_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call, bool sends)
+static bool queue_moves(const struct channel *ch, const struct ipc_event *e)
 {
-	struct channel *ch = call->endpoint->channel;
+	(void)ch;
+	return e->result > 0 || (e->result == 0 && !(e->flags & IPC_F_INSIDE));
+}
+
+static void queue_transfer(struct collector *c, const struct act *a)
+{
+	const struct ipc_event *e = a->event;
+	struct channel *ch = a->endpoint->channel;
 	struct queue_part *part = part_of(c, ch, e->arg1);
 	struct datagram d = {
-		.call = *call,
+		.call = a->call,
 		.socket = e->object,
 		.full = e->flags & (IPC_F_FULL | IPC_F_TRUNCATED),
 	};
@@ -181,11 +193,12 @@ void queue_transfer(struct collector *c, const struct ipc_event *e, const struct
 		return;
 	if (ch->stream.doubtful)
 		datagram_doubt(part->matcher);
-	(sends ? send : receive)(part, &d, e->arg1);
+	(a->sends ? send : receive)(part, &d, e->arg1);
 	datagram_expire(part->matcher, c->now);
 }
 
-bool queue_drained(const struct channel *ch)
+/* In each part one process received all that was sent: whose it was is certain, whatever its order. */
+static bool queue_drained(const struct channel *ch)
 {
 	for (unsigned int i = 0; ch->parts && i < parts_of(ch); i++) {
 		const struct queue_part *part = ch->parts[i];
@@ -198,8 +211,16 @@ bool queue_drained(const struct channel *ch)
 
 /* From the first to the last. */
 
-void queue_control(struct collector *c, struct channel *ch, const struct ipc_event *e)
+static bool msg_makes(const struct channel *ch, const struct ipc_event *e)
 {
+	return e->call == IPC_CALL_msgget && ch->closed_ns && e->start >= ch->closed_ns;
+}
+
+/* A System V queue was found or removed. */
+static void msg_control(struct collector *c, const struct act *a)
+{
+	const struct ipc_event *e = a->event;
+	struct channel *ch = a->endpoint->channel;
 	if (e->result < 0)
 		return;
 	ch->created = true;
@@ -209,7 +230,8 @@ void queue_control(struct collector *c, struct channel *ch, const struct ipc_eve
 	settle_later(c, ch);
 }
 
-void queue_settle(struct channel *ch, bool all)
+/* Gives up what cannot be received any more. */
+static void queue_settle(struct channel *ch, bool all)
 {
 	/* A POSIX queue keeps its messages for who opens it next. */
 	bool keeps = ch->data.mechanism == IPC_MECH_posix_mq && !all;
@@ -221,3 +243,18 @@ void queue_settle(struct channel *ch, bool all)
 		part->matcher = NULL;
 	}
 }
+
+#define QUEUE                                                                                                \
+	.define = queue_define, .moves = queue_moves, .transfer = queue_transfer, .drained = queue_drained,  \
+	.settle = queue_settle, .look_around = queue_look_around
+
+const struct channel_kind sysv_msg_kind = {
+	QUEUE,
+	.key = key_id,
+	.defined_key = key_sysv,
+	.makes = msg_makes,
+	.control = msg_control,
+	.without_fd = true,
+};
+
+const struct channel_kind posix_mq_kind = { QUEUE, .defined_key = key_file };

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Shared memory (region.h). A mapping counts from the return of the call that made it to the entry of the
- * call that unmaps it: the time in which the program can have used it. Events name no address but the part of
- * the file: two mappings of one part in one process are alike.
+ * Shared memory: a channel each, without messages. Who could write to it while another could read it is an
+ * edge: that is certain, and all that can be known without looking at each access.
+ *
+ * A mapping counts from the return of the call that made it to the entry of the call that unmaps it: the time
+ * in which the program can have used it. Events name no address but the part of the file: two mappings of one
+ * part in one process are alike.
  */
-#include "region.h"
+#include "kind.h"
+#include "sample.h"
 #include "tables.h"
 
 enum { PAGE = 4096, READ = 1, WRITE = 2, EXECUTE = 4, MAPPERS_KEPT = 256 };
@@ -200,14 +204,26 @@ static void protect(struct collector *c, struct endpoint *ep, const struct ipc_e
 	map(c, ep, e, order_end(e));
 }
 
-void region_event(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t verb)
+static bool shm_makes(const struct channel *ch, const struct ipc_event *e)
 {
+	return e->call == IPC_CALL_shmget && ch->closed_ns && e->start >= ch->closed_ns;
+}
+
+/* Something was mapped, unmapped, protected or removed. */
+static void region_control(struct collector *c, const struct act *a)
+{
+	const struct ipc_event *e = a->event;
+	struct endpoint *ep = a->endpoint;
 	struct channel *ch = ep->channel;
+	if (sample_is(e)) {
+		sample_event(c, ep, e);
+		return;
+	}
 	if (e->result < 0 || e->flags & IPC_F_INSIDE || e->arg1 > INT64_MAX)
 		return;
-	if (verb == IPC_VERB_map)
+	if (a->verb == IPC_VERB_map)
 		map(c, ep, e, e->call == IPC_CALL_map_inherit ? ep->process->forked_ns : order_end(e));
-	else if (verb == IPC_VERB_unmap)
+	else if (a->verb == IPC_VERB_unmap)
 		unmap(c, ep, e);
 	else if (e->call == IPC_CALL_mprotect || e->call == IPC_CALL_pkey_mprotect)
 		protect(c, ep, e);
@@ -217,9 +233,21 @@ void region_event(struct collector *c, struct endpoint *ep, const struct ipc_eve
 		ch->closed_ns = order_end(e);
 }
 
-void region_process_end(struct collector *c, struct process *p, uint64_t time)
+/* It has no mappings any more. */
+static void region_image_ended(struct collector *c, struct process *p, uint64_t time)
 {
 	for (struct endpoint *ep = p->endpoints; ep; ep = ep->next_of_process)
 		while (ep->mappings)
 			end(c, ep, &ep->mappings, time);
 }
+
+#define REGION .control = region_control, .image_ended = region_image_ended
+
+const struct channel_kind sysv_shm_kind = {
+	REGION,
+	.key = key_id,
+	.defined_key = key_sysv,
+	.makes = shm_makes,
+};
+
+const struct channel_kind region_kind = { REGION, .defined_key = key_file };

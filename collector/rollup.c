@@ -7,9 +7,8 @@
  */
 #include <stdlib.h>
 
-#include "pty.h"
-#include "queue.h"
-#include "sync.h"
+#include "kind.h"
+#include "sample.h"
 
 static struct edge *edge_new(struct collector *c, struct endpoint *src, struct process *dst)
 {
@@ -94,9 +93,7 @@ static void unmatched(void *context, const struct match_call *receive, uint64_t 
 {
 	struct channel *ch = context;
 	struct process *p = receive->endpoint->process;
-	if ((ch->socket || ch->pty) && !ch->endpoints)
-		return; /* from outside (outside.c) */
-	if (ch->pty && pty_unmatched(ch, receive))
+	if (ch->kind->unmatched && ch->kind->unmatched(ch, receive))
 		return;
 	if (!ch->leftover)
 		collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, calls,
@@ -140,15 +137,15 @@ static bool drained(const struct channel *ch)
 {
 	if (ch->stream.doubtful || ch->shared->data.partial || ch->killed)
 		return false;
-	if (ch->is_queue)
-		return queue_drained(ch);
+	if (ch->kind->drained)
+		return ch->kind->drained(ch);
 	return (ch->is_stream || ch->counts) && ch->receivers == 1 && ch->sent == ch->received;
 }
 
 static bool all_exact(const struct channel *ch)
 {
-	if (sync_is(ch->data.mechanism))
-		return sync_exact(ch);
+	if (ch->kind->exact)
+		return ch->kind->exact(ch);
 	return !ch->inexact || drained(ch);
 }
 
@@ -167,7 +164,8 @@ void rollup_write(struct collector *c, struct edge *e)
 	static const unsigned int percent[] = { 50, 90, 99 };
 	struct store_edge *row = &e->data;
 	uint64_t ns[3];
-	if (!row->messages && sync_is(e->src->channel->data.mechanism) && !e->stored)
+	const struct channel_kind *kind = e->src->channel->kind;
+	if (!row->messages && kind->counted && !e->stored)
 		return; /* noted, and found to be another's */
 	e->stored = true;
 	latency_percentiles(&e->latency, percent, ns, 3);
@@ -176,8 +174,10 @@ void rollup_write(struct collector *c, struct edge *e)
 	row->latency_p90_ns = ns[1];
 	row->latency_p99_ns = ns[2];
 	row->latency_max_ns = e->latency.max;
-	row->timed = !row->shares && !sync_is(e->src->channel->data.mechanism);
-	row->exact = is_exact(e);
+	row->timed = !row->shares && !kind->counted;
+	if (row->shares)
+		sample_edge(c, e);
+	row->exact = is_exact(e) && !row->sampled;
 	row->partial = e->src->channel->shared->data.partial;
 	store_edge(c->store, row);
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* System V semaphores (sem.h). */
+/*
+ * System V semaphores: a channel each, a stream of units like an eventfd's, that begins empty. It has no
+ * descriptors: it lives from its semget to the removal of its set.
+ */
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "sem.h"
+#include "kind.h"
 
 #define A_SET	       (1ULL << 32) /* an id in collector.leftovers is a set's, not a queue's */
 #define VALUE_MAX      UINT16_MAX   /* more is no semaphore's value: a damaged record */
@@ -18,7 +21,8 @@ struct sem_debt {
 	struct sem_debt *next_of_life, *next_of_channel;
 };
 
-void sem_look_around(struct collector *c)
+/* Remembers which sets exist now: who posted to those, and who holds them, is not known. */
+static void sem_look_around(struct collector *c)
 {
 	char line[256];
 	struct stat ns;
@@ -40,7 +44,30 @@ static uint64_t number(uint64_t object, uint32_t n)
 	return ipc_sem_object((uint32_t)(ipc_object_id(object) >> 44), (uint32_t)object, n);
 }
 
-void sem_define(struct collector *c, struct channel *ch, const struct ipc_def *d)
+static unsigned int number_of(uint64_t object)
+{
+	return object >> 32 & (IPC_SEMS_MAX - 1);
+}
+
+static void sem_key(uint64_t object, char *key, size_t size)
+{
+	snprintf(key, size, "sysv_sem:%u#%u", (uint32_t)object, number_of(object));
+}
+
+static void sem_defined_key(const struct ipc_def *d, char *key, size_t size)
+{
+	snprintf(key, size, "sysv_sem:%llu:%llu#%u", (unsigned long long)d->object.generation,
+		 (unsigned long long)d->object.inode, number_of(d->object.object));
+}
+
+static void sem_made(struct collector *c, struct channel *ch)
+{
+	(void)c;
+	ch->stream.had_writer = ch->stream.had_reader = true; /* any process may be */
+}
+
+/* Its set may be one of those. */
+static void sem_define(struct collector *c, struct channel *ch, const struct ipc_def *d)
 {
 	const struct channel *first = channel_known(c, number(d->object.object, 0));
 	if (first)
@@ -69,11 +96,27 @@ static void removed(struct collector *c, const struct ipc_event *e)
 	c->epoch++;
 }
 
-void sem_control(struct collector *c, struct channel *ch, const struct ipc_event *e)
+static bool sem_makes(const struct channel *ch, const struct ipc_event *e)
 {
+	switch (e->call) {
+	case IPC_CALL_semget:
+	case IPC_CALL_semop:
+	case IPC_CALL_semtimedop:
+	case IPC_CALL_semctl_setval:
+	case IPC_CALL_semctl_setall:
+		return ch->closed_ns && e->start >= ch->closed_ns;
+	default:
+		return false;
+	}
+}
+
+/* A set was found or removed. */
+static void sem_control(struct collector *c, const struct act *a)
+{
+	const struct ipc_event *e = a->event;
 	if (e->result < 0)
 		return;
-	ch->created = true;
+	a->endpoint->channel->created = true;
 	if (e->call == IPC_CALL_semctl_rmid)
 		removed(c, e);
 }
@@ -101,9 +144,11 @@ static void set(struct channel *ch, const struct ipc_event *e)
 	ch->cleared_ns = order_end(e);
 }
 
-void sem_operation(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+/* Before an operation is matched: what it does besides moving units. */
+static void sem_operation(struct collector *c, const struct act *a)
 {
-	struct channel *ch = ep->channel;
+	const struct ipc_event *e = a->event;
+	struct channel *ch = a->endpoint->channel;
 	if (e->result || e->flags & IPC_F_INSIDE)
 		return;
 	if (e->call == IPC_CALL_semctl_setval || e->call == IPC_CALL_semctl_setall) {
@@ -114,7 +159,7 @@ void sem_operation(struct collector *c, struct endpoint *ep, const struct ipc_ev
 		match_doubt(&ch->stream);
 	if (!(e->flags & IPC_F_UNDO) || !e->arg1 || e->arg1 > VALUE_MAX)
 		return;
-	struct sem_debt *d = debt_of(c, ep->process->life, ch);
+	struct sem_debt *d = debt_of(c, a->endpoint->process->life, ch);
 	if (!d)
 		return;
 	d->units += e->flags & IPC_F_SECOND ? -(int64_t)e->arg1 : (int64_t)e->arg1;
@@ -155,7 +200,14 @@ static void post(struct collector *c, struct process *p, const struct sem_debt *
 	match_send(&ch->stream, &call);
 }
 
-void sem_undo(struct collector *c, struct life *l, uint64_t time, bool seen)
+static bool sem_moves(const struct channel *ch, const struct ipc_event *e)
+{
+	(void)ch;
+	return e->result == 0 && e->arg1 && !(e->flags & IPC_F_INSIDE);
+}
+
+/* The kernel takes back what the process did with SEM_UNDO. */
+static void sem_undo(struct collector *c, struct life *l, uint64_t time, bool seen)
 {
 	for (struct sem_debt *d = l->debts; d; d = d->next_of_life) {
 		if (d->units > 0)
@@ -165,3 +217,17 @@ void sem_undo(struct collector *c, struct life *l, uint64_t time, bool seen)
 		d->units = 0;
 	}
 }
+
+const struct channel_kind sem_kind = {
+	.key = sem_key,
+	.defined_key = sem_defined_key,
+	.made = sem_made,
+	.define = sem_define,
+	.makes = sem_makes,
+	.before = sem_operation,
+	.moves = sem_moves,
+	.control = sem_control,
+	.look_around = sem_look_around,
+	.process_ends = sem_undo,
+	.without_fd = true,
+};

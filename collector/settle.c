@@ -10,14 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "delivery.h"
-#include "futex.h"
-#include "lock.h"
-#include "passing.h"
-#include "pty.h"
-#include "queue.h"
+#include "kind.h"
 #include "socket.h"
-#include "wake.h"
 
 #define SETTLE_AFTER_NS                                                                                      \
 	1000000000ULL /* after the last end closed: a dead process's last call may come late */
@@ -37,28 +31,22 @@ void settle_later(struct collector *c, struct channel *ch)
 	c->closed_last = &ch->next_closed;
 }
 
-static void settle(struct channel *ch)
+void settle_channel(struct channel *ch, bool all)
 {
 	if (ch->is_stream) {
 		match_settle(&ch->stream);
 		match_trim(&ch->stream);
 	}
-	if (ch->queue)
-		datagram_settle(ch->queue);
-	passing_settle(ch);
-	pty_settle(ch);
-	queue_settle(ch, false);
-	signal_settle(ch);
-	futex_settle(ch);
+	if (ch->kind->settle)
+		ch->kind->settle(ch, all);
 	ch->settled = true;
 }
 
 /* A client that has closed may still be accepted. */
 static bool may_be_accepted(const struct collector *c, const struct channel *ch)
 {
-	return !ch->peer && ch->socket->state & IPC_SOCKET_CONNECTED && ch->other &&
-	       ch->data.mechanism != IPC_MECH_udp && !socket_has_inbox(ch) && !socket_is_other(ch) &&
-	       socket_bound(c, ch, ch->other, c->now);
+	return !ch->peer && ch->socket->state & IPC_SOCKET_CONNECTED && ch->other && !socket_has_inbox(ch) &&
+	       !socket_is_other(ch) && socket_bound(c, ch, ch->other, c->now);
 }
 
 /* Open, or closed for a shorter time than this one. */
@@ -76,13 +64,9 @@ static void finish(struct collector *c, struct channel *shared)
 	c->finished = shared;
 }
 
-static void settle_socket(struct collector *c, struct channel *ch)
+void settle_socket(struct collector *c, struct channel *ch)
 {
 	struct channel *shared = ch->shared;
-	if (ch->data.mechanism == IPC_MECH_udp) {
-		c->udp_closed++;
-		return;
-	}
 	if (is_used(shared))
 		return;
 	if (may_be_accepted(c, ch)) {
@@ -91,7 +75,7 @@ static void settle_socket(struct collector *c, struct channel *ch)
 		return;
 	}
 	for (struct channel *h = shared->halves; h; h = h->next_half)
-		settle(h);
+		settle_channel(h, false);
 	finish(c, shared);
 }
 
@@ -162,27 +146,14 @@ static void settle_udp(struct collector *c)
 	packet_clean(c);
 }
 
-/* What one end has sent waits for the other, as long as that is open. */
-static void settle_pty(struct channel *ch)
-{
-	if (ch->peer->open_ends)
-		return;
-	settle(ch);
-	settle(ch->peer);
-}
-
 static void settle_all(struct collector *c)
 {
 	packet_settle(c);
-	for (struct channel *ch = c->channels; ch; ch = ch->next) {
-		settle(ch);
-		queue_settle(ch, true);
-		lock_settle(ch);
-	}
-	for (struct channel *ch = c->channels; ch; ch = ch->next) {
-		outside_write(c, ch);
-		wake_write(c, ch);
-	}
+	for (struct channel *ch = c->channels; ch; ch = ch->next)
+		settle_channel(ch, true);
+	for (struct channel *ch = c->channels; ch; ch = ch->next)
+		if (ch->kind->outside)
+			ch->kind->outside(c, ch);
 }
 
 void settle_closed(struct collector *c, bool all)
@@ -196,12 +167,10 @@ void settle_closed(struct collector *c, bool all)
 		ch->closed_listed = false;
 		if (all || !ch->closed_ns)
 			continue;
-		if (ch->socket)
-			settle_socket(c, ch);
-		else if (ch->pty)
-			settle_pty(ch);
+		if (ch->kind->closed)
+			ch->kind->closed(c, ch);
 		else
-			settle(ch);
+			settle_channel(ch, false);
 	}
 	if (all) {
 		settle_all(c);
@@ -210,7 +179,7 @@ void settle_closed(struct collector *c, bool all)
 	settle_udp(c);
 	for (const struct channel *shared = c->finished; shared; shared = shared->next_closed)
 		for (struct channel *h = shared->halves; h; h = h->next_half)
-			outside_write(c, h);
+			h->kind->outside(c, h); /* sockets have one */
 }
 
 /* Forgetting. */

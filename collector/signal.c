@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Signals (delivery.h). A target has a queue for each number, and one for each number and thread of those
- * that were sent to a thread. Real-time signals queue up. Of the others one waits at a time: what is sent
- * meanwhile is merged with it, and the receiver is told of the first.
+ * Signals: a channel for each life of a pid. The receiver is told who sent what it received, so a message is
+ * found by number and sender (and a real-time signal's value), never guessed from the order alone.
+ *
+ * A target has a queue for each number, and one for each number and thread of those that were sent to a
+ * thread. Real-time signals queue up. Of the others one waits at a time: what is sent meanwhile is merged
+ * with it, and the receiver is told of the first.
  *
  * A handler may have begun, or even ended, before the call that sent its signal returns: what is received may
  * have to wait for the send's event. And a send that ended before its target last took such a signal most
@@ -13,7 +16,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "delivery.h"
+#include "kind.h"
 #include "socket.h"
 #include "tables.h"
 
@@ -135,7 +138,10 @@ static struct channel *of_outside(struct collector *c, uint64_t object, int32_t 
 	return *place;
 }
 
-struct channel *signal_channel(struct collector *c, const struct process *p, uint64_t object, bool sends)
+/* The channel of an event of `p` on this object: its own, or the target's. NULL: several targets, or one
+ * that is not known. */
+static struct channel *signal_channel(struct collector *c, const struct process *p, uint64_t object,
+				      bool sends)
 {
 	uint64_t pid = ipc_object_id(object);
 	if (!pid)
@@ -595,14 +601,22 @@ static void send_to_several(struct collector *c, const struct ipc_event *e, cons
 	collector_free(c, first, sizeof(*first));
 }
 
-void signal_event(struct collector *c, struct thread *t, const struct ipc_event *e, struct endpoint *ep,
-		  uint32_t lane, bool sends)
+static struct channel *signal_find(struct collector *c, const struct act *a)
 {
+	return signal_channel(c, a->thread->process, a->event->object, a->verb == IPC_VERB_send);
+}
+
+static void signal_event(struct collector *c, struct act *a)
+{
+	const struct ipc_event *e = a->event;
+	struct thread *t = a->thread;
+	struct endpoint *ep = a->endpoint;
+	bool sends = a->sends;
 	uint32_t number = (uint32_t)e->arg1;
 	bool inside = e->flags & IPC_F_INSIDE;
 	bool sends_one = sends && IPC_OBJ_KIND(ipc_calls[e->call].object) == IPC_OBJ_KIND_SIGNAL;
 	bool counts = number >= 1 && number <= NUMBERS && e->result >= 0 && (sends ? sends_one : !inside);
-	struct store_event row = { e->start, e->duration, lane, e->result < 0 ? e->result : 0 };
+	struct store_event row = { e->start, e->duration, a->lane, e->result < 0 ? e->result : 0 };
 	struct signal_call call = {
 		.endpoint = ep,
 		.thread = t,
@@ -670,9 +684,11 @@ static void die(struct collector *c, struct channel *ch, struct process *p, uint
 	wait_for_send(c, ch, &call);
 }
 
-void signal_ended(struct collector *c, struct life *l, int32_t status)
+/* By a signal, perhaps. */
+static void signal_ended(struct collector *c, struct life *l, int32_t status)
 {
-	bool killed = status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) <= NUMBERS;
+	bool killed = status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) <= NUMBERS &&
+		      l->source == COLLECTOR_SHIM; /* the other source does not see who sends signals */
 	struct channel *ch = killed ? of_life(c, l) : l->signals;
 	if (!ch || ch->signals->dead)
 		return;
@@ -699,8 +715,9 @@ static void settle_queue(struct collector *c, struct channel *ch, struct signal_
 	}
 }
 
-void signal_settle(struct channel *ch)
+static void signal_settle(struct channel *ch, bool all)
 {
+	(void)all;
 	struct signals *s = ch->signals;
 	struct collector *c = ch->collector;
 	if (!s)
@@ -716,3 +733,12 @@ void signal_settle(struct channel *ch)
 	}
 	channel_dirty(c, ch);
 }
+
+const struct channel_kind signal_kind = {
+	.find = signal_find,
+	.find_object = signal_channel,
+	.transfer_all = signal_event,
+	.settle = signal_settle,
+	.process_ended = signal_ended,
+	.unfollowed = true,
+};

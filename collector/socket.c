@@ -5,23 +5,32 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kind.h"
 #include "socket.h"
 
-void socket_new(struct collector *c, struct channel *ch, uint64_t object)
+static struct channel *socket_make(struct collector *c, uint64_t object)
 {
-	ch->socket = collector_new(c, sizeof(*ch->socket));
-	if (!ch->socket)
-		return;
+	struct channel *ch = channel_half(c, ipc_object_mechanism(object));
+	if (!ch || !(ch->socket = collector_new(c, sizeof(*ch->socket))))
+		return ch;
 	ch->socket->half = ch;
 	ch->socket->object = object;
 	socket_describe(c, ch);
+	return ch;
 }
 
-void socket_opened(struct channel *ch, const struct ipc_event *e)
+static bool socket_makes(const struct channel *ch, const struct ipc_event *e)
 {
-	bool made = e->call == IPC_CALL_socket || e->call == IPC_CALL_socketpair ||
-		    e->call == IPC_CALL_accept || e->call == IPC_CALL_accept4;
-	if (!ch->created && !made) { /* made outside the trace: others may hold it too */
+	(void)ch;
+	return e->call == IPC_CALL_socket || e->call == IPC_CALL_socketpair || e->call == IPC_CALL_accept ||
+	       e->call == IPC_CALL_accept4;
+}
+
+static void socket_opened(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+{
+	(void)c;
+	struct channel *ch = ep->channel;
+	if (!ch->created && !socket_makes(ch, e)) { /* made outside the trace: others may hold it too */
 		ch->stream.doubtful = true;
 		if (ch->peer)
 			ch->peer->stream.doubtful = true;
@@ -345,9 +354,13 @@ void socket_define(struct collector *c, enum collector_source source, const stru
 
 /* Events. */
 
-struct channel *socket_event(struct collector *c, const struct thread *t, struct channel *ch,
-			     const struct ipc_event *e, uint8_t verb)
+/* The half itself, or one of its flows. */
+static struct channel *socket_find(struct collector *c, const struct act *a)
 {
+	const struct ipc_event *e = a->event;
+	struct channel *ch = channel_at(c, e);
+	if (!ch || !ch->socket)
+		return ch;
 	switch (e->call) {
 	case IPC_CALL_connect:
 		ch->socket->connect_start = e->start;
@@ -358,10 +371,69 @@ struct channel *socket_event(struct collector *c, const struct thread *t, struct
 		break;
 	case IPC_CALL_accept:
 	case IPC_CALL_accept4:
-		peer_accepted(c, t, ch, e);
+		peer_accepted(c, a->thread, ch, e);
 		break;
 	}
-	if (!ch->is_stream && (verb == IPC_VERB_send || verb == IPC_VERB_recv))
-		return packet_channel(c, ch, e, verb == IPC_VERB_send);
+	if (!ch->is_stream && (a->verb == IPC_VERB_send || a->verb == IPC_VERB_recv))
+		return packet_channel(c, ch, e, a->verb == IPC_VERB_send);
 	return ch;
 }
+
+/* Whether a half whose peer is not known keeps what it sends: all of it while the peer may be about to be
+ * known. */
+static bool socket_keeps(struct channel *ch, const struct ipc_event *e)
+{
+	bool young = e->start < ch->shared->data.first_ns + JOIN_PATIENCE_NS;
+	bool soon = ch->known_there || young;
+	ch->stream.had_reader |= soon;
+	return ch->stream.sends.count < (soon ? SENDS_UNJOINED_SOON : SENDS_UNJOINED);
+}
+
+static bool socket_unmatched(struct channel *ch, const struct match_call *receive)
+{
+	(void)receive;
+	return !ch->endpoints; /* from outside */
+}
+
+static void socket_settle(struct channel *ch, bool all)
+{
+	(void)all;
+	if (ch->queue)
+		datagram_settle(ch->queue);
+	if (ch->passed)
+		datagram_settle(ch->passed);
+}
+
+static void socket_outside(struct collector *c, struct channel *ch)
+{
+	if (!socket_is_inside(ch))
+		outside_write(c, ch);
+}
+
+static void udp_made(struct collector *c, struct channel *ch)
+{
+	ch->next_udp = c->udp;
+	c->udp = ch;
+	c->udp_count++;
+}
+
+/* All conversations are looked at together, once in a while. */
+static void udp_closed(struct collector *c, struct channel *ch)
+{
+	(void)ch;
+	c->udp_closed++;
+}
+
+#define SOCKET                                                                                               \
+	.make = socket_make, .makes = socket_makes, .find = socket_find, .opened = socket_opened,            \
+	.role = socket_role, .settle = socket_settle, .outside = socket_outside, .carries = true
+#define PACKET SOCKET, .moves = packet_moves, .transfer = packet_transfer
+
+const struct channel_kind socket_kind = {
+	SOCKET,
+	.keeps = socket_keeps,
+	.unmatched = socket_unmatched,
+	.closed = settle_socket,
+};
+const struct channel_kind packet_kind = { PACKET, .closed = settle_socket };
+const struct channel_kind udp_kind = { PACKET, .made = udp_made, .closed = udp_closed };

@@ -93,13 +93,8 @@ bool address_same_host(const struct address *a, const struct address *b);
 int address_compare(const struct address *a, const struct address *b);
 
 /* socket.c */
-void socket_new(struct collector *c, struct channel *ch, uint64_t object);
 void socket_define(struct collector *c, enum collector_source source, const struct ipc_def *d,
 		   const uint8_t *text, size_t length);
-/* The channel that the event is on: the half itself, or one of its flows. */
-struct channel *socket_event(struct collector *c, const struct thread *t, struct channel *ch,
-			     const struct ipc_event *e, uint8_t verb);
-void socket_opened(struct channel *ch, const struct ipc_event *e);
 void socket_role(struct collector *c, struct endpoint *ep);
 /* Writes key, name and roles anew from what is known now. */
 void socket_describe(struct collector *c, struct channel *ch);
@@ -123,10 +118,9 @@ void peer_forget(struct collector *c, struct channel *ch);
 /* packet.c: sockets whose messages have boundaries */
 struct channel *packet_channel(struct collector *c, struct channel *ch, const struct ipc_event *e,
 			       bool sends);
-/* Whether a send or receive of 0 bytes was of an empty message. */
-bool packet_is_message(const struct channel *ch, const struct ipc_event *e);
-void packet_transfer(struct collector *c, const struct ipc_event *e, const struct match_call *call,
-		     bool sends);
+/* Whether a send or receive was of a message, which may be empty. */
+bool packet_moves(const struct channel *ch, const struct ipc_event *e);
+void packet_transfer(struct collector *c, const struct act *a);
 /* Others know of it no more: its socket, and those whose peer it is. */
 void packet_forget(struct collector *c, struct channel *ch);
 /* Gives up what has waited for too long or is of endpoints that are gone, and frees the queues that hold
@@ -149,6 +143,7 @@ uint64_t other_port(const struct socket *so, uint64_t address);
 /* An edge from a process that is no row of its own: a pid, or 0, and a name. */
 void outside_edge(struct collector *c, const struct endpoint *to, int32_t pid, const char *comm,
 		  uint64_t messages, uint64_t bytes);
+/* All that the channel's ends sent and received went there and came from there. */
 void outside_write(struct collector *c, struct channel *ch);
 /* The id of the row of an untraced process that `here` knows by this pid and name. */
 uint32_t outside_process(struct collector *c, const struct process *here, int32_t pid, const char *comm,

@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Semaphores, locks, conditions and barriers (sync.h). */
-#include "sync.h"
+/*
+ * Semaphores, locks, conditions and barriers. Their endpoints and edges come from what the shim counted
+ * (collector_counted), their events only tell of calls that waited: who, for how long, for whom.
+ *
+ * A lock and a barrier know who gave what to whom. A semaphore's units and a condition's signals are all
+ * alike: what the shim noted, the last to give, is only likely. But where one process alone gave, each
+ * receive was from it; and where one alone received, all that the others gave to a semaphore went there.
+ */
+#include <stdio.h>
+
+#include "kind.h"
 #include "tables.h"
 
 enum { WAITING_MAX = 1 << 16 };
@@ -25,7 +34,8 @@ static uint64_t given(const struct endpoint *ep)
 
 void collector_counted(struct collector *c, enum collector_source source, const struct collector_count *n)
 {
-	struct sync_count *s = c->counts_waiting < WAITING_MAX ? collector_new(c, sizeof(*s)) : NULL;
+	bool sense = kind_of(n->object) == &sync_kind && c->counts_waiting < WAITING_MAX;
+	struct sync_count *s = sense ? collector_new(c, sizeof(*s)) : NULL;
 	if (!s) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);
 		return;
@@ -174,7 +184,8 @@ static bool take(struct collector *c, const struct sync_count *s)
 	return true;
 }
 
-void sync_take(struct collector *c, bool end)
+/* Counts that wait for the definition of their images are taken; at the end the others are rejected. */
+static void sync_take(struct collector *c, bool end)
 {
 	struct sync_count **link = &c->counts;
 	for (struct sync_count *s; (s = *link);) {
@@ -197,9 +208,14 @@ void sync_take(struct collector *c, bool end)
 	}
 }
 
-void sync_event(struct collector *c, const struct ipc_event *e, struct endpoint *ep, uint32_t lane)
+/* A call that waited, tried or gave (with --sync=all). */
+static void sync_event(struct collector *c, struct act *a)
 {
-	struct store_event row = { e->start, e->duration, lane, e->result < 0 ? e->result : 0 };
+	const struct ipc_event *e = a->event;
+	struct endpoint *ep = a->endpoint;
+	if (!ep)
+		return;
+	struct store_event row = { e->start, e->duration, a->lane, e->result < 0 ? e->result : 0 };
 	uint64_t event = store_event(c->store, &row, false);
 	bool gives = e->flags & IPC_F_SECOND || ipc_calls[e->call].verb == IPC_VERB_send;
 	struct process *waker =
@@ -212,8 +228,10 @@ void sync_event(struct collector *c, const struct ipc_event *e, struct endpoint 
 }
 
 /* One that is made anew where another was: what that had left is gone. */
-void sync_control(struct collector *c, const struct ipc_event *e, struct endpoint *ep)
+static void sync_control(struct collector *c, const struct act *a)
 {
+	const struct ipc_event *e = a->event;
+	struct endpoint *ep = a->endpoint;
 	struct channel *ch = ep->channel;
 	if (e->result < 0 || !e->tag || ch->data.mechanism != IPC_MECH_posix_sem)
 		return;
@@ -226,13 +244,13 @@ void sync_control(struct collector *c, const struct ipc_event *e, struct endpoin
 	changed(c, ch);
 }
 
-bool sync_exact(const struct channel *ch)
+static bool sync_exact(const struct channel *ch)
 {
 	return !ch->inexact && !ch->dropped;
 }
 
 /* A semaphore that was there before, or that processes use which are not seen. */
-void sync_close(struct collector *c)
+static void sync_close(struct collector *c)
 {
 	for (struct channel *ch = c->channels; ch; ch = ch->next) {
 		uint64_t made, gave, received;
@@ -245,3 +263,32 @@ void sync_close(struct collector *c)
 		channel_partial(c, ch);
 	}
 }
+
+static void sync_commit(struct collector *c, bool end)
+{
+	sync_take(c, end);
+	if (end)
+		sync_close(c);
+}
+
+/* A private one is called by pid and address. */
+static void sync_key(const struct ipc_def *d, char *key, size_t size)
+{
+	if (d->object.dev_major || d->object.dev_minor)
+		key_word(d, key, size);
+	else
+		snprintf(key, size, "%s:%llu+%#llx",
+			 ipc_mechanisms[ipc_object_mechanism(d->object.object)].name,
+			 (unsigned long long)d->object.inode, (unsigned long long)d->object.generation);
+}
+
+const struct channel_kind sync_kind = {
+	.defined_key = sync_key,
+	.transfer_all = sync_event,
+	.control = sync_control,
+	.exact = sync_exact,
+	.commit = sync_commit,
+	.counts = true,
+	.without_fd = true,
+	.counted = true,
+};

@@ -3,7 +3,7 @@
  * Waits for several descriptors. Of epoll the kernel tells the user data only: it stands for the object that
  * the process, or the one it was forked from, gave it for in epoll_ctl.
  */
-#include "delivery.h"
+#include "kind.h"
 #include "socket.h"
 #include "tables.h"
 
@@ -20,8 +20,10 @@ bool wait_register(struct collector *c, const struct process *p, const struct ip
 		return false;
 	bool says = e->result >= 0 && e->object && e->call != IPC_CALL_epoll_del;
 	void **place = says ? table_put(&c->epolls, entry_key(p, e)) : NULL;
-	if (place)
+	if (place && (uintptr_t)*place != e->object) {
 		*place = (void *)(uintptr_t)e->object;
+		c->epoch++;
+	}
 	return true;
 }
 
@@ -40,10 +42,6 @@ struct channel *wait_channel(struct collector *c, const struct process *p, const
 	uint64_t object = e->object;
 	if (!object && ipc_calls[e->call].object == IPC_OBJ_EPOLL && e->result > 0)
 		object = entry_of(c, p, e);
-	unsigned int mechanism = ipc_object_mechanism(object);
-	if (mechanism == IPC_MECH_none || mechanism == IPC_MECH_process)
-		return NULL;
-	if (mechanism == IPC_MECH_signal)
-		return signal_channel(c, p, object, false);
-	return object == e->object ? channel_of(c, object) : channel_known(c, object);
+	bool known = object == e->object || kind_of(object)->find_object || channel_known(c, object);
+	return known ? channel_for(c, p, object, false) : NULL;
 }

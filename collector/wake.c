@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Wake-up sources (wake.h). A timer's expirations and the changes of files come from the kernel: a read that
- * got something is a message from it. Who changed the file is not told. The end of a process is one message
- * to each process that saw its pidfd readable, sent when it exited.
+ * Timerfds, inotify instances and pidfds: what the kernel tells a process that waits.
+ *
+ * A timer's expirations and the changes of files come from the kernel: a read that got something is a message
+ * from it. Who changed the file is not told. The end of a process is one message to each process that saw its
+ * pidfd readable, sent when it exited.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "kind.h"
 #include "socket.h"
-#include "wake.h"
+#include "tables.h"
 
 enum { NAMES_MAX = 200 };
 
@@ -31,26 +34,36 @@ static struct wake *wake_of(struct collector *c, struct channel *ch, const struc
 	return ch->wake;
 }
 
-bool wake_is_stale(const struct channel *ch)
+/* Whether nobody but the kernel sends through it. */
+static bool from_kernel(const struct channel *ch)
 {
+	return ch->data.mechanism != IPC_MECH_pidfd;
+}
+
+/* The pid that a pidfd stands for was given to another process than when it was opened. */
+static bool pidfd_makes(const struct channel *ch, const struct ipc_event *e)
+{
+	if (e->call != IPC_CALL_pidfd_open && e->call != IPC_CALL_clone_pidfd)
+		return false;
 	const struct wake *w = ch->wake;
 	return w && life_of(ch->collector, w->source, w->pid) != w->life;
 }
 
-void wake_opened(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+static void wake_opened(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
 {
 	struct channel *ch = ep->channel;
-	if (ch->data.mechanism == IPC_MECH_pidfd)
+	if (!from_kernel(ch))
 		wake_of(c, ch, ep->process, e);
 	/* What came over an exec or a socket others may have too, under another number. */
 	bool handed = e->call == IPC_CALL_inherit || e->call == IPC_CALL_recvmsg_fd ||
 		      e->call == IPC_CALL_pidfd_getfd;
-	if (!ch->created && handed && wake_from_kernel(ch))
+	if (!ch->created && handed && from_kernel(ch))
 		channel_partial(c, ch);
 	ch->created = true;
 }
 
-void wake_name(struct collector *c, struct channel *ch, const char *path, size_t length)
+/* An inotify instance watches `path` too. */
+static void inotify_name(struct collector *c, struct channel *ch, const char *path, size_t length)
 {
 	char name[IPC_TEXT_MAX];
 	const char *old = ch->data.name;
@@ -90,8 +103,11 @@ static void put_end(struct collector *c, struct channel *ch)
 	ch->wake->ended = (struct moment){ store_event(c->store, &row, true), time, ep };
 }
 
-void wake_ended(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint64_t event)
+/* A wait told that the pidfd is readable: the process has ended. */
+static void wake_ended(struct collector *c, const struct act *a)
 {
+	const struct ipc_event *e = a->event;
+	struct endpoint *ep = a->endpoint;
 	struct channel *ch = ep->channel;
 	struct wake *w = wake_of(c, ch, ep->process, e);
 	if (!w || ep->received)
@@ -100,15 +116,24 @@ void wake_ended(struct collector *c, struct endpoint *ep, const struct ipc_event
 	ep->data.receives++;
 	endpoint_role(c, ep, ROLE_READER);
 	if (!w->life || !life_has_ended(c, w->life, order_end(e), STATUS_UNKNOWN))
-		return; /* wake_write() */
+		return; /* wake_outside() */
 	if (!w->ended.endpoint && w->life->exit.endpoint)
 		put_end(c, ch);
-	life_message(c, &w->ended, &(struct moment){ event, order_end(e), ep });
+	life_message(c, &w->ended, &(struct moment){ a->call.event, order_end(e), ep });
 }
 
-void wake_write(struct collector *c, const struct channel *ch)
+static void pidfd_control(struct collector *c, const struct act *a)
 {
-	bool kernel = wake_from_kernel(ch);
+	if (a->verb == IPC_VERB_wait && a->event->result > 0)
+		wake_ended(c, a);
+	else
+		fd_event(c, a);
+}
+
+/* The edges from the kernel and from processes outside the trace. */
+static void wake_outside(struct collector *c, struct channel *ch)
+{
+	bool kernel = from_kernel(ch);
 	const struct wake *w = ch->wake;
 	if (!kernel && (!w || w->life))
 		return;
@@ -119,3 +144,23 @@ void wake_write(struct collector *c, const struct channel *ch)
 				     row->bytes_received);
 	}
 }
+
+static void own_key(uint64_t object, char *key, size_t size)
+{
+	unsigned long long id = ipc_object_id(object);
+	snprintf(key, size, "%s:%llu.%llu", ipc_mechanisms[ipc_object_mechanism(object)].name,
+		 id >> IPC_OWN_BITS, id & ((1U << IPC_OWN_BITS) - 1));
+}
+
+#define WAKE .opened = wake_opened, .outside = wake_outside, .by_deed = true
+
+const struct channel_kind timerfd_kind = { WAKE, .key = own_key, .no_bytes = true };
+
+const struct channel_kind inotify_kind = { WAKE, .key = own_key, .name = inotify_name };
+
+const struct channel_kind pidfd_kind = {
+	WAKE,
+	.key = key_number,
+	.makes = pidfd_makes,
+	.control = pidfd_control,
+};

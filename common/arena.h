@@ -77,6 +77,8 @@ struct arena_header {
 	uint32_t libc_build_id_len;
 	uint32_t sites;
 	uint32_t sync; /* enum arena_sync_mode */
+	/* How often the pages of shared memory are looked at, by `clock`; 0: never. */
+	uint64_t sample_interval;
 	/* written by the recorder while it runs */
 	_Alignas(64) _Atomic uint32_t stop; /* 1: record nothing any more */
 	/* written by both */
@@ -157,5 +159,21 @@ _Static_assert(sizeof(struct arena_control) == 128, "two cache lines");
 _Static_assert(sizeof(struct arena_sync_object) == 64 && sizeof(struct arena_sync_line) == 64,
 	       "one cache line");
 _Static_assert(sizeof(struct arena_sync) % ARENA_PAGE == 0, "");
+
+/* Where things stand in an arena of this version. */
+static inline uint64_t arena_page_align(uint64_t size)
+{
+	return (size + ARENA_PAGE - 1) / ARENA_PAGE * ARENA_PAGE;
+}
+
+static inline uint64_t arena_control_offset(void)
+{
+	return arena_page_align(sizeof(struct arena_header));
+}
+
+static inline uint64_t arena_chunk_offset(uint32_t chunks)
+{
+	return arena_page_align(arena_control_offset() + chunks * sizeof(struct arena_control));
+}
 
 #endif

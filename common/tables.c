@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <asm/unistd.h>
 #include <linux/fcntl.h>
+#include <stdbool.h>
 
 #include "tables.h"
 
@@ -9,6 +10,24 @@ const struct ipc_call ipc_calls[] = {
 #include "calls.def"
 #undef CALL
 };
+
+static bool is_plain_transfer(const struct ipc_call *row)
+{
+	return row->size == IPC_SIZE_RESULT && row->object == IPC_OBJ_FD(0) && row->object2 == IPC_OBJ_NONE;
+}
+
+void ipc_index_calls(uint8_t first_row[IPC_NUMBERS], uint8_t transfer[IPC_NUMBERS])
+{
+	for (int i = IPC_CALLS - 1; i > 0; i--) {
+		const struct ipc_call *row = &ipc_calls[i];
+		if (row->nr >= IPC_NUMBERS)
+			continue;
+		first_row[row->nr] = (uint8_t)i;
+		transfer[row->nr] = is_plain_transfer(row) ? (uint8_t)i : 0;
+	}
+}
+
+#ifndef IPC_SHIM /* each name would be a relocation at the start of each traced process */
 
 const char *const ipc_call_names[] = {
 #define CALL(id, name, ...) [IPC_CALL_##id] = name,
@@ -41,3 +60,5 @@ const struct ipc_reason_row ipc_reasons[] = {
 #include "reasons.def"
 #undef REASON
 };
+
+#endif

@@ -3,6 +3,8 @@
 #ifndef IPC_TABLES_H
 #define IPC_TABLES_H
 
+#include <stdint.h>
+
 #include "calls.h"
 
 struct ipc_mechanism_row {
@@ -13,6 +15,8 @@ struct ipc_reason_row {
 	const char *name, *kind, *words;
 };
 
+enum { IPC_NUMBERS = 512 }; /* system-call numbers that tables are indexed by */
+
 extern const struct ipc_call ipc_calls[IPC_CALLS];
 extern const char *const ipc_call_names[IPC_CALLS];
 extern const char *const ipc_verb_names[IPC_VERBS];
@@ -22,5 +26,9 @@ extern const struct ipc_reason_row ipc_reasons[IPC_REASONS];
 /* How much an object holds of what was sent and not yet received, as textbooks put it: "zero", "bounded".
  * NULL: shared memory, where that is up to the program. Nothing that Linux has is unbounded. */
 const char *ipc_capacity(const struct ipc_mechanism_row *m);
+
+/* By system-call number: the first row, and the same again where the call does nothing but move bytes on one
+ * descriptor. 0: none. */
+void ipc_index_calls(uint8_t first_row[IPC_NUMBERS], uint8_t transfer[IPC_NUMBERS]);
 
 #endif

@@ -10,9 +10,10 @@
 #include "action.h"
 #include "hooks.h"
 #include "region.h"
+#include "sample.h"
 
 enum {
-	NUMBERS = 512,
+	NUMBERS = IPC_NUMBERS,
 	SAME_STACK = 1 << 20,
 	/* flags of sendto and recvfrom that change nothing about what is recorded */
 	PLAIN_FLAGS = MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE | MSG_WAITALL,
@@ -21,20 +22,9 @@ enum {
 uint8_t hook_filtered[NUMBERS];
 static uint8_t first_row[NUMBERS]; /* by system-call number; 0: none */
 
-static bool is_plain_transfer(const struct ipc_call *row)
-{
-	return row->size == IPC_SIZE_RESULT && row->object == IPC_OBJ_FD(0) && row->object2 == IPC_OBJ_NONE;
-}
-
 void hook_init(void)
 {
-	for (int i = IPC_CALLS - 1; i > 0; i--) {
-		const struct ipc_call *row = &ipc_calls[i];
-		if (row->nr >= NUMBERS)
-			continue;
-		first_row[row->nr] = (uint8_t)i;
-		hook_filtered[row->nr] = is_plain_transfer(row) ? (uint8_t)i : 0;
-	}
+	ipc_index_calls(first_row, hook_filtered);
 }
 
 /* The row of a system call with these arguments, or 0. */
@@ -129,7 +119,7 @@ static void begin(struct shim_thread *t, struct pending *p, uint16_t call, const
 	shim_number(t);
 	p->start = shim_now();
 	hook_show(t, p);
-	t->fast = t->number && t->ring.control && !t->spawn_call;
+	t->fast = t->number && t->ring.control && !t->spawn_call && !shim.sample_interval;
 }
 
 /* The common case in few instructions: a transfer on a descriptor that is known, nothing else going on. */
@@ -260,6 +250,7 @@ static __attribute__((noinline)) void return_slow(struct shim_thread *t, long re
 		hook_leave(t, p, result);
 	t->depth = i - 1;
 	hook_show(t, i > 1 ? &t->pending[i - 2] : NULL);
+	sample_when_due(t);
 }
 
 void hook_return(long result, uintptr_t stack, long nr, long first)
@@ -296,6 +287,7 @@ bool hook_leave_library(struct shim_thread *t, uintptr_t frame, struct pending *
 	*p = t->pending[i - 1];
 	t->depth = i - 1;
 	hook_show(t, i > 1 ? &t->pending[i - 2] : NULL);
+	sample_when_due(t);
 	return true;
 }
 

@@ -92,28 +92,28 @@ static bool header_makes_sense(const struct arena_header *h, uint64_t file_size)
 	       h->size == file_size;
 }
 
-/* Maps the file's header, looks whether it is one, and widens the mapping to the control blocks. */
+/* Maps the file's header and control blocks, looks whether they are that, and how far they reach. */
 static long map_file(long fd, struct ring_windows *windows)
 {
+	const uint64_t usual = arena_chunk_offset(ARENA_CHUNKS_DEFAULT);
 	struct stat st;
 	long ret = raw_syscall(__NR_fstat, fd, &st);
 	if (failed(ret))
 		return ret;
 	if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(struct arena_header))
 		return -EPROTO;
-	long map = raw_syscall(__NR_mmap, 0, sizeof(struct arena_header), PROT_READ | PROT_WRITE, MAP_SHARED,
-			       fd, 0);
+	long map = raw_syscall(__NR_mmap, 0, usual, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (failed(map))
 		return map;
 	const struct arena_header *h = (const void *)map;
 	windows->chunks = h->chunks;
 	windows->chunk_offset = h->chunk_offset;
 	windows->sync_offset = h->sync_offset;
-	ret = -EPROTO;
-	if (header_makes_sense(h, st.st_size))
-		ret = raw_syscall(__NR_mremap, map, sizeof(*h), windows->chunk_offset, MREMAP_MAYMOVE, 0);
+	ret = header_makes_sense(h, st.st_size) ? map : -EPROTO;
+	if (!failed(ret) && windows->chunk_offset != usual)
+		ret = raw_syscall(__NR_mremap, map, usual, windows->chunk_offset, MREMAP_MAYMOVE, 0);
 	if (failed(ret))
-		raw_syscall(__NR_munmap, map, sizeof(*h));
+		raw_syscall(__NR_munmap, map, usual);
 	return ret;
 }
 

@@ -11,7 +11,9 @@
 
 #include "lock.h"
 #include "patch.h"
+#include "prepared.h"
 #include "region.h"
+#include "sample.h"
 #include "shim.h"
 #include "sync.h"
 #include "tables.h"
@@ -159,7 +161,9 @@ static void fork_child(struct shim_thread *t)
 		tell_spawn(t, parent_thread, pid);
 	t->spawn_call = 0;
 	descriptor_inherit(t, false);
+	sample_fork_child();
 	region_inherit(t);
+	sample_arm(t);
 }
 
 /* A child that shares our memory has an image and a thread number of its own and our chunk. */
@@ -310,24 +314,52 @@ static uintptr_t libc_base(void)
 	return base;
 }
 
+/* The recorder's libc, patched, beside the arena: where it is ours too. */
+static int map_prepared(const struct scan_libc *libc, const struct patch_filter *filter)
+{
+	char path[SHIM_PATH + PREPARED_NAME], *name = path;
+	for (char *p = text_put(path, path + SHIM_PATH, shim.arena); p > path && name == path; p--)
+		name = p[-1] == '/' ? p : path;
+	prepared_name(name, libc->build_id, libc->build_id_len);
+	long fd = raw_syscall(__NR_open, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return (int)fd;
+	int ret = patch_map(libc, fd, filter);
+	raw_syscall(__NR_close, fd);
+	return ret;
+}
+
+static bool is_recorders(const struct scan_libc *libc)
+{
+	const struct arena_header *h = shim.ring.header;
+	bool same = libc->build_id_len == h->libc_build_id_len && h->sites <= ARENA_SITES_MAX;
+	for (uint32_t i = 0; same && i < libc->build_id_len; i++)
+		same = libc->build_id[i] == h->libc_build_id[i];
+	return same;
+}
+
+/* A debugger stops where libraries are loaded, and may have breakpoints in libc by now: its text stays. */
+static bool is_debugged(void)
+{
+	return _r_debug.r_brk && arch_is_breakpoint(_r_debug.r_brk);
+}
+
 static enum ipc_reason patch(void)
 {
 	static struct ipc_site found[ARENA_SITES_MAX];
+	const struct patch_filter filter = { descriptor_kinds, hook_filtered, &shim_self.depth };
 	struct arena_header *h = shim.ring.header;
 	struct scan_libc libc;
 	if (scan_describe(&libc, libc_base()))
 		return IPC_REASON_no_site;
-	bool known =
-		libc.build_id_len && libc.build_id_len == h->libc_build_id_len && h->sites <= ARENA_SITES_MAX;
-	for (uint32_t i = 0; known && i < libc.build_id_len; i++)
-		known = libc.build_id[i] == h->libc_build_id[i];
+	if (libc.build_id_len && !is_debugged() && !map_prepared(&libc, &filter))
+		return IPC_REASON_none;
+	bool known = libc.build_id_len && is_recorders(&libc);
 	const struct ipc_site *sites = known ? h->site : found;
 	size_t count = known ? h->sites : scan_sites(&libc, found, ARENA_SITES_MAX);
 	if (!count)
 		return IPC_REASON_no_site;
-	const struct patch_filter filter = { descriptor_kinds, hook_filtered };
-	return patch_libc(&libc, sites, count, &filter, &shim_self.depth) ? IPC_REASON_no_patch
-									  : IPC_REASON_none;
+	return patch_in_place(&libc, sites, count, &filter) ? IPC_REASON_no_patch : IPC_REASON_none;
 }
 
 static volatile uint32_t *alive_page(void)
@@ -354,6 +386,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		return;
 	struct shim_thread *t = &shim_self;
 	shim.ticks = shim.ring.header->clock == ARENA_CLOCK_TSC;
+	sample_start();
 	shim.alive = alive_page();
 	if (!shim.alive) {
 		shim_lost(IPC_REASON_no_arena);

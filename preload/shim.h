@@ -69,14 +69,15 @@ struct shim {
 	bool no_ioctl;	/* likewise which pseudo-terminal, or what is mapped at an address: the text of
 			 * /proc/self/maps is read */
 	bool ticks;	/* the arena's clock is the time-stamp counter */
+	uint64_t sample_interval; /* by that clock; 0: shared memory is not sampled */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */
 	bool introduced;	  /* the image's definition is in the arena; else it is tried again */
 	struct ipc_def_image image;
-	uint16_t text_length;
-	char text[IPC_TEXT_MAX]; /* of its definition */
-	char path[SHIM_PATH];	 /* of the shim itself */
 	char arena[SHIM_PATH];
+	char path[SHIM_PATH]; /* of the shim itself */
+	uint16_t text_length;
+	char text[IPC_TEXT_MAX]; /* of the image's definition; last: most of it is never touched */
 };
 
 extern struct shim shim;

@@ -185,7 +185,7 @@ static __attribute__((noinline)) int acquire_slowly(struct kind k, const volatil
 		return wait_for(k, o, a, b);
 	uint64_t start = shim_now();
 	if (is_sem(k))
-		pthread_testcancel(); /* which the attempt is not, but the call */
+		next(SYNC_pthread_testcancel)(NULL, 0, 0, 0); /* which the attempt is not, but the call */
 	int saved = errno, result = next(how == TRY ? k.attempt : k.real)(o, a, b, 0);
 	if (result && how == TRY)
 		return attempt_failed(k, result, saved, o, a, b);
@@ -545,7 +545,7 @@ static void cond_acquires(pthread_mutex_t *m, int result)
 static int cond_wait(struct kind k, pthread_cond_t *c, pthread_mutex_t *m, long a, long b)
 {
 	uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
-	struct sync_entry *e = sync_find(IPC_MECH_cond, c);
+	struct sync_entry *e = cond_passes(c) ? NULL : sync_find(IPC_MECH_cond, c);
 	struct pending p;
 	uint64_t object = e ? e->object : 0;
 	bool releases = cond_releases(m);

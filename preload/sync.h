@@ -48,7 +48,8 @@
 	X(pthread_spin_lock)                                                                                 \
 	X(pthread_spin_trylock)                                                                              \
 	X(pthread_spin_unlock)                                                                               \
-	X(pthread_cancel)
+	X(pthread_cancel)                                                                                    \
+	X(pthread_testcancel)
 
 enum sync_symbol {
 #define X(name) SYNC_##name,

@@ -74,10 +74,10 @@ static int produce(struct reference_run *run)
 
 static int consume(struct reference_run *run)
 {
-	for (unsigned long i = 0; i < run->options.messages; i++)
-		if (arrive(run, &phases->phase[i]))
+	for (; run->taken < run->options.messages; run->taken++)
+		if (arrive(run, &phases->phase[run->taken]))
 			return -1;
-	run->taken = run->quota;
+	run->taken = run->quota; /* each phase is one of every producer */
 	return 0;
 }
 
@@ -96,7 +96,7 @@ const struct reference reference_barrier = {
 	.order = "as sent",
 	.direction = "both ways",
 	.when_full = NULL,
-	.synchronisation = "none",
+	.synchronisation = "it is one",
 	.relationship = "shared memory",
 	.features = REFERENCE_PRODUCERS | REFERENCE_CONSUMERS | REFERENCE_NO_BYTES | REFERENCE_NO_KILL,
 	.exact = is_exact,

@@ -42,7 +42,7 @@ struct peers {
 struct account {
 	bool written, overflowed;
 	unsigned long sends, receives, made, taken;
-	uint64_t bytes_sent, bytes_received;
+	uint64_t bytes_made, bytes_sent, bytes_received;
 	uint64_t first, last; /* the first turn, the last message that came */
 	struct peers sent, came;
 	struct {
@@ -217,6 +217,7 @@ struct reference_head *reference_next(struct reference_run *run)
 		.pid = getpid(),
 	};
 	head->checksum = checksum(head, size);
+	c->account.bytes_made += size;
 	return head;
 }
 
@@ -225,21 +226,21 @@ void *reference_buffer(struct reference_run *run)
 	return &run->core->message;
 }
 
-static void sample(struct account *a, uint64_t sent)
+static void sample(struct account *a, uint64_t sent, uint64_t received)
 {
-	a->last = now();
 	if (a->samples < SAMPLES)
-		a->latency[a->samples++] = a->last - sent;
+		a->latency[a->samples++] = received - sent;
 }
 
 int reference_take(struct reference_run *run, const void *message, size_t size)
 {
 	const struct reference_head *head = message;
 	struct reference_core *c = run->core;
+	uint64_t received = now();
 	if (size < sizeof(*head) || head->size != size || checksum(message, size) != head->checksum ||
 	    head->producer >= run->options.producers)
 		return reference_wrong(run, "a damaged message of %zu bytes", size);
-	sample(&c->account, head->time);
+	sample(&c->account, head->time, received);
 	if (!(run->reference->features & REFERENCE_UNORDERED) && head->number < c->next[head->producer])
 		return reference_wrong(run, "producer %u: message %u came after %lu", head->producer,
 				       head->number, c->next[head->producer] - 1);
@@ -290,10 +291,10 @@ void reference_received(struct reference_run *run, uint64_t bytes)
 	a->receives++;
 	a->bytes_received += bytes;
 	if (run->core->stamps && run->role == REFERENCE_CONSUMER) {
-		uint64_t sent;
+		uint64_t sent, received = now();
 		if (pread(fileno(run->core->accounts), &sent, sizeof(sent), stamp_place(run->taken)) ==
 		    (ssize_t)sizeof(sent))
-			sample(a, sent);
+			sample(a, sent, received);
 	}
 }
 
@@ -888,7 +889,7 @@ static void measure(const struct ledger *l, struct reference_result *result)
 		if (a->last > last)
 			last = a->last;
 		result->messages += a->made;
-		result->bytes += a->bytes_received;
+		result->bytes += a->bytes_made;
 		if (!a->samples)
 			continue;
 		qsort(a->latency, a->samples, sizeof(a->latency[0]), by_value);

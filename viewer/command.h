@@ -34,6 +34,7 @@ struct command {
 	ROW(edges)                                                                                           \
 	ROW(regions)                                                                                         \
 	ROW(messages)                                                                                        \
+	ROW(waits)                                                                                           \
 	ROW(events)                                                                                          \
 	ROW(losses)                                                                                          \
 	ROW(query)                                                                                           \

@@ -3,7 +3,7 @@
  * What people call a process and a channel: pieces of SQL that the views share, so that a thing has one name
  * everywhere. A process is `comm:pid`; behind it stands what sets it apart, if anything does: (server),
  * (listener), (untraced): not recorded, (outside): on another host, or unknown. The other end of a connection
- * to a server is its client, which is not said again.
+ * to a server is its client, which is not said again; nor that the kernel is not recorded.
  */
 #ifndef IPC_NAMES_H
 #define IPC_NAMES_H
@@ -13,8 +13,8 @@
 	"CASE WHEN " p ".id IS NULL THEN '(outside)' ELSE coalesce(CASE " p ".coverage WHEN 'remote' THEN"   \
 	" host_name(" p ".comm) ELSE " p ".comm END, '?') || coalesce(':' || " p ".pid, '') ||"              \
 	" CASE WHEN " p ".coverage = 'remote' THEN ' (outside)' WHEN " p ".coverage = 'untraced' THEN"       \
-	" ' (untraced)' WHEN " role " IN ('server', 'listener') THEN ' (' || " role                          \
-	" || ')' ELSE '' END END"
+	" CASE WHEN " p ".pid IS NULL AND " p ".comm IS 'kernel' THEN '' ELSE ' (untraced)' END WHEN " role  \
+	" IN ('server', 'listener') THEN ' (' || " role " || ')' ELSE '' END END"
 
 /* `c`: alias of a row of channels. `paired`: a condition, whether it is a socketpair. `otherwise`: what a
  * channel without a name is called. The other end's address is a channel's name where the server is remote.
@@ -36,5 +36,9 @@
 
 /* Whether channel c is a connection, of which there may be several. */
 #define IS_CONNECTION "c.mechanism IN ('unix_stream', 'unix_dgram', 'unix_seqpacket', 'tcp', 'udp')"
+
+/* Whether channel c is the memory that libc keeps a named semaphore in: the semaphore has a channel of its
+ * own. */
+#define IS_SEMAPHORE "(c.mechanism IS 'posix_shm' AND coalesce(c.name, '') LIKE '/dev/shm/sem.%')"
 
 #endif

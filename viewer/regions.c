@@ -3,16 +3,20 @@
 #include "names.h"
 #include "view.h"
 
-static const struct column columns[] = {
+enum { PAGES_READ = 9, PAGES_WRITTEN }; /* their columns */
+
+static struct column columns[] = {
 	{ "region", "REGION", UNIT_TEXT, MARK_NONE },
 	{ "channel_id", "CHANNEL", UNIT_NUMBER, MARK_NONE },
 	{ "process", "PROCESS", UNIT_TEXT, MARK_NONE },
 	{ "protection", "MAY", UNIT_TEXT, MARK_NONE },
 	{ "bytes", "BYTES", UNIT_BYTES, MARK_NONE },
+	{ "synchronised_by", "SYNCHRONISED BY", UNIT_TEXT, MARK_NONE },
 	{ "mappings", "MAPPINGS", UNIT_NUMBER, MARK_NONE },
 	{ "start_ns", "FROM", UNIT_TIME, MARK_NONE },
 	{ "end_ns", "TO", UNIT_TIME, MARK_NONE },
-	{ "synchronised_by", "SYNCHRONISED BY", UNIT_TEXT, MARK_NONE },
+	{ "pages_read", NULL, UNIT_NUMBER, MARK_NONE }, /* where they were sampled */
+	{ "pages_written", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "key", NULL, UNIT_TEXT, MARK_NONE },
 	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
 	{ "name", NULL, UNIT_TEXT, MARK_NONE },
@@ -22,12 +26,18 @@ static const struct column columns[] = {
 	{ 0 },
 };
 
+/* What most processes share comes first; last what nobody can write to, as the caches that libc maps, and
+ * semaphores. */
+#define WRITTEN "max(instr(r.protection, 'w') > 0 AND NOT " IS_SEMAPHORE ") OVER region AS written"
+#define SHARERS "count(r.process_id) OVER region AS sharers"
 static const struct view view = {
-	.name = "(SELECT r.*, " CHANNEL_NAME("c", "0", "c.key") " AS region, " PROCESS_NAME(
-		"p", "''") " AS process FROM regions r LEFT JOIN channels c ON c.id = r.channel_id"
-			   " LEFT JOIN processes p ON p.id = r.process_id)",
+	.name = "(SELECT r.*, " WRITTEN ", " SHARERS
+		", " CHANNEL_NAME("c", "0", "c.key") " AS region, " PROCESS_NAME(
+			"p", "''") " AS process FROM regions r LEFT JOIN channels c ON c.id = r.channel_id"
+				   " LEFT JOIN processes p ON p.id = r.process_id WINDOW region AS "
+				   "(PARTITION BY r.channel_id))",
 	.columns = columns,
-	.order = "channel_id, start_ns, process_id",
+	.order = "written DESC, sharers DESC, channel_id, start_ns, process_id",
 	.pid = "pid = :pid",
 	.comm = "comm = :comm",
 	.mechanism = "mechanism = :mechanism",
@@ -35,6 +45,10 @@ static const struct view view = {
 
 static int run(const struct command *self, const struct options *o)
 {
+	bool sampled = view_any(o, "sampled");
+
+	columns[PAGES_READ].heading = sampled ? "READ" : NULL;
+	columns[PAGES_WRITTEN].heading = sampled ? "WRITTEN" : NULL;
 	return view_run(&view, self, o);
 }
 

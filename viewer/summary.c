@@ -58,9 +58,10 @@ static const struct column columns[] = {
 	" AS channel, sum(e.messages) AS messages,"                                                          \
 	" sum(e.bytes) AS bytes, b.p50 AS latency_p50_ns, b.p99 AS latency_p99_ns, min(e.exact) AS exact,"   \
 	" e.mechanism, c.name, " CHANNELS                                                                    \
-	" AS connections, min(e.first_ns) AS first_ns" FROM_EDGES JOIN_BOUNDS condition GROUPED ")"
-#define USUAL " WHERE e.mechanism IS NOT 'process'"
-#define ORDER "bytes DESC, messages DESC, first_ns"
+	" AS connections, min(e.first_ns) AS first_ns, e.src_id IS e.dst_id AS own" FROM_EDGES JOIN_BOUNDS   \
+		condition GROUPED ")"
+#define USUAL " WHERE e.mechanism IS NOT 'process' AND NOT " IS_SEMAPHORE
+#define ORDER "bytes DESC, own, messages DESC, first_ns" /* own: what a process hands over to itself */
 
 static const struct view asked = {
 	.name = EDGES(""), .columns = columns, .order = ORDER, .mechanism = "mechanism = :mechanism"
@@ -99,6 +100,45 @@ static void show_head(FILE *out, struct trace *t)
 	free(end);
 }
 
+/*
+ * What the usual view has behind its first rows: how many of which mechanism. Shared memory has an edge for
+ * each pair of processes; its regions are counted instead.
+ */
+#define REST                                                                                                 \
+	"WITH rest AS (SELECT e.mechanism, e.channel_id, e.src_pid, e.dst_pid, sum(e.bytes) AS bytes,"       \
+	" sum(e.messages) AS messages, min(e.first_ns) AS first_ns, e.src_id IS e.dst_id AS own, "           \
+	"k.boundary = 'memory' AND k.model ="                                                                \
+	" 'shared' AS memory FROM edges e LEFT JOIN channels c ON c.id = e.channel_id LEFT JOIN mechanisms"  \
+	" k ON k.name = e.mechanism" USUAL GROUPED " ORDER BY " ORDER " LIMIT -1 OFFSET :limit),"            \
+	" counts AS (SELECT mechanism, count(*) AS n FROM rest WHERE memory IS NOT 1 GROUP BY 1),"           \
+	" sharers AS (SELECT channel_id, src_pid AS pid FROM rest WHERE memory UNION SELECT channel_id,"     \
+	" dst_pid FROM rest WHERE memory)"                                                                   \
+	" SELECT (SELECT sum(n) FROM counts), (SELECT group_concat(n || ' ' || mechanism, ', ') FROM "       \
+	"(SELECT"                                                                                            \
+	" * FROM counts ORDER BY n DESC, mechanism)), count(DISTINCT channel_id), count(DISTINCT pid) FROM"  \
+	" sharers"
+
+static int show_rest(FILE *out, struct trace *t, const struct options *o)
+{
+	sqlite3_stmt *stmt;
+	int err = trace_prepare(t, REST, &stmt);
+
+	if (err)
+		return err;
+	view_bind(stmt, o);
+	if (sqlite3_step(stmt) == SQLITE_ROW) {
+		long long rows = sqlite3_column_int64(stmt, 0), regions = sqlite3_column_int64(stmt, 2);
+		if (rows)
+			fprintf(out, "and %lld more (%s): ipctrace edges -i %s\n", rows,
+				(const char *)sqlite3_column_text(stmt, 1), t->path);
+		if (regions)
+			fprintf(out, "and %lld region%s that %lld processes share: ipctrace regions -i %s\n",
+				regions, plural(regions), (long long)sqlite3_column_int64(stmt, 3), t->path);
+	}
+	sqlite3_finalize(stmt);
+	return 0;
+}
+
 static int show_edges(FILE *out, struct trace *t, const struct options *o)
 {
 	struct options limited = *o;
@@ -116,10 +156,7 @@ static int show_edges(FILE *out, struct trace *t, const struct options *o)
 	if (o->limit < 0)
 		limited.limit = DEFAULT_ROWS;
 	int err = view_show(&usual, t, &limited, &output);
-	if (!err && n > limited.limit)
-		fprintf(out, "and %lld more: ipctrace edges -i %s\n", (long long)(n - limited.limit),
-			t->path);
-	return err;
+	return err ? err : show_rest(out, t, &limited);
 }
 
 static void show_life(FILE *out, struct trace *t)

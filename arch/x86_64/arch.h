@@ -71,4 +71,10 @@ static inline void arch_local_dec(uint32_t *p)
 	__asm__ volatile("decl %0" : "+m"(*p)::"memory", "cc");
 }
 
+/* Whether a debugger has put a breakpoint there. */
+static inline int arch_is_breakpoint(uintptr_t code)
+{
+	return *(const uint8_t *)code == 0xcc;
+}
+
 #endif

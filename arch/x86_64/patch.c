@@ -4,44 +4,26 @@
  * itself stays where it is. So a blocked call has an untouched stack and libc's own address, and restarts,
  * signal returns, seccomp by address, vfork and clone are none of our business.
  *
- * The stubs stand in one private mapping within 2 GiB of libc. Each executes the instruction that its jump
+ * The stubs stand within 2 GiB of libc, behind the table through which they reach all that differs between
+ * processes: the code is the same in all that have the same libc. Each executes the instruction that its jump
  * replaced, at the end, with every register as it was. Between __pthread_enable_asynccancel and
  * __pthread_disable_asynccancel no generated code ever runs: it cannot be unwound through.
  */
 #include <errno.h>
 #include <stdbool.h>
-#include <sys/mman.h>
 
-#include "arch.h"
 #include "patch.h"
-#include "sites.h"
+#include "tables.h"
 
 enum {
-	STUB_MAX = 112, /* bytes of code for a site, both ends of it */
 	LOADS_MAX = 64, /* bytes from a call of enable to its system call */
-	PAGE = 4096,
-	MIB = 1 << 20,
-	REACH_MIB = 1900, /* how far from libc's text a 32-bit jump is sure to reach */
 };
-
-extern const uint8_t stub_entry[], stub_return[], stub_late[], stub_enable[], stub_disable[],
-	stub_disable_rbx[], stub_disable_rbp[], stub_disable_error[];
-void (*patch_enable)(void), (*patch_disable)(void); /* libc's own */
-void patch_return_libc(long result, uintptr_t stack);
 
 struct patch {
 	uint8_t *at; /* where the next stub's code goes */
-	const struct patch_filter *filter;
-	uint32_t pending; /* offset of the thread-local word from %fs */
+	const struct patch_plan *plan;
+	const uint8_t *enable; /* libc's own function */
 };
-
-/* At the end of a cancellable call the kernel's result is gone: -1 (of an int or a long), and errno. */
-void patch_return_libc(long result, uintptr_t stack)
-{
-	if (result == -1 || result == 0xffffffffL)
-		result = -(long)*__errno_location();
-	hook_return(result, stack, HOOK_ANY_CALL, 0);
-}
 
 static void put(struct patch *p, const char *bytes, size_t n)
 {
@@ -53,11 +35,6 @@ static void put(struct patch *p, const char *bytes, size_t n)
 static void put32(struct patch *p, uint32_t value)
 {
 	put(p, (const char *)&value, 4);
-}
-
-static void put64(struct patch *p, uintptr_t value)
-{
-	put(p, (const char *)&value, 8);
 }
 
 static void put_jump(struct patch *p, const uint8_t *to)
@@ -78,20 +55,28 @@ static void land(struct patch *p, uint8_t *branch)
 	*branch = (uint8_t)(p->at - (branch + 1));
 }
 
-/* lea -128(%rsp),%rsp | call function | lea 128(%rsp),%rsp */
-static void put_call(struct patch *p, const uint8_t *function)
+/* The displacement of an operand that is a word of the table, at the end of an instruction. */
+static void put_table(struct patch *p, size_t offset)
 {
-	PUT(p, "\x48\x8d\x64\x24\x80\xe8");
-	put32(p, (uint32_t)(function - (p->at + 4)));
+	const uint8_t *word = (const uint8_t *)p->plan->table + offset;
+	put32(p, (uint32_t)(word - (p->at + 4)));
+}
+#define PUT_TABLE(p, member) put_table(p, offsetof(struct patch_table, member))
+
+/* lea -128(%rsp),%rsp | call *function | lea 128(%rsp),%rsp; the function is a word of the table */
+static void put_call(struct patch *p, size_t function)
+{
+	PUT(p, "\x48\x8d\x64\x24\x80\xff\x15");
+	put_table(p, function);
 	PUT(p, "\x48\x8d\xa4\x24\x80\x00\x00\x00");
 }
 
-/* cmpl $0,%fs:pending */
+/* mov pending,%r11 | cmpl $0,%fs:(%r11) */
 static void put_pending_test(struct patch *p)
 {
-	PUT(p, "\x64\x83\x3c\x25");
-	put32(p, p->pending);
-	PUT(p, "\x00");
+	PUT(p, "\x4c\x8b\x1d");
+	PUT_TABLE(p, pending);
+	PUT(p, "\x64\x41\x83\x3b\x00");
 }
 
 /* Leaves the stub's slow path where kinds[%edi] is 1: jumps to what `out` gets. %rax and %r11 are free. */
@@ -99,11 +84,16 @@ static void put_filter(struct patch *p, uint8_t **out)
 {
 	PUT(p, "\x89\xf8\x3d\xff\x0f\x00\x00"); /* mov %edi,%eax | cmp $4095,%eax */
 	uint8_t *slow = put_branch(p, 0x77);	/* ja */
-	PUT(p, "\x49\xbb");			/* movabs $kinds,%r11 */
-	put64(p, (uintptr_t)p->filter->kinds);
+	PUT(p, "\x4c\x8b\x1d");			/* mov kinds,%r11 */
+	PUT_TABLE(p, kinds);
 	PUT(p, "\x41\x80\x3c\x03\x01"); /* cmpb $1,(%r11,%rax) */
 	*out = put_branch(p, 0x74);	/* je */
 	land(p, slow);
+}
+
+static bool is_filtered(const struct patch *p, const struct ipc_site *site)
+{
+	return site->nr < IPC_NUMBERS && p->plan->filtered[site->nr];
 }
 
 /* Replaces `length` bytes at `from` by a jump to `to`. */
@@ -121,12 +111,12 @@ static uint8_t *put_entry(struct patch *p, const struct ipc_site *site, const ui
 {
 	uint8_t *start = p->at, *out = NULL;
 	if (site->kind != SITE_ANY) {
-		if (site->nr < 512 && p->filter->numbers[site->nr])
+		if (is_filtered(p, site))
 			put_filter(p, &out);
 		PUT(p, "\xb8"); /* mov $nr,%eax */
 		put32(p, site->nr | (site->kind == SITE_PRE || site->kind == SITE_EXIT ? HOOK_NO_RETURN : 0));
 	}
-	put_call(p, stub_entry);
+	put_call(p, offsetof(struct patch_table, entry));
 	if (out)
 		land(p, out);
 	put(p, (const char *)original, length);
@@ -149,7 +139,7 @@ static uint8_t *put_return(struct patch *p, const struct ipc_site *site, const u
 	uint8_t *out = put_branch(p, 0x74); /* je */
 	PUT(p, "\xb9");			    /* mov $nr,%ecx */
 	put32(p, site->kind == SITE_ANY ? (uint32_t)HOOK_ANY_CALL : site->nr);
-	put_call(p, stub_return);
+	put_call(p, offsetof(struct patch_table, leave));
 	land(p, out);
 	put(p, (const char *)compare, length);
 	put_jump(p, compare + length);
@@ -162,7 +152,7 @@ static uint8_t *put_late(struct patch *p, const struct ipc_site *site, const uin
 	uint8_t *start = p->at;
 	PUT(p, "\xb9"); /* mov $nr,%ecx */
 	put32(p, site->nr);
-	put_call(p, stub_late);
+	put_call(p, offsetof(struct patch_table, late));
 	put(p, (const char *)compare, 6);
 	put_jump(p, compare + 6);
 	return start;
@@ -216,21 +206,20 @@ static void put_loads(struct patch *p, const uint8_t *call)
 static uint8_t *put_enable(struct patch *p, const struct ipc_site *site, const uint8_t *call)
 {
 	uint8_t *start = p->at, *filtered = NULL, *pending;
-	if (site->nr < 512 && p->filter->numbers[site->nr])
+	if (is_filtered(p, site))
 		put_filter(p, &filtered);
 	uint8_t *slow = p->at;
 	put_loads(p, call);
 	PUT(p, "\xb8");
 	put32(p, site->nr);
-	PUT(p, "\x49\xbb"); /* movabs | jmp *%r11 */
-	put64(p, (uintptr_t)stub_enable);
-	PUT(p, "\x41\xff\xe3");
+	PUT(p, "\xff\x25"); /* jmp *enable */
+	PUT_TABLE(p, enable);
 	if (filtered) { /* behind the call its number is not known any more */
 		land(p, filtered);
 		put_pending_test(p);
 		pending = put_branch(p, 0x75); /* jne */
 		*pending = (uint8_t)(slow - (pending + 1));
-		put_jump(p, (const uint8_t *)patch_enable);
+		put_jump(p, p->enable);
 	}
 	return start;
 }
@@ -240,11 +229,6 @@ static const uint8_t *call_target(const uint8_t *call)
 	int32_t distance;
 	__builtin_memcpy(&distance, call + 1, 4);
 	return call + 5 + distance;
-}
-
-static bool in_reach(const uint8_t *from, const uint8_t *to)
-{
-	return to - from < (long)REACH_MIB * MIB && from - to < (long)REACH_MIB * MIB;
 }
 
 static bool looks_right(const struct ipc_site *site, const uint8_t *at)
@@ -296,72 +280,48 @@ static void patch_site(struct patch *p, const struct ipc_site *site, uint8_t *at
 		retarget(at, put_enable(p, site, at));
 		break;
 	case SITE_DISABLE:
-		retarget(at, site->aux == SITE_RESULT_RBX     ? stub_disable_rbx
-			     : site->aux == SITE_RESULT_RBP   ? stub_disable_rbp
-			     : site->aux == SITE_RESULT_ERRNO ? stub_disable_error
-							      : stub_disable);
+		retarget(at, p->plan->disable[site->aux]);
 		break;
 	case SITE_NONE:
 		break;
 	}
 }
 
-/* Maps memory for the stubs where a jump reaches libc and the shim. The kernel puts a new mapping just below
- * the libraries; only where that is too far are places near libc tried one by one. */
-static uint8_t *map_stubs(const struct scan_libc *libc, size_t size)
+uint8_t *patch_jump_to_disable(uint8_t *at, const struct patch_table *table, enum site_result result)
 {
-	const int prot = PROT_READ | PROT_WRITE | PROT_EXEC,
-		  flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
-	for (uintptr_t mib = 0; mib < REACH_MIB; mib += mib < 64 ? 1 : 32) {
-		uintptr_t hint = mib ? (libc->base - mib * MIB) & ~(uintptr_t)(PAGE - 1) : 0;
-		long got = raw_syscall(__NR_mmap, hint, size, prot, flags | (mib ? MAP_FIXED_NOREPLACE : 0),
-				       -1, 0);
-		if (got < 0 && got > -PAGE && got != -EEXIST)
-			return NULL;
-		if (in_reach((const uint8_t *)got, libc->text) && in_reach((const uint8_t *)got, stub_entry))
-			return (uint8_t *)got;
-		if (got != -EEXIST)
-			raw_syscall(__NR_munmap, got, size);
-	}
-	return NULL;
+	const struct patch_plan plan = { .table = table };
+	struct patch p = { .at = at, .plan = &plan };
+	PUT(&p, "\xff\x25"); /* jmp *disable */
+	put_table(&p, offsetof(struct patch_table, disable) + result * sizeof(table->disable[0]));
+	return p.at;
 }
 
-int patch_libc(const struct scan_libc *libc, const struct ipc_site *sites, size_t count,
-	       const struct patch_filter *filter, const uint32_t *pending)
+/* The first call found of each of the two functions tells where they are. */
+int patch_check(const struct patch_plan *plan, struct patch_head *head)
 {
-	uintptr_t lo = UINTPTR_MAX, hi = 0, text = (uintptr_t)libc->text, end = (uintptr_t)libc->text_end, fs;
-	for (size_t i = 0; i < count; i++) {
-		uintptr_t at = libc->base + sites[i].offset;
-		if (at < text + 16 || at > end - 32)
+	const struct scan_libc *libc = plan->libc;
+	*head = (struct patch_head){ 0 };
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct ipc_site *site = &plan->sites[i];
+		const uint8_t *at = (const uint8_t *)libc->base + site->offset;
+		if (at < libc->text + 16 || at > libc->text_end - 32 ||
+		    (site->kind == SITE_DISABLE && (uint8_t)site->aux >= SITE_RESULTS))
 			return -EINVAL;
-		lo = at < lo ? at : lo;
-		hi = at > hi ? at : hi;
-		/* The first call found of each of the two functions tells where they are. */
-		if (sites[i].kind == SITE_ENABLE)
-			patch_enable = (void (*)(void))call_target((const uint8_t *)at);
-		if (sites[i].kind == SITE_DISABLE)
-			patch_disable = (void (*)(void))call_target((const uint8_t *)at);
+		if (site->kind == SITE_ENABLE && !head->enable)
+			head->enable = (uint32_t)((uintptr_t)call_target(at) - libc->base);
+		if (site->kind == SITE_DISABLE && !head->disable)
+			head->disable = (uint32_t)((uintptr_t)call_target(at) - libc->base);
 	}
-	if (!count)
-		return -ENOENT;
-	if (!in_reach(libc->text, stub_disable))
-		return -ERANGE;
-	lo = (lo - 16) & ~(uintptr_t)(PAGE - 1);
-	hi = (hi + 32 + PAGE) & ~(uintptr_t)(PAGE - 1);
-	size_t size = (count * STUB_MAX + PAGE - 1) & ~(size_t)(PAGE - 1);
-	uint8_t *stubs = map_stubs(libc, size);
-	if (!stubs)
-		return -ENOMEM;
-	long failed = raw_syscall(__NR_mprotect, lo, hi - lo, PROT_READ | PROT_WRITE | PROT_EXEC);
-	if (failed) {
-		raw_syscall(__NR_munmap, stubs, size);
-		return (int)failed;
-	}
-	__asm__("mov %%fs:0, %0" : "=r"(fs));
-	struct patch p = { .at = stubs, .filter = filter, .pending = (uint32_t)((uintptr_t)pending - fs) };
-	for (size_t i = 0; i < count; i++)
-		patch_site(&p, &sites[i], (uint8_t *)libc->base + sites[i].offset);
-	raw_syscall(__NR_mprotect, lo, hi - lo, PROT_READ | PROT_EXEC);
-	raw_syscall(__NR_mprotect, stubs, size, PROT_READ | PROT_EXEC);
-	return 0;
+	return plan->count && plan->count <= ARENA_SITES_MAX ? 0 : -EINVAL;
+}
+
+size_t patch_generate(const struct patch_plan *plan, const struct patch_head *head, uint8_t *stubs)
+{
+	struct patch p = { .at = stubs + sizeof(*head),
+			   .plan = plan,
+			   .enable = (const uint8_t *)plan->libc->base + head->enable };
+	*(struct patch_head *)stubs = *head;
+	for (size_t i = 0; i < plan->count; i++)
+		patch_site(&p, &plan->sites[i], (uint8_t *)plan->libc->base + plan->sites[i].offset);
+	return (size_t)(p.at - stubs);
 }

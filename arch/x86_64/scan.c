@@ -159,12 +159,29 @@ struct scan {
 	size_t max, count;
 };
 
+/* Where two bytes next follow each other, or NULL. Passes over eight places at once that the second is not
+ * in: other processes' starts wait for this. */
+static const uint8_t *next_pair(const uint8_t *p, const uint8_t *end, uint8_t first, uint8_t second)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	while (p + 2 <= end) {
+		uint64_t eight = 0;
+		if (p + 9 <= end) {
+			__builtin_memcpy(&eight, p + 1, sizeof(eight));
+			eight ^= ones * second;
+		}
+		bool none = !((eight - ones) & ~eight & ones << 7); /* no byte of it is zero */
+		for (int i = 0; !none && i < 8 && p + i + 2 <= end; i++)
+			if (p[i] == first && p[i + 1] == second)
+				return p + i;
+		p += 8;
+	}
+	return NULL;
+}
+
 static const uint8_t *next_syscall(const uint8_t *p, const uint8_t *end)
 {
-	for (; p + 2 <= end; p++)
-		if (p[0] == 0x0f && p[1] == 0x05)
-			return p;
-	return NULL;
+	return next_pair(p, end, 0x0f, 0x05);
 }
 
 /* The nearest call of `target` (NULL: of anything in libc's text) that ends before `p` (step -1) or starts
@@ -319,15 +336,15 @@ static void add_syscall(struct scan *s, const uint8_t *p)
 	}
 }
 
-/* _exit keeps 231 in %esi over a loop; a thread's end keeps 60 in %edx. */
+/* _exit keeps 231 in %esi over a loop, and 60 in %edx; a thread's end keeps 60 in %edx. */
 static void add_exits(struct scan *s)
 {
 	const uint8_t *end = s->libc->text_end - 32;
-	for (const uint8_t *p = s->libc->text; p < end; p++) {
-		if (matches(p, "\xbe\xe7\x00\x00\x00\xba\x3c\x00\x00\x00", 10))
-			add(s, p, __NR_exit_group, SITE_EXIT, 0);
+	for (const uint8_t *p = s->libc->text + 8; (p = next_pair(p, end, 0xba, 0x3c)); p++) {
 		if (!matches(p, "\xba\x3c\x00\x00\x00", 5))
 			continue;
+		if (matches(p - 5, "\xbe\xe7\x00\x00\x00", 5))
+			add(s, p - 5, __NR_exit_group, SITE_EXIT, 0);
 		for (int i = 5; i < 16; i++)
 			if (matches(p + i, "\x31\xff\x89\xd0\x0f\x05\xeb\xf8", 8))
 				add(s, p, __NR_exit, SITE_EXIT, 0);

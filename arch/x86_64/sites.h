@@ -20,6 +20,6 @@ enum site_kind {
 		       */
 };
 
-enum site_result { SITE_RESULT_RAX, SITE_RESULT_RBX, SITE_RESULT_ERRNO, SITE_RESULT_RBP };
+enum site_result { SITE_RESULT_RAX, SITE_RESULT_RBX, SITE_RESULT_ERRNO, SITE_RESULT_RBP, SITE_RESULTS };
 
 #endif

@@ -226,7 +226,7 @@ class Trace:
     def outsiders(self):
         """(pid, comm, coverage) of those that took part over sockets and are outside of the recording, the kernel aside."""
         return self.rows(f"""SELECT pid, comm, coverage FROM processes p WHERE {outside("p.id")} AND EXISTS
-                         (SELECT 1 FROM edges e WHERE mechanism NOT IN ('pipe', 'fifo', 'process', 'netlink')
+                         (SELECT 1 FROM edges e WHERE (mechanism GLOB 'unix_*' OR mechanism IN ('tcp', 'udp', 'socket_other'))
                           AND p.id IN (e.src_id, e.dst_id))""")
 
     def check_inside(self, exact=True):

@@ -90,9 +90,9 @@ def compare_ledger(ledger, trace, mechanism):
     trace.check_sound()
 
 
-def compare(s, source, mechanism, shape):
+def compare(s, source, mechanism, shape, *options):
     path = s.path(f"ledger-{mechanism}-{source}")
-    result, trace = s.record([s.ipctrace, "reference", "--ledger", path, mechanism, *SHAPES[shape]], source)
+    result, trace = s.record([s.ipctrace, "reference", "--ledger", path, mechanism, *SHAPES[shape], *options], source)
     if result.status == 3:
         assert b"not applicable" in result.err, shorten(result)
         REFUSED[shape] += 1
@@ -103,11 +103,19 @@ def compare(s, source, mechanism, shape):
         assert not trace.one("SELECT count(*) FROM edges WHERE mechanism = ? AND exact = 0", mechanism), "marked"
 
 
-def add(source, mechanism, shape, users):
+def add(source, mechanism, shape, users, *options):
     def workload(s):
-        compare(s, source, mechanism, shape)
-    workload.__name__ = f"reference {mechanism} {shape} by {source}"
+        compare(s, source, mechanism, shape, *options)
+    workload.__name__ = " ".join(["reference", mechanism, shape, *options, "by", source])
     test(workload, users)
+
+
+def variants(mechanism):
+    """Other ways in which the program does it than the one it takes by itself."""
+    s = Session("root")
+    result = s.run([s.ipctrace, "reference", mechanism, "--variant", "?"])
+    assert result.status == 2, shorten(result)
+    return result.err.decode().split("'?':")[1].split()[1:]
 
 
 def report():
@@ -188,5 +196,8 @@ for row in LISTED:
             add("shim", row["mechanism"], name, ("root", "nobody"))
         if RECORDED[row["mechanism"]] in ("BPF", "BOTH") and IS_ROOT:
             add("bpf", row["mechanism"], name, ("root",))
+    for variant in variants(row["mechanism"]) if RECORDED[row["mechanism"]] in ("SHIM", "BOTH") else ():
+        add("shim", row["mechanism"], "one pair", ("nobody",), "--variant", variant)
+        add("shim", row["mechanism"], "many to many", ("nobody",), "--variant", variant)
 atexit.register(report)
 main()

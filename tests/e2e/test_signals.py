@@ -34,8 +34,9 @@ def catcher(numbers):
 
 
 def start(s, command, recorder=(), **options):
+    """Its output is not read ahead: communicate() would miss what readline() had taken beyond the line."""
     return subprocess.Popen(s.prefix + [s.ipctrace, "-q", "-o", s.new_trace(), *recorder, "--", *command],
-                            cwd=s.dir, stdout=subprocess.PIPE, **options)
+                            cwd=s.dir, stdout=subprocess.PIPE, bufsize=0, **options)
 
 
 def state(pid):

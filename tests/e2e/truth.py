@@ -6,13 +6,31 @@ An `end` is what moved bytes, as text: `pipe:[inode]`, a FIFO's path, and of soc
 mechanism: `unix_dgram`, `udp`.
 """
 import collections
+import errno
 import os
 import re
 
 CALLS = ("read,write,readv,writev,pread64,pwrite64,preadv,pwritev,preadv2,pwritev2,splice,tee,vmsplice,sendfile,"
          "sendto,recvfrom,sendmsg,recvmsg,sendmmsg,recvmmsg")
-COMMAND = ["strace", "-f", "-yy", "-s", "0", "-e", "abbrev=none", "-e",
-           f"trace=clone,clone3,socket,socketpair,accept,accept4,{CALLS}"]
+
+
+def command(*more):
+    """strace, of these calls too."""
+    names = ",".join(("clone,clone3,socket,socketpair,accept,accept4", CALLS) + more)
+    return ["strace", "-f", "-yy", "-s", "0", "-e", "abbrev=none", "-e", f"trace={names}"]
+
+
+COMMAND = command()
+
+# Calls of which the trace has an event each time, by the names that they have there: also of those that fail, but where it is
+# because they name nothing.
+COUNTED = {name: name for name in (
+    "kill tkill tgkill rt_sigqueueinfo pidfd_send_signal rt_sigtimedwait shmget shmat shmdt msgget msgsnd msgrcv semget "
+    "semop semtimedop mq_open mq_timedsend mq_timedreceive flock").split()}
+COUNTED.update({f"{call}:{shown}": f"{call}:{name}" for call, shown, name in (
+    ("shmctl", "IPC_RMID", "rmid"), ("msgctl", "IPC_RMID", "rmid"), ("semctl", "IPC_RMID", "rmid"),
+    ("semctl", "SETVAL", "setval"), ("semctl", "SETALL", "setall"))})
+EVERYTHING = command(*sorted({name.split(":")[0] for name in COUNTED}), "mmap", "futex")
 
 Moved = collections.namedtuple("Moved", "calls bytes")  # calls that moved something, and how many bytes
 
@@ -165,3 +183,50 @@ class Strace:
         except OSError:
             return "fifo" in os.path.basename(path)
 
+
+class Calls:
+    """What strace saw of calls that move no bytes through a descriptor.
+
+    counts: {(pid, call, errno): how often}; mapped: {(pid, file): how often, shared}. signals: {(sender, receiver): how many
+    were delivered}, read: {pid: how many from a signalfd}, sent: {(sender, receiver or leader of a group): how many},
+    grouped: {sender: how many to groups}. SIGPIPE is the kernel's, whatever it says.
+    """
+    DELIVERED = re.compile(r"^(\d+) +--- SIG(?!PIPE)\w+ \{si_signo=\w+, si_code=SI_(?:USER|TKILL|QUEUE), si_pid=(\d+)")
+    OPERATION = re.compile(r", (?:IPC_64\|)?(IPC_RMID|SETVAL|SETALL)\b")
+    MAPPED = re.compile(r"MAP_SHARED\w*(?:\|\w+)*, (?:\d+<(.*?)>|-1), ")
+    SENT = re.compile(r"^(-?)(\d+), (?:\d+, )?SIG")
+
+    def __init__(self, path):
+        self.leader = {}
+        self.counts, self.mapped, self.signals, self.read, self.sent, self.grouped = (
+            collections.Counter() for _ in range(6))
+        for tid, call, rest, result in finished(path):
+            if call.startswith("clone") and result >= 0 and "CLONE_THREAD" in rest:
+                self.leader[result] = self.leader.get(tid, tid)
+            else:
+                self.take(self.leader.get(tid, tid), call, rest, result)
+        with open(path, encoding="latin-1") as lines:
+            for match in filter(None, map(self.DELIVERED.match, lines)):
+                receiver, sender = int(match[1]), int(match[2])
+                self.signals[sender, self.leader.get(receiver, receiver)] += 1
+
+    def take(self, pid, call, rest, result):
+        operation = self.OPERATION.search(rest) if call.endswith("ctl") else None
+        name = COUNTED.get(f"{call}:{operation[1]}" if operation else call)
+        failed = re.search(r"\) += -1 (E\w+)", rest)
+        error = getattr(errno, failed[1]) if failed else 0
+        nothing = error and (operation or call.endswith(("get", "kill"))) or call.endswith("kill") and ", SIG" not in rest
+        if name and not nothing and error != errno.EINTR:
+            self.counts[pid, name, error] += 1
+        mapped = self.MAPPED.search(rest) if call == "mmap" and not failed else None
+        if mapped and not re.match(r"/dev/shm/ipctrace-\w{16}/", mapped[1] or ""):  # what we map
+            self.mapped[pid, mapped[1] or "anonymous"] += 1
+        taken = re.search(r"si_pid=(\d+)", rest) if call == "rt_sigtimedwait" and result > 0 else None
+        if taken:
+            self.signals[int(taken[1]), pid] += 1
+        if call == "read" and "<anon_inode:[signalfd]>" in rest and result > 0:
+            self.read[pid] += result // 128
+        sent = self.SENT.match(rest) if call.endswith("kill") and not failed else None
+        if sent:
+            self.sent[pid, int(sent[2])] += 1
+            self.grouped[pid] += bool(sent[1])

@@ -24,6 +24,12 @@ static uint64_t object_of(uint8_t object)
 	return ipc_object(object >> 4 ? object >> 4 : object & 3, object & 7);
 }
 
+/* Of a semaphore, a lock, ..., or of what is none. */
+static uint64_t sync_object_of(uint8_t object)
+{
+	return ipc_object(IPC_MECH_posix_sem + (object >> 4) % 7, object & 7);
+}
+
 /* One of a few. */
 static unsigned int make_address(uint8_t *bytes, unsigned int which)
 {
@@ -156,9 +162,9 @@ static void take_order(struct collector *c, const struct order *o)
 {
 	struct ipc_event slots[5];
 	enum collector_source source = o->kind >> 7;
-	const struct collector_count count = { o->thread & 7, o->arg & 7,       object_of(o->object), o->start,
-					       o->duration,	  time_of(o),       time_of(o) + 1,
-					       o->kind & 16 };
+	const struct collector_count count = { o->thread & 7,  o->arg & 7,  sync_object_of(o->object),
+					       o->start,       o->duration, time_of(o),
+					       time_of(o) + 1, o->kind & 16 };
 	switch (o->kind & 7) {
 	case 0:
 		if (o->kind & 8)

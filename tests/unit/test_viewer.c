@@ -578,7 +578,7 @@ static void connections_to_one_address_are_one_row(void **state)
 		 "server:11 (server)  client:10           tcp 127.0.0.1:6379             3     29               6               7      1\n"
 		 "client:10           server:11           unix_stream socketpair         1      8               1               1      1\n"
 		 "client:10           dbus:12 (untraced)  unix_stream /run/dbus          1      7               -               -      1\n"
-		 "and 2 more: ipctrace edges -i PATH\n");
+		 "and 2 more (1 tcp, 1 unix_stream): ipctrace edges -i PATH\n");
 }
 
 /* One slow connection of few messages is not what most of them see. */
@@ -592,7 +592,7 @@ static void latency_of_several_is_bounded(void **state)
 		 "x: ran 1.0 us, 2 processes, 6 channels, 106 messages, 175 B -> PATH\n"
 		 "src        dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns  exact\n"
 		 "client:10  server:11 (server)  2 x tcp 127.0.0.1:6379       101    120               2               4      1\n"
-		 "and 5 more: ipctrace edges -i PATH\n");
+		 "and 5 more (3 unix_stream, 2 tcp): ipctrace edges -i PATH\n");
 }
 
 static void edges_say_whose_end_it_is(void **state)

@@ -356,6 +356,15 @@ static void define(struct collector *c, const struct timed *t)
 	}
 }
 
+static void write_endpoint(struct collector *c, const struct endpoint *ep)
+{
+	const struct store_sampled pages = { ep->data.channel_id, ep->data.process_id, ep->pages_read,
+					     ep->pages_written };
+	store_endpoint(c->store, &ep->data);
+	if (ep->sampled)
+		store_sampled(c->store, &pages);
+}
+
 static void write_row(struct collector *c, struct row *row)
 {
 	switch (row->kind) {
@@ -369,7 +378,7 @@ static void write_row(struct collector *c, struct row *row)
 		store_channel(c->store, &((struct channel *)row)->data);
 		break;
 	case ROW_ENDPOINT:
-		store_endpoint(c->store, &((struct endpoint *)row)->data);
+		write_endpoint(c, (struct endpoint *)row);
 		break;
 	case ROW_EDGE:
 		rollup_write(c, (struct edge *)row);
@@ -522,10 +531,10 @@ static void free_all(struct collector *c)
 		free(timed_pop(c));
 	packet_close(c);
 	order_free(&c->order);
-	struct table *tables[] = { &c->threads, &c->images, &c->lives,	  &c->objects,	&c->endpoints,
-				   &c->edges,	&c->lanes,  &c->losses,	  &c->texts,	&c->addresses,
-				   &c->pairs,	&c->names,  &c->connects, &c->outsides, &c->places,
-				   &c->flows,	&c->epolls, &c->leftovers };
+	struct table *tables[] = { &c->threads, &c->images, &c->lives,	   &c->objects,	 &c->endpoints,
+				   &c->edges,	&c->lanes,  &c->losses,	   &c->texts,	 &c->addresses,
+				   &c->pairs,	&c->names,  &c->connects,  &c->outsides, &c->places,
+				   &c->flows,	&c->epolls, &c->leftovers, &c->touched };
 	for (unsigned int i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		free(tables[i]->slots);
 	while (c->pool) {

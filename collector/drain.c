@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "environment.h"
 #include "owners.h"
+#include "sampling.h"
 #include "source.h"
 #include "tables.h"
 
@@ -720,10 +721,24 @@ static void shim_sync(struct source *s, unsigned int mode)
 	s->file.header->sync = mode;
 }
 
+static int shim_sample(struct source *s, unsigned int ms, char *error, size_t error_size)
+{
+	int err = sampling_check();
+	if (err) {
+		snprintf(error, error_size,
+			 "cannot sample shared memory: %s (Linux 6.7 or later with userfaultfd is needed)",
+			 strerror(-err));
+		return err;
+	}
+	s->file.header->sample_interval = sampling_interval(s->file.header->clock, ms);
+	return 0;
+}
+
 const struct source_ops source_shim = {
 	.name = "shim",
 	.open = shim_open,
 	.sync = shim_sync,
+	.sample = shim_sample,
 	.attach = shim_attach,
 	.environment = shim_environment,
 	.poll = shim_poll,

@@ -214,9 +214,12 @@ struct endpoint {
 	struct lane *lanes;
 	uint8_t roles;
 	bool received;
-	bool gone;			     /* its memory is about to be given back */
-	struct mapping *mappings;	     /* of shared memory, that are there (region.c) */
-	uint64_t read_until, written_until;  /* the last of the others that could be */
+	bool gone;			    /* its memory is about to be given back */
+	struct mapping *mappings;	    /* of shared memory, that are there (region.c) */
+	uint64_t read_until, written_until; /* the last of the others that could be */
+	bool sampled;			    /* its pages are looked at (sample.c) */
+	uint64_t pages_read, pages_written;
+	struct touched *touched;
 	bool is_mapper;			     /* listed: */
 	struct endpoint *next_mapper;	     /* of the channel */
 	bool client;			     /* sends to a datagram socket that others hold */
@@ -270,6 +273,7 @@ struct collector {
 	uint64_t commit_ns; /* when the last commit was, by the clock */
 	struct table threads, images, lives, objects, endpoints, edges, lanes, losses, texts;
 	struct table addresses, pairs, names, connects, outsides, places, flows, epolls; /* socket.h */
+	struct table touched;	    /* pages of shared memory (sample.c) */
 	struct table leftovers;	    /* queues that hold messages at the begin (queue.c) */
 	struct thread *last_thread; /* of collector_record */
 	uint64_t last_key;
@@ -395,7 +399,7 @@ void fd_hand_over(struct collector *c, struct process *from, struct process *to,
 void settle_later(struct collector *c, struct channel *ch); /* all its ends are closed */
 /* Nothing more will come. `all`: of any channel; else it may be opened again. */
 void settle_channel(struct channel *ch, bool all);
-void settle_socket(struct collector *c, struct channel *ch); /* all its ends are closed */
+void settle_socket(struct collector *c, struct channel *ch); /* not of udp: all its ends are closed */
 /* Settles streams whose ends are all closed for long enough, or all. */
 void settle_closed(struct collector *c, bool all);
 /* Forgets the sockets that were settled; when all rows are written. */

@@ -3,11 +3,12 @@
  * Shared memory: a channel each, without messages. Who could write to it while another could read it is an
  * edge: that is certain, and all that can be known without looking at each access.
  *
- * h). A mapping counts from the return of the call that made it to the entry of the
- * call that unmaps it: the time in which the program can have used it. Events name no address but the part of
- * the file: two mappings of one part in one process are alike.
+ * A mapping counts from the return of the call that made it to the entry of the call that unmaps it: the time
+ * in which the program can have used it. Events name no address but the part of the file: two mappings of one
+ * part in one process are alike.
  */
 #include "kind.h"
+#include "sample.h"
 #include "tables.h"
 
 enum { PAGE = 4096, READ = 1, WRITE = 2, EXECUTE = 4, MAPPERS_KEPT = 256 };
@@ -214,6 +215,10 @@ static void region_control(struct collector *c, const struct act *a)
 	const struct ipc_event *e = a->event;
 	struct endpoint *ep = a->endpoint;
 	struct channel *ch = ep->channel;
+	if (sample_is(e)) {
+		sample_event(c, ep, e);
+		return;
+	}
 	if (e->result < 0 || e->flags & IPC_F_INSIDE || e->arg1 > INT64_MAX)
 		return;
 	if (a->verb == IPC_VERB_map)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "kind.h"
+#include "sample.h"
 
 static struct edge *edge_new(struct collector *c, struct endpoint *src, struct process *dst)
 {
@@ -174,7 +175,9 @@ void rollup_write(struct collector *c, struct edge *e)
 	row->latency_p99_ns = ns[2];
 	row->latency_max_ns = e->latency.max;
 	row->timed = !row->shares && !kind->counted;
-	row->exact = is_exact(e);
+	if (row->shares)
+		sample_edge(c, e);
+	row->exact = is_exact(e) && !row->sampled;
 	row->partial = e->src->channel->shared->data.partial;
 	store_edge(c->store, row);
 }

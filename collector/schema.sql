@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: BSD-2-Clause
 --
 -- The trace file. Public are: meta, hosts, mechanisms, calls, processes, threads, channels, endpoints,
--- events, messages, edges, mappings, regions, waits, losses: their names and columns are a contract (docs/schema.md), also
+-- events, messages, edges, mappings, sampled, regions, waits, losses: their names and columns are a contract (docs/schema.md), also
 -- where one is a plain table. event_rows, links, wakes, lanes, channel_rows, edge_rows and loss_rows are the packed
 -- form below them and may change with the next user_version.
 --
@@ -57,6 +57,12 @@ CREATE TABLE mappings (
 	id INTEGER PRIMARY KEY, channel_id INTEGER, process_id INTEGER, start_ns INTEGER, end_ns INTEGER,
 	bytes INTEGER, offset INTEGER, protection TEXT
 );
+
+-- Shared memory whose pages were looked at.
+CREATE TABLE sampled (
+	channel_id INTEGER, process_id INTEGER, pages_read INTEGER, pages_written INTEGER,
+	PRIMARY KEY (channel_id, process_id)
+) WITHOUT ROWID;
 
 -- process_id 0 and comm '' stand for none: NULLs would never meet in the key.
 CREATE TABLE loss_rows (
@@ -173,12 +179,13 @@ SELECT m.channel_id, k.name AS mechanism, c.key, c.name, m.process_id, p.pid, p.
 		CASE WHEN max(m.protection GLOB '*x*') THEN 'x' ELSE '' END, ''), 'none') AS protection,
 	max(m.offset + m.bytes) - min(m.offset) AS bytes, count(*) AS mappings, min(m.start_ns) AS start_ns,
 	CASE WHEN count(*) = count(m.end_ns) THEN max(m.end_ns) END AS end_ns,
-	coalesce(s.names, 'none') AS synchronised_by
+	coalesce(s.names, 'none') AS synchronised_by, t.pages_read, t.pages_written
 FROM mappings m
 LEFT JOIN channel_rows c ON c.id = m.channel_id
 LEFT JOIN mechanisms k ON k.id = c.mechanism
 LEFT JOIN processes p ON p.id = m.process_id
 LEFT JOIN synchronised s ON s.channel_id = m.channel_id AND s.process_id = m.process_id
+LEFT JOIN sampled t ON t.channel_id = m.channel_id AND t.process_id = m.process_id
 GROUP BY m.channel_id, m.process_id;
 
 -- Receives that were entered before the send that ended them: one row per event, by its first message; and what

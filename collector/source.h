@@ -25,6 +25,10 @@ struct source_ops {
 	 * the source records none. */
 	void (*sync)(struct source *s, unsigned int mode);
 
+	/* Whose pages of shared memory were touched is to be seen every so many milliseconds, told before
+	 * anything is recorded; fails as open does. NULL: the source cannot. */
+	int (*sample)(struct source *s, unsigned int ms, char *error, size_t error_size);
+
 	/* Called in the parent while the child waits before its exec: from here on the child and its
 	 * descendants are recorded. Returns 0 or -errno. */
 	int (*attach)(struct source *s, pid_t child);

@@ -31,6 +31,7 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_ENDPOINT] = "INSERT OR REPLACE INTO endpoints VALUES (?,?,?,?,?,?,?,?,?,?)",
 	[SQL_EDGE] = "INSERT OR REPLACE INTO edge_rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[SQL_MAPPING] = "INSERT OR REPLACE INTO mappings VALUES (?,?,?,?,?,?,?,?)",
+	[SQL_SAMPLED] = "INSERT OR REPLACE INTO sampled VALUES (?,?,?,?)",
 	[SQL_LOSS] = "INSERT OR REPLACE INTO loss_rows VALUES (?,?,?,?,?,?,?,?)",
 	[SQL_LANE] = "INSERT INTO lanes VALUES (?,?,?,?,?,?,?,?)",
 	[SQL_CHANNEL_GONE] = "DELETE FROM channel_rows WHERE id = ?",

@@ -236,7 +236,10 @@ void store_edge(struct store *s, const struct store_edge *e)
 		sql_null(&r);
 	else
 		sql_number(&r, e->bytes);
-	sql_number(&r, e->pages);
+	if (e->sampled)
+		sql_number(&r, e->pages);
+	else
+		sql_null(&r);
 	sql_maybe(&r, e->first_ns);
 	sql_maybe(&r, e->last_ns);
 	latency(&r, e, e->latency_min_ns);
@@ -246,6 +249,17 @@ void store_edge(struct store *s, const struct store_edge *e)
 	latency(&r, e, e->latency_max_ns);
 	sql_number(&r, e->exact);
 	sql_number(&r, e->partial);
+	sql_put(&s->sql, &r);
+}
+
+void store_sampled(struct store *s, const struct store_sampled *p)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_SAMPLED);
+
+	sql_number(&r, p->channel_id);
+	sql_number(&r, p->process_id);
+	sql_number(&r, p->pages_read);
+	sql_number(&r, p->pages_written);
 	sql_put(&s->sql, &r);
 }
 

@@ -60,7 +60,13 @@ struct store_edge {
 	uint64_t latency_min_ns, latency_p50_ns, latency_p90_ns, latency_p99_ns, latency_max_ns;
 	bool timed; /* the latencies are known */
 	bool exact, partial;
-	bool shares; /* memory: nothing is known of bytes */
+	bool shares;  /* memory: nothing is known of bytes */
+	bool sampled; /* and who touched which pages was looked at */
+};
+
+struct store_sampled {
+	uint32_t channel_id, process_id; /* the key */
+	uint64_t pages_read, pages_written;
 };
 
 struct store_mapping {
@@ -100,6 +106,7 @@ void store_thread(struct store *s, const struct store_thread *row);
 void store_channel(struct store *s, const struct store_channel *row);
 void store_endpoint(struct store *s, const struct store_endpoint *row);
 void store_edge(struct store *s, const struct store_edge *row);
+void store_sampled(struct store *s, const struct store_sampled *row);
 void store_mapping(struct store *s, const struct store_mapping *row);
 void store_loss(struct store *s, const struct store_loss *row); /* key: reason, source, process_id, comm */
 

@@ -77,6 +77,8 @@ struct arena_header {
 	uint32_t libc_build_id_len;
 	uint32_t sites;
 	uint32_t sync; /* enum arena_sync_mode */
+	/* How often the pages of shared memory are looked at, by `clock`; 0: never. */
+	uint64_t sample_interval;
 	/* written by the recorder while it runs */
 	_Alignas(64) _Atomic uint32_t stop; /* 1: record nothing any more */
 	/* written by both */

@@ -99,7 +99,17 @@ enum {
  * besides, just behind its message's: arg0 is the socket's, arg1 the object of what is passed (0: no
  * channel), `result` its number, tag a hash of its file's numbers, which are the same at both ends (0: not
  * known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one too, a receive.
+ *
+ * Where the pages of shared memory are sampled an event shm_sampled says since when those of a mapping are,
+ * and shm_read and shm_write of a run of pages that the process read, or wrote, from `start` to the end: arg1
+ * is ipc_pages(). What was written in that time may have been read too, and is not told as read.
  */
+enum { IPC_PAGES_MAX = 1 << 18 }; /* of a file, of 4 KiB each; those behind are not sampled */
+
+static inline __u64 ipc_pages(__u64 first, __u64 count)
+{
+	return first << 32 | count;
+}
 
 /*
  * file_lock. flock, fcntl: arg1 is the first byte, with IPC_LOCK_SHARED where it is a lock to read, arg0's

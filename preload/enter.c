@@ -17,6 +17,7 @@
 #include "program.h"
 #include "queue.h"
 #include "readable.h"
+#include "sample.h"
 #include "sandbox.h"
 #include "signals.h"
 #include "socket.h"
@@ -93,6 +94,8 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	shim_number(t);
 	if (returns && !(flags & CLONE_VM))
 		return true;
+	if (!(flags & CLONE_VFORK))
+		sample_shared_memory();
 	t->fast = false;
 	t->sync = NULL;
 	t->spawn_call = call;
@@ -136,6 +139,7 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 		text_put_fd_path(link, (unsigned int)dirfd);
 		path = link;
 	}
+	sample_now(t);
 	uint32_t number = shim_number(t);
 	char locks[LOCK_TEXT_MAX];
 	lock_exec(t, locks);
@@ -168,6 +172,7 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 
 static void enter_exit(struct shim_thread *t, long code)
 {
+	sample_now(t);
 	struct ipc_event e = event_now(t, IPC_CALL_exit_group, IPC_MECH_process);
 	e.arg0 = (uint64_t)(code & 0xff) << 8;
 	shim_emit(t, &e);
@@ -193,6 +198,8 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 		shim.no_diag = true;
 	if (sandbox_stops_semctl(program))
 		shim.no_semctl = true;
+	if (sandbox_stops_sampling(program))
+		sample_stop(t);
 	if (sandbox_stops_ioctl(program))
 		shim.no_ioctl = true;
 }
@@ -224,6 +231,9 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 		break;
 	case IPC_CALL_prctl_tsc:
 		enter_sandbox(t);
+		break;
+	case IPC_CALL_userfaultfd:
+		sample_stop(t);
 		break;
 	}
 }

@@ -10,6 +10,7 @@
 #include "action.h"
 #include "hooks.h"
 #include "region.h"
+#include "sample.h"
 
 enum {
 	NUMBERS = IPC_NUMBERS,
@@ -118,7 +119,7 @@ static void begin(struct shim_thread *t, struct pending *p, uint16_t call, const
 	shim_number(t);
 	p->start = shim_now();
 	hook_show(t, p);
-	t->fast = t->number && t->ring.control && !t->spawn_call;
+	t->fast = t->number && t->ring.control && !t->spawn_call && !shim.sample_interval;
 }
 
 /* The common case in few instructions: a transfer on a descriptor that is known, nothing else going on. */
@@ -249,6 +250,7 @@ static __attribute__((noinline)) void return_slow(struct shim_thread *t, long re
 		hook_leave(t, p, result);
 	t->depth = i - 1;
 	hook_show(t, i > 1 ? &t->pending[i - 2] : NULL);
+	sample_when_due(t);
 }
 
 void hook_return(long result, uintptr_t stack, long nr, long first)
@@ -285,6 +287,7 @@ bool hook_leave_library(struct shim_thread *t, uintptr_t frame, struct pending *
 	*p = t->pending[i - 1];
 	t->depth = i - 1;
 	hook_show(t, i > 1 ? &t->pending[i - 2] : NULL);
+	sample_when_due(t);
 	return true;
 }
 

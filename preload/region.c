@@ -17,6 +17,7 @@
 #include "maps.h"
 #include "queue.h"
 #include "region.h"
+#include "sample.h"
 #include "text.h"
 
 enum {
@@ -125,6 +126,21 @@ bool region_find(struct shim_thread *t, uintptr_t address, struct region *out)
 			break;
 	}
 	return false;
+}
+
+uint32_t region_count(void)
+{
+	return atomic_load(&used);
+}
+
+bool region_get(uint32_t at, struct region *out)
+{
+	return (read_entry(&table[at], out) & STATE) == LIVE;
+}
+
+void region_set_sampling(uint32_t at, enum region_sampling sampling)
+{
+	__atomic_store_n(&table[at].region.sampling, (uint8_t)sampling, __ATOMIC_RELAXED);
 }
 
 static bool overlaps(const struct region *r, uintptr_t start, uintptr_t end)
@@ -249,6 +265,16 @@ static bool is_same_file(const struct region *r, const struct mapped *m)
 	bool sysv = ipc_object_mechanism(r->object) == IPC_MECH_sysv_shm;
 	return m->shared && m->inode == (sysv ? (uint32_t)r->inode : r->inode) &&
 	       m->dev_major == r->dev_major && m->dev_minor == r->dev_minor;
+}
+
+bool region_is_there(const struct region *r, long maps)
+{
+	struct mapped m;
+	for (uintptr_t at = r->start; at < r->end; at = (uintptr_t)m.end)
+		if (!maps_ask(maps, at, &m) || m.start > at || !is_same_file(r, &m) ||
+		    at - m.start + m.offset != at - r->start + r->offset)
+			return false;
+	return true;
 }
 
 /* Makes `r` what lies between `start` and `end` of what the kernel says is mapped. */
@@ -398,10 +424,13 @@ static bool identify(struct shim_thread *t, const struct pending *p, long result
 			return false;
 		anonymous = S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 5);
 	}
+	r->sampling = REGION_NEW;
 	if (anonymous)
 		return result >= 0 && identify_anonymous(t, r);
 	if (!S_ISREG(st.st_mode))
 		return false;
+	if (result >= 0 && !sample_is_memory(t, fd))
+		r->sampling = REGION_UNSAMPLED;
 	r->offset = (uint64_t)p->arg[5];
 	identify_file(t, fd, &st, r);
 	return true;
@@ -436,6 +465,7 @@ static void return_attach(struct shim_thread *t, const struct pending *p, long r
 	r.start = (uintptr_t)m.start;
 	r.end = (uintptr_t)m.end;
 	r.protection = m.protection;
+	r.sampling = REGION_NEW;
 	r.dev_major = m.dev_major;
 	r.dev_minor = m.dev_minor;
 	r.inode = (uint64_t)queue_namespace(t) << 32 | (uint32_t)p->arg[0];
@@ -469,6 +499,7 @@ static uint16_t learn(struct shim_thread *t, const struct pending *p, uintptr_t 
 		if (!find_file(&m, &r))
 			continue;
 		clip(&r, &m, start, end);
+		r.sampling = r.sampling ? REGION_NEW : REGION_UNSAMPLED;
 		add(&r);
 		tell(t, p, &r, 0, flags);
 		flags = IPC_F_PART;
@@ -544,6 +575,7 @@ void hook_enter_region(struct shim_thread *t, uint16_t call, const struct hook_r
 {
 	uintptr_t start = (uintptr_t)r->arg[0], size = (uintptr_t)r->arg[1];
 	p->arg0 = ipc_arg0((uint32_t)-1, 0);
+	sample_now(t); /* it may be about to go */
 	switch (call) {
 	case IPC_CALL_shmat:
 	case IPC_CALL_shmctl_rmid:
@@ -599,6 +631,7 @@ void hook_leave_region(struct shim_thread *t, const struct pending *p, long resu
 		finish(t, p, result, 0);
 		break;
 	}
+	sample_arm(t);
 }
 
 /* Some of it may be kept from children (MADV_DONTFORK), or another thread of the parent may have been about

@@ -30,6 +30,7 @@ static const uint16_t ours[] = {
 	__NR_readlinkat,  __NR_sched_yield,
 	__NR_sigaltstack, __NR_remap_file_pages,
 	__NR_statx,	  __NR_rt_sigprocmask,
+	__NR_lseek,
 };
 
 /* To ask sock_diag who is at the other end; without them we do not ask. */
@@ -151,6 +152,12 @@ bool sandbox_stops_ioctl(const struct sock_fprog *program)
 {
 	static const uint16_t ioctl[] = { __NR_ioctl };
 	return stops(program, ioctl, 1);
+}
+
+bool sandbox_stops_sampling(const struct sock_fprog *program)
+{
+	static const uint16_t sampling[] = { __NR_userfaultfd, __NR_ioctl };
+	return stops(program, sampling, 2);
 }
 
 bool sandbox_stops_questions(const struct sock_fprog *program)

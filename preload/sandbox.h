@@ -17,6 +17,9 @@ bool sandbox_stops_questions(const struct sock_fprog *program);
 /* The same of semctl. */
 bool sandbox_stops_semctl(const struct sock_fprog *program);
 
+/* The same of what watches shared memory. */
+bool sandbox_stops_sampling(const struct sock_fprog *program);
+
 /* To ask the kernel what is mapped at an address, or which pseudo-terminal something is. */
 bool sandbox_stops_ioctl(const struct sock_fprog *program);
 

@@ -13,6 +13,7 @@
 #include "patch.h"
 #include "prepared.h"
 #include "region.h"
+#include "sample.h"
 #include "shim.h"
 #include "sync.h"
 #include "tables.h"
@@ -160,7 +161,9 @@ static void fork_child(struct shim_thread *t)
 		tell_spawn(t, parent_thread, pid);
 	t->spawn_call = 0;
 	descriptor_inherit(t, false);
+	sample_fork_child();
 	region_inherit(t);
+	sample_arm(t);
 }
 
 /* A child that shares our memory has an image and a thread number of its own and our chunk. */
@@ -383,6 +386,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		return;
 	struct shim_thread *t = &shim_self;
 	shim.ticks = shim.ring.header->clock == ARENA_CLOCK_TSC;
+	sample_start();
 	shim.alive = alive_page();
 	if (!shim.alive) {
 		shim_lost(IPC_REASON_no_arena);

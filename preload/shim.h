@@ -69,6 +69,7 @@ struct shim {
 	bool no_ioctl;	/* likewise which pseudo-terminal, or what is mapped at an address: the text of
 			 * /proc/self/maps is read */
 	bool ticks;	/* the arena's clock is the time-stamp counter */
+	uint64_t sample_interval; /* by that clock; 0: shared memory is not sampled */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */
 	bool introduced;	  /* the image's definition is in the arena; else it is tried again */

@@ -52,20 +52,9 @@ static const struct view view = {
 	.mechanism = "mechanism = :mechanism",
 };
 
-static bool any_lost(const struct options *o)
-{
-	struct trace t;
-
-	if (trace_open(&t, o->input))
-		return false; /* said when the view is shown */
-	int64_t n = trace_number(&t, "SELECT count(*) FROM channels WHERE lost > 0");
-	trace_close(&t);
-	return n > 0;
-}
-
 static int run(const struct command *self, const struct options *o)
 {
-	columns[LOST].heading = any_lost(o) ? "LOST" : NULL;
+	columns[LOST].heading = view_any(o, "channels WHERE lost > 0") ? "LOST" : NULL;
 	return view_run(&view, self, o);
 }
 

@@ -3,13 +3,16 @@
 #include "names.h"
 #include "view.h"
 
-static const struct column columns[] = {
+enum { PAGES = 6 }; /* its column */
+
+static struct column columns[] = {
 	{ "src", "FROM", UNIT_TEXT, MARK_NONE },
 	{ "dst", "TO", UNIT_TEXT, MARK_NONE },
 	{ "channel", "OVER", UNIT_TEXT, MARK_NONE },
 	{ "channel_id", "CHANNEL", UNIT_NUMBER, MARK_NONE },
 	{ "messages", "MESSAGES", UNIT_NUMBER, MARK_EXACT },
 	{ "bytes", "BYTES", UNIT_BYTES, MARK_EXACT },
+	{ "pages", NULL, UNIT_NUMBER, MARK_EXACT }, /* where shared memory was sampled */
 	{ "latency_p50_ns", "P50", UNIT_DURATION, MARK_EXACT },
 	{ "latency_p99_ns", "P99", UNIT_DURATION, MARK_EXACT },
 	{ "latency_max_ns", "MAX", UNIT_DURATION, MARK_EXACT },
@@ -24,7 +27,6 @@ static const struct column columns[] = {
 	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
 	{ "exact", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "partial", NULL, UNIT_NUMBER, MARK_NONE },
-	{ "pages", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "first_ns", NULL, UNIT_TIME, MARK_NONE },
 	{ "last_ns", NULL, UNIT_TIME, MARK_NONE },
 	{ "latency_min_ns", NULL, UNIT_DURATION, MARK_EXACT },
@@ -44,6 +46,7 @@ static const struct view view = {
 
 static int run(const struct command *self, const struct options *o)
 {
+	columns[PAGES].heading = view_any(o, "edges WHERE pages IS NOT NULL") ? "PAGES" : NULL;
 	return view_run(&view, self, o);
 }
 

@@ -11,6 +11,8 @@
 
 #define DEFAULT_TRACE "ipctrace.db"
 
+enum { SHM_SAMPLE_MAX = 3600 * 1000 };
+
 struct option_row {
 	unsigned int bit;
 	char letter;	   /* 0: none */
@@ -138,6 +140,12 @@ static int set_private(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_shm_sample(struct options *o, const char *value)
+{
+	int err = parse_number(value, 1, &o->shm_sample);
+	return err || o->shm_sample > SHM_SAMPLE_MAX ? -EINVAL : 0;
+}
+
 static int set_resolve(struct options *o, const char *value)
 {
 	(void)value;
@@ -184,6 +192,8 @@ static const struct option_row rows[] = {
 	  "calls on semaphores and locks that become events: waits (default), all", set_sync },
 	{ OPT_PRIVATE, 0, "private", NULL, "semaphores and locks that one process alone can use, too",
 	  set_private },
+	{ OPT_SHM_SAMPLE, 0, "shm-sample", "MS",
+	  "who reads and writes which pages of shared memory, seen every MS milliseconds", set_shm_sample },
 	{ OPT_INPUT, 'i', NULL, "FILE", "the trace file to read (" DEFAULT_TRACE ")", set_input },
 	{ OPT_JSON, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },
 	{ OPT_LIMIT, 0, "limit", "N", "at most N rows", set_limit },

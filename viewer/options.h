@@ -31,6 +31,7 @@ enum option_bit {
 	OPT_VERB = 1 << 16,
 	OPT_SYNC = 1 << 17,
 	OPT_PRIVATE = 1 << 18,
+	OPT_SHM_SAMPLE = 1 << 19,
 	OPT_LIST = 1 << 24,
 	OPT_ALL = 1 << 25,
 	OPT_COMPARE = 1 << 26,
@@ -51,6 +52,7 @@ struct options {
 	const char *verb;      /* NULL: all */
 	int64_t limit;	       /* -1: no limit */
 	int64_t pid;	       /* 0: all */
+	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
 	bool descending;       /* of `sort` */
 	bool json, quiet, follow, verify, resolve, help;
 	bool sync_all;	   /* each call on a semaphore or lock is an event */

@@ -157,6 +157,8 @@ static void set_beginning(struct track *t, const struct options *o)
 	collector_meta(t->collector, "source", t->ops->name);
 	set_meta(t, "settings", "%s%s%s", o->follow ? "--follow " : "", o->sync_all ? "--sync=all " : "",
 		 o->sync_private ? "--private " : "");
+	if (o->shm_sample && t->ops->sample)
+		set_meta(t, "shm_sample_ms", "%lld", (long long)o->shm_sample);
 	set_system(t);
 	set_clocks(t, "clock_start");
 }
@@ -177,6 +179,8 @@ static int choose_sources(struct recording *r, const struct command *self)
 		}
 	if (!r->n)
 		return command_misused(self, "no source '%s'; there are shim, bpf and both", r->o->source);
+	if (r->o->shm_sample && !r->tracks[0].ops->sample)
+		return command_misused(self, "--shm-sample needs --source=shim");
 	r->tracks[0].path = strdup(r->o->output);
 	if (both)
 		r->tracks[1].path = verify_path(r->o->output, r->tracks[1].ops->name);
@@ -197,7 +201,10 @@ static int prepare(struct track *t, const struct options *o)
 	if (t->ops->sync)
 		t->ops->sync(t->source,
 			     (o->sync_all ? ARENA_SYNC_ALL : 0) | (o->sync_private ? ARENA_SYNC_PRIVATE : 0));
-	err = rotation_begin(&t->rotation, t->path, error, sizeof(error));
+	if (o->shm_sample && t->ops->sample)
+		err = t->ops->sample(t->source, (unsigned int)o->shm_sample, error, sizeof(error));
+	if (!err)
+		err = rotation_begin(&t->rotation, t->path, error, sizeof(error));
 	if (err) {
 		t->ops->close(t->source);
 		return failed("%s", error);
@@ -433,6 +440,6 @@ const struct command cmd_record = {
 		"and\n"
 		"one beside it with .bpf before its suffix. The status is 1 where they differ.",
 	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_SYNC | OPT_PRIVATE |
-		   OPT_JSON | OPT_REST,
+		   OPT_SHM_SAMPLE | OPT_JSON | OPT_REST,
 	.run = run,
 };

@@ -3,7 +3,9 @@
 #include "names.h"
 #include "view.h"
 
-static const struct column columns[] = {
+enum { PAGES_READ = 9, PAGES_WRITTEN }; /* their columns */
+
+static struct column columns[] = {
 	{ "region", "REGION", UNIT_TEXT, MARK_NONE },
 	{ "channel_id", "CHANNEL", UNIT_NUMBER, MARK_NONE },
 	{ "process", "PROCESS", UNIT_TEXT, MARK_NONE },
@@ -13,6 +15,8 @@ static const struct column columns[] = {
 	{ "mappings", "MAPPINGS", UNIT_NUMBER, MARK_NONE },
 	{ "start_ns", "FROM", UNIT_TIME, MARK_NONE },
 	{ "end_ns", "TO", UNIT_TIME, MARK_NONE },
+	{ "pages_read", NULL, UNIT_NUMBER, MARK_NONE }, /* where they were sampled */
+	{ "pages_written", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "key", NULL, UNIT_TEXT, MARK_NONE },
 	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
 	{ "name", NULL, UNIT_TEXT, MARK_NONE },
@@ -41,6 +45,10 @@ static const struct view view = {
 
 static int run(const struct command *self, const struct options *o)
 {
+	bool sampled = view_any(o, "sampled");
+
+	columns[PAGES_READ].heading = sampled ? "READ" : NULL;
+	columns[PAGES_WRITTEN].heading = sampled ? "WRITTEN" : NULL;
 	return view_run(&view, self, o);
 }
 

@@ -116,6 +116,19 @@ static int unknown_column(const struct view *v, const struct command *c, const c
 	return command_misused(c, "no column '%s'; there are %s", column, list);
 }
 
+bool view_any(const struct options *o, const char *of)
+{
+	struct trace t;
+	char sql[128];
+
+	if (trace_open(&t, o->input))
+		return false; /* said when the view is shown */
+	snprintf(sql, sizeof(sql), "SELECT EXISTS (SELECT 1 FROM %s)", of);
+	int64_t found = trace_number(&t, sql);
+	trace_close(&t);
+	return found > 0;
+}
+
 int view_run(const struct view *v, const struct command *c, const struct options *o)
 {
 	struct trace t;

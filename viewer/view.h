@@ -29,6 +29,9 @@ void view_bind(sqlite3_stmt *stmt, const struct options *o);
 /* Whether the view has this column. */
 bool view_has(const struct view *v, const char *column);
 
+/* Whether there are such rows, `of`: what stands behind FROM. */
+bool view_any(const struct options *o, const char *of);
+
 /* The whole of a viewing command. Returns the exit status. */
 int view_run(const struct view *v, const struct command *c, const struct options *o);
 

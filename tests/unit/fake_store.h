@@ -33,7 +33,8 @@ struct fake_store {
 	FAKE_ROWS(store_mapping, mappings);
 	char texts[1 << 16];
 	size_t texts_used;
-	size_t wakes;	      /* how many events have a waker */
+	size_t wakes;
+	uint64_t pages; /* that were told of */ /* how many events have a waker */
 	unsigned int pending; /* what store_pending() says: many, and the collector commits */
 };
 
@@ -163,6 +164,12 @@ void store_mapping(struct store *s, const struct store_mapping *row)
 {
 	(void)s;
 	*FAKE_AT(mappings, row->id) = *row;
+}
+
+void store_sampled(struct store *s, const struct store_sampled *row)
+{
+	(void)s;
+	fake.pages += row->pages_read + row->pages_written;
 }
 
 void store_loss(struct store *s, const struct store_loss *row)

@@ -303,12 +303,84 @@ static void removed_memory_is_new_by_the_same_id(void **state)
 	assert_ptr_not_equal(channel("sysv_shm:7", 0), channel("sysv_shm:7", 1));
 }
 
+static uint64_t pages_of(int src, int dst)
+{
+	for (size_t i = 0; i < fake.edges_count; i++)
+		if (fake.processes[fake.edges[i].src_id].pid == pid_of(src) &&
+		    fake.processes[fake.edges[i].dst_id].pid == pid_of(dst)) {
+			assert_true(fake.edges[i].sampled && !fake.edges[i].exact);
+			return fake.edges[i].pages;
+		}
+	fail();
+	return 0;
+}
+
+/* Samples at random; a page went from one to another if it was written in an interval that began before the
+ * end of one in which it was read. */
+static void pages_that_went(unsigned int number)
+{
+	enum { SAMPLERS = 4, SAMPLED = 200, TOUCHED = 300 };
+	static struct {
+		uint64_t written[TOUCHED], read[TOUCHED]; /* all of a page and process: first, last */
+	} truth[SAMPLERS];
+	uint64_t since[SAMPLERS];
+	seed = number;
+	memset(truth, 0, sizeof(truth));
+	begin();
+	for (int i = 0; i < SAMPLERS; i++) {
+		process(pid_of(i), 1, IPC_VIA_START);
+		memory_event(i, IPC_CALL_mmap, 0, TOUCHED, READ | WRITE, now, now + 1);
+		memory_event(i, IPC_CALL_shm_sampled, 0, TOUCHED, READ | WRITE, now, now + 1);
+		since[i] = now += 2;
+	}
+	for (int step = 0; step < SAMPLED; step++) {
+		int who = (int)below(SAMPLERS);
+		bool writes = below(2);
+		unsigned int first = below(TOUCHED), count = 1 + below(TOUCHED - first);
+		struct ipc_event e = { .start = since[who],
+				       .duration = now - since[who],
+				       .object = ipc_object(IPC_MECH_memfd, INODE),
+				       .arg0 = ipc_arg0((uint32_t)-1, READ | WRITE),
+				       .arg1 = ipc_pages(first, count),
+				       .thread = (uint32_t)pid_of(who),
+				       .call = writes ? IPC_CALL_shm_write : IPC_CALL_shm_read };
+		tell(&e);
+		for (unsigned int i = first; i < first + count; i++) {
+			if (writes && !truth[who].written[i])
+				truth[who].written[i] = since[who];
+			else if (!writes)
+				truth[who].read[i] = now;
+		}
+		since[who] = now;
+		now += below(20);
+	}
+	for (int i = 0; i < SAMPLERS; i++)
+		exits(pid_of(i), pid_of(i), 0);
+	end();
+	for (int a = 0; a < SAMPLERS; a++)
+		for (int b = 0; b < SAMPLERS; b++) {
+			uint64_t n = 0;
+			for (int i = 0; a != b && i < TOUCHED; i++)
+				n += truth[a].written[i] && truth[a].written[i] < truth[b].read[i];
+			if (a != b)
+				assert_int_equal(pages_of(a, b), n);
+		}
+}
+
+static void pages_go_from_who_wrote_to_who_read(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < RUNS; i++)
+		pages_that_went(i);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_could_is_who_has_an_edge),
 		cmocka_unit_test(a_mapping_goes_in_parts),
 		cmocka_unit_test(removed_memory_is_new_by_the_same_id),
+		cmocka_unit_test(pages_go_from_who_wrote_to_who_read),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	fake_free();

@@ -184,6 +184,7 @@ static const char *const contract[][2] = {
 		   "exact, partial" },
 	{ "waits",
 	  "id, process_id, pid, tid, comm, channel_id, mechanism, call, start_ns, dur_ns, woken_by_id" },
+	{ "sampled", "channel_id, process_id, pages_read, pages_written" },
 	{ "losses", "kind, source, reason, process_id, comm, count, first_ns, last_ns" },
 };
 
@@ -357,7 +358,7 @@ static void test_edges(void **state)
 {
 	struct store *s = open_scene();
 	struct store_edge e = { 1,  2,	1,  10, 20,   0,    START, START + 1, 11,
-				12, 13, 14, 15, true, true, false, false };
+				12, 13, 14, 15, true, true, false, false,     false };
 
 	(void)state;
 	store_edge(s, &e);
@@ -365,12 +366,13 @@ static void test_edges(void **state)
 	store_edge(s, &e);
 	e.messages = 77; /* the same key: replaced */
 	e.exact = false;
-	e.partial = true;
+	e.partial = e.sampled = true;
+	e.pages = 5;
 	store_edge(s, &e);
 	assert_int_equal(store_close(s), 0);
 	check_file("SELECT * FROM edges ORDER BY dst_id",
-		   "1|101|p1|1|101|p1|pipe|1|77|20|0|5000000000000|5000000000001|11|12|13|14|15|0|1\n"
-		   "1|101|p1|2|102|p2|pipe|1|10|20|0|5000000000000|5000000000001|11|12|13|14|15|1|0\n");
+		   "1|101|p1|1|101|p1|pipe|1|77|20|5|5000000000000|5000000000001|11|12|13|14|15|0|1\n"
+		   "1|101|p1|2|102|p2|pipe|1|10|20|-|5000000000000|5000000000001|11|12|13|14|15|1|0\n");
 }
 
 /* To or from somebody outside: how long it took is not known. */

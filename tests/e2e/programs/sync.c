@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -23,7 +24,7 @@
 enum {
 	ROUNDS = 2000,
 	PROCESSES = 5,
-	ROUNDS = 30, /* of a barrier */
+	MEETINGS = 30,
 	THREADS = 64,
 	SHORT_THREADS = 10000,
 	SHORT_PROCESSES = 1500,
@@ -40,7 +41,7 @@ struct shared {
 	pthread_rwlock_t rwlock;
 	pthread_cond_t cond;
 	pthread_barrier_t barrier;
-	int came_last[ROUNDS]; /* to the barrier, + 1 */
+	int came_last[MEETINGS]; /* to the barrier, + 1 */
 	pthread_spinlock_t spin;
 	int ready, turn;
 	int last; /* who had the lock last, + 1 */
@@ -652,8 +653,8 @@ static void cond_cancelled(void)
  * who it was. */
 static void barrier_work(void)
 {
-	bool was_last[ROUNDS];
-	for (int i = 0; i < ROUNDS; i++) {
+	bool was_last[MEETINGS];
+	for (int i = 0; i < MEETINGS; i++) {
 		if (self == i % 3)
 			usleep(3000);
 		int result = pthread_barrier_wait(&s->barrier);
@@ -662,7 +663,7 @@ static void barrier_work(void)
 		if (was_last[i])
 			__atomic_store_n(&s->came_last[i], 1 + self, __ATOMIC_RELEASE);
 	}
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < MEETINGS; i++) {
 		int last;
 		while (!(last = __atomic_load_n(&s->came_last[i], __ATOMIC_ACQUIRE)))
 			usleep(100);
@@ -711,6 +712,15 @@ static void private(void)
 	join(child, 0);
 }
 
+/* The process may not map anything any more: nobody counts. */
+static void no_memory(void)
+{
+	const struct rlimit none = { 0, 0 };
+	must(!setrlimit(RLIMIT_AS, &none) && !sem_init(&s->sem, 1, 0));
+	for (int i = 0; i < 10; i++)
+		must(!sem_post(&s->sem) && !sem_wait(&s->sem));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -738,6 +748,7 @@ int main(int argc, char **argv)
 		{ "cond_cancelled", cond_cancelled },
 		{ "barrier", barrier },
 		{ "private", private },
+		{ "no_memory", no_memory },
 	};
 
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Sampled pages (sample.h). Of each page and process two times are enough: when the first interval in which
- * it was written began, and when the last one in which it was read ended.
+ * Sampled pages (sample.h). Of each page and process three times are enough: when the first interval in which
+ * it was written began, and when the last ones in which it was read, or written, ended.
  */
 #include "sample.h"
 
 enum { PAGES = 64 };
 
 struct page {
-	uint64_t written, read; /* 0: never */
+	uint64_t written, read, written_last; /* 0: never */
 };
 
 /* Some pages of an endpoint. */
@@ -46,6 +46,8 @@ static void written(struct endpoint *ep, struct page *p, const struct ipc_event 
 	ep->pages_written += !p->written;
 	if (!p->written || e->start < p->written)
 		p->written = e->start;
+	if (order_end(e) > p->written_last)
+		p->written_last = order_end(e);
 }
 
 static void read(struct endpoint *ep, struct page *p, const struct ipc_event *e)
@@ -85,14 +87,25 @@ void sample_event(struct collector *c, struct endpoint *ep, const struct ipc_eve
 	edges_dirty(c, ep, writes);
 }
 
+/* Of pages from `w` to `r`. */
+static void count(struct store_edge *row, const struct page *w, const struct page *r)
+{
+	if (!w->written)
+		return;
+	if (w->written < r->read)
+		row->pages++;
+	else if (w->written < r->written_last)
+		row->pages_both++;
+}
+
 void sample_edge(struct collector *c, struct edge *e)
 {
 	const struct endpoint *reader = endpoint_known(c, e->dst, e->src->channel);
 	e->data.sampled = e->src->sampled && reader && reader->sampled;
-	e->data.pages = 0;
+	e->data.pages = e->data.pages_both = 0;
 	for (const struct touched *w = e->src->touched; e->data.sampled && w; w = w->next) {
 		const struct touched *r = table_get(&c->touched, key_of(reader, w->number));
 		for (int i = 0; r && i < PAGES; i++)
-			e->data.pages += w->page[i].written && w->page[i].written < r->page[i].read;
+			count(&e->data, &w->page[i], &r->page[i]);
 	}
 }

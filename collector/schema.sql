@@ -48,7 +48,7 @@ CREATE TABLE endpoints (
 CREATE TABLE edge_rows (
 	src_id INTEGER, dst_id INTEGER, channel_id INTEGER, messages INTEGER, bytes INTEGER, pages INTEGER,
 	first_ns INTEGER, last_ns INTEGER, latency_min_ns INTEGER, latency_p50_ns INTEGER, latency_p90_ns INTEGER,
-	latency_p99_ns INTEGER, latency_max_ns INTEGER, exact INTEGER, partial INTEGER,
+	latency_p99_ns INTEGER, latency_max_ns INTEGER, exact INTEGER, partial INTEGER, pages_both INTEGER,
 	PRIMARY KEY (src_id, dst_id, channel_id)
 ) WITHOUT ROWID;
 
@@ -144,7 +144,7 @@ LEFT JOIN mechanisms m ON m.id = c.mechanism;
 CREATE VIEW edges AS
 SELECT e.src_id, s.pid AS src_pid, s.comm AS src_comm, e.dst_id, d.pid AS dst_pid, d.comm AS dst_comm,
 	m.name AS mechanism, e.channel_id, e.messages, e.bytes, e.pages, e.first_ns, e.last_ns, e.latency_min_ns,
-	e.latency_p50_ns, e.latency_p90_ns, e.latency_p99_ns, e.latency_max_ns, e.exact, e.partial
+	e.latency_p50_ns, e.latency_p90_ns, e.latency_p99_ns, e.latency_max_ns, e.exact, e.partial, e.pages_both
 FROM edge_rows e
 LEFT JOIN processes s ON s.id = e.src_id
 LEFT JOIN processes d ON d.id = e.dst_id

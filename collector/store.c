@@ -225,6 +225,14 @@ static void latency(struct sql_row *r, const struct store_edge *e, uint64_t ns)
 		sql_null(r);
 }
 
+static void pages(struct sql_row *r, const struct store_edge *e, uint64_t n)
+{
+	if (e->sampled)
+		sql_number(r, n);
+	else
+		sql_null(r);
+}
+
 void store_edge(struct store *s, const struct store_edge *e)
 {
 	struct sql_row r = sql_row(&s->sql, SQL_EDGE);
@@ -237,10 +245,7 @@ void store_edge(struct store *s, const struct store_edge *e)
 		sql_null(&r);
 	else
 		sql_number(&r, e->bytes);
-	if (e->sampled)
-		sql_number(&r, e->pages);
-	else
-		sql_null(&r);
+	pages(&r, e, e->pages);
 	sql_maybe(&r, e->first_ns);
 	sql_maybe(&r, e->last_ns);
 	latency(&r, e, e->latency_min_ns);
@@ -250,6 +255,7 @@ void store_edge(struct store *s, const struct store_edge *e)
 	latency(&r, e, e->latency_max_ns);
 	sql_number(&r, e->exact);
 	sql_number(&r, e->partial);
+	pages(&r, e, e->pages_both);
 	sql_put(&s->sql, &r);
 }
 

@@ -60,8 +60,9 @@ struct store_edge {
 	uint64_t latency_min_ns, latency_p50_ns, latency_p90_ns, latency_p99_ns, latency_max_ns;
 	bool timed; /* the latencies are known */
 	bool exact, partial;
-	bool shares;  /* memory: nothing is known of bytes */
-	bool sampled; /* and who touched which pages was looked at */
+	bool shares;	     /* memory: nothing is known of bytes */
+	bool sampled;	     /* and who touched which pages was looked at */
+	uint64_t pages_both; /* that both wrote, and are not in `pages` */
 };
 
 struct store_sampled {

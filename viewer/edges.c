@@ -3,7 +3,7 @@
 #include "names.h"
 #include "view.h"
 
-enum { PAGES = 6 }; /* its column */
+enum { PAGES = 6, PAGES_BOTH }; /* their columns */
 
 static struct column columns[] = {
 	{ "src", "FROM", UNIT_TEXT, MARK_NONE },
@@ -13,6 +13,7 @@ static struct column columns[] = {
 	{ "messages", "MESSAGES", UNIT_NUMBER, MARK_EXACT },
 	{ "bytes", "BYTES", UNIT_BYTES, MARK_EXACT },
 	{ "pages", NULL, UNIT_NUMBER, MARK_EXACT }, /* where shared memory was sampled */
+	{ "pages_both", NULL, UNIT_NUMBER, MARK_EXACT },
 	{ "latency_p50_ns", "P50", UNIT_DURATION, MARK_EXACT },
 	{ "latency_p99_ns", "P99", UNIT_DURATION, MARK_EXACT },
 	{ "latency_max_ns", "MAX", UNIT_DURATION, MARK_EXACT },
@@ -46,7 +47,10 @@ static const struct view view = {
 
 static int run(const struct command *self, const struct options *o)
 {
-	columns[PAGES].heading = view_any(o, "edges WHERE pages IS NOT NULL") ? "PAGES" : NULL;
+	bool sampled = view_any(o, "edges WHERE pages IS NOT NULL");
+
+	columns[PAGES].heading = sampled ? "PAGES" : NULL;
+	columns[PAGES_BOTH].heading = sampled ? "BOTH WROTE" : NULL;
 	return view_run(&view, self, o);
 }
 

@@ -34,6 +34,7 @@ def who_touched_what(s):
     for kind in KINDS:
         for ms in (1, 100, 10000):
             lines, trace = record(s, "sampled.c", "who", kind, ms=ms)
+            assert not trace.one(f"SELECT sum(pages_both) FROM edges WHERE mechanism IN {SHARED}")
             edges = set(trace.rows(f"SELECT src_pid, dst_pid, pages FROM edges WHERE mechanism IN {SHARED}"))
             assert edges == numbers(lines, "edge"), (kind, ms, edges, lines)
             assert set(trace.rows("SELECT pid, pages_read, pages_written FROM regions")) == numbers(lines, "touched")
@@ -80,6 +81,7 @@ def data_are_never_changed(s):
         calls = dict(trace.rows("SELECT call, count(*) FROM events WHERE call GLOB 'shm:*' GROUP BY call"))
         assert min(calls.get("shm:" + word, 0) for word in ("read", "write", "sampled")) > 100, calls
         assert trace.one(f"SELECT max(pages) FROM edges WHERE mechanism IN {SHARED}") > 10
+        assert trace.one(f"SELECT max(pages_both) FROM edges WHERE mechanism IN {SHARED}")
         trace.check_sound()
 
 
@@ -87,7 +89,7 @@ def data_are_never_changed(s):
 def the_commands_show_them(s):
     _, trace = record(s, "sampled.c", "who", "memfd")
     edges = s.run([s.ipctrace, "edges", "-i", trace.path]).out.decode().splitlines()
-    assert "pages" in edges[0].split(), edges
+    assert {"pages", "pages_both"} <= set(edges[0].split()), edges
     regions = s.run([s.ipctrace, "regions", "-i", trace.path]).out.decode().splitlines()
     assert {"pages_read", "pages_written"} <= set(regions[0].split()), regions
     result, trace = s.record([program("sampled.c"), "who", "memfd"])

@@ -303,16 +303,16 @@ static void removed_memory_is_new_by_the_same_id(void **state)
 	assert_ptr_not_equal(channel("sysv_shm:7", 0), channel("sysv_shm:7", 1));
 }
 
-static uint64_t pages_of(int src, int dst)
+static const struct store_edge *edge_of(int src, int dst)
 {
 	for (size_t i = 0; i < fake.edges_count; i++)
 		if (fake.processes[fake.edges[i].src_id].pid == pid_of(src) &&
 		    fake.processes[fake.edges[i].dst_id].pid == pid_of(dst)) {
 			assert_true(fake.edges[i].sampled && !fake.edges[i].exact);
-			return fake.edges[i].pages;
+			return &fake.edges[i];
 		}
 	fail();
-	return 0;
+	return NULL;
 }
 
 /* Samples at random; a page went from one to another if it was written in an interval that began before the
@@ -321,7 +321,7 @@ static void pages_that_went(unsigned int number)
 {
 	enum { SAMPLERS = 4, SAMPLED = 200, TOUCHED = 300 };
 	static struct {
-		uint64_t written[TOUCHED], read[TOUCHED]; /* all of a page and process: first, last */
+		uint64_t written[TOUCHED], read[TOUCHED], again[TOUCHED]; /* first, last, last written */
 	} truth[SAMPLERS];
 	uint64_t since[SAMPLERS];
 	seed = number;
@@ -348,7 +348,9 @@ static void pages_that_went(unsigned int number)
 		for (unsigned int i = first; i < first + count; i++) {
 			if (writes && !truth[who].written[i])
 				truth[who].written[i] = since[who];
-			else if (!writes)
+			if (writes)
+				truth[who].again[i] = now;
+			else
 				truth[who].read[i] = now;
 		}
 		since[who] = now;
@@ -359,11 +361,17 @@ static void pages_that_went(unsigned int number)
 	end();
 	for (int a = 0; a < SAMPLERS; a++)
 		for (int b = 0; b < SAMPLERS; b++) {
-			uint64_t n = 0;
-			for (int i = 0; a != b && i < TOUCHED; i++)
-				n += truth[a].written[i] && truth[a].written[i] < truth[b].read[i];
-			if (a != b)
-				assert_int_equal(pages_of(a, b), n);
+			uint64_t n = 0, both = 0;
+			for (int i = 0; a != b && i < TOUCHED; i++) {
+				uint64_t from = truth[a].written[i];
+				bool went = from && from < truth[b].read[i];
+				n += went;
+				both += from && !went && from < truth[b].again[i];
+			}
+			if (a == b)
+				continue;
+			assert_int_equal(edge_of(a, b)->pages, n);
+			assert_int_equal(edge_of(a, b)->pages_both, both);
 		}
 }
 

@@ -181,7 +181,7 @@ static const char *const contract[][2] = {
 		   "bytes, pages, "
 		   "first_ns, last_ns, latency_min_ns, latency_p50_ns, latency_p90_ns, latency_p99_ns, "
 		   "latency_max_ns, "
-		   "exact, partial" },
+		   "exact, partial, pages_both" },
 	{ "waits",
 	  "id, process_id, pid, tid, comm, channel_id, mechanism, call, start_ns, dur_ns, woken_by_id" },
 	{ "sampled", "channel_id, process_id, pages_read, pages_written" },
@@ -357,8 +357,8 @@ static void test_channels(void **state)
 static void test_edges(void **state)
 {
 	struct store *s = open_scene();
-	struct store_edge e = { 1,  2,	1,  10, 20,   0,    START, START + 1, 11,
-				12, 13, 14, 15, true, true, false, false,     false };
+	struct store_edge e = { 1,  2,	1,  10,	  20,	0,     START, START + 1, 11, 12,
+				13, 14, 15, true, true, false, false, false,	 7 };
 
 	(void)state;
 	store_edge(s, &e);
@@ -371,8 +371,8 @@ static void test_edges(void **state)
 	store_edge(s, &e);
 	assert_int_equal(store_close(s), 0);
 	check_file("SELECT * FROM edges ORDER BY dst_id",
-		   "1|101|p1|1|101|p1|pipe|1|77|20|5|5000000000000|5000000000001|11|12|13|14|15|0|1\n"
-		   "1|101|p1|2|102|p2|pipe|1|10|20|-|5000000000000|5000000000001|11|12|13|14|15|1|0\n");
+		   "1|101|p1|1|101|p1|pipe|1|77|20|5|5000000000000|5000000000001|11|12|13|14|15|0|1|7\n"
+		   "1|101|p1|2|102|p2|pipe|1|10|20|-|5000000000000|5000000000001|11|12|13|14|15|1|0|-\n");
 }
 
 /* To or from somebody outside: how long it took is not known. */

@@ -8,8 +8,6 @@
  * What it wakes stays with nobody: later waits cannot have it. A wait takes from the oldest wake-up that can
  * have ended it, on its own word first; on another only where waiters may have been moved between the two.
  * That is exact where all wake-ups that could be it come from one process.
- *
- * h).
  */
 #include <stdlib.h>
 

@@ -3,8 +3,6 @@
  * Locks on files: who owns them, and when the kernel releases them. A lock belongs to an open file
  * description, until its last descriptor is closed, or to a process, until it closes any descriptor of the
  * file. flock and fcntl do not see each other's locks: a matcher for each.
- *
- * h).
  */
 #include <errno.h>
 #include <stdlib.h>

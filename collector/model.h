@@ -400,7 +400,7 @@ void fd_hand_over(struct collector *c, struct process *from, struct process *to,
 void settle_later(struct collector *c, struct channel *ch); /* all its ends are closed */
 /* Nothing more will come. `all`: of any channel; else it may be opened again. */
 void settle_channel(struct channel *ch, bool all);
-void settle_socket(struct collector *c, struct channel *ch); /* all its ends are closed */
+void settle_socket(struct collector *c, struct channel *ch); /* not of udp: all its ends are closed */
 /* Settles streams whose ends are all closed for long enough, or all. */
 void settle_closed(struct collector *c, bool all);
 /* Forgets the sockets that were settled; when all rows are written. */

@@ -2,8 +2,6 @@
 /*
  * The memory of another process: a channel per target. The caller reads or writes; the target does nothing,
  * so one event is the whole message.
- *
- * h).
  */
 #include "kind.h"
 

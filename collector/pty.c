@@ -10,8 +10,8 @@
  *
  * Of an edited direction a receive takes bytes from the oldest sends that began before its end. What it has
  * more than these (echo, carriage returns) belongs to the last one taken from. What those have more that
- *ended before a receive that could have taken more, is gone. Messages have the bytes that were received, and
- *none is exact; where one process only sends, who talked to whom is certain all the same.
+ * ended before a receive that could have taken more, is gone. Messages have the bytes that were received, and
+ * none is exact; where one process only sends, who talked to whom is certain all the same.
  */
 #include <stdio.h>
 #include <string.h>

@@ -3,9 +3,9 @@
  * Message queues of System V and POSIX: one channel each, whose messages datagram.h matches by type or
  * priority. A System V queue has no descriptors: it lives from its msgget to its removal.
  *
- * h). Each type of a System V queue is a queue of its own: servers take one type, each
- * client another, and within a type order tells. Types may be without number (a request's number), so that
- * the small ones have a matcher each, and others share one with those of the same hash.
+ * Each type of a System V queue is a queue of its own: servers take one type, each client another, and within
+ * a type order tells. Types may be without number (a request's number), so that the small ones have a matcher
+ * each, and others share one with those of the same hash.
  */
 #include <dirent.h>
 #include <fcntl.h>

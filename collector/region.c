@@ -3,9 +3,9 @@
  * Shared memory: a channel each, without messages. Who could write to it while another could read it is an
  * edge: that is certain, and all that can be known without looking at each access.
  *
- * h). A mapping counts from the return of the call that made it to the entry of the
- * call that unmaps it: the time in which the program can have used it. Events name no address but the part of
- * the file: two mappings of one part in one process are alike.
+ * A mapping counts from the return of the call that made it to the entry of the call that unmaps it: the time
+ * in which the program can have used it. Events name no address but the part of the file: two mappings of one
+ * part in one process are alike.
  */
 #include "kind.h"
 #include "sample.h"

@@ -17,7 +17,7 @@ CREATE TABLE hosts (id INTEGER PRIMARY KEY, name TEXT, boot_id TEXT, kernel TEXT
 
 CREATE TABLE mechanisms (
 	id INTEGER PRIMARY KEY, name TEXT, model TEXT, boundary TEXT, matching TEXT, scope TEXT, ends TEXT,
-	sources TEXT
+	sources TEXT, capacity TEXT
 );
 
 CREATE TABLE calls (
@@ -89,7 +89,8 @@ CREATE TABLE wakes (event INTEGER PRIMARY KEY, process INTEGER);
 
 CREATE VIEW channels AS
 SELECT c.id, m.name AS mechanism, c.key, c.name, m.scope, c.first_ns, c.last_ns, c.bytes_sent, c.bytes_received,
-	c.partial, c.lost
+	c.partial, c.lost, c.id IN (SELECT n.channel_id FROM lanes l JOIN endpoints n ON n.id = l.endpoint_id
+	WHERE l.flags & 1) AS nonblocking
 FROM channel_rows c LEFT JOIN mechanisms m ON m.id = c.mechanism;
 
 CREATE VIEW events AS

@@ -2,8 +2,6 @@
 /*
  * System V semaphores: a channel each, a stream of units like an eventfd's, that begins empty. It has no
  * descriptors: it lives from its semget to the removal of its set.
- *
- * h).
  */
 #include <stdio.h>
 #include <sys/stat.h>

@@ -45,9 +45,8 @@ void settle_channel(struct channel *ch, bool all)
 /* A client that has closed may still be accepted. */
 static bool may_be_accepted(const struct collector *c, const struct channel *ch)
 {
-	return !ch->peer && ch->socket->state & IPC_SOCKET_CONNECTED && ch->other &&
-	       ch->data.mechanism != IPC_MECH_udp && !socket_has_inbox(ch) && !socket_is_other(ch) &&
-	       socket_bound(c, ch, ch->other, c->now);
+	return !ch->peer && ch->socket->state & IPC_SOCKET_CONNECTED && ch->other && !socket_has_inbox(ch) &&
+	       !socket_is_other(ch) && socket_bound(c, ch, ch->other, c->now);
 }
 
 /* Open, or closed for a shorter time than this one. */
@@ -68,10 +67,6 @@ static void finish(struct collector *c, struct channel *shared)
 void settle_socket(struct collector *c, struct channel *ch)
 {
 	struct channel *shared = ch->shared;
-	if (ch->data.mechanism == IPC_MECH_udp) {
-		c->udp_closed++;
-		return;
-	}
 	if (is_used(shared))
 		return;
 	if (may_be_accepted(c, ch)) {

@@ -3,9 +3,9 @@
  * Signals: a channel for each life of a pid. The receiver is told who sent what it received, so a message is
  * found by number and sender (and a real-time signal's value), never guessed from the order alone.
  *
- * h). A target has a queue for each number, and one for each number and thread of those
- * that were sent to a thread. Real-time signals queue up. Of the others one waits at a time: what is sent
- * meanwhile is merged with it, and the receiver is told of the first.
+ * A target has a queue for each number, and one for each number and thread of those that were sent to a
+ * thread. Real-time signals queue up. Of the others one waits at a time: what is sent meanwhile is merged
+ * with it, and the receiver is told of the first.
  *
  * A handler may have begun, or even ended, before the call that sent its signal returns: what is received may
  * have to wait for the send's event. And a send that ended before its target last took such a signal most

@@ -417,12 +417,23 @@ static void udp_made(struct collector *c, struct channel *ch)
 	c->udp_count++;
 }
 
+/* All conversations are looked at together, once in a while. */
+static void udp_closed(struct collector *c, struct channel *ch)
+{
+	(void)ch;
+	c->udp_closed++;
+}
+
 #define SOCKET                                                                                               \
 	.make = socket_make, .makes = socket_makes, .find = socket_find, .opened = socket_opened,            \
-	.role = socket_role, .closed = settle_socket, .settle = socket_settle, .outside = socket_outside,    \
-	.carries = true
+	.role = socket_role, .settle = socket_settle, .outside = socket_outside, .carries = true
 #define PACKET SOCKET, .moves = packet_moves, .transfer = packet_transfer
 
-const struct channel_kind socket_kind = { SOCKET, .keeps = socket_keeps, .unmatched = socket_unmatched };
-const struct channel_kind packet_kind = { PACKET };
-const struct channel_kind udp_kind = { PACKET, .made = udp_made };
+const struct channel_kind socket_kind = {
+	SOCKET,
+	.keeps = socket_keeps,
+	.unmatched = socket_unmatched,
+	.closed = settle_socket,
+};
+const struct channel_kind packet_kind = { PACKET, .closed = settle_socket };
+const struct channel_kind udp_kind = { PACKET, .made = udp_made, .closed = udp_closed };

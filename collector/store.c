@@ -93,6 +93,7 @@ static void store_mechanisms(struct store *s)
 		sql_text(&r, m->scope);
 		sql_text(&r, m->ends);
 		sql_text(&r, m->sources);
+		sql_text(&r, ipc_capacity(m));
 		sql_put(&s->sql, &r);
 	}
 }

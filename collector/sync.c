@@ -6,8 +6,6 @@
  * A lock and a barrier know who gave what to whom. A semaphore's units and a condition's signals are all
  * alike: what the shim noted, the last to give, is only likely. But where one process alone gave, each
  * receive was from it; and where one alone received, all that the others gave to a semaphore went there.
- *
- * h).
  */
 #include <stdio.h>
 

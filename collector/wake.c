@@ -2,9 +2,9 @@
 /*
  * Timerfds, inotify instances and pidfds: what the kernel tells a process that waits.
  *
- * h). A timer's expirations and the changes of files come from the kernel: a read that
- * got something is a message from it. Who changed the file is not told. The end of a process is one message
- * to each process that saw its pidfd readable, sent when it exited.
+ * A timer's expirations and the changes of files come from the kernel: a read that got something is a message
+ * from it. Who changed the file is not told. The end of a process is one message to each process that saw its
+ * pidfd readable, sent when it exited.
  */
 #include <stdio.h>
 #include <string.h>

@@ -23,6 +23,10 @@ extern const char *const ipc_verb_names[IPC_VERBS];
 extern const struct ipc_mechanism_row ipc_mechanisms[IPC_MECHANISMS];
 extern const struct ipc_reason_row ipc_reasons[IPC_REASONS];
 
+/* How much an object holds of what was sent and not yet received, as textbooks put it: "zero", "bounded".
+ * NULL: shared memory, where that is up to the program. Nothing that Linux has is unbounded. */
+const char *ipc_capacity(const struct ipc_mechanism_row *m);
+
 /* By system-call number: the first row, and the same again where the call does nothing but move bytes on one
  * descriptor. 0: none. */
 void ipc_index_calls(uint8_t first_row[IPC_NUMBERS], uint8_t transfer[IPC_NUMBERS]);

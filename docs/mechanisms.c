@@ -73,16 +73,16 @@ static const char *object(unsigned int o, char *text, size_t size)
 static void print_mechanisms(void)
 {
 	puts("## Mechanisms\n\n"
-	     "| mechanism | model | one transfer is a | pairing | scope | ends | recorded by |\n"
-	     "| --- | --- | --- | --- | --- | --- | --- |");
+	     "| mechanism | model | one transfer is a | pairing | scope | ends | holds | recorded by |\n"
+	     "| --- | --- | --- | --- | --- | --- | --- | --- |");
 	for (int i = 1; i < IPC_MECHANISMS; i++) {
 		const struct ipc_mechanism_row *m = &ipc_mechanisms[i];
 		const char *sources = !strcmp(m->sources, "BOTH")   ? "shim, bpf"
 				      : !strcmp(m->sources, "SHIM") ? "shim"
 				      : !strcmp(m->sources, "BPF")  ? "bpf"
 								    : "not yet";
-		printf("| %s | %s | %s | %s | %s | %s | %s |\n", m->name, m->model, m->boundary, m->matching,
-		       m->scope, m->ends, sources);
+		printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", m->name, m->model, m->boundary,
+		       m->matching, m->scope, m->ends, ipc_capacity(m) ?: "", sources);
 	}
 }
 

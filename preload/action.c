@@ -49,8 +49,16 @@ static uint64_t bit_of(int number)
 	return 1ULL << (number - 1);
 }
 
+/* A vfork child has this memory, but handlers of its own. */
+static bool is_vfork_child(void)
+{
+	return shim_self.spawn_call && recording() && (int32_t)raw_syscall(__NR_getpid) != shim.ring.pid;
+}
+
 static void set_once(int number, bool plain_once)
 {
+	if (is_vfork_child())
+		return;
 	if (plain_once)
 		atomic_fetch_or(&once, bit_of(number));
 	else if (atomic_load(&once) & bit_of(number))

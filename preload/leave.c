@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -253,6 +254,13 @@ static void return_spawn(struct shim_thread *t, const struct pending *p, long re
 	return_pidfd(t, *p);
 }
 
+/* Whether a child of which the program wants no status has ended, and was not only stopped: then there is no
+ * such process any more. prlimit64 is a question that a sandbox lets us ask. */
+static bool has_ended(long pid)
+{
+	return raw_syscall(__NR_prlimit64, pid, RLIMIT_NOFILE, NULL, NULL) == -ESRCH;
+}
+
 /* wait4 and waitid tell of children that ended; stops and continuations are not the end of a process, and
  * with WNOWAIT the child is still there to be waited for. */
 static void return_wait(struct shim_thread *t, const struct pending *p, long result)
@@ -263,7 +271,7 @@ static void return_wait(struct shim_thread *t, const struct pending *p, long res
 		return;
 	if (p->call == IPC_CALL_wait4) {
 		const int *status = (const int *)p->arg[1];
-		if (status && !WIFEXITED(*status) && !WIFSIGNALED(*status))
+		if (status ? !WIFEXITED(*status) && !WIFSIGNALED(*status) : !has_ended(result))
 			return;
 		if (status)
 			e.arg0 = (uint64_t)*status;

@@ -32,11 +32,14 @@ struct rights {
 	size_t next; /* in `c` */
 };
 
-static size_t count_of(const struct cmsghdr *c)
+/* No more than there is room for: another thread may write there by now. */
+static size_t count_of(const struct msghdr *h, const struct cmsghdr *c)
 {
-	if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(0))
+	size_t room = (size_t)((const uint8_t *)h->msg_control + h->msg_controllen - (const uint8_t *)c);
+	size_t length = c->cmsg_len < room ? c->cmsg_len : room;
+	if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || length < CMSG_LEN(0))
 		return 0;
-	return (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	return (length - CMSG_LEN(0)) / sizeof(int);
 }
 
 static struct rights rights_of(const struct msghdr *h)
@@ -47,7 +50,7 @@ static struct rights rights_of(const struct msghdr *h)
 /* -1: that was the last one. */
 static int next_of(struct rights *r)
 {
-	while (r->c && r->next >= count_of(r->c)) {
+	while (r->c && r->next >= count_of(r->h, r->c)) {
 		r->c = CMSG_NXTHDR((struct msghdr *)r->h, (struct cmsghdr *)r->c);
 		r->next = 0;
 	}

@@ -176,12 +176,23 @@ static void fill(struct shim_thread *t, struct sync_thread *s, struct sync_entry
 	e->tag = sync_tag(mechanism, (const void *)address);
 }
 
+/* A call that nothing is known of: there is no memory for it. */
+static void miss(struct shim_thread *t, uintptr_t address)
+{
+	struct region r;
+	bool no_memory = recording() && objects_known && !t->spawn_call;
+	if (no_memory && (sync_private || region_find(t, address, &r)))
+		shim_lost(IPC_REASON_no_arena);
+}
+
 static struct sync_entry *find(unsigned int mechanism, const volatile void *address, const char *name)
 {
 	struct shim_thread *t = &shim_self;
 	struct sync_thread *s = recording() && objects_known ? page_of(t) : NULL;
-	if (!s)
+	if (!s) {
+		miss(t, (uintptr_t)address);
 		return NULL;
+	}
 	struct sync_entry *e = sync_known(mechanism, address);
 	if (!e || (*name && !(e->flags & SYNC_IGNORED))) {
 		uint64_t mask = signals_block();

@@ -60,7 +60,7 @@ static int start_all(struct reference_run *run)
 const struct reference reference_timerfd = {
 	.name = "timerfd",
 	.summary = "timers that expire at an interval, and who waits for them",
-	.capacity = "unbounded",
+	.capacity = "bounded",
 	.direction = "one way",
 	.when_full = "they are added",
 	.synchronisation = "none",

@@ -14,6 +14,9 @@ static struct column columns[] = {
 	{ "partial", "PARTIAL", UNIT_NUMBER, MARK_NONE },
 	{ "ends", "ENDS", UNIT_TEXT, MARK_NONE },
 	{ "key", "KEY", UNIT_TEXT, MARK_NONE },
+	{ "model", "MODEL", UNIT_TEXT, MARK_NONE },
+	{ "capacity", "BUFFER", UNIT_TEXT, MARK_NONE },
+	{ "nonblocking", "NON-BLOCKING", UNIT_NUMBER, MARK_NONE },
 	{ "first_ns", NULL, UNIT_TIME, MARK_NONE },
 	{ "last_ns", NULL, UNIT_TIME, MARK_NONE },
 	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
@@ -31,12 +34,14 @@ static struct column columns[] = {
 	" OR n.role IN ('server', 'client', 'peer', 'listener') OR (n.channel_id, n.process_id) IN"          \
 	" (SELECT channel_id, process_id FROM mappings) ORDER BY n.id) GROUP BY channel_id)"
 #define CHANNEL CHANNEL_NAME("c", "n.paired", "c.key")
-/* What goes through memory is not known. */
+/* What goes through shared memory is not known; what is read from another process's is. */
 #define VIEW                                                                                                 \
 	"(SELECT c.id, c.mechanism, c.key, c.name, c.scope, c.first_ns, c.last_ns, c.partial, c.lost,"       \
-	" CASE WHEN k.boundary IS NOT 'memory' THEN c.bytes_sent END AS bytes_sent,"                         \
-	" CASE WHEN k.boundary IS NOT 'memory' THEN c.bytes_received END AS bytes_received, " CHANNEL        \
-	" AS channel, n.ends FROM channels c LEFT JOIN " ENDS                                                \
+	" CASE WHEN k.boundary IS NOT 'memory' OR k.model IS NOT 'shared' THEN c.bytes_sent END AS "         \
+	"bytes_sent,"                                                                                        \
+	" CASE WHEN k.boundary IS NOT 'memory' OR k.model IS NOT 'shared' THEN c.bytes_received END AS "     \
+	"bytes_received, " CHANNEL                                                                           \
+	" AS channel, n.ends, k.model, k.capacity, c.nonblocking FROM channels c LEFT JOIN " ENDS            \
 	" n ON n.channel_id = c.id LEFT JOIN mechanisms k ON k.name = c.mechanism)"
 
 #define OF_PROCESS(condition)                                                                                \

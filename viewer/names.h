@@ -37,4 +37,8 @@
 /* Whether channel c is a connection, of which there may be several. */
 #define IS_CONNECTION "c.mechanism IN ('unix_stream', 'unix_dgram', 'unix_seqpacket', 'tcp', 'udp')"
 
+/* Whether channel c is the memory that libc keeps a named semaphore in: the semaphore has a channel of its
+ * own. */
+#define IS_SEMAPHORE "(c.mechanism IS 'posix_shm' AND coalesce(c.name, '') LIKE '/dev/shm/sem.%')"
+
 #endif

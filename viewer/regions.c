@@ -26,8 +26,9 @@ static struct column columns[] = {
 	{ 0 },
 };
 
-/* What nobody can write to, as the caches that libc maps, comes last; before it what most processes share. */
-#define WRITTEN "max(instr(r.protection, 'w') > 0) OVER region AS written"
+/* What most processes share comes first; last what nobody can write to, as the caches that libc maps, and
+ * semaphores. */
+#define WRITTEN "max(instr(r.protection, 'w') > 0 AND NOT " IS_SEMAPHORE ") OVER region AS written"
 #define SHARERS "count(r.process_id) OVER region AS sharers"
 static const struct view view = {
 	.name = "(SELECT r.*, " WRITTEN ", " SHARERS

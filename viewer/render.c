@@ -193,10 +193,11 @@ static int grid_init(struct grid *g)
 	if (!g->shown || !g->widths || !g->cells)
 		return -ENOMEM;
 	for (size_t i = 0; i < g->n; i++) {
-		if (g->columns[i].heading)
-			g->shown[g->width++] = i;
 		if (!strcmp(g->columns[i].name, "exact"))
 			g->exact = i;
+		/* Where no mark stands before a figure the column has to say it. */
+		if (g->columns[i].heading || (!g->o->human && g->exact == (int)i))
+			g->shown[g->width++] = i;
 		if (!strcmp(g->columns[i].name, "connections"))
 			g->connections = i;
 	}

@@ -27,7 +27,7 @@ enum mark {
 
 struct column {
 	const char *name;    /* of the view; key in JSON, heading in plain */
-	const char *heading; /* in a table; NULL: neither in table nor in plain */
+	const char *heading; /* in a table; NULL: neither in table nor (but `exact`) in plain */
 	enum unit unit;
 	enum mark mark;
 };

@@ -58,9 +58,12 @@ static const struct column columns[] = {
 	" AS channel, sum(e.messages) AS messages,"                                                          \
 	" sum(e.bytes) AS bytes, b.p50 AS latency_p50_ns, b.p99 AS latency_p99_ns, min(e.exact) AS exact,"   \
 	" e.mechanism, c.name, " CHANNELS                                                                    \
-	" AS connections, min(e.first_ns) AS first_ns" FROM_EDGES JOIN_BOUNDS condition GROUPED ")"
-#define USUAL " WHERE e.mechanism IS NOT 'process'"
-#define ORDER "bytes DESC, messages DESC, first_ns"
+	" AS connections, min(e.first_ns) AS first_ns, e.src_id IS e.dst_id AS own" FROM_EDGES JOIN_BOUNDS   \
+		condition GROUPED ")"
+/* SIGCHLD, mostly: as little news as the exit that it comes with. */
+#define KERNEL_SIGNAL "(e.mechanism IS 'signal' AND e.src_comm IS 'kernel' AND e.src_pid IS NULL)"
+#define USUAL	      " WHERE e.mechanism IS NOT 'process' AND NOT " KERNEL_SIGNAL " AND NOT " IS_SEMAPHORE
+#define ORDER	      "bytes DESC, own, messages DESC, first_ns" /* own: what a process hands over to itself */
 
 static const struct view asked = {
 	.name = EDGES(""), .columns = columns, .order = ORDER, .mechanism = "mechanism = :mechanism"
@@ -81,7 +84,8 @@ static void show_head(FILE *out, struct trace *t)
 		   " (coverage IS 'untraced' AND parent_id IS NULL AND prev_id IS NULL)");
 	int64_t channels = trace_number(t, "SELECT count(*) FROM channels WHERE mechanism IS NOT 'process'");
 	int64_t messages =
-		trace_number(t, "SELECT sum(messages) FROM edges WHERE mechanism IS NOT 'process'");
+		trace_number(t, "SELECT sum(messages) FROM edges e WHERE mechanism IS NOT 'process'"
+				" AND NOT " KERNEL_SIGNAL);
 	int64_t bytes = trace_number(t, "SELECT sum(bytes) FROM edges");
 	int64_t start = trace_number(t, "SELECT min(start_ns) FROM processes") ?: (int64_t)t->start_ns;
 	char took[32] = "", size[32];
@@ -105,7 +109,8 @@ static void show_head(FILE *out, struct trace *t)
  */
 #define REST                                                                                                 \
 	"WITH rest AS (SELECT e.mechanism, e.channel_id, e.src_pid, e.dst_pid, sum(e.bytes) AS bytes,"       \
-	" sum(e.messages) AS messages, min(e.first_ns) AS first_ns, k.boundary = 'memory' AND k.model ="     \
+	" sum(e.messages) AS messages, min(e.first_ns) AS first_ns, e.src_id IS e.dst_id AS own, "           \
+	"k.boundary = 'memory' AND k.model ="                                                                \
 	" 'shared' AS memory FROM edges e LEFT JOIN channels c ON c.id = e.channel_id LEFT JOIN mechanisms"  \
 	" k ON k.name = e.mechanism" USUAL GROUPED " ORDER BY " ORDER " LIMIT -1 OFFSET :limit),"            \
 	" counts AS (SELECT mechanism, count(*) AS n FROM rest WHERE memory IS NOT 1 GROUP BY 1),"           \
@@ -168,6 +173,10 @@ static void show_life(FILE *out, struct trace *t)
 		fprintf(out, "and %lld spawn%s, %lld exit%s: ipctrace edges --mechanism process -i %s\n",
 			(long long)spawns, plural(spawns), (long long)(all - spawns), plural(all - spawns),
 			t->path);
+	int64_t signals = trace_number(t, "SELECT sum(e.messages) FROM edges e WHERE " KERNEL_SIGNAL);
+	if (signals)
+		fprintf(out, "and %lld signal%s from the kernel: ipctrace edges --mechanism signal -i %s\n",
+			(long long)signals, plural(signals), t->path);
 }
 
 static const char *words_of(const char *reason)

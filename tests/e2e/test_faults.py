@@ -80,6 +80,8 @@ def a_seccomp_filter(s):
     for how in ("prctl", "seccomp"):
         trace = s.same([program("sandbox.c"), how, "kill"])
         assert sum(trace.lost("sandboxed").values()) == 1, trace.rows("SELECT * FROM losses")
+        trace = s.same([program("sandbox.c"), how, "lock"])
+        assert sum(trace.lost("sandboxed").values()) == 1, trace.rows("SELECT * FROM losses")
         trace = s.same([program("sandbox.c"), how, "refuse"])
         assert trace.edge("sandbox", "sandbox") == (3000, 3000)
         assert not trace.lost("sandboxed")

@@ -141,6 +141,19 @@ def coreutils_that_splice(s):
     s.exact(["sh", "-c", "head -c 300000 /dev/zero | tee copy | cat | tail -c 100000 | cksum; rm copy"])
 
 
+@test
+def a_stop_is_no_end(s):
+    """Also where the parent waits without asking for a status."""
+    result, trace = s.record([program("stopped.c")])
+    assert result.status == 0, result
+    trace.check_sound()
+    exited, killed = map(int, result.out.split())
+    assert trace.one("SELECT count(*) FROM events WHERE call = 'wait4'") == 2, "a stop was taken for an end"
+    assert trace.rows("SELECT pid, exit_status FROM processes WHERE pid IN (?, ?) ORDER BY start_ns", exited, killed) \
+        == [(exited, 0), (killed, None)]
+    assert not trace.rows("SELECT * FROM losses"), trace.rows("SELECT * FROM losses")
+
+
 @test(users=("nobody",))
 def five_thousand_short_processes(s):
     trace = s.same(["sh", "-c", "i=0; while [ $i -lt 5000 ]; do /bin/true; i=$((i+1)); done"], timeout=200)

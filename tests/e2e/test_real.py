@@ -203,6 +203,10 @@ def python_multiprocessing(s):
     assert trace.one("SELECT count(DISTINCT pid) FROM regions WHERE name = ?", region) == 4
     by = {row[0] for row in trace.rows("SELECT synchronised_by FROM regions WHERE name = ?", region)}
     assert all("pipe" in text and "posix_sem" in text for text in by), by
+    shown = s.run([s.ipctrace, "regions", "-i", trace.path]).out.decode().splitlines()
+    assert shown[1].startswith(f"posix_shm {region} "), shown[:3]
+    summary = s.run([s.ipctrace, "summary", "-i", trace.path]).out.decode()
+    assert "/dev/shm/sem." not in summary and "and 1 region that 4 processes share: " in summary, summary
 
 
 SYSV_IPC = """

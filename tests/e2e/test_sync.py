@@ -142,6 +142,13 @@ def waits_say_for_whom(s):
 
 
 @test()
+def without_memory_for_counters(s):
+    result, trace = s.record([program("sync.c"), "no_memory"])
+    assert result.status == 0, shorten(result)
+    assert trace.rows("SELECT reason, count FROM losses") == [("no-arena", 21)], trace.rows("SELECT * FROM losses")
+
+
+@test()
 def cancelled_threads_and_the_library_of_cplusplus(s):
     for recorder in ((), ("--private", "--sync=all")):
         command = [program("sync_cancel.cc")]

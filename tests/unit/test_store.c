@@ -165,8 +165,8 @@ static const char *const contract[][2] = {
 	  "id, host_id, pid, ppid, parent_id, prev_id, comm, exe, cmdline, uid, cgroup, start_ns, end_ns, "
 	  "exit_status, source, coverage" },
 	{ "threads", "id, process_id, tid, name, start_ns, end_ns" },
-	{ "channels",
-	  "id, mechanism, key, name, scope, first_ns, last_ns, bytes_sent, bytes_received, partial, lost" },
+	{ "channels", "id, mechanism, key, name, scope, first_ns, last_ns, bytes_sent, bytes_received, "
+		      "partial, lost, nonblocking" },
 	{ "endpoints", "id, channel_id, process_id, role, sends, receives, bytes_sent, bytes_received, "
 		       "first_ns, last_ns" },
 	{ "events", "id, ts_ns, dur_ns, process_id, pid, tid, comm, call, verb, mechanism, channel_id, fd, "
@@ -279,8 +279,8 @@ static void test_lookup_tables(void **state)
 	snprintf(expected, sizeof(expected), "%d|0|%d\n", IPC_MECHANISMS, IPC_MECHANISMS - 1);
 	check_file("SELECT count(*), min(id), max(id) FROM mechanisms", expected);
 	check_file("SELECT * FROM mechanisms WHERE name IN ('pipe', 'unix_stream')",
-		   "1|pipe|indirect|stream|offset|host|many|BOTH\n4|unix_stream|direct|stream|offset|host|"
-		   "two|BOTH\n");
+		   "1|pipe|indirect|stream|offset|host|many|BOTH|bounded\n4|unix_stream|direct|stream|"
+		   "offset|host|two|BOTH|bounded\n");
 	snprintf(expected, sizeof(expected), "%d\n", IPC_CALLS);
 	check_file("SELECT count(*) FROM calls", expected);
 	snprintf(expected, sizeof(expected), "%d|%d|-|-|close|FD(0)|NONE|NONE|CLOSES\n", IPC_CALL_close,
@@ -349,8 +349,8 @@ static void test_channels(void **state)
 	store_endpoint(s, &(struct store_endpoint){ 1, 1, 3, "writer", 4, 5, 6, 7, START + 1, START + 2 });
 	assert_int_equal(store_close(s), 0);
 	check_file("SELECT * FROM channels",
-		   "1|fifo|fifo:1:2|/tmp/f|host|5000000000000|5000000000007|90|80|1|6\n"
-		   "2|tcp|tcp:k|-|network|-|-|0|0|0|0\n");
+		   "1|fifo|fifo:1:2|/tmp/f|host|5000000000000|5000000000007|90|80|1|6|0\n"
+		   "2|tcp|tcp:k|-|network|-|-|0|0|0|0|0\n");
 	check_file("SELECT * FROM endpoints", "1|1|3|writer|4|5|6|7|5000000000001|5000000000002\n");
 }
 
@@ -476,23 +476,34 @@ static void test_events(void **state)
 				    .call = IPC_CALL_pipe2,
 				    .verb = IPC_VERB_open,
 				    .source = "shim" };
+	struct store_lane full = { .thread_id = 1,
+				   .endpoint_id = 1,
+				   .fd = 9,
+				   .call = IPC_CALL_write,
+				   .verb = IPC_VERB_send,
+				   .flags = IPC_F_NONBLOCK,
+				   .source = "shim" };
 
 	(void)state;
 	assert_int_equal(store_lane(s, &none), 4);
 	assert_int_equal(store_lane(s, &part), 5);
 	assert_int_equal(store_lane(s, &opens), 6);
+	assert_int_equal(store_lane(s, &full), 7);
 	assert_int_equal(event(s, 1, 10, 13, 100, true), 1);
 	assert_int_equal(event(s, 2, 20, 24, -EAGAIN, false), 2);
 	assert_int_equal(event(s, 4, 30, 30, -ENOENT, false), 3);
 	assert_int_equal(event(s, 5, 40, 1000000000040, 70000, false), 4);
 	assert_int_equal(event(s, 6, -5, 5, 12, false), 5); /* before the recording began; moves no bytes */
+	assert_int_equal(event(s, 7, 50, 51, -EAGAIN, false), 6);
 	assert_int_equal(store_close(s), 0);
 	check_file("SELECT * FROM events",
 		   "1|5000000000010|3|1|101|201|p1|write|send|pipe|1|1|100|0|0|0|shim\n"
 		   "2|5000000000020|4|2|102|202|p2|read|recv|pipe|1|0|0|11|0|0|shim\n"
 		   "3|5000000000030|0|2|102|202|p2|execve|exec|-|-|-|0|2|0|0|bpf\n"
 		   "4|5000000000040|1000000000000|1|101|201|p1|splice|send|pipe|1|9|70000|0|68|1|bpf\n"
-		   "5|4999999999995|10|1|101|201|p1|pipe2|open|pipe|1|9|0|0|0|0|shim\n");
+		   "5|4999999999995|10|1|101|201|p1|pipe2|open|pipe|1|9|0|0|0|0|shim\n"
+		   "6|5000000000050|1|1|101|201|p1|write|send|pipe|1|9|0|11|1|0|shim\n");
+	check_file("SELECT nonblocking FROM channels WHERE id = 1", "1\n");
 }
 
 /* ---- links ---- */

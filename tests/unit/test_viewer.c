@@ -326,10 +326,10 @@ static void tables(void **state)
 		    "server..234567    1 B     1 ns\n"
 		    "h\xc3\xa9llo:12345..     1 B     1 ns\n");
 	rendered_is(rows, false, false, 0,
-		    "name              bytes  latency_ns\n"
-		    "cat                2048        1500\n"
-		    "a very long name      7           -\n");
-	rendered_is("SELECT 1, 1, 1, 1 WHERE 0", false, false, 0, "name  bytes  latency_ns\n");
+		    "name              bytes  latency_ns  exact\n"
+		    "cat                2048        1500      1\n"
+		    "a very long name      7           -      0\n");
+	rendered_is("SELECT 1, 1, 1, 1 WHERE 0", false, false, 0, "name  bytes  latency_ns  exact\n");
 }
 
 static void what_is_only_a_bound_is_marked(void **state)
@@ -374,7 +374,7 @@ static void many_rows_stream(void **state)
 	for (const char *p = text; *p; p++)
 		lines += *p == '\n';
 	assert_int_equal(lines, 5001);
-	assert_non_null(strstr(text, "\nr5000   5000        5000\n"));
+	assert_non_null(strstr(text, "\nr5000   5000        5000      1\n"));
 	free(text);
 }
 
@@ -573,11 +573,11 @@ static void connections_to_one_address_are_one_row(void **state)
 	(void)state;
 	shown_is(&cmd_summary, "--limit=4", SOCKETS,
 		 "x: ran 1.0 us, 2 processes, 6 channels, 19 messages, 175 B -> PATH\n"
-		 "src                 dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns\n"
-		 "client:10           server:11 (server)  2 x tcp 127.0.0.1:6379        12    120               9              50\n"
-		 "server:11 (server)  client:10           tcp 127.0.0.1:6379             3     29               6               7\n"
-		 "client:10           server:11           unix_stream socketpair         1      8               1               1\n"
-		 "client:10           dbus:12 (untraced)  unix_stream /run/dbus          1      7               -               -\n"
+		 "src                 dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns  exact\n"
+		 "client:10           server:11 (server)  2 x tcp 127.0.0.1:6379        12    120               9              50      1\n"
+		 "server:11 (server)  client:10           tcp 127.0.0.1:6379             3     29               6               7      1\n"
+		 "client:10           server:11           unix_stream socketpair         1      8               1               1      1\n"
+		 "client:10           dbus:12 (untraced)  unix_stream /run/dbus          1      7               -               -      1\n"
 		 "and 2 more (1 tcp, 1 unix_stream): ipctrace edges -i PATH\n");
 }
 
@@ -590,8 +590,8 @@ static void latency_of_several_is_bounded(void **state)
 		 " latency_max_ns = 4 WHERE channel_id = 1; UPDATE edge_rows SET messages = 1, latency_p50_ns = 90,"
 		 " latency_p90_ns = 90, latency_p99_ns = 90, latency_max_ns = 90 WHERE channel_id = 2",
 		 "x: ran 1.0 us, 2 processes, 6 channels, 106 messages, 175 B -> PATH\n"
-		 "src        dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns\n"
-		 "client:10  server:11 (server)  2 x tcp 127.0.0.1:6379       101    120               2               4\n"
+		 "src        dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns  exact\n"
+		 "client:10  server:11 (server)  2 x tcp 127.0.0.1:6379       101    120               2               4      1\n"
 		 "and 5 more (3 unix_stream, 2 tcp): ipctrace edges -i PATH\n");
 }
 
@@ -599,31 +599,31 @@ static void edges_say_whose_end_it_is(void **state)
 {
 	(void)state;
 	shown_is(&cmd_edges, "--limit=9", SOCKETS,
-		 "src                 dst                     channel                 channel_id  messages  bytes  latency_p50_ns  latency_p99_ns  latency_max_ns\n"
-		 "client:10           server:11 (server)      tcp 127.0.0.1:6379               1         9     90               5              50              60\n"
-		 "client:10           server:11 (server)      tcp 127.0.0.1:6379               2         3     30               9              40              70\n"
-		 "server:11 (server)  client:10               tcp 127.0.0.1:6379               2         3     29               6               7               8\n"
-		 "client:10           server:11               unix_stream socketpair           3         1      8               1               1               1\n"
-		 "client:10           dbus:12 (untraced)      unix_stream /run/dbus            4         1      7               -               -               -\n"
-		 "client:10           10.0.0.7:443 (outside)  tcp 10.0.0.7:443                 5         1      6               -               -               -\n"
-		 "/run/x (untraced)   client:10               unix_stream /run/x               6         1      5               -               -               -\n");
+		 "src                 dst                     channel                 channel_id  messages  bytes  latency_p50_ns  latency_p99_ns  latency_max_ns  exact\n"
+		 "client:10           server:11 (server)      tcp 127.0.0.1:6379               1         9     90               5              50              60      1\n"
+		 "client:10           server:11 (server)      tcp 127.0.0.1:6379               2         3     30               9              40              70      1\n"
+		 "server:11 (server)  client:10               tcp 127.0.0.1:6379               2         3     29               6               7               8      1\n"
+		 "client:10           server:11               unix_stream socketpair           3         1      8               1               1               1      1\n"
+		 "client:10           dbus:12 (untraced)      unix_stream /run/dbus            4         1      7               -               -               -      1\n"
+		 "client:10           10.0.0.7:443 (outside)  tcp 10.0.0.7:443                 5         1      6               -               -               -      1\n"
+		 "/run/x (untraced)   client:10               unix_stream /run/x               6         1      5               -               -               -      1\n");
 }
 
 static void channels_say_who_is_at_the_ends(void **state)
 {
 	(void)state;
 	shown_is(&cmd_channels, "--limit=9", SOCKETS,
-		 "id  channel                 bytes_sent  bytes_received  partial  ends                               key\n"
-		 " 1  tcp 127.0.0.1:6379              90              90        0  client:10, server:11 (server)      tcp:1:a\n"
-		 " 2  tcp 127.0.0.1:6379              60              60        0  client:10, server:11 (server)      tcp:1:b\n"
-		 " 3  unix_stream socketpair           8               8        0  client:10, server:11               unix:[1]-[2]\n"
-		 " 4  unix_stream /run/dbus            7               0        1  client:10, dbus:12 (untraced)      unix:[3]-[4]\n"
-		 " 5  tcp 10.0.0.7:443                 6               0        1  client:10, 10.0.0.7:443 (outside)  tcp:1:c\n"
-		 " 6  unix_stream /run/x               0               5        1  client:10, /run/x (untraced)       unix:[5]\n");
+		 "id  channel                 bytes_sent  bytes_received  partial  ends                               key           model  capacity  nonblocking\n"
+		 " 1  tcp 127.0.0.1:6379              90              90        0  client:10, server:11 (server)      tcp:1:a       -      -                   0\n"
+		 " 2  tcp 127.0.0.1:6379              60              60        0  client:10, server:11 (server)      tcp:1:b       -      -                   0\n"
+		 " 3  unix_stream socketpair           8               8        0  client:10, server:11               unix:[1]-[2]  -      -                   0\n"
+		 " 4  unix_stream /run/dbus            7               0        1  client:10, dbus:12 (untraced)      unix:[3]-[4]  -      -                   0\n"
+		 " 5  tcp 10.0.0.7:443                 6               0        1  client:10, 10.0.0.7:443 (outside)  tcp:1:c       -      -                   0\n"
+		 " 6  unix_stream /run/x               0               5        1  client:10, /run/x (untraced)       unix:[5]      -      -                   0\n");
 	shown_is(&cmd_channels, "--limit=2", SOCKETS "UPDATE channel_rows SET lost = 3 WHERE id = 2",
-		 "id  channel             bytes_sent  bytes_received  lost  partial  ends                           key\n"
-		 " 1  tcp 127.0.0.1:6379          90              90     0        0  client:10, server:11 (server)  tcp:1:a\n"
-		 " 2  tcp 127.0.0.1:6379          60              60     3        0  client:10, server:11 (server)  tcp:1:b\n");
+		 "id  channel             bytes_sent  bytes_received  lost  partial  ends                           key      model  capacity  nonblocking\n"
+		 " 1  tcp 127.0.0.1:6379          90              90     0        0  client:10, server:11 (server)  tcp:1:a  -      -                   0\n"
+		 " 2  tcp 127.0.0.1:6379          60              60     3        0  client:10, server:11 (server)  tcp:1:b  -      -                   0\n");
 }
 /* clang-format on */
 

@@ -440,6 +440,13 @@ static void hidden(void)
 	check_told(SIGUSR1, counts, 0);
 	must(!raise(SIGUSR1) && count == 1);
 	check_told(SIGUSR1, SIG_DFL, 0);
+	child = vfork(); /* whose handlers are its own */
+	if (!child) {
+		signal(SIGUSR1, SIG_IGN);
+		_exit(0);
+	}
+	must(!join(child));
+	check_told(SIGUSR1, SIG_DFL, 0);
 	must(syscall(SYS_rt_sigaction, SIGUSR1, 8, NULL, 8) && errno == EFAULT);
 	must(syscall(SYS_rt_sigaction, SIGUSR1, NULL, 8, 8) && errno == EFAULT);
 	must(syscall(SYS_rt_sigaction, SIGUSR1, NULL, NULL, 4) && errno == EINVAL);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -23,6 +24,7 @@
 enum {
 	ROUNDS = 2000,
 	PROCESSES = 5,
+	MEETINGS = 30,
 	THREADS = 64,
 	SHORT_THREADS = 10000,
 	SHORT_PROCESSES = 1500,
@@ -39,6 +41,7 @@ struct shared {
 	pthread_rwlock_t rwlock;
 	pthread_cond_t cond;
 	pthread_barrier_t barrier;
+	int came_last[MEETINGS]; /* to the barrier, + 1 */
 	pthread_spinlock_t spin;
 	int ready, turn;
 	int last; /* who had the lock last, + 1 */
@@ -646,22 +649,30 @@ static void cond_cancelled(void)
 	unlock_mutex();
 }
 
-/* The last to come ends the waits of the others. Whose turn it is to come last is arranged by time. */
+/* The last to come ends the waits of the others. Whose turn it is to come last is tried by time; libc tells
+ * who it was. */
 static void barrier_work(void)
 {
-	for (int i = 0; i < 30; i++) {
-		int last = i % 3;
-		if (self == last)
+	bool was_last[MEETINGS];
+	for (int i = 0; i < MEETINGS; i++) {
+		if (self == i % 3)
 			usleep(3000);
 		int result = pthread_barrier_wait(&s->barrier);
 		must(result == 0 || result == PTHREAD_BARRIER_SERIAL_THREAD);
-		must((self == last) == (result == PTHREAD_BARRIER_SERIAL_THREAD));
-		if (self == last) {
+		was_last[i] = result == PTHREAD_BARRIER_SERIAL_THREAD;
+		if (was_last[i])
+			__atomic_store_n(&s->came_last[i], 1 + self, __ATOMIC_RELEASE);
+	}
+	for (int i = 0; i < MEETINGS; i++) {
+		int last;
+		while (!(last = __atomic_load_n(&s->came_last[i], __ATOMIC_ACQUIRE)))
+			usleep(100);
+		if (was_last[i]) {
 			sent(BARRIER);
 			continue;
 		}
 		received(BARRIER);
-		edge(BARRIER, last, 1);
+		edge(BARRIER, last - 1, 1);
 	}
 }
 
@@ -701,6 +712,15 @@ static void private(void)
 	join(child, 0);
 }
 
+/* The process may not map anything any more: nobody counts. */
+static void no_memory(void)
+{
+	const struct rlimit none = { 0, 0 };
+	must(!setrlimit(RLIMIT_AS, &none) && !sem_init(&s->sem, 1, 0));
+	for (int i = 0; i < 10; i++)
+		must(!sem_post(&s->sem) && !sem_wait(&s->sem));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -728,6 +748,7 @@ int main(int argc, char **argv)
 		{ "cond_cancelled", cond_cancelled },
 		{ "barrier", barrier },
 		{ "private", private },
+		{ "no_memory", no_memory },
 	};
 
 	s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -32,6 +32,8 @@ enum {
 	FEWEST = 64,	    /* of a process that may have fewer descriptors we take none */
 	OURS = 16,	    /* descriptors below the limit, or below this one: */
 	HIGHEST = 1024,	    /* higher numbers would make the process's table large */
+	MANY = 64,	    /* mappings */
+	REST = 10,	    /* times as long as a sample took the next one waits at least */
 	ALONE = 3,	    /* links of /proc/self/task where there is one thread */
 	COLD = 20,	    /* MADV_COLD */
 	TMPFS = 0x01021994, /* of statfs(2) */
@@ -43,7 +45,7 @@ struct held {
 	uint64_t device, inode;
 };
 
-uint64_t sample_last;
+uint64_t sample_last, sample_pause;
 static _Atomic bool busy;
 static struct held watch = { .fd = -1 }, pagemap = { .fd = -1 };
 static bool several;		     /* other tasks may change our memory, or once could */
@@ -53,6 +55,7 @@ static struct pages_run found[RUNS]; /* of who is busy */
 void sample_start(void)
 {
 	shim.sample_interval = shim.ring.header->sample_interval;
+	sample_pause = shim.sample_interval;
 	sample_last = shim_now();
 }
 
@@ -332,6 +335,15 @@ static void visit(struct shim_thread *t)
 	maps_close(maps, mask);
 }
 
+/* With many mappings a sample takes long: the program shall have most of the time all the same. (Where few
+ * take long, that was the processor's other work.) */
+static void rest(void)
+{
+	uint64_t pause = region_count() > MANY ? REST * (shim_now() - sample_last) : 0;
+	__atomic_store_n(&sample_pause, pause > shim.sample_interval ? pause : shim.sample_interval,
+			 __ATOMIC_RELAXED);
+}
+
 /* Whether there is something to look at. */
 static bool any(bool only_new)
 {
@@ -353,6 +365,7 @@ static void sample(struct shim_thread *t, bool only_new)
 	uint64_t mask = signals_block();
 	if (!atomic_exchange(&busy, true)) {
 		visit(t);
+		rest();
 		busy = false;
 	}
 	signals_restore(mask);

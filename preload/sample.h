@@ -22,12 +22,14 @@ void sample_stop(struct shim_thread *t);
 /* Whether this file, which was just mapped, is in memory alone; counts it where it is not. */
 bool sample_is_memory(struct shim_thread *t, long fd);
 
-extern uint64_t sample_last; /* when the last one was */
+extern uint64_t sample_last;  /* when the last one was */
+extern uint64_t sample_pause; /* and how long after it the next one is due */
 
 static inline void sample_when_due(struct shim_thread *t)
 {
 	if (__builtin_expect(shim.sample_interval != 0, 0) &&
-	    shim_now() - __atomic_load_n(&sample_last, __ATOMIC_RELAXED) >= shim.sample_interval)
+	    shim_now() - __atomic_load_n(&sample_last, __ATOMIC_RELAXED) >=
+		    __atomic_load_n(&sample_pause, __ATOMIC_RELAXED))
 		sample_now(t);
 }
 

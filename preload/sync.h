@@ -4,7 +4,7 @@
  * wait. sync.c has the functions that programs call instead of libc's, sync_table.c what is known of an
  * object and where it is counted (arena.h), symbols.c libc's own functions.
  *
- * A call that did not have to wait is counted and leaves no event. Each thread keeps in a page of its own
+ * A call that did not have to wait is counted and leaves no event. Each thread keeps in memory of its own
  * which counters belong to which address. A fork child finds that page wiped, so that it never adds to its
  * parent's; while a child shares our memory the page is put aside.
  */
@@ -65,7 +65,8 @@ extern void *symbols_next[SYNC_SYMBOLS_COUNT];
 void *symbols_find(enum sync_symbol symbol);
 
 enum {
-	SYNC_ENTRIES = 64,
+	SYNC_BITS = 10,
+	SYNC_ENTRIES = 1 << SYNC_BITS,
 	SYNC_IGNORED = 1 << 0,	/* in private memory: not recorded */
 	SYNC_ALL = 1 << 1,	/* each call is an event */
 	SYNC_HELD = 1 << 2,	/* acquired by an event: so is its release */
@@ -84,7 +85,7 @@ struct sync_entry {
 	uint64_t object;
 };
 
-/* A page; all zero: nothing is known yet. */
+/* Memory of its own, of which only what is used is touched; all zero: nothing is known yet. */
 struct sync_thread {
 	uint32_t number, image;
 	int *error;	   /* the thread's errno */
@@ -102,7 +103,7 @@ static inline uint64_t sync_tag(unsigned int mechanism, const volatile void *add
 
 static inline struct sync_entry *sync_place(struct sync_thread *s, uint64_t tag)
 {
-	return &s->entry[tag * 0x9e3779b97f4a7c15ULL >> 58];
+	return &s->entry[tag * 0x9e3779b97f4a7c15ULL >> (64 - SYNC_BITS)];
 }
 
 /* The object's entry, if it is known; it may have flags. */

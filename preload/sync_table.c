@@ -15,9 +15,12 @@
 #include "sync.h"
 #include "text.h"
 
-enum { PAGE = 4096, PROBES = 64 };
-
-_Static_assert(sizeof(struct sync_thread) <= PAGE, "");
+enum {
+	PAGE = 4096,
+	MEMORY = (sizeof(struct sync_thread) + PAGE - 1) / PAGE * PAGE, /* a thread's */
+	PROBES = 64,
+	TOLD = 1024,
+};
 
 bool sync_private;
 static struct arena_sync *counts; /* NULL: not mapped (yet) */
@@ -116,12 +119,12 @@ static struct arena_sync_line *find_line(struct sync_thread *s, const struct are
 
 static struct sync_thread *make_page(void)
 {
-	long page = raw_syscall(__NR_mmap, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	long page = raw_syscall(__NR_mmap, NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 				-1, 0);
 	if (page < 0 && page > -PAGE)
 		return NULL;
-	if (raw_syscall(__NR_madvise, page, PAGE, MADV_WIPEONFORK)) {
-		raw_syscall(__NR_munmap, page, PAGE);
+	if (raw_syscall(__NR_madvise, page, MEMORY, MADV_WIPEONFORK)) {
+		raw_syscall(__NR_munmap, page, MEMORY);
 		return NULL;
 	}
 	return (struct sync_thread *)page;
@@ -145,9 +148,11 @@ static struct sync_thread *page_of(struct shim_thread *t)
 	return t->sync = t->sync_page;
 }
 
+/* A thread may look for an object again and again, having more than it has places for: it is told once. */
 static uint64_t define(struct shim_thread *t, unsigned int mechanism, uintptr_t address,
 		       const struct region *r, const char *name)
 {
+	static uint64_t told[TOLD];
 	struct ipc_def_object object = { .inode = (uint32_t)shim.ring.pid, .generation = address };
 	if (r) {
 		object.inode = r->inode;
@@ -155,7 +160,10 @@ static uint64_t define(struct shim_thread *t, unsigned int mechanism, uintptr_t 
 		object.dev_major = r->dev_major;
 		object.dev_minor = r->dev_minor;
 	}
-	return descriptor_define(t, mechanism, &object, name, text_length(name));
+	uint64_t id = descriptor_object(mechanism, &object), *place = &told[(id ^ id >> 32) % TOLD];
+	if (*name || __atomic_exchange_n(place, id, __ATOMIC_RELAXED) != id)
+		descriptor_define(t, mechanism, &object, name, text_length(name));
+	return id;
 }
 
 static void fill(struct shim_thread *t, struct sync_thread *s, struct sync_entry *e, unsigned int mechanism,
@@ -237,7 +245,7 @@ void sync_thread_end(struct shim_thread *t)
 		atomic_store_explicit(&line->owner, 0, memory_order_release);
 	}
 	t->sync = t->sync_page = NULL;
-	raw_syscall(__NR_munmap, s, PAGE);
+	raw_syscall(__NR_munmap, s, MEMORY);
 }
 
 /* --- counting --- */

@@ -49,6 +49,25 @@ uint32_t event_lane(struct collector *c, const struct store_lane *key, struct en
 	return l->id;
 }
 
+uint64_t event_unseen(struct collector *c, struct endpoint *ep, enum ipc_call_id call, uint16_t flags,
+		      enum ipc_verb verb, uint64_t time)
+{
+	bool sends = verb != IPC_VERB_recv;
+	struct store_lane lane = {
+		.thread_id = ep->process->main->data.id,
+		.endpoint_id = ep->data.id,
+		.fd = -1,
+		.call = call,
+		.flags = flags,
+		.verb = verb,
+		.source = ep->process->data.source,
+	};
+	struct store_event row = { time, 0, event_lane(c, &lane, ep), 0 };
+	endpoint_seen(c, ep, time, time);
+	endpoint_role(c, ep, sends ? ROLE_WRITER : ROLE_READER);
+	return store_event(c->store, &row, sends);
+}
+
 void event_forget_lanes(struct collector *c, struct endpoint *ep)
 {
 	while (ep->lanes) {

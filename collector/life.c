@@ -276,18 +276,9 @@ void life_event(struct collector *c, struct life *l, struct process *p, struct m
 	bool starts = call == IPC_CALL_start;
 	if (!ep || !p->main)
 		return;
-	struct store_lane lane = {
-		.thread_id = p->main->data.id,
-		.endpoint_id = ep->data.id,
-		.fd = -1,
-		.call = call,
-		.flags = starts ? 0 : IPC_F_NO_START,
-		.verb = starts ? IPC_VERB_recv : IPC_VERB_exit,
-		.source = p->data.source,
-	};
-	struct store_event row = { time, 0, event_lane(c, &lane, ep), 0 };
-	endpoint_seen(c, ep, time, time);
-	set_moment(c, m, ep, store_event(c->store, &row, !starts), time, starts ? ROLE_READER : ROLE_WRITER);
+	uint64_t event = event_unseen(c, ep, call, starts ? 0 : IPC_F_NO_START,
+				      starts ? IPC_VERB_recv : IPC_VERB_exit, time);
+	set_moment(c, m, ep, event, time, starts ? ROLE_READER : ROLE_WRITER);
 }
 
 /* The end of a life whose exit no source saw. */

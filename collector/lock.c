@@ -131,20 +131,8 @@ static void free_owner(struct collector *c, struct lock_owner *o)
 /* The event of a release without a call of its own. */
 static uint64_t make_event(struct collector *c, struct endpoint *ep, uint16_t call, uint64_t time)
 {
-	struct store_lane lane = {
-		.thread_id = ep->process->main->data.id,
-		.endpoint_id = ep->data.id,
-		.fd = -1,
-		.call = call,
-		.flags = IPC_F_SECOND | IPC_F_NO_START,
-		.verb = IPC_VERB_unlock,
-		.source = ep->process->data.source,
-	};
-	struct store_event row = { time, 0, event_lane(c, &lane, ep), 0 };
 	ep->data.sends++;
-	endpoint_role(c, ep, ROLE_WRITER);
-	endpoint_seen(c, ep, time, time);
-	return store_event(c->store, &row, true);
+	return event_unseen(c, ep, call, IPC_F_SECOND | IPC_F_NO_START, IPC_VERB_unlock, time);
 }
 
 struct ending {

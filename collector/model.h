@@ -412,6 +412,11 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 void event_stream(struct collector *c, const struct act *a);
 uint32_t event_lane(struct collector *c, const struct store_lane *key, struct endpoint *ep);
 void event_forget_lanes(struct collector *c, struct endpoint *ep);
+/* The row of an event that no source saw, at this moment, in the name of the process's main thread, which
+ * there must be. A send unless `verb` is IPC_VERB_recv. Returns the event's id; counting it is the caller's.
+ */
+uint64_t event_unseen(struct collector *c, struct endpoint *ep, enum ipc_call_id call, uint16_t flags,
+		      enum ipc_verb verb, uint64_t time);
 extern const char *const source_names[COLLECTOR_SOURCES];
 
 /* rollup.c: edges */

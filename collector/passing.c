@@ -159,18 +159,9 @@ static void taken(struct collector *c, const struct ipc_event *e, const struct m
 		channel_partial(c, ch);
 		return;
 	}
-	struct store_lane lane = {
-		.thread_id = p->main->data.id,
-		.endpoint_id = ep->data.id,
-		.fd = -1,
-		.call = IPC_CALL_sendmsg_passed,
-		.flags = IPC_F_NO_START,
-		.verb = IPC_VERB_send,
-		.source = p->data.source,
-	};
-	struct store_event row = { call->start, 0, event_lane(c, &lane, ep), 0 };
 	const struct match_message m = {
-		.send_event = store_event(c->store, &row, true),
+		.send_event = event_unseen(c, ep, IPC_CALL_sendmsg_passed, IPC_F_NO_START, IPC_VERB_send,
+					   call->start),
 		.recv_event = call->event,
 		.sent = call->start,
 		.received = call->end,
@@ -179,8 +170,6 @@ static void taken(struct collector *c, const struct ipc_event *e, const struct m
 		.src_thread = p->main->data.id,
 		.exact = true,
 	};
-	endpoint_seen(c, ep, call->start, call->start);
-	endpoint_role(c, ep, ROLE_WRITER);
 	ep->data.sends++;
 	rollup_message(c, &m);
 	store_link(c->store, m.send_event, m.recv_event, 0, true);

@@ -173,26 +173,15 @@ static void post(struct collector *c, struct process *p, const struct sem_debt *
 	struct endpoint *ep = endpoint_of(c, p, ch);
 	if (!ep || !p->main)
 		return;
-	struct store_lane lane = {
-		.thread_id = p->main->data.id,
-		.endpoint_id = ep->data.id,
-		.fd = -1,
-		.call = IPC_CALL_semop,
-		.flags = IPC_F_SECOND | IPC_F_UNDO | IPC_F_NO_START,
-		.verb = IPC_VERB_post,
-		.source = p->data.source,
-	};
-	struct store_event row = { time, 0, event_lane(c, &lane, ep), 0 };
 	struct match_call call = {
 		.start = seen ? time : d->since,
 		.end = seen ? time + UNDO_WITHIN_NS : time,
 		.bytes = (uint64_t)d->units,
-		.event = store_event(c->store, &row, true),
+		.event = event_unseen(c, ep, IPC_CALL_semop, IPC_F_SECOND | IPC_F_UNDO | IPC_F_NO_START,
+				      IPC_VERB_post, time),
 		.endpoint = ep,
 		.thread = p->main->data.id,
 	};
-	endpoint_seen(c, ep, time, time);
-	endpoint_role(c, ep, ROLE_WRITER);
 	ep->data.sends++;
 	ch->sent += call.bytes;
 	if (!seen)

@@ -657,20 +657,10 @@ static void die(struct collector *c, struct channel *ch, struct process *p, uint
 	uint64_t time = p->data.end_ns;
 	if (!ep || !p->main)
 		return;
-	struct store_lane lane = {
-		.thread_id = p->main->data.id,
-		.endpoint_id = ep->data.id,
-		.fd = -1,
-		.call = IPC_CALL_exit_group,
-		.flags = IPC_F_NO_START,
-		.verb = IPC_VERB_recv,
-		.source = p->data.source,
-	};
-	struct store_event row = { time, 0, event_lane(c, &lane, ep), 0 };
 	struct signal_call call = {
 		.endpoint = ep,
 		.thread = p->main,
-		.event = store_event(c->store, &row, false),
+		.event = event_unseen(c, ep, IPC_CALL_exit_group, IPC_F_NO_START, IPC_VERB_recv, time),
 		.start = time,
 		.end = time,
 		.pid = ANYONE,
@@ -678,8 +668,6 @@ static void die(struct collector *c, struct channel *ch, struct process *p, uint
 		.number = number,
 		.death = true,
 	};
-	endpoint_seen(c, ep, time, time);
-	endpoint_role(c, ep, ROLE_READER);
 	ep->data.receives++;
 	wait_for_send(c, ch, &call);
 }

@@ -87,20 +87,9 @@ static void put_end(struct collector *c, struct channel *ch)
 	uint64_t time = l->exit.time;
 	if (!ep || !p->main)
 		return;
-	struct store_lane lane = {
-		.thread_id = p->main->data.id,
-		.endpoint_id = ep->data.id,
-		.fd = -1,
-		.call = IPC_CALL_exit_group,
-		.flags = IPC_F_NO_START,
-		.verb = IPC_VERB_exit,
-		.source = p->data.source,
-	};
-	struct store_event row = { time, 0, event_lane(c, &lane, ep), 0 };
-	endpoint_seen(c, ep, time, time);
-	endpoint_role(c, ep, ROLE_WRITER);
+	uint64_t event = event_unseen(c, ep, IPC_CALL_exit_group, IPC_F_NO_START, IPC_VERB_exit, time);
 	ep->data.sends++;
-	ch->wake->ended = (struct moment){ store_event(c->store, &row, true), time, ep };
+	ch->wake->ended = (struct moment){ event, time, ep };
 }
 
 /* A wait told that the pidfd is readable: the process has ended. */

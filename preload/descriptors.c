@@ -19,6 +19,7 @@
 
 enum {
 	FIRST_DESCRIPTORS = 256,
+	TOLD = 1024,		  /* objects remembered as defined */
 	QUEUE_MAGIC = 0x19800202, /* of the mqueue file system */
 	QUEUE_SIZE = 80,	  /* that every file in it has, and not a block */
 };
@@ -134,22 +135,41 @@ size_t descriptor_path(long fd, char *path)
 	return n > 0 ? (size_t)n : 0;
 }
 
-uint64_t descriptor_object(enum ipc_mechanism mechanism, const struct ipc_def_object *object)
+static uint64_t hashed(enum ipc_mechanism mechanism, const struct ipc_def_object *object)
 {
 	uint64_t device = (uint64_t)object->dev_major << 32 | object->dev_minor;
 	uint64_t hash = mix(mix(mix(0xcbf29ce484222325ULL, device), object->inode), object->generation);
 	return ipc_object(mechanism, hash ^ hash >> 56);
 }
 
-uint64_t descriptor_define(struct shim_thread *t, enum ipc_mechanism mechanism,
-			   const struct ipc_def_object *object, const char *name, size_t length)
+/* False: there was no room for it. */
+static bool tell_object(struct shim_thread *t, uint64_t id, const struct ipc_def_object *object,
+			const char *name, size_t length)
 {
 	struct ipc_def def = {
 		.time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_OBJECT, .object = *object
 	};
-	def.object.object = descriptor_object(mechanism, object);
-	shim_define(t, &def, name, length);
-	return def.object.object;
+	def.object.object = id;
+	return shim_define(t, &def, name, length);
+}
+
+uint64_t descriptor_define(struct shim_thread *t, enum ipc_mechanism mechanism,
+			   const struct ipc_def_object *object, const char *name, size_t length)
+{
+	uint64_t id = hashed(mechanism, object);
+	tell_object(t, id, object, name, length);
+	return id;
+}
+
+uint64_t descriptor_define_once(struct shim_thread *t, enum ipc_mechanism mechanism,
+				const struct ipc_def_object *object, const char *name, size_t length)
+{
+	static uint64_t told[TOLD];
+	uint64_t id = hashed(mechanism, object), *place = &told[(id ^ id >> 32) % TOLD];
+	bool known = __atomic_load_n(place, __ATOMIC_RELAXED) == id && !length;
+	if (!known && tell_object(t, id, object, name, length))
+		__atomic_store_n(place, id, __ATOMIC_RELAXED);
+	return id;
 }
 
 /* The object of a fifo or a POSIX queue. */

@@ -12,10 +12,7 @@
 #include "readable.h"
 #include "region.h"
 
-enum {
-	TOLD = 1024, /* words remembered as defined */
-	PRIVATE = FUTEX_PRIVATE_FLAG,
-};
+enum { PRIVATE = FUTEX_PRIVATE_FLAG };
 
 enum kind { WAIT, WAKE, MOVE, WAKE_TWO, INHERITS };
 
@@ -25,25 +22,6 @@ struct words {
 	uintptr_t first, second; /* second: where waiters are moved to, or what WAKE_OP wakes too */
 	uint64_t most;		 /* how many it wakes on the first */
 };
-
-static void define(struct shim_thread *t, uint64_t object, const struct region *r, uint64_t offset)
-{
-	static uint64_t told[TOLD];
-	uint64_t *place = &told[(object ^ object >> 32) % TOLD];
-	if (*place == object)
-		return;
-	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_OBJECT };
-	def.object = (struct ipc_def_object){
-		.object = object,
-		.inode = r->inode,
-		.generation = offset,
-		.dev_major = r->dev_major,
-		.dev_minor = r->dev_minor,
-		.region = r->object,
-	};
-	if (shim_define(t, &def, NULL, 0))
-		*place = object;
-}
 
 uint64_t word_object(struct shim_thread *t, enum ipc_mechanism mechanism, uintptr_t address)
 {
@@ -55,10 +33,9 @@ uint64_t word_object(struct shim_thread *t, enum ipc_mechanism mechanism, uintpt
 		.generation = r.offset + (address - r.start),
 		.dev_major = r.dev_major,
 		.dev_minor = r.dev_minor,
+		.region = r.object,
 	};
-	uint64_t object = descriptor_object(mechanism, &what);
-	define(t, object, &r, what.generation);
-	return object;
+	return descriptor_define_once(t, mechanism, &what, NULL, 0);
 }
 
 static bool describe_operation(const long arg[6], struct words *w)

@@ -172,8 +172,9 @@ void descriptor_forget(const struct shim_thread *t, long fd);
  * and generation. Returns the object. */
 uint64_t descriptor_define(struct shim_thread *t, enum ipc_mechanism mechanism,
 			   const struct ipc_def_object *def, const char *name, size_t length);
-/* The same without the definition. */
-uint64_t descriptor_object(enum ipc_mechanism mechanism, const struct ipc_def_object *def);
+/* The same of what may be asked for again and again: tells it once, and with each name that it has. */
+uint64_t descriptor_define_once(struct shim_thread *t, enum ipc_mechanism mechanism,
+				const struct ipc_def_object *def, const char *name, size_t length);
 /* The path of a descriptor, at most SHIM_PATH bytes. Returns its length, or 0. */
 size_t descriptor_path(long fd, char *path);
 /* Device, inode and generation of a descriptor's file. */

@@ -19,7 +19,6 @@ enum {
 	PAGE = 4096,
 	MEMORY = (sizeof(struct sync_thread) + PAGE - 1) / PAGE * PAGE, /* a thread's */
 	PROBES = 64,
-	TOLD = 1024,
 };
 
 bool sync_private;
@@ -148,11 +147,9 @@ static struct sync_thread *page_of(struct shim_thread *t)
 	return t->sync = t->sync_page;
 }
 
-/* A thread may look for an object again and again, having more than it has places for: it is told once. */
 static uint64_t define(struct shim_thread *t, unsigned int mechanism, uintptr_t address,
 		       const struct region *r, const char *name)
 {
-	static uint64_t told[TOLD];
 	struct ipc_def_object object = { .inode = (uint32_t)shim.ring.pid, .generation = address };
 	if (r) {
 		object.inode = r->inode;
@@ -160,10 +157,7 @@ static uint64_t define(struct shim_thread *t, unsigned int mechanism, uintptr_t 
 		object.dev_major = r->dev_major;
 		object.dev_minor = r->dev_minor;
 	}
-	uint64_t id = descriptor_object(mechanism, &object), *place = &told[(id ^ id >> 32) % TOLD];
-	if (*name || __atomic_exchange_n(place, id, __ATOMIC_RELAXED) != id)
-		descriptor_define(t, mechanism, &object, name, text_length(name));
-	return id;
+	return descriptor_define_once(t, mechanism, &object, name, text_length(name));
 }
 
 static void fill(struct shim_thread *t, struct sync_thread *s, struct sync_entry *e, unsigned int mechanism,

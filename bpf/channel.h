@@ -42,7 +42,8 @@ static __noinline int define_file(struct file *file, __u64 object)
 	s->def.object.generation = PEEK(inode, inode, i_generation);
 	s->def.object.dev_major = dev >> MINOR_BITS;
 	s->def.object.dev_minor = dev & ((1 << MINOR_BITS) - 1);
-	define(&s->def, text & (2 * PATH_ROOM - 1));
+	if (!define(&s->def, text & (2 * PATH_ROOM - 1)))
+		bpf_map_delete_elem(&defined, &object);
 	return 0;
 }
 

@@ -190,6 +190,8 @@ void collector_loss(struct collector *c, enum collector_source source, enum ipc_
 	struct process *p = l ? l->latest : NULL;
 	const char *name = comm ? collector_text(c, comm, strlen(comm)) : p ? p->data.comm : NULL;
 	collector_lose(c, source, reason, p, name, count, c->now);
+	if (reason == IPC_REASON_uncounted)
+		total_uncounted(c, IPC_MECH_none);
 }
 
 void collector_lost(struct collector *c, enum collector_source source, const struct collector_lost *lost)
@@ -205,6 +207,8 @@ void collector_lost(struct collector *c, enum collector_source source, const str
 	if (!l)
 		return;
 	c->drops_of[lost->mechanism] |= lost->reason == IPC_REASON_dropped;
+	if (lost->reason == IPC_REASON_uncounted)
+		total_uncounted(c, lost->mechanism);
 	l->data.count += lost->count;
 	l->data.last_ns = lost->last_ns;
 	collector_dirty(c, &l->row);

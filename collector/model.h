@@ -303,6 +303,8 @@ struct collector {
 	struct channel *totalled; /* whose totals have changed */
 	uint32_t *dropped;	  /* ids of channels of which events were dropped */
 	uint32_t drops, drop_room;
+	bool uncounted[IPC_MECHANISMS]; /* calls are missing in totals of channels of the mechanism; none: of any */
+	bool any_uncounted;		/* and channels are still to be marked */
 	bool drops_of[IPC_MECHANISMS]; /* an event of the mechanism was dropped: what is not matched proves
 					  nothing */
 	struct thread *waiting;	       /* defined, for an image that is not */
@@ -435,6 +437,8 @@ extern const char *const source_names[COLLECTOR_SOURCES];
 
 /* total.c: what came as totals */
 void total_take(struct collector *c, enum collector_source source, const struct collector_total *t);
+/* Calls were neither told nor counted: all channels of the mechanism may lack some. */
+void total_uncounted(struct collector *c, enum ipc_mechanism mechanism);
 /* Edges of all channels whose totals have changed. */
 void total_join_all(struct collector *c);
 /* Of this one, of which nothing more will come. */

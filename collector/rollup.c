@@ -154,6 +154,8 @@ static bool is_exact(const struct edge *e)
 {
 	if (e->total)
 		return e->certain && !e->src->channel->shared->data.partial;
+	if (e->src->channel->dropped)
+		return false;
 	bool exact = all_exact(e->src->channel);
 	/* Where a process holds both sides its edge stands for both directions. */
 	const struct channel *h = e->src->process == e->dst ? e->src->channel->shared->halves : NULL;

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kind.h"
 #include "socket.h"
@@ -80,10 +81,25 @@ static void dropped(struct collector *c, struct channel *ch)
 {
 	struct channel *from = ch->peer ? ch->peer : ch;
 	ch->inexact = from->inexact = true;
-	if (!ch->dropped)
+	if (!ch->dropped && ch->shared->data.id)
 		remember_dropped(c, ch->shared->data.id);
 	ch->dropped = from->dropped = true;
 	channel_doubt(c, ch);
+}
+
+void total_uncounted(struct collector *c, enum ipc_mechanism mechanism)
+{
+	c->uncounted[mechanism] = c->any_uncounted = true;
+}
+
+static void doubt_uncounted(struct collector *c)
+{
+	bool all = c->uncounted[IPC_MECH_none];
+	for (struct channel *ch = c->any_uncounted ? c->channels : NULL; ch; ch = ch->next)
+		if ((all || c->uncounted[ch->data.mechanism]) && ch->data.mechanism != IPC_MECH_process)
+			dropped(c, ch);
+	c->any_uncounted = false;
+	memset(c->uncounted, 0, sizeof(c->uncounted));
 }
 
 /* ---- what is aggregated ---- */
@@ -337,6 +353,7 @@ void total_join(struct channel *ch)
 
 void total_join_all(struct collector *c)
 {
+	doubt_uncounted(c);
 	while (c->totalled) {
 		struct channel *ch = c->totalled;
 		c->totalled = ch->next_totalled;

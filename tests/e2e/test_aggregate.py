@@ -189,6 +189,22 @@ def seconds(s):
     assert trace.one("SELECT value FROM meta WHERE key = 'aggregate_ms'") == "1000"
 
 
+@test(users=("root",))
+def rounds_lose_nothing(s):
+    """Totals are read and deleted while calls go on."""
+    calls = 600000
+    result, trace = s.record([program("flood.c"), str(calls)], "bpf", ["--aggregate"])
+    assert result.status == 0, shorten(result)
+    check_aggregates(trace)
+    for mechanism in ("pipe", "unix_stream"):
+        assert trace.totals(mechanism) == (calls, calls, calls, calls), trace.totals(mechanism)
+        rows = trace.rows("SELECT messages, bytes, exact, partial FROM edges WHERE mechanism = ?", mechanism)
+        assert rows == [(calls, calls, 1, 0)] * len(rows) and rows, rows
+    rounds = trace.one("SELECT count(DISTINCT start_ns) FROM aggregates")
+    assert rounds >= 3, rounds
+    assert not trace.rows("SELECT * FROM losses")
+
+
 MANY = """
 import os
 r, w = os.pipe()

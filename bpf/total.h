@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What is counted rather than told: losses per processor; totals of calls per process and object, so that adding to
- * them at once is rare. The table is allocated beforehand: an exact total must not fail for want of memory.
+ * What is counted rather than told: losses per processor; totals of calls per process and object, so that
+ * adding to them at once is rare. The table is allocated beforehand: an exact total must not fail for want of
+ * memory.
  */
 #ifndef IPC_BPF_TOTAL_H
 #define IPC_BPF_TOTAL_H
@@ -38,7 +39,7 @@ static __always_inline const struct ipc_call *row_of(__u64 call)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, IPC_REASONS * IPC_MECHANISMS);
+	__uint(max_entries, IPC_REASONS *IPC_MECHANISMS);
 	__type(key, __u32);
 	__type(value, struct lost);
 } lost SEC(".maps");
@@ -66,7 +67,7 @@ static void count_lost(__u32 reason)
 
 /* ---- totals ---- */
 
-const volatile _Bool aggregate;			      /* sends and receives are counted, not told */
+const volatile _Bool aggregate;			  /* sends and receives are counted, not told */
 const volatile _Bool aggregated[MECHANISMS_ROOM]; /* by mechanism: of these */
 
 __u32 total_round;
@@ -127,7 +128,7 @@ static __always_inline _Bool has_moved(const struct ipc_event *e)
 	}
 	if (keeps_messages(e->object))
 		return e->result || !(e->flags & IPC_F_EOF);
-	return row_of(e->call)->size != IPC_SIZE_NONE && e->result > 0;
+	return e->result > 0;
 }
 
 /* What the task was inside of when it died stays an event: it was not seen to move anything. */
@@ -172,7 +173,8 @@ static __always_inline void add_total(struct total *t, const struct ipc_event *e
 	raise(&t->not_first_ns, ~start);
 }
 
-/* Adds an event that ended at `now` to its endpoint's totals. What finds no room there is a loss. Returns 1. */
+/* Adds an event that ended at `now` to its endpoint's totals. What finds no room there is a loss. Returns 1.
+ */
 SEPARATE int count_total(const struct ipc_event *e, __u32 image, __u64 now)
 {
 	struct total_key key = { .image = image };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Totals are taken in rounds: the programs are turned to the other round, those that still run are waited for,
- * and then nobody adds to this one's any more: they are read and deleted. So nothing is counted twice or missed, and
- * the kernel never holds more than what was in use in two seconds.
+ * Totals are taken in rounds: the programs are turned to the other round, those that still run are waited
+ * for, and then nobody adds to this one's any more: they are read and deleted. So nothing is counted twice or
+ * missed, and the kernel never holds more than what was in use in two seconds.
  */
 #include <errno.h>
 #include <linux/membarrier.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the eBPF programs count rather than tell (total.h), into the collector: losses at once, totals of calls once
- * a second. */
+/* What the eBPF programs count rather than tell (total.h), into the collector: losses at once, totals of
+ * calls once a second. */
 #ifndef IPC_BPF_TOTALS_H
 #define IPC_BPF_TOTALS_H
 

@@ -303,11 +303,12 @@ struct collector {
 	struct channel *totalled; /* whose totals have changed */
 	uint32_t *dropped;	  /* ids of channels of which events were dropped */
 	uint32_t drops, drop_room;
-	bool uncounted[IPC_MECHANISMS]; /* calls are missing in totals of channels of the mechanism; none: of any */
+	bool uncounted[IPC_MECHANISMS]; /* calls are missing in totals of channels of the mechanism; none: of
+					   any */
 	bool any_uncounted;		/* and channels are still to be marked */
-	bool drops_of[IPC_MECHANISMS]; /* an event of the mechanism was dropped: what is not matched proves
-					  nothing */
-	struct thread *waiting;	       /* defined, for an image that is not */
+	bool drops_of[IPC_MECHANISMS];	/* an event of the mechanism was dropped: what is not matched proves
+					   nothing */
+	struct thread *waiting;		/* defined, for an image that is not */
 	struct channel *signal_waiters;
 	struct signal_call *signal_groups; /* sends to several processes (signal.c) */
 	uint32_t signal_group_count;

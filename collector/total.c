@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What came as totals: sends and receives of events that were dropped, or, of a recording that aggregates, all.
+ * What came as totals: sends and receives of events that were dropped, or, of a recording that aggregates,
+ * all.
  *
- * Who sent to whom follows from the totals of a channel's ends where only one process sent, or only one received: of
- * a stream, and of several senders, once all that was sent is received. Where several sent and several received it
- * is known that they could, no more: such edges have neither messages nor bytes.
+ * Who sent to whom follows from the totals of a channel's ends where only one process sent, or only one
+ * received: of a stream, and of several senders, once all that was sent is received. Where several sent and
+ * several received it is known that they could, no more: such edges have neither messages nor bytes.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -216,8 +217,9 @@ static void take(struct collector *c, enum collector_source source, struct proce
 
 static bool makes_sense(const struct collector_total *t)
 {
-	return t->call < IPC_CALLS && t->verb < IPC_VERBS && ipc_object_mechanism(t->object) < IPC_MECHANISMS &&
-	       t->first_ns <= t->last_ns && t->min_ns <= t->max_ns;
+	return t->call < IPC_CALLS && t->verb < IPC_VERBS &&
+	       ipc_object_mechanism(t->object) < IPC_MECHANISMS && t->first_ns <= t->last_ns &&
+	       t->min_ns <= t->max_ns;
 }
 
 void total_take(struct collector *c, enum collector_source source, const struct collector_total *t)
@@ -238,7 +240,8 @@ void total_close(struct collector *c)
 		if (p)
 			take(c, w->source, p, &w->total);
 		else
-			collector_lose(c, w->source, IPC_REASON_undefined, NULL, NULL, w->total.calls, c->now);
+			collector_lose(c, w->source, IPC_REASON_undefined, NULL, NULL, w->total.calls,
+				       c->now);
 	}
 	c->waiting_totals = NULL;
 	total_join_all(c);
@@ -290,8 +293,8 @@ static bool all_received(const struct sides *s)
 	return s->from->is_stream ? s->sent == s->received : s->sends == s->receives;
 }
 
-/* A message that was received is one of those that were sent; what was received of a stream says nothing of how many
- * sends that was. */
+/* A message that was received is one of those that were sent; what was received of a stream says nothing of
+ * how many sends that was. */
 static bool is_certain(const struct sides *s)
 {
 	const struct channel *ch = s->from;
@@ -346,7 +349,8 @@ void total_join(struct channel *ch)
 	if (several && (uint64_t)s.senders * s.receivers > PAIRS_MAX)
 		return;
 	for (struct endpoint *src = s.from->endpoints; src; src = src->next_of_channel)
-		for (struct endpoint *dst = is_sender(src) ? s.to->endpoints : NULL; dst; dst = dst->next_of_channel)
+		for (struct endpoint *dst = is_sender(src) ? s.to->endpoints : NULL; dst;
+		     dst = dst->next_of_channel)
 			if (is_receiver(dst))
 				set_edge(c, &s, src, dst);
 }

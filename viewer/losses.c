@@ -10,7 +10,7 @@ static const struct column columns[] = {
 	{ "process_id", "PROCESS", UNIT_NUMBER, MARK_NONE },
 	{ "comm", "COMM", UNIT_TEXT, MARK_NONE },
 	{ "source", "SOURCE", UNIT_TEXT, MARK_NONE },
-	{ "processor", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "processor", "CPU", UNIT_NUMBER, MARK_NONE },
 	{ "first_ns", "FIRST", UNIT_TIME, MARK_NONE },
 	{ "last_ns", "LAST", UNIT_TIME, MARK_NONE },
 	{ 0 },

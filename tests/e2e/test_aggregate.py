@@ -205,6 +205,30 @@ def rounds_lose_nothing(s):
     assert not trace.rows("SELECT * FROM losses")
 
 
+@test(users=("root",))
+def threads_count_at_once(s):
+    """On one pipe, so that several processors add to the same totals."""
+    calls = 4 * 100000
+    _, trace = s.record([program("flood.c"), "100000", "0", "4"], "bpf", ["--aggregate"])
+    check_aggregates(trace)
+    for mechanism in ("pipe", "unix_stream"):
+        assert trace.totals(mechanism) == (calls, calls, calls, calls), trace.totals(mechanism)
+
+
+@test(users=("root",))
+def a_full_table_is_told(s):
+    """More endpoints in a second than the kernel's table has room for."""
+    pipes = 60000
+    _, trace = s.record([program("flood.c"), "0", "0", "1", str(pipes)], "bpf", ["--aggregate", "--buffer=256M"])
+    sends, _, receives, _ = trace.totals("pipe")
+    lost = trace.one("SELECT sum(count) FROM losses WHERE reason = 'uncounted' AND mechanism = 'pipe'")
+    assert lost and sends + receives + lost == 2 * pipes, (sends, receives, lost)
+    wrong = trace.rows("SELECT * FROM edges WHERE mechanism = 'pipe' AND exact AND (messages, bytes) != (1, 1)")
+    assert not wrong, wrong
+    rows = trace.rows("SELECT DISTINCT reason FROM losses")
+    assert rows == [("uncounted",)], rows
+
+
 MANY = """
 import os
 r, w = os.pipe()

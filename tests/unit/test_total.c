@@ -158,7 +158,9 @@ static void test_late_image(void **state)
 /* What was neither told nor counted may be missing from every channel of the mechanism. */
 static void test_uncounted(void **state)
 {
-	const struct collector_lost l = { .reason = IPC_REASON_uncounted, .mechanism = IPC_MECH_pipe, .count = 3 };
+	const struct collector_lost l = { .reason = IPC_REASON_uncounted,
+					  .mechanism = IPC_MECH_pipe,
+					  .count = 3 };
 	(void)state;
 	pipe_between(1, 1);
 	do_write(11, 10100, 10110, 10);
@@ -173,7 +175,9 @@ static void test_uncounted(void **state)
 /* A receive whose send may have been dropped is not from outside. */
 static void test_dropped_send(void **state)
 {
-	const struct collector_lost l = { .reason = IPC_REASON_dropped, .mechanism = IPC_MECH_pipe, .count = 1 };
+	const struct collector_lost l = { .reason = IPC_REASON_dropped,
+					  .mechanism = IPC_MECH_pipe,
+					  .count = 1 };
 	struct collector_total t;
 	(void)state;
 	pipe_between(1, 1);
@@ -205,16 +209,11 @@ static void test_buckets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one_to_one),
-		cmocka_unit_test(test_not_drained),
-		cmocka_unit_test(test_several_senders),
-		cmocka_unit_test(test_several_receivers),
-		cmocka_unit_test(test_many_to_many),
-		cmocka_unit_test(test_idle_calls),
-		cmocka_unit_test(test_late_image),
-		cmocka_unit_test(test_uncounted),
-		cmocka_unit_test(test_dropped_send),
-		cmocka_unit_test(test_buckets),
+		cmocka_unit_test(test_one_to_one),	cmocka_unit_test(test_not_drained),
+		cmocka_unit_test(test_several_senders), cmocka_unit_test(test_several_receivers),
+		cmocka_unit_test(test_many_to_many),	cmocka_unit_test(test_idle_calls),
+		cmocka_unit_test(test_late_image),	cmocka_unit_test(test_uncounted),
+		cmocka_unit_test(test_dropped_send),	cmocka_unit_test(test_buckets),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	fake_free();

@@ -78,16 +78,23 @@ static __always_inline __u64 socket_object(struct inode *inode, struct end *end)
 	return end->sk ? ipc_object(socket_mechanism(end->sk), PEEK(inode, inode, i_ino)) : 0;
 }
 
-static __always_inline __u64 eventfd_object(struct file *file)
+/* Of what has no file it is by the first eight letters of its name and the length that one is told apart. */
+static __always_inline __u64 nameless_object(struct file *file, struct inode *inode)
 {
-	const __u64 wanted = 0x6466746e6576655b; /* "[eventfd", and then "]" */
+	const __u64 eventfd = 0x6466746e6576655b; /* "[eventfd", and then "]" */
+	const __u64 ring = 0x6e6972755f6f695b;   /* "[io_urin", and then "g]" */
 	struct dentry *dentry = PEEK(file, file, f_path.dentry);
+	__u32 length = PEEK(dentry, dentry, d_name.len);
 	__u64 name;
 
-	if (!bpf_core_field_exists(struct eventfd_ctx, id) || PEEK(dentry, dentry, d_name.len) != 9 ||
-	    bpf_probe_read_kernel(&name, sizeof(name), PEEK(dentry, dentry, d_name.name)) || name != wanted)
+	if ((length != 9 && length != 10) ||
+	    bpf_probe_read_kernel(&name, sizeof(name), PEEK(dentry, dentry, d_name.name)))
 		return 0;
-	return ipc_object(IPC_MECH_eventfd, PEEK(eventfd_ctx, PEEK(file, file, private_data), id));
+	if (length == 9 && name == eventfd && bpf_core_field_exists(struct eventfd_ctx, id))
+		return ipc_object(IPC_MECH_eventfd, PEEK(eventfd_ctx, PEEK(file, file, private_data), id));
+	if (length == 10 && name == ring)
+		return ipc_object(IPC_MECH_io_uring, PEEK(inode, inode, i_ino));
+	return 0;
 }
 
 static __always_inline __u64 queue_or_eventfd(struct file *file, struct inode *inode)
@@ -96,23 +103,15 @@ static __always_inline __u64 queue_or_eventfd(struct file *file, struct inode *i
 	case MQUEUE_MAGIC:
 		return file_object(file, IPC_MECH_posix_mq);
 	case ANON_INODE_MAGIC:
-		return eventfd_object(file);
+		return nameless_object(file, inode);
 	}
 	return 0;
 }
 
-/* The object behind the caller's descriptor, 0: no channel. */
-SEPARATE __u64 classify(__u32 fd, struct end *end)
+static __always_inline __u64 look_at(struct file *file, __u32 fd, struct end *end)
 {
-	struct fdtable *table = descriptors();
-	struct file *file = 0;
-
-	if (!end)
-		return 0;
 	end->object = 0;
 	end->sk = 0;
-	if (fd < table->max_fds)
-		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
 	if (!file)
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
@@ -127,6 +126,25 @@ SEPARATE __u64 classify(__u32 fd, struct end *end)
 		end->object = queue_or_eventfd(file, inode);
 	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));
 	return end->object;
+}
+
+/* The object of an open file, 0: no channel. `fd`: the descriptor that the call was given. */
+SEPARATE __u64 classify_file(__u64 file, __u32 fd, struct end *end)
+{
+	return end ? look_at((struct file *)file, fd, end) : 0;
+}
+
+/* The object behind the caller's descriptor, 0: no channel. */
+SEPARATE __u64 classify(__u32 fd, struct end *end)
+{
+	struct fdtable *table = descriptors();
+	struct file *file = 0;
+
+	if (!end)
+		return 0;
+	if (fd < table->max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return look_at(file, fd, end);
 }
 
 /* Likewise; a socket that is seen for the first time is told. */

@@ -7,7 +7,7 @@
  */
 #include <linux/bpf.h>
 
-#include "call.h"
+#include "ring.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -15,7 +15,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum { ARGS_ROOM = 1024 };
 
-__u32 ids; /* numbers images and threads; the first is 1 */
 
 /* ---- calls that a signal stops ---- */
 
@@ -55,11 +54,7 @@ int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 	if (!regs_compat(&task->thread_info))
 		return enter(t, regs, nr);
 	if (!t->alien) {
-		struct ipc_def def = { .call = IPC_DEF_LOSS, .thread = t->thread };
-		def.loss.reason = IPC_REASON_other_arch;
-		def.loss.pid = task->tgid;
-		def.loss.count = 1;
-		define(&def, 0);
+		define_loss(t->thread, IPC_REASON_other_arch);
 		t->alien = 1;
 	}
 	return 0;
@@ -93,12 +88,33 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 	return leave(t, regs, result);
 }
 
-/* ---- life of a process ---- */
+/* ---- rings; of two programs the kernel takes the one with its own arguments (loader.c) ---- */
 
-static __u32 next_id(void)
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(ring_submits, struct io_kiocb *req)
 {
-	return __sync_fetch_and_add(&ids, 1) + 1;
+	return submits(req);
 }
+
+SEC("tp_btf/io_uring_submit_sqe") /* until Linux 6.2 */
+int BPF_PROG(ring_submits_old, struct io_kiocb *req, _Bool force)
+{
+	return submits(req);
+}
+
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(ring_completes, void *ring, void *req, struct io_uring_cqe *cqe)
+{
+	return completes((__u64)ring, (__u64)req, cqe->user_data, cqe->res, cqe->flags);
+}
+
+SEC("tp_btf/io_uring_complete") /* until Linux 6.12 */
+int BPF_PROG(ring_completes_old, void *ring, void *req, __u64 user_data, int result, __u32 flags)
+{
+	return completes((__u64)ring, (__u64)req, user_data, result, flags);
+}
+
+/* ---- life of a process ---- */
 
 static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 image)
 {

@@ -127,6 +127,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
+	unsigned int flags;
 	int pid, tgid, exit_code;
 	char comm[16];
 };
@@ -195,6 +196,19 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+struct io_ring_ctx {
+	unsigned int flags;
+	__u32 *sq_array; /* of the entries' places, where the ring has it */
+	struct io_uring_sqe *sq_sqes;
+	unsigned int cached_sq_head, sq_entries; /* of the queue: behind the entry that is looked at */
+};
+
+struct io_kiocb {
+	struct file *file; /* while it is carried out */
+	__u8 opcode;
+	struct io_ring_ctx *ctx;
+};
+
 struct bpf_iter__task {
 	struct task_struct *task;
 };
@@ -211,6 +225,7 @@ enum {
 	ANON_INODE_MAGIC = 0x09041934,
 	MINOR_BITS = 20,
 	SIGNAL_GROUP_EXIT = 0x4,
+	PF_IO_WORKER = 0x10, /* of a task: a thread of io_uring's */
 	AF_UNIX = 1,
 	AF_INET = 2,
 	AF_INET6 = 10,

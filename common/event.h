@@ -56,6 +56,7 @@ enum {
 	IPC_F_OOB = 1 << 10,   /* moved as urgent data (MSG_OOB): not in its place in the stream */
 	IPC_F_FULL = 1 << 11,  /* a received datagram filled the buffer: it may have been longer */
 	IPC_F_UNDO = 1 << 12,  /* semop: with SEM_UNDO */
+	IPC_F_RING = 1 << 13,  /* submitted through a ring of io_uring (only the eBPF source tells) */
 };
 
 /*

@@ -82,7 +82,7 @@ static __always_inline __u64 socket_object(struct inode *inode, struct end *end)
 static __always_inline __u64 nameless_object(struct file *file, struct inode *inode)
 {
 	const __u64 eventfd = 0x6466746e6576655b; /* "[eventfd", and then "]" */
-	const __u64 ring = 0x6e6972755f6f695b;   /* "[io_urin", and then "g]" */
+	const __u64 ring = 0x6e6972755f6f695b;	  /* "[io_urin", and then "g]" */
 	struct dentry *dentry = PEEK(file, file, f_path.dentry);
 	__u32 length = PEEK(dentry, dentry, d_name.len);
 	__u64 name;

@@ -23,7 +23,7 @@ enum {
 	COMM_ROOM = 16,
 	NR_EAGAIN = 11,
 	RING_THREAD = 1 << 31, /* with a thread's number: it did that through a ring (ring.h) */
-	CALLS_ROOM = 256, /* a power of two; the rows behind the last are empty */
+	CALLS_ROOM = 256,      /* a power of two; the rows behind the last are empty */
 };
 _Static_assert(IPC_CALLS <= CALLS_ROOM, "the table of calls has room");
 

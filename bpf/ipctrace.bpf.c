@@ -15,7 +15,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum { ARGS_ROOM = 1024 };
 
-
 /* ---- calls that a signal stops ---- */
 
 static _Bool stopped_by_signal(__s64 result)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * What goes through a ring of io_uring. An operation is told as the system call that does the same: with its
- * arguments put where that one has them, it takes the way of call.h. It begins when the kernel takes its entry
- * from the queue and ends when its completion is there for the program to see; the thread is the one that
- * submitted it. The file is known for certain only while the operation is carried out, since the entry may
- * have a place in the ring's own table of files, which an operation before it fills.
+ * arguments put where that one has them, it takes the way of call.h. It begins when the kernel takes its
+ * entry from the queue and ends when its completion is there for the program to see; the thread is the one
+ * that submitted it. The file is known for certain only while the operation is carried out, since the entry
+ * may have a place in the ring's own table of files, which an operation before it fills.
  */
 #ifndef IPC_BPF_RING_H
 #define IPC_BPF_RING_H

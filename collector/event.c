@@ -229,12 +229,22 @@ static uint64_t bytes_of(const struct channel *ch, const struct ipc_event *e)
 	return ch->counts || ch->kind->no_bytes ? 0 : (uint64_t)e->result;
 }
 
+/* What a thread submits through a ring need not be carried out in that order: to the matchers each operation
+ * is of a thread of its own. */
+static uint32_t party_of(struct collector *c, const struct act *a)
+{
+	return a->event->flags & IPC_F_RING ? 1U << 31 | (c->operations++ & INT32_MAX >> 1)
+					    : a->thread->data.id;
+}
+
 static struct match_call match_call_of(const struct act *a)
 {
 	const struct ipc_event *e = a->event;
 	const struct channel *ch = a->endpoint->channel;
 	uint64_t moved = ch->counts ? e->arg1 : bytes_of(ch, e);
-	return (struct match_call){ e->start, order_end(e), moved, 0, a->endpoint, a->thread->data.id };
+	return (struct match_call){
+		e->start, order_end(e), moved, 0, a->endpoint, party_of(ch->collector, a)
+	};
 }
 
 /* A party that is not known to hold the channel open uses it: take nothing for granted. */
@@ -423,6 +433,8 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 		return;
 	}
 	join_note(c, t, e);
+	if (e->flags & IPC_F_RING)
+		join_concurrent(t->process);
 	if (wait_register(c, t->process, e))
 		return;
 	struct act a = { .event = e, .thread = t, .late = late };

@@ -96,7 +96,7 @@ FROM channel_rows c LEFT JOIN mechanisms m ON m.id = c.mechanism;
 CREATE VIEW events AS
 SELECT e.rowid AS id,
 	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + e.ts AS ts_ns,
-	e.dur AS dur_ns, t.process_id, p.pid, t.tid, p.comm, k.name AS call, l.verb, m.name AS mechanism,
+	e.dur AS dur_ns, t.process_id, p.pid, t.tid, p.comm, CASE WHEN l.flags & 8192 THEN 'io_uring:' ELSE '' END || k.name AS call, l.verb, m.name AS mechanism,
 	n.channel_id, l.fd, CASE WHEN l.verb IN ('send', 'recv') AND e.res > 0 THEN e.res ELSE 0 END AS bytes,
 	CASE WHEN e.res < 0 THEN -e.res ELSE 0 END AS errno, l.flags, (l.flags & 4) != 0 AS part, l.source
 FROM event_rows e
@@ -192,7 +192,7 @@ GROUP BY m.channel_id, m.process_id;
 -- Receives that were entered before the send that ended them: one row per event, by its first message; and what
 -- waited for a lock or a semaphore.
 CREATE VIEW waits AS
-SELECT x.recv_event AS id, t.process_id, p.pid, t.tid, p.comm, x.channel_id, x.mechanism, k.name AS call,
+SELECT x.recv_event AS id, t.process_id, p.pid, t.tid, p.comm, x.channel_id, x.mechanism, CASE WHEN l.flags & 8192 THEN 'io_uring:' ELSE '' END || k.name AS call,
 	x.received_ns - r.dur AS start_ns, r.dur AS dur_ns, x.src_id AS woken_by_id
 FROM (
 	SELECT recv_event, channel_id, mechanism, received_ns, src_id, min(sent_ns)

@@ -298,7 +298,9 @@ static int by_udp(void)
 	if (child) {
 		for (int i = 0; i < MESSAGES; i++) {
 			struct iovec v = { data, sizeof(data) };
-			struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_name = &a, .msg_namelen = length };
+			struct msghdr m = {
+				.msg_iov = &v, .msg_iovlen = 1, .msg_name = &a, .msg_namelen = length
+			};
 			io_uring_prep_recvmsg(next(), server, &m, 0);
 			count_received(result());
 		}
@@ -308,7 +310,9 @@ static int by_udp(void)
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 	for (int i = 0; i < MESSAGES; i++) {
 		struct iovec v = { data, size_of(i) };
-		struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_name = &a, .msg_namelen = sizeof(a) };
+		struct msghdr m = {
+			.msg_iov = &v, .msg_iovlen = 1, .msg_name = &a, .msg_namelen = sizeof(a)
+		};
 		io_uring_prep_sendmsg(next(), fd, &m, 0);
 		count_sent(result());
 	}
@@ -348,7 +352,8 @@ static int by_one_receive(void)
 		if (!(last.flags & IORING_CQE_F_MORE))
 			fail("multishot");
 		count_received(last.res);
-		io_uring_prep_provide_buffers(next(), data, 1000, 1, 1, last.flags >> IORING_CQE_BUFFER_SHIFT);
+		io_uring_prep_provide_buffers(next(), data, 1000, 1, 1,
+					      last.flags >> IORING_CQE_BUFFER_SHIFT);
 		io_uring_submit(&ring);
 	}
 	tell("unix_stream");

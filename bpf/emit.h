@@ -116,6 +116,7 @@ static struct ipc_event event_of(const struct task_state *t, __s64 result)
 		.start = t->start, .object = t->object, .result = result, .thread = t->thread
 	};
 	e.call = t->call;
+	e.woken_by = result < 0 ? 0 : t->woken_by;
 	return e;
 }
 
@@ -135,6 +136,8 @@ SEPARATE int emit(struct ipc_event *e, __u32 image)
 	}
 	if (e->thread & RING_THREAD)
 		e->flags |= IPC_F_RING;
+	if (e->flags & (IPC_F_INSIDE | IPC_F_PART))
+		e->woken_by = 0; /* nobody ended the wait; told already */
 	if (!(e->flags & IPC_F_INSIDE) && task->signal->nr_threads > 1)
 		e->flags |= IPC_F_THREADS;
 	__u64 now = bpf_ktime_get_ns();

@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 
 #include "ring.h"
+#include "woken.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -50,6 +51,7 @@ int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 	if (t->parked && unpark(t, regs, nr))
 		return 0;
 	t->call = IPC_CALL_none;
+	t->woken_by = 0;
 	if (!regs_compat(&task->thread_info))
 		return enter(t, regs, nr);
 	if (!t->alien) {
@@ -111,6 +113,12 @@ SEC("tp_btf/io_uring_complete") /* until Linux 6.12 */
 int BPF_PROG(ring_completes_old, void *ring, void *req, __u64 user_data, int result, __u32 flags)
 {
 	return completes((__u64)ring, (__u64)req, user_data, result, flags);
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(task_wakes, struct task_struct *task)
+{
+	return wakes(task, ctx);
 }
 
 /* ---- life of a process ---- */

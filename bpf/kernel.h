@@ -127,6 +127,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
+	void *stack;
 	unsigned int flags;
 	int pid, tgid, exit_code;
 	char comm[16];
@@ -225,7 +226,9 @@ enum {
 	ANON_INODE_MAGIC = 0x09041934,
 	MINOR_BITS = 20,
 	SIGNAL_GROUP_EXIT = 0x4,
-	PF_IO_WORKER = 0x10, /* of a task: a thread of io_uring's */
+	PF_EXITING = 0x4, /* of a task */
+	PF_IO_WORKER = 0x10,
+	PF_KTHREAD = 0x00200000,
 	AF_UNIX = 1,
 	AF_INET = 2,
 	AF_INET6 = 10,

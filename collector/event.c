@@ -351,6 +351,20 @@ void event_stream(struct collector *c, const struct act *a)
 		match_receive(st, &a->call);
 }
 
+/* The kernel told who ended the wait. */
+static void woken(struct collector *c, const struct act *a, uint64_t event)
+{
+	uint32_t image = a->event->woken_by;
+	if (!image || a->thread->source != COLLECTOR_BPF || !a->endpoint)
+		return;
+	const struct process *p = table_get(&c->images, source_key(COLLECTOR_BPF, image));
+	if (p)
+		store_wake(c->store, event, p->data.id, STORE_SEEN);
+	else if (image == IPC_WOKEN_INDIRECTLY || image == IPC_WOKEN_FROM_OUTSIDE)
+		store_wake(c->store, event, 0,
+			   image == IPC_WOKEN_INDIRECTLY ? STORE_SEEN_INDIRECT : STORE_SEEN_OUTSIDE);
+}
+
 /* A send or receive that moved something. */
 static void moved(struct collector *c, struct act *a)
 {
@@ -361,6 +375,7 @@ static void moved(struct collector *c, struct act *a)
 	struct store_event row = { e->start, e->duration, a->lane, (int64_t)bytes };
 	bool linkable = ch->is_stream || (kind->transfer && !kind->one_event);
 	a->call.event = store_event(c->store, &row, a->sends && linkable);
+	woken(c, a, a->call.event);
 	if (a->sends)
 		count_send(a->endpoint, e, bytes);
 	else
@@ -375,7 +390,9 @@ static uint64_t store_plain(struct collector *c, const struct act *a, bool links
 {
 	const struct ipc_event *e = a->event;
 	struct store_event row = { e->start, e->duration, a->lane, e->result < 0 ? e->result : 0 };
-	return store_event(c->store, &row, links);
+	uint64_t event = store_event(c->store, &row, links);
+	woken(c, a, event);
+	return event;
 }
 
 static bool moves(const struct channel *ch, const struct ipc_event *e)

@@ -36,10 +36,17 @@ struct ipc_event {
 	__u32 thread; /* number of a thread definition of the same source */
 	__u16 call;   /* enum ipc_call_id, or enum ipc_def_kind for a definition */
 	__u16 flags;  /* IPC_F_* */
-	__u32 seq;    /* shim: set last, tells the drain that the slot is whole (arena.h). bpf: 0 */
+	union {
+		__u32 seq;	/* shim: set last, tells the drain that the slot is whole (arena.h) */
+		__u32 woken_by; /* bpf: the image that ended the wait, or enum ipc_woken; 0: there was none */
+	};
 	__u32 tag;    /* udp: ipc_tag() of the datagram, if it was not cut off for certain, or 0. epoll_ctl,
 		       * epoll_wait: the epoll descriptor. file_lock: who owns it */
 };
+
+/* Who woke the task is no process of the trace: an interrupt or a thread of the kernel's did, which says nothing of
+ * who caused it; or a process that is not recorded. */
+enum ipc_woken { IPC_WOKEN_INDIRECTLY = 0xffffffff, IPC_WOKEN_FROM_OUTSIDE = 0xfffffffe };
 
 enum {
 	IPC_F_NONBLOCK = 1 << 0,  /* the descriptor was non-blocking (known only when the call said EAGAIN) */

@@ -10,9 +10,9 @@
 #include "call.h"
 
 /*
- * Whether this runs for the current task, and not in an interrupt that came while it ran. An interrupt out of the
- * kernel has a stack of its own (softirqs too, wherever they are processed); one out of the program has the
- * task's, but then the task is in no system call. `stack`: an address on the stack that this runs on.
+ * Whether this runs for the current task, and not in an interrupt that came while it ran. An interrupt out of
+ * the kernel has a stack of its own (softirqs too, wherever they are processed); one out of the program has
+ * the task's, but then the task is in no system call. `stack`: an address on the stack that this runs on.
  */
 static __always_inline _Bool is_the_tasks(struct task_struct *task, __u64 stack)
 {

@@ -119,8 +119,9 @@ int order_push(struct order *o, struct order_queue *q, const struct ipc_event *e
 		return -ENOSPC;
 	if ((!q->last || q->tail == ORDER_BLOCK) && add_block(o, q))
 		return -ENOMEM;
-	q->last->events[q->tail] = (struct ordered){ e->start, e->duration, e->object, e->result, e->arg0,
-						     e->arg1,  e->call,	    e->flags,  e->tag,	  e->woken_by };
+	q->last->events[q->tail] =
+		(struct ordered){ e->start, e->duration, e->object, e->result, e->arg0,
+				  e->arg1,  e->call,	 e->flags,  e->tag,    e->woken_by };
 	if (!q->count && !q->parked && heap_add(o, q))
 		return -ENOMEM;
 	q->tail++;

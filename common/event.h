@@ -40,12 +40,12 @@ struct ipc_event {
 		__u32 seq;	/* shim: set last, tells the drain that the slot is whole (arena.h) */
 		__u32 woken_by; /* bpf: the image that ended the wait, or enum ipc_woken; 0: there was none */
 	};
-	__u32 tag;    /* udp: ipc_tag() of the datagram, if it was not cut off for certain, or 0. epoll_ctl,
-		       * epoll_wait: the epoll descriptor. file_lock: who owns it */
+	__u32 tag; /* udp: ipc_tag() of the datagram, if it was not cut off for certain, or 0. epoll_ctl,
+		    * epoll_wait: the epoll descriptor. file_lock: who owns it */
 };
 
-/* Who woke the task is no process of the trace: an interrupt or a thread of the kernel's did, which says nothing of
- * who caused it; or a process that is not recorded. */
+/* Who woke the task is no process of the trace: an interrupt or a thread of the kernel's did, which says
+ * nothing of who caused it; or a process that is not recorded. */
 enum ipc_woken { IPC_WOKEN_INDIRECTLY = 0xffffffff, IPC_WOKEN_FROM_OUTSIDE = 0xfffffffe };
 
 enum {

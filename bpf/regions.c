@@ -246,8 +246,8 @@ void regions_free(struct regions *rs)
 
 /* ---- events ---- */
 
-static void tell(struct regions *rs, const struct raw *raw, uint32_t call, const struct mapping *m,
-		 int64_t result, uint16_t flags)
+static struct ipc_event event_of(const struct raw *raw, uint32_t call, const struct mapping *m,
+				 int64_t result, uint16_t flags)
 {
 	struct ipc_event e = raw->event;
 
@@ -259,6 +259,13 @@ static void tell(struct regions *rs, const struct raw *raw, uint32_t call, const
 	e.arg1 = m->end - m->start;
 	e.tag = (uint32_t)(m->offset >> PAGE_SHIFT);
 	e.seq = 0;
+	return e;
+}
+
+static void tell(struct regions *rs, const struct raw *raw, uint32_t call, const struct mapping *m,
+		 int64_t result, uint16_t flags)
+{
+	struct ipc_event e = event_of(raw, call, m, result, flags);
 	collector_record(rs->c, COLLECTOR_BPF, &e);
 }
 
@@ -562,12 +569,13 @@ static void end_mprotect(struct regions *rs, struct space *s, const struct pendi
 	split(rs, &s->maps, start);
 	split(rs, &s->maps, end);
 	for (size_t i = find(&s->maps, start); i < s->maps.n && s->maps.at[i].start < end; i++) {
-		struct mapping m = s->maps.at[i];
-		bool done = raw->event.result >= 0 || is_protected(&p->seen, &m, protection);
-		m.protection = protection;
+		struct mapping *m = &s->maps.at[i];
+		bool done = raw->event.result >= 0 || is_protected(&p->seen, m, protection);
+		struct ipc_event e = event_of(raw, call, m, done ? 0 : raw->event.result, part);
+		e.arg0 = ipc_arg0((uint32_t)e.arg0, ipc_protection(protection, m->protection));
 		if (done)
-			s->maps.at[i].protection = protection;
-		tell(rs, raw, call, &m, done ? 0 : raw->event.result, part);
+			m->protection = protection;
+		collector_record(rs->c, COLLECTOR_BPF, &e);
 		part = IPC_F_PART;
 	}
 }

@@ -7,8 +7,10 @@
 #ifndef IPC_BPF_CALL_H
 #define IPC_BPF_CALL_H
 
+#include "futex.h"
 #include "message.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "wait.h"
 
@@ -27,13 +29,6 @@ const volatile _Bool sees_rings; /* the kernel has the tracepoints (ring.h) */
 /* Rows of one system call: first_row[nr], then next_row[row] until 0. Made by the loader from calls.def. */
 const volatile __u8 first_row[SYSCALLS_MAX];
 const volatile __u8 next_row[CALLS_ROOM];
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct task_state);
-} tasks SEC(".maps");
 
 /* ---- a call begins ---- */
 
@@ -175,6 +170,12 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
 		return enter_wait(t, call);
+	case IPC_OBJ_KIND_MEMORY:
+		return enter_region(t, regs, call);
+	case IPC_OBJ_KIND_WORD:
+		return enter_futex(t, regs, call);
+	case IPC_OBJ_NONE:
+		return nr == __NR_madvise ? enter_advice(t, regs) : 0;
 	}
 	return 0;
 }
@@ -419,6 +420,12 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_EPOLL:
 		leave_wait(t, regs, result);
 		break;
+	case IPC_OBJ_KIND_MEMORY:
+		leave_region(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, result, 0);
+		break;
 	case IPC_OBJ_RET:
 		if (result >= 0)
 			leave_open(t, result, result, 0);
@@ -451,6 +458,9 @@ static void leave_unfinished(struct task_state *t)
 	case IPC_OBJ_KIND_MSGQ:
 	case IPC_OBJ_KIND_SEMS:
 		leave_queue_unfinished(t);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, 0, IPC_F_INSIDE);
 	}
 	t->call = IPC_CALL_none;
 }

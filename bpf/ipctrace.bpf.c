@@ -160,6 +160,8 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		define(&def, 0);
 	}
 	define_thread(child, c->thread, c->image);
+	if (child->tgid != parent->tgid)
+		fork_regions(p, c, child, child->mm == parent->mm);
 	return 0;
 }
 
@@ -220,6 +222,7 @@ static void process_ends(struct task_state *t, struct task_struct *task)
 		def.gone.status = task->signal->group_exit_code;
 	else
 		def.gone.status = first->exit_code;
+	end_regions(t, leader, task);
 	if (!leader->exiting || leader->status != def.gone.status)
 		define(&def, 0);
 }
@@ -247,4 +250,17 @@ int calls_under_way(struct bpf_iter__task *ctx)
 	if (t && t->image)
 		leave_unfinished(t);
 	return 0;
+}
+
+/* Run by the loader for what it attaches to: the memory that processes share already. */
+SEC("iter/task_vma")
+int shared_memory(struct bpf_iter__task_vma *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct vm_area_struct *vma = ctx->vma;
+
+	if (!task || !vma || task->pid != task->tgid)
+		return 0;
+	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	return t && t->image ? adopt_region(t, task, vma) : 0;
 }

@@ -26,6 +26,7 @@ struct super_block {
 
 struct inode {
 	__u16 i_mode;
+	__u32 i_rdev;
 	__u32 i_generation;
 	unsigned long i_ino;
 	struct super_block *i_sb;
@@ -80,6 +81,13 @@ struct fdtable {
 
 struct files_struct {
 	struct fdtable *fdt;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start, vm_end;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff; /* in pages of 4 KiB */
+	struct file *vm_file;
 };
 
 struct mm_struct {
@@ -214,10 +222,16 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+struct bpf_iter__task_vma {
+	struct task_struct *task;
+	struct vm_area_struct *vma;
+};
+
 #pragma clang attribute pop
 
 enum {
 	S_IFMT = 0170000,
+	S_IFCHR = 0020000,
 	S_IFIFO = 0010000,
 	S_IFREG = 0100000,
 	S_IFSOCK = 0140000,

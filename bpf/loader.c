@@ -25,6 +25,7 @@
 #include <bpf/libbpf.h>
 
 #include "ipctrace.skel.h"
+#include "regions.h"
 #include "source.h"
 #include "state.h"
 #include "tables.h"
@@ -38,6 +39,7 @@ struct source {
 	const uint8_t *data;	    /* twice in a row, so that no record wraps */
 	uint64_t lost[IPC_REASONS]; /* told to the collector so far */
 	uint64_t *counts;	    /* room for a counter of each processor */
+	struct regions *regions;
 };
 
 static char complaint[256]; /* of libbpf: the verifier's last line, or else libbpf's own */
@@ -146,6 +148,7 @@ static void bpf_close(struct source *s)
 	if (s->produced)
 		munmap((void *)s->produced, s->page + 2 * RING_BYTES);
 	ipctrace_bpf__destroy(s->skel);
+	regions_free(s->regions);
 	free(s->counts);
 	free(s);
 }
@@ -154,7 +157,8 @@ static int load(struct source *s)
 {
 	s->page = sysconf(_SC_PAGESIZE);
 	s->counts = calloc(libbpf_num_possible_cpus(), sizeof(*s->counts));
-	if (!s->counts)
+	s->regions = regions_new();
+	if (!s->counts || !s->regions)
 		return -ENOMEM;
 	s->skel = ipctrace_bpf__open();
 	if (!s->skel)
@@ -242,12 +246,21 @@ static void pass_image(struct collector *c, const struct ipc_def *def)
 	collector_record(c, COLLECTOR_BPF, copy.slots);
 }
 
-static void pass(struct collector *c, const struct ipc_event *slots)
+static void pass(struct source *s, struct collector *c, const struct ipc_event *slots)
 {
-	if (slots->call == IPC_DEF_IMAGE)
-		pass_image(c, (const struct ipc_def *)slots);
-	else
+	const struct ipc_def *def = (const struct ipc_def *)slots;
+
+	if (raw_is(slots->call)) {
+		regions_raw(s->regions, c, (const struct raw *)slots);
+	} else if (slots->call == IPC_DEF_IMAGE) {
+		if (def->image.via == IPC_VIA_EXEC)
+			regions_gone(s->regions, def->image.prev);
+		pass_image(c, def);
+	} else if (slots->call < IPC_DEF_FIRST && ipc_object_mechanism(slots->object) == IPC_MECH_futex) {
+		regions_futex(s->regions, c, slots);
+	} else {
 		collector_record(c, COLLECTOR_BPF, slots);
+	}
 }
 
 /* Reads up to the position `end`. Returns how many records, and whether it got there in `whole` (a record
@@ -263,7 +276,7 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 		if (len & BPF_RINGBUF_BUSY_BIT)
 			break;
 		if (!(len & BPF_RINGBUF_DISCARD_BIT)) {
-			pass(c, (const struct ipc_event *)(head + BPF_RINGBUF_HDR_SZ));
+			pass(s, c, (const struct ipc_event *)(head + BPF_RINGBUF_HDR_SZ));
 			records++;
 		}
 		len &= ~BPF_RINGBUF_DISCARD_BIT;
@@ -288,16 +301,26 @@ static void tell_lost(struct source *s, struct collector *c)
 	}
 }
 
+/* A futex is counted by its address. */
+static uint64_t real_object(struct source *s, struct collector *c, const struct dropped_key *key)
+{
+	if (ipc_object_mechanism(key->object) != IPC_MECH_futex)
+		return key->object;
+	return regions_word(s->regions, c, key->image, ipc_object_id(key->object));
+}
+
 static void tell_dropped(struct source *s, struct collector *c)
 {
 	int fd = bpf_map__fd(s->skel->maps.dropped);
 	struct dropped_key key, *previous = NULL;
 	struct dropped d;
 
-	for (; !bpf_map_get_next_key(fd, previous, &key); previous = &key)
-		if (!bpf_map_lookup_elem(fd, &key, &d))
-			collector_overflow(c, COLLECTOR_BPF, key.image, key.object, d.sends, d.recvs,
+	for (; !bpf_map_get_next_key(fd, previous, &key); previous = &key) {
+		uint64_t object = real_object(s, c, &key);
+		if (object && !bpf_map_lookup_elem(fd, &key, &d))
+			collector_overflow(c, COLLECTOR_BPF, key.image, object, d.sends, d.recvs,
 					   d.bytes_sent, d.bytes_received);
+	}
 }
 
 /* Stops the recording, and lets the programs tell of the calls that are under way. */

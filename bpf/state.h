@@ -32,6 +32,7 @@ struct task_state {
 	__u8 exiting; /* exit_group was told, with `status` */
 	__u32 gone;
 	__s32 status;
+	__u64 shared_start, shared_end; /* all memory it ever shared lies between; end 0: none */
 };
 
 struct dropped_key {

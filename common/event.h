@@ -99,9 +99,8 @@ enum {
  * the first value, tag 1 if the call made it. Signals: arg1 is the number, and above it, in the high 32 bits,
  * the thread that it was sent to (0: the process); tag ipc_signal_tag() of its value; of a received one (call
  * `handler`, a sigwait, a read of a signalfd: an event each) `result` is the sender's pid, 0: the kernel, and
- * arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1 the length, arg0's high half the
- * protection (PROT_READ 1, PROT_WRITE 2; of what is unmapped: what it had), tag the offset in the file in
- * pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the call touches, with IPC_F_SECOND
+ * arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1 the length, arg0's high half
+ * ipc_protection() (of what is unmapped: what it had), tag the offset in the file in pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the call touches, with IPC_F_SECOND
  * what mmap, shmat and mremap took away. A fork child tells map_inherit of each mapping. process_vm, ptrace:
  * `result` the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed
  * besides, just behind its message's: arg0 is the socket's, arg1 the object of what is passed (0: no
@@ -114,6 +113,12 @@ enum {
  * have been read too, and is not told as read.
  */
 enum { IPC_PAGES_MAX = 1 << 18 }; /* of a file, of 4 KiB each; those behind are not sampled */
+
+/* Of memory (PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4), and of that which mprotect changed what it was before. */
+static inline __u32 ipc_protection(__u8 now, __u8 before)
+{
+	return (__u32)(before + 1) << 8 | now;
+}
 
 static inline __u64 ipc_pages(__u64 first, __u64 count)
 {

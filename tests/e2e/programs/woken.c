@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -14,10 +15,12 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ipc.h>
+#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -102,6 +105,11 @@ static void counters(void)
 	tell("sysv_sem", "semop", by, "process");
 	reap(1);
 	check(semctl(set, 0, IPC_RMID));
+	int *word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	by = LATER(50, syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0));
+	check(syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0));
+	tell("futex", "futex", by, "process");
+	reap(1);
 }
 
 static void queues(void)

@@ -7,8 +7,10 @@
 #ifndef IPC_BPF_CALL_H
 #define IPC_BPF_CALL_H
 
+#include "futex.h"
 #include "message.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "wait.h"
 
@@ -19,18 +21,14 @@ enum {
 	NR_EINPROGRESS = 115,
 	NR_EINTR = 4,
 	CLOSE_RANGE_UNSHARE_ = 2,
+	IORING_ENTER_REGISTERED_RING_ = 16,
 };
+
+const volatile _Bool sees_rings; /* the kernel has the tracepoints (ring.h) */
 
 /* Rows of one system call: first_row[nr], then next_row[row] until 0. Made by the loader from calls.def. */
 const volatile __u8 first_row[SYSCALLS_MAX];
 const volatile __u8 next_row[CALLS_ROOM];
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct task_state);
-} tasks SEC(".maps");
 
 /* ---- a call begins ---- */
 
@@ -49,28 +47,37 @@ static __u32 call_of(const struct pt_regs *regs, long nr)
 	return IPC_CALL_none;
 }
 
+/* The call is on this channel, and that one where it has two. */
+static __always_inline int enter_ends(struct task_state *t, const struct pt_regs *regs, __u32 call,
+				      const struct end *end, const struct end *end2)
+{
+	const struct ipc_call *row = row_of(call);
+
+	t->object = reads_state(end->object, call) ? 0 : end->object;
+	t->arg0 = end->arg0;
+	t->object2 = end2->object;
+	t->arg0_2 = end2->arg0;
+	if (!t->object && !t->object2)
+		return 0;
+	t->call = call;
+	t->unbound = binds_late(end->object) && socket_is_unbound(end->sk);
+	t->arg1 = row->asks ? regs_arg(regs, row->asks - 1) : 0;
+	t->asked = row->asks ? t->arg1 != 0 : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
+	t->start = bpf_ktime_get_ns();
+	return 0;
+}
+
 static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	const struct ipc_call *row = row_of(call);
 	struct end end = {}, end2 = {};
 
+	if (call == IPC_CALL_io_uring_enter && regs_arg(regs, 3) & IORING_ENTER_REGISTERED_RING_)
+		return 0; /* its descriptor is none */
 	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
 	if (row->object2)
 		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
-	if (reads_state(end.object, call))
-		end.object = 0;
-	if (!end.object && !end2.object)
-		return 0;
-	t->object = end.object;
-	t->arg0 = end.arg0;
-	t->object2 = end2.object;
-	t->arg0_2 = end2.arg0;
-	t->call = call;
-	t->unbound = binds_late(end.object) && socket_is_unbound(end.sk);
-	t->arg1 = row->asks ? regs_arg(regs, row->asks - 1) : 0;
-	t->asked = row->asks ? t->arg1 != 0 : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
-	t->start = bpf_ktime_get_ns();
-	return 0;
+	return enter_ends(t, regs, call, &end, &end2);
 }
 
 /* Calls whose object only the result tells. dup2 and dup3 close what they replace; an accept is from a
@@ -163,6 +170,12 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
 		return enter_wait(t, call);
+	case IPC_OBJ_KIND_MEMORY:
+		return enter_region(t, regs, call);
+	case IPC_OBJ_KIND_WORD:
+		return enter_futex(t, regs, call);
+	case IPC_OBJ_NONE:
+		return nr == __NR_madvise ? enter_advice(t, regs) : 0;
 	}
 	return 0;
 }
@@ -271,6 +284,8 @@ static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, _
 
 	if (t->object2)
 		leave_replaced(t);
+	if (t->call == IPC_CALL_io_uring_setup && !sees_rings)
+		define_loss(t->thread, IPC_REASON_io_uring);
 	if (!classify(fd, &end))
 		return 0;
 	if (end.sk)
@@ -405,6 +420,12 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_EPOLL:
 		leave_wait(t, regs, result);
 		break;
+	case IPC_OBJ_KIND_MEMORY:
+		leave_region(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, result, 0);
+		break;
 	case IPC_OBJ_RET:
 		if (result >= 0)
 			leave_open(t, result, result, 0);
@@ -437,6 +458,9 @@ static void leave_unfinished(struct task_state *t)
 	case IPC_OBJ_KIND_MSGQ:
 	case IPC_OBJ_KIND_SEMS:
 		leave_queue_unfinished(t);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, 0, IPC_F_INSIDE);
 	}
 	t->call = IPC_CALL_none;
 }

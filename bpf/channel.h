@@ -24,17 +24,11 @@ static __u64 hash56(__u64 a, __u64 b)
 	return (h ^ h >> 32) * 0x9e3779b97f4a7c15ULL >> 8;
 }
 
-static __noinline int define_file(struct file *file, __u64 object)
+/* Of a file, with `text` bytes in scratch->text. */
+static void define_inode(struct scratch *s, struct inode *inode, __u64 object, __u32 text)
 {
-	struct scratch *s = scratch_get();
-	__u8 one = 1;
-
-	if (!s || bpf_map_update_elem(&defined, &object, &one, BPF_NOEXIST))
-		return 0;
-	struct inode *inode = PEEK(file, file, f_inode);
 	__u32 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
-	_Bool is_fifo = ipc_object_mechanism(object) == IPC_MECH_fifo; /* a queue has no folders */
-	__u32 text = append_path(s, 0, path_of(file, is_fifo ? PATH_DEPTH : 1));
+
 	__builtin_memset(&s->def, 0, sizeof(s->def));
 	s->def.call = IPC_DEF_OBJECT;
 	s->def.object.object = object;
@@ -43,15 +37,32 @@ static __noinline int define_file(struct file *file, __u64 object)
 	s->def.object.dev_major = dev >> MINOR_BITS;
 	s->def.object.dev_minor = dev & ((1 << MINOR_BITS) - 1);
 	define(&s->def, text & (2 * PATH_ROOM - 1));
+}
+
+static __noinline int define_file(struct file *file, __u64 object)
+{
+	struct scratch *s = scratch_get();
+	__u8 one = 1;
+
+	if (!s || bpf_map_update_elem(&defined, &object, &one, BPF_NOEXIST))
+		return 0;
+	_Bool is_fifo = ipc_object_mechanism(object) == IPC_MECH_fifo; /* a queue has no folders */
+	__u32 text = append_path(s, 0, path_of(file, is_fifo ? PATH_DEPTH : 1));
+	define_inode(s, PEEK(file, file, f_inode), object, text);
 	return 0;
+}
+
+static __always_inline __u64 file_hash(struct inode *inode)
+{
+	__u64 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
+	__u64 generation = PEEK(inode, inode, i_generation);
+
+	return hash56(PEEK(inode, inode, i_ino), dev << 32 | generation);
 }
 
 static __always_inline __u64 file_object(struct file *file, __u32 mechanism)
 {
-	struct inode *inode = PEEK(file, file, f_inode);
-	__u64 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
-	__u64 generation = PEEK(inode, inode, i_generation);
-	__u64 object = ipc_object(mechanism, hash56(PEEK(inode, inode, i_ino), dev << 32 | generation));
+	__u64 object = ipc_object(mechanism, file_hash(PEEK(file, file, f_inode)));
 	if (!bpf_map_lookup_elem(&defined, &object))
 		define_file(file, object);
 	return object;
@@ -61,6 +72,17 @@ static struct fdtable *descriptors(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	return task->files->fdt;
+}
+
+/* The caller's, or NULL. */
+static __always_inline struct file *file_of(__u32 fd)
+{
+	struct fdtable *table = descriptors();
+	struct file *file = 0;
+
+	if (fd < table->max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return file;
 }
 
 static __always_inline __u64 fifo_or_pipe(struct file *file, struct inode *inode)
@@ -78,16 +100,23 @@ static __always_inline __u64 socket_object(struct inode *inode, struct end *end)
 	return end->sk ? ipc_object(socket_mechanism(end->sk), PEEK(inode, inode, i_ino)) : 0;
 }
 
-static __always_inline __u64 eventfd_object(struct file *file)
+/* Of what has no file it is by the first eight letters of its name and the length that one is told apart. */
+static __always_inline __u64 nameless_object(struct file *file, struct inode *inode)
 {
-	const __u64 wanted = 0x6466746e6576655b; /* "[eventfd", and then "]" */
+	const __u64 eventfd = 0x6466746e6576655b; /* "[eventfd", and then "]" */
+	const __u64 ring = 0x6e6972755f6f695b;	  /* "[io_urin", and then "g]" */
 	struct dentry *dentry = PEEK(file, file, f_path.dentry);
+	__u32 length = PEEK(dentry, dentry, d_name.len);
 	__u64 name;
 
-	if (!bpf_core_field_exists(struct eventfd_ctx, id) || PEEK(dentry, dentry, d_name.len) != 9 ||
-	    bpf_probe_read_kernel(&name, sizeof(name), PEEK(dentry, dentry, d_name.name)) || name != wanted)
+	if ((length != 9 && length != 10) ||
+	    bpf_probe_read_kernel(&name, sizeof(name), PEEK(dentry, dentry, d_name.name)))
 		return 0;
-	return ipc_object(IPC_MECH_eventfd, PEEK(eventfd_ctx, PEEK(file, file, private_data), id));
+	if (length == 9 && name == eventfd && bpf_core_field_exists(struct eventfd_ctx, id))
+		return ipc_object(IPC_MECH_eventfd, PEEK(eventfd_ctx, PEEK(file, file, private_data), id));
+	if (length == 10 && name == ring)
+		return ipc_object(IPC_MECH_io_uring, PEEK(inode, inode, i_ino));
+	return 0;
 }
 
 static __always_inline __u64 queue_or_eventfd(struct file *file, struct inode *inode)
@@ -96,23 +125,15 @@ static __always_inline __u64 queue_or_eventfd(struct file *file, struct inode *i
 	case MQUEUE_MAGIC:
 		return file_object(file, IPC_MECH_posix_mq);
 	case ANON_INODE_MAGIC:
-		return eventfd_object(file);
+		return nameless_object(file, inode);
 	}
 	return 0;
 }
 
-/* The object behind the caller's descriptor, 0: no channel. */
-SEPARATE __u64 classify(__u32 fd, struct end *end)
+static __always_inline __u64 describe_end(struct file *file, __u32 fd, struct end *end)
 {
-	struct fdtable *table = descriptors();
-	struct file *file = 0;
-
-	if (!end)
-		return 0;
 	end->object = 0;
 	end->sk = 0;
-	if (fd < table->max_fds)
-		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
 	if (!file)
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
@@ -127,6 +148,18 @@ SEPARATE __u64 classify(__u32 fd, struct end *end)
 		end->object = queue_or_eventfd(file, inode);
 	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));
 	return end->object;
+}
+
+/* The object of an open file, 0: no channel. `fd`: the descriptor that the call was given. */
+SEPARATE __u64 classify_file(__u64 file, __u32 fd, struct end *end)
+{
+	return end ? describe_end((struct file *)file, fd, end) : 0;
+}
+
+/* The object behind the caller's descriptor, 0: no channel. */
+SEPARATE __u64 classify(__u32 fd, struct end *end)
+{
+	return end ? describe_end(file_of(fd), fd, end) : 0;
 }
 
 /* Likewise; a socket that is seen for the first time is told. */

@@ -26,6 +26,7 @@ struct super_block {
 
 struct inode {
 	__u16 i_mode;
+	__u32 i_rdev;
 	__u32 i_generation;
 	unsigned long i_ino;
 	struct super_block *i_sb;
@@ -82,6 +83,13 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct vm_area_struct {
+	unsigned long vm_start, vm_end;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff; /* in pages of 4 KiB */
+	struct file *vm_file;
+};
+
 struct mm_struct {
 	unsigned long arg_start, arg_end;
 	struct file *exe_file;
@@ -127,6 +135,8 @@ struct task_struct {
 	struct signal_struct *signal;
 	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
+	void *stack;
+	unsigned int flags;
 	int pid, tgid, exit_code;
 	char comm[16];
 };
@@ -195,14 +205,33 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+struct io_ring_ctx {
+	unsigned int flags;
+	__u32 *sq_array; /* of the entries' places, where the ring has it */
+	struct io_uring_sqe *sq_sqes;
+	unsigned int cached_sq_head, sq_entries; /* of the queue: behind the entry that is looked at */
+};
+
+struct io_kiocb {
+	struct file *file; /* while it is carried out */
+	__u8 opcode;
+	struct io_ring_ctx *ctx;
+};
+
 struct bpf_iter__task {
 	struct task_struct *task;
+};
+
+struct bpf_iter__task_vma {
+	struct task_struct *task;
+	struct vm_area_struct *vma;
 };
 
 #pragma clang attribute pop
 
 enum {
 	S_IFMT = 0170000,
+	S_IFCHR = 0020000,
 	S_IFIFO = 0010000,
 	S_IFREG = 0100000,
 	S_IFSOCK = 0140000,
@@ -211,6 +240,9 @@ enum {
 	ANON_INODE_MAGIC = 0x09041934,
 	MINOR_BITS = 20,
 	SIGNAL_GROUP_EXIT = 0x4,
+	PF_EXITING = 0x4, /* of a task */
+	PF_IO_WORKER = 0x10,
+	PF_KTHREAD = 0x00200000,
 	AF_UNIX = 1,
 	AF_INET = 2,
 	AF_INET6 = 10,

@@ -17,9 +17,11 @@ struct task_state {
 	__u64 ip;	       /* where a parked call returns to */
 	__u64 object, object2; /* 0: that descriptor is no channel */
 	__u64 arg0, arg0_2, arg1;
-	__u32 child; /* pid that the call made */
-	__u32 ipcns; /* inode of the namespace of the System V queue that the call is on */
-	__u16 call;  /* it is inside, or IPC_CALL_none */
+	__u32 child;	/* pid that the call made */
+	__u64 stack;	/* of the last one that woke it */
+	__u32 woken_by; /* out of the call: an image, or IPC_WOKEN_* */
+	__u32 ipcns;	/* inode of the namespace of the System V queue that the call is on */
+	__u16 call;	/* it is inside, or IPC_CALL_none */
 	__u16 nr;
 	__u8 asked;   /* for more than 0 bytes */
 	__u8 parked;  /* a signal stopped the call: it will go on, fail with EINTR, or die */
@@ -30,6 +32,7 @@ struct task_state {
 	__u8 exiting; /* exit_group was told, with `status` */
 	__u32 gone;
 	__s32 status;
+	__u64 shared_start, shared_end; /* all memory it ever shared lies between; end 0: none */
 };
 
 struct dropped_key {

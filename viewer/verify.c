@@ -180,6 +180,19 @@ static const char forgive_sql[] =
 						     "main.channels c ON c.id = n.channel_id"
 						     " WHERE c.mechanism GLOB 'unix_*')";
 
+/* The arena, which the shim maps in each process. */
+static const char arena_sql[] = "DELETE FROM differ WHERE sc IS NULL AND key IN (SELECT key FROM bpf.channels"
+				" WHERE mechanism = 'posix_shm' AND name GLOB '/dev/shm/ipctrace-*/*')";
+
+/* What libc does for a semaphore or lock is to eBPF a futex, on a word inside it: none of them is larger. */
+#define MEMORY(key) "substr(" key ", instr(" key ", ':') + 1, instr(" key ", '+') - instr(" key ", ':'))"
+#define OFFSET(key) "CAST(substr(" key ", instr(" key ", '+') + 1) AS INTEGER)"
+static const char locks_sql[] =
+	"DELETE FROM differ WHERE key GLOB 'futex:*' AND sc IS NULL AND EXISTS ("
+	"SELECT 1 FROM main.channels c WHERE c.mechanism IN ('posix_sem', 'mutex',"
+	" 'rwlock', 'cond', 'barrier') AND " MEMORY("c.key") " = " MEMORY("differ.key") " AND " OFFSET(
+		"differ.key") " - " OFFSET("c.key") " BETWEEN 0 AND 55)";
+
 static const char rows_sql[] =
 	"SELECT a || coalesce(' -> ' || b, '') AS process, key AS channel, verb, sc AS shim_calls,"
 	" sb AS shim_bytes, bc AS bpf_calls, bb AS bpf_bytes, note FROM differ ORDER BY note IS NOT NULL, "
@@ -214,7 +227,9 @@ static int compare(struct trace *t, const char *bpf)
 		sqlite3_step(stmt);
 		sqlite3_finalize(stmt);
 		if (sqlite3_exec(t->db, begin_sql, NULL, NULL, NULL) ||
-		    sqlite3_exec(t->db, forgive_sql, NULL, NULL, NULL)) {
+		    sqlite3_exec(t->db, forgive_sql, NULL, NULL, NULL) ||
+		    sqlite3_exec(t->db, arena_sql, NULL, NULL, NULL) ||
+		    sqlite3_exec(t->db, locks_sql, NULL, NULL, NULL)) {
 			snprintf(t->error, sizeof(t->error), "%s", sqlite3_errmsg(t->db));
 			err = -EIO;
 		}

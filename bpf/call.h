@@ -7,6 +7,7 @@
 #ifndef IPC_BPF_CALL_H
 #define IPC_BPF_CALL_H
 
+#include "delivery.h"
 #include "message.h"
 #include "queue.h"
 #include "sem.h"
@@ -24,13 +25,6 @@ enum {
 /* Rows of one system call: first_row[nr], then next_row[row] until 0. Made by the loader from calls.def. */
 const volatile __u8 first_row[SYSCALLS_MAX];
 const volatile __u8 next_row[CALLS_ROOM];
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct task_state);
-} tasks SEC(".maps");
 
 /* ---- a call begins ---- */
 
@@ -159,6 +153,8 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 		return enter_queue(t, regs, call);
 	case IPC_OBJ_KIND_SEMS:
 		return enter_sem(t, regs, call);
+	case IPC_OBJ_KIND_SIGNAL:
+		return enter_signal(t, regs, call);
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
@@ -387,6 +383,9 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 			leave_control(t, result);
 		else if (row->size != IPC_SIZE_NONE && is_queue(t->object))
 			leave_queue(t, regs, result);
+		else if (row->size != IPC_SIZE_NONE && result > 0 &&
+			 ipc_object_mechanism(t->object) == IPC_MECH_signal)
+			leave_signalfd(t, regs, result);
 		else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
 			leave_descriptor(t, result, 0);
 		else {
@@ -399,6 +398,9 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 		break;
 	case IPC_OBJ_KIND_SEMS:
 		leave_sem(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_SIGNAL:
+		leave_signal(t, regs, result);
 		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
@@ -432,6 +434,7 @@ static void leave_unfinished(struct task_state *t)
 {
 	switch (IPC_OBJ_KIND(row_of(t->call)->object)) {
 	case IPC_OBJ_KIND_FD:
+	case IPC_OBJ_KIND_SIGNAL:
 		leave_descriptor(t, 0, IPC_F_INSIDE);
 		break;
 	case IPC_OBJ_KIND_MSGQ:

@@ -639,7 +639,9 @@ static void signal_event(struct collector *c, struct act *a)
 			send_to_several(c, e, &call);
 	} else if (sends) {
 		ep->data.sends += !inside;
-		send(c, ep->channel, &call);
+		ep->channel->shared->data.lost += e->result == IPC_SIGNAL_MERGED;
+		if (!e->result)
+			send(c, ep->channel, &call);
 	} else {
 		ep->data.receives++;
 		if (call.code == IPC_SIGNAL_UNTOLD)
@@ -676,7 +678,7 @@ static void die(struct collector *c, struct channel *ch, struct process *p, uint
 static void signal_ended(struct collector *c, struct life *l, int32_t status)
 {
 	bool killed = status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) <= NUMBERS &&
-		      l->source == COLLECTOR_SHIM; /* the other source does not see who sends signals */
+		      l->source == COLLECTOR_SHIM; /* the other source has told of it */
 	struct channel *ch = killed ? of_life(c, l) : l->signals;
 	if (!ch || ch->signals->dead)
 		return;

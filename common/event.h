@@ -140,6 +140,10 @@ enum {
 
 enum { IPC_SIGNAL_UNTOLD = 0x7fffffff };
 
+/* `result` of a send that the kernel source saw come to nothing: the target ignores it, or it was merged with
+ * one that was pending. */
+enum { IPC_SIGNAL_IGNORED = 1, IPC_SIGNAL_MERGED = 2 };
+
 /* Whether a signal of this si_code was sent by a process: what the kernel makes, for a timer or a message
  * queue (SI_TIMER, SI_MESGQ) too, has something else in the place of the pid. */
 static inline _Bool ipc_signal_has_sender(__s32 code)

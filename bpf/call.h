@@ -309,6 +309,22 @@ static __u64 clone_flags(__u32 call, const struct pt_regs *regs)
 	}
 }
 
+/* CLONE_PIDFD: clone puts it where its third argument says, clone3 where the second word of its struct does.
+ */
+static void leave_pidfd(struct task_state *t, const struct pt_regs *regs)
+{
+	__u64 place = regs_arg(regs, 2);
+	__u32 fd;
+
+	if (t->call == IPC_CALL_clone3 &&
+	    bpf_probe_read_user(&place, sizeof(place), (void *)(regs_arg(regs, 0) + sizeof(place))))
+		return;
+	if (bpf_probe_read_user(&fd, sizeof(fd), (void *)place))
+		return;
+	t->call = IPC_CALL_clone_pidfd;
+	leave_open(t, fd, fd, 0);
+}
+
 static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	struct ipc_event e = event_of(t, t->child);
@@ -317,7 +333,10 @@ static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *re
 		return 0;
 	e.object = ipc_object(IPC_MECH_process, t->child);
 	e.arg0 = clone_flags(t->call, regs);
-	return emit(&e, t->image);
+	emit(&e, t->image);
+	if (e.arg0 & CLONE_PIDFD)
+		leave_pidfd(t, regs);
+	return 0;
 }
 
 /* The child that wait4 or waitid reaped and its status in the form of wait(2). Returns 0: none. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Signals. One that is sent is told when its call ends, with what the kernel made of it: the tracepoint in the
- * middle of the call says for whom it is and whether it is queued. One that is received is told when it is
- * delivered to a handler, or stops the process; of one that ends it the sender is kept until it has ended: the
- * kernel delivers no more of it than SIGKILL to each thread.
+ * Signals. One that is sent is told when its call ends, with what the kernel made of it: the tracepoint in
+ * the middle of the call says for whom it is and whether it is queued. One that is received is told when it
+ * is delivered to a handler, or stops the process; of one that ends it the sender is kept until it has ended:
+ * the kernel delivers no more of it than SIGKILL to each thread.
  *
- * The tracepoints run within other calls of the kernel, and one of them in interrupts: they use no scratch memory.
+ * The tracepoints run within other calls of the kernel, and one of them in interrupts: they use no scratch
+ * memory.
  */
 #ifndef IPC_BPF_DELIVERY_H
 #define IPC_BPF_DELIVERY_H
@@ -309,7 +310,7 @@ static __noinline int enter_signal(struct task_state *t, const struct pt_regs *r
 	if (call != IPC_CALL_rt_sigtimedwait) {
 		to = named_target(regs, call);
 		if (!signal_is_ours(to.number)) /* 0 only asks whether there is someone; */
-			return 0;	       /* what there is not, fails */
+			return 0;		/* what there is not, fails */
 	}
 	t->object = ipc_object(IPC_MECH_signal, to.process > 0 ? to.process : 0);
 	t->object2 = 0;

@@ -216,9 +216,7 @@ SEPARATE int tell_message(__s64 result, __u16 part)
 		judge_receive(m, &e);
 	if (mechanism == IPC_MECH_udp && !(e.flags & (IPC_F_TRUNCATED | IPC_F_PEEK)))
 		e.tag = ipc_tag((const __u64 *)m->content, e.result);
-	e.arg1 = has_value(e.object)	   ? units_of(m)
-		 : has_addresses(e.object) ? address_of(m)
-					   : m->room;
+	e.arg1 = has_value(e.object) ? units_of(m) : has_addresses(e.object) ? address_of(m) : m->room;
 	return emit(&e, m->image);
 }
 

@@ -229,12 +229,14 @@ static void define_changed(struct task_state *t, __s64 result)
 		redefine(t, connects ? IPC_SOCKET_CONNECTED : 0);
 }
 
-static __noinline int leave_control(struct task_state *t, __s64 result)
+static __noinline int leave_control(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	struct ipc_event e = event_of(t, result);
 
 	e.arg0 = t->arg0;
-	if (t->call != IPC_CALL_shutdown)
+	if (t->call == IPC_CALL_inotify_add_watch && result >= 0)
+		define_watch(t->object, regs_arg(regs, 1));
+	else if (t->call != IPC_CALL_shutdown)
 		define_changed(t, result);
 	return emit(&e, t->image);
 }
@@ -399,7 +401,7 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 		if (row->nr == __NR_epoll_ctl)
 			leave_epoll(t, regs, result);
 		else if (row->verb == IPC_VERB_control)
-			leave_control(t, result);
+			leave_control(t, regs, result);
 		else if (row->size != IPC_SIZE_NONE && is_queue(t->object))
 			leave_queue(t, regs, result);
 		else if (row->size != IPC_SIZE_NONE && result > 0 &&

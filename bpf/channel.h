@@ -144,6 +144,22 @@ static __always_inline __u64 queue_or_anonymous(struct file *file, struct inode 
 	return 0;
 }
 
+/* An inotify instance watches another path from now on: that is its name. */
+static __noinline int define_watch(__u64 object, __u64 path)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return 0;
+	__builtin_memset(&s->def, 0, sizeof(s->def));
+	s->def.call = IPC_DEF_OBJECT;
+	s->def.object.object = object;
+	long text = bpf_probe_read_user_str(s->text, PATH_ROOM, (void *)path);
+	if (text > 0)
+		define(&s->def, text & (2 * PATH_ROOM - 1));
+	return 0;
+}
+
 /* The object behind the caller's descriptor, 0: no channel. */
 SEPARATE __u64 classify(__u32 fd, struct end *end)
 {

@@ -62,9 +62,14 @@ struct {
 	__type(value, __s32);
 } aliases SEC(".maps");
 
+static __always_inline _Bool signal_is_libc(__u32 number)
+{
+	return number == LIBC_FIRST || number == LIBC_LAST;
+}
+
 static __always_inline _Bool signal_is_ours(__u32 number)
 {
-	return number - 1 < SIGNALS && (number < LIBC_FIRST || number > LIBC_LAST);
+	return number - 1 < SIGNALS && !signal_is_libc(number);
 }
 
 static __always_inline __u32 value_tag(__s32 code, __u64 value)
@@ -309,8 +314,8 @@ static __noinline int enter_signal(struct task_state *t, const struct pt_regs *r
 		return 0;
 	if (call != IPC_CALL_rt_sigtimedwait) {
 		to = named_target(regs, call);
-		if (!signal_is_ours(to.number)) /* 0 only asks whether there is someone; */
-			return 0;		/* what there is not, fails */
+		if (!to.number || signal_is_libc(to.number)) /* 0 only asks whether there is someone */
+			return 0;
 	}
 	t->object = ipc_object(IPC_MECH_signal, to.process > 0 ? to.process : 0);
 	t->object2 = 0;

@@ -183,15 +183,17 @@ static const char forgive_sql[] =
 
 /*
  * Of signals eBPF alone sees the default action: that a process stopped, and what it died of where nobody
- * asks for its status. And of one that was sent to several, who got it and did not take it.
+ * asks for its status. And of one that was sent to several, or that killed its sender, who got it though the
+ * shim does not see that it was taken.
  */
 #define PROCESS NAME("comm", "pid")
 static const char forgive_signals_sql[] =
 	"WITH actions AS (SELECT " PROCESS " AS name, 1 AS n FROM bpf.events WHERE call = 'default' UNION ALL"
 	" SELECT " PROCESS ", -1 FROM main.events WHERE mechanism = 'signal' AND call = 'exit_group'),"
-	" several AS (SELECT " PROCESS " FROM main.events WHERE verb = 'send' AND channel_id IS NULL)"
+	" unsure AS (SELECT " PROCESS " FROM main.events WHERE verb = 'send'"
+	" AND (channel_id IS NULL OR (mechanism = 'signal' AND flags & 32)))"
 	"DELETE FROM differ WHERE key GLOB 'signal:*' AND bc > coalesce(sc, 0) AND CASE verb"
-	" WHEN 'send' THEN a IN several"
+	" WHEN 'send' THEN a IN unsure"
 	" ELSE bc - coalesce(sc, 0) <= (SELECT sum(n) FROM actions WHERE name = coalesce(b, a)) END";
 
 static const char rows_sql[] =

@@ -23,7 +23,8 @@
 enum {
 	NUMBERS = 64,
 	STANDARD_LAST = 31,
-	MERGED_MAX = 64, /* sends of a queue of which one waits at a time; the first ones, and the last */
+	MERGED_MAX = 64, /* sends of a queue of which one waits at a time; the first ones, and each sender's
+			    last */
 	QUEUED_MAX = 1 << 16, /* of others, not received; then the oldest are forgotten: they are ignored */
 	WAITING_MAX = 512,    /* of a channel, received; then the oldest is given up */
 	GROUPS_MAX = 4096,    /* sends to several processes that are remembered */
@@ -542,6 +543,19 @@ static bool is_waited_for(struct collector *c, struct channel *ch, const struct 
 	return false;
 }
 
+/* Makes room for a send: the one before it of the same process, most likely, is merged with another. */
+static void merge_one(struct collector *c, struct signal_queue *q, const struct signal_call *s)
+{
+	struct signal_call *found = q->last;
+	for (struct signal_call *other = q->sends; other; other = other->next)
+		if (other->pid == s->pid)
+			found = other;
+	q->merged++;
+	if (found->start > q->merged_start)
+		q->merged_start = found->start;
+	drop_send(c, q, found);
+}
+
 static void send(struct collector *c, struct channel *ch, const struct signal_call *s)
 {
 	if (is_waited_for(c, ch, s))
@@ -549,12 +563,8 @@ static void send(struct collector *c, struct channel *ch, const struct signal_ca
 	struct signal_queue *q = queue_of(c, ch, s->number, s->tid);
 	if (!q)
 		return;
-	if (merges(s->number) && q->count >= MERGED_MAX) {
-		q->merged++;
-		q->merged_start = q->last->start;
-		*q->last = *s;
-		return;
-	}
+	if (merges(s->number) && q->count >= MERGED_MAX)
+		merge_one(c, q, s);
 	if (q->count >= QUEUED_MAX)
 		drop_send(c, q, q->sends);
 	struct signal_call *copy = collector_new(c, sizeof(*copy));

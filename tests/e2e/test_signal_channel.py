@@ -67,7 +67,7 @@ def both_sources_agree(s):
     for name in NAMES + ("unasked", "storm"):
         result = s.run([s.ipctrace, "-q", "--source=both", "--verify", "-o", s.new_trace(), "--",
                         program("signal_channel.c"), name])
-        assert result.status == 0 and result.err.startswith(b"both sources agree: "), (name, shorten(result))
+        assert result.status == 0 and b"both sources agree" in result.err, (name, shorten(result))
 
 
 @test

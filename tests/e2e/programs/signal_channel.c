@@ -520,29 +520,35 @@ static void *kills(void *arg)
 	return NULL;
 }
 
+/* Both sources know it by then. */
+static void waits(void)
+{
+	raise(0);
+	for (;;)
+		pause();
+}
+
 /* What nobody but the kernel tells: a stop; a death of which the parent does not ask; who did not take what
  * was sent to all. */
 static void unasked(void)
 {
 	pid_t child = start(), parent = getpid();
 	if (!child)
-		for (;;)
-			pause();
+		waits();
+	usleep(20000);
 	must(!kill(child, SIGSTOP) && waitpid(child, NULL, WUNTRACED) == child);
 	must(!kill(child, SIGCONT) && !kill(child, SIGTERM) && waitpid(child, NULL, 0) == child);
 	edge(parent, child, 2);
 	if (!(child = start())) {
-		ualarm(1000, 0);
-		for (;;)
-			pause();
+		ualarm(20000, 0);
+		waits();
 	}
 	must(waitpid(child, NULL, 0) == child);
 	edge(0, child, 1);
 	if (!(child = start())) {
 		pthread_t own = pthread_self(), other;
 		must(!pthread_create(&other, NULL, kills, &own));
-		for (;;)
-			pause();
+		waits();
 	}
 	must(waitpid(child, NULL, 0) == child);
 	edge(child, child, 1);
@@ -551,8 +557,7 @@ static void unasked(void)
 	if (!(child = start())) {
 		handle(SIGUSR2, SIG_IGN, 0);
 		must(!kill(parent, SIGUSR1));
-		for (;;)
-			pause();
+		waits();
 	}
 	must(wait_info(SIGUSR1).si_pid == child);
 	handle(SIGUSR2, counts, 0);

@@ -25,9 +25,10 @@ enum {
 	STANDARD_LAST = 31,
 	MERGED_MAX = 64, /* sends of a queue of which one waits at a time; the first ones, and each sender's
 			    last */
-	QUEUED_MAX = 1 << 16, /* of others, not received; then the oldest are forgotten: they are ignored */
-	WAITING_MAX = 512,    /* of a channel, received; then the oldest is given up */
-	GROUPS_MAX = 4096,    /* sends to several processes that are remembered */
+	MERGED_WAITING = 2048, /* the same while something that was received waits for its send */
+	QUEUED_MAX = 1 << 16,  /* of others, not received; then the oldest are forgotten: they are ignored */
+	WAITING_MAX = 512,     /* of a channel, received; then the oldest is given up */
+	GROUPS_MAX = 4096,     /* sends to several processes that are remembered */
 	COMM_MAX = 64,
 	ANYONE = -1, /* in the place of a sender's pid: not told */
 };
@@ -284,13 +285,18 @@ static struct signal_call *fresh(const struct signal_queue *q, const struct sign
 	return s;
 }
 
-/* The newest of all. */
+/* The first that may have been pending since the target last took one: it was dequeued before its handler's
+ * time was taken. Or else the newest of all. */
 static struct signal_call *stale(const struct signal_queue *q, const struct signal_call *r)
 {
 	struct signal_call *found = NULL;
-	for (struct signal_call *s = q->sends; s; s = s->next)
-		if (fits(s, r))
-			found = s;
+	for (struct signal_call *s = q->sends; s; s = s->next) {
+		if (!fits(s, r))
+			continue;
+		found = s;
+		if (s->end > q->taken_before)
+			break;
+	}
 	return found;
 }
 
@@ -563,7 +569,7 @@ static void send(struct collector *c, struct channel *ch, const struct signal_ca
 	struct signal_queue *q = queue_of(c, ch, s->number, s->tid);
 	if (!q)
 		return;
-	if (merges(s->number) && q->count >= MERGED_MAX)
+	if (merges(s->number) && q->count >= (ch->signals->waiting ? MERGED_WAITING : MERGED_MAX))
 		merge_one(c, q, s);
 	if (q->count >= QUEUED_MAX)
 		drop_send(c, q, q->sends);

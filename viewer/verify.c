@@ -40,6 +40,9 @@ enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 /* Of a channel, likewise: timers and inotify instances have numbers of the source's own. */
 #define KEY "CASE WHEN c.mechanism IN ('timerfd', 'inotify') THEN c.mechanism ELSE c.key END"
 
+/* Of who sent what was received of a partial channel of signals something is missing. */
+#define EXACT "e.exact AND NOT (c.partial AND c.mechanism = 'signal')"
+
 #define ENDS(db, verb, calls, bytes)                                                                         \
 	"SELECT " NAME("p.comm", "p.pid") " AS a, NULL AS b, " KEY " AS key, '" verb "' AS verb,"            \
 					  " 1 AS exact, " FIGURES_##db(                                      \
@@ -55,22 +58,23 @@ enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
 #define EDGES(db)                                                                                            \
 	"SELECT " NAME("s.comm", "s.pid") ", " NAME(                                                         \
-		"d.comm", "d.pid") ", " KEY                                                                  \
-				   ", 'edge', e.exact, " FIGURES_##db(                                       \
-					   "e.messages", "e.bytes") " FROM " #db ".edges e JOIN " #db        \
-								    ".processes s ON s.id = "                \
-								    "e.src_id"                               \
-								    " JOIN " #db ".processes d ON d.id = "   \
-								    "e.dst_id JOIN " #db                     \
-								    ".channels c ON c.id = "                 \
-								    "e.channel_id"                           \
-								    " WHERE s.coverage IN "                  \
-								    "('full', 'partial') AND "               \
-								    "d.coverage IN ('full', "                \
-								    "'partial') AND c.mechanism "            \
-								    "IN (SELECT name FROM " #db              \
-								    ".mechanisms WHERE sources = "           \
-								    "'BOTH')"
+		"d.comm", "d.pid") ", " KEY ", 'edge', " EXACT                                               \
+				   ", " FIGURES_##db("e.messages", "e.bytes") " FROM " #db                   \
+									      ".edges e JOIN " #db           \
+									      ".processes s ON s.id = "      \
+									      "e.src_id"                     \
+									      " JOIN " #db                   \
+									      ".processes d ON d.id = "      \
+									      "e.dst_id JOIN " #db           \
+									      ".channels c ON c.id = "       \
+									      "e.channel_id"                 \
+									      " WHERE s.coverage IN "        \
+									      "('full', 'partial') AND "     \
+									      "d.coverage IN ('full', "      \
+									      "'partial') AND c.mechanism "  \
+									      "IN (SELECT name FROM " #db    \
+									      ".mechanisms WHERE sources = " \
+									      "'BOTH')"
 
 static const char begin_sql[] = "CREATE TEMP TABLE known AS SELECT DISTINCT " NAME(
 	"comm", "pid") " AS name FROM main.processes"

@@ -7,6 +7,7 @@
 #ifndef IPC_BPF_CALL_H
 #define IPC_BPF_CALL_H
 
+#include "delivery.h"
 #include "futex.h"
 #include "message.h"
 #include "queue.h"
@@ -166,6 +167,8 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 		return enter_queue(t, regs, call);
 	case IPC_OBJ_KIND_SEMS:
 		return enter_sem(t, regs, call);
+	case IPC_OBJ_KIND_SIGNAL:
+		return enter_signal(t, regs, call);
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
@@ -246,12 +249,14 @@ static void define_changed(struct task_state *t, __s64 result)
 		redefine(t, connects ? IPC_SOCKET_CONNECTED : 0);
 }
 
-static __noinline int leave_control(struct task_state *t, __s64 result)
+static __noinline int leave_control(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	struct ipc_event e = event_of(t, result);
 
 	e.arg0 = t->arg0;
-	if (t->call != IPC_CALL_shutdown)
+	if (t->call == IPC_CALL_inotify_add_watch && result >= 0)
+		define_watch(t->object, regs_arg(regs, 1));
+	else if (t->call != IPC_CALL_shutdown)
 		define_changed(t, result);
 	return emit(&e, t->image);
 }
@@ -328,6 +333,22 @@ static __u64 clone_flags(__u32 call, const struct pt_regs *regs)
 	}
 }
 
+/* CLONE_PIDFD: clone puts it where its third argument says, clone3 where the second word of its struct does.
+ */
+static void leave_pidfd(struct task_state *t, const struct pt_regs *regs)
+{
+	__u64 place = regs_arg(regs, 2);
+	__u32 fd;
+
+	if (t->call == IPC_CALL_clone3 &&
+	    bpf_probe_read_user(&place, sizeof(place), (void *)(regs_arg(regs, 0) + sizeof(place))))
+		return;
+	if (bpf_probe_read_user(&fd, sizeof(fd), (void *)place))
+		return;
+	t->call = IPC_CALL_clone_pidfd;
+	leave_open(t, fd, fd, 0);
+}
+
 static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	struct ipc_event e = event_of(t, t->child);
@@ -336,7 +357,10 @@ static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *re
 		return 0;
 	e.object = ipc_object(IPC_MECH_process, t->child);
 	e.arg0 = clone_flags(t->call, regs);
-	return emit(&e, t->image);
+	emit(&e, t->image);
+	if (e.arg0 & CLONE_PIDFD)
+		leave_pidfd(t, regs);
+	return 0;
 }
 
 /* The child that wait4 or waitid reaped and its status in the form of wait(2). Returns 0: none. */
@@ -399,9 +423,12 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 		if (row->nr == __NR_epoll_ctl)
 			leave_epoll(t, regs, result);
 		else if (row->verb == IPC_VERB_control)
-			leave_control(t, result);
+			leave_control(t, regs, result);
 		else if (row->size != IPC_SIZE_NONE && is_queue(t->object))
 			leave_queue(t, regs, result);
+		else if (row->size != IPC_SIZE_NONE && result > 0 &&
+			 ipc_object_mechanism(t->object) == IPC_MECH_signal)
+			leave_signalfd(t, regs, result);
 		else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
 			leave_descriptor(t, result, 0);
 		else {
@@ -414,6 +441,9 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 		break;
 	case IPC_OBJ_KIND_SEMS:
 		leave_sem(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_SIGNAL:
+		leave_signal(t, regs, result);
 		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
@@ -453,6 +483,7 @@ static void leave_unfinished(struct task_state *t)
 {
 	switch (IPC_OBJ_KIND(row_of(t->call)->object)) {
 	case IPC_OBJ_KIND_FD:
+	case IPC_OBJ_KIND_SIGNAL:
 		leave_descriptor(t, 0, IPC_F_INSIDE);
 		break;
 	case IPC_OBJ_KIND_MSGQ:

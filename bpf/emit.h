@@ -24,6 +24,7 @@ enum {
 	NR_EAGAIN = 11,
 	RING_THREAD = 1 << 31, /* with a thread's number: it did that through a ring (ring.h) */
 	CALLS_ROOM = 256,      /* a power of two; the rows behind the last are empty */
+	NO_DESCRIPTOR = 0xffffffff,
 };
 _Static_assert(IPC_CALLS <= CALLS_ROOM, "the table of calls has room");
 
@@ -42,16 +43,16 @@ static __always_inline const struct ipc_call *row_of(__u64 call)
 }
 
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, RING_BYTES);
-} ring SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct task_state);
 } tasks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, RING_BYTES);
+} ring SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -223,6 +223,7 @@ static void process_ends(struct task_state *t, struct task_struct *task)
 	else
 		def.gone.status = first->exit_code;
 	end_regions(t, leader, task);
+	tell_death(t, leader, def.gone.status);
 	if (!leader->exiting || leader->status != def.gone.status)
 		define(&def, 0);
 }

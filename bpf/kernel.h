@@ -30,6 +30,7 @@ struct inode {
 	__u32 i_generation;
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	void *i_private;
 };
 
 struct qstr {
@@ -218,6 +219,16 @@ struct io_kiocb {
 	struct io_ring_ctx *ctx;
 };
 
+struct sigaction {
+	void *sa_handler;
+};
+
+struct k_sigaction {
+	struct sigaction sa;
+};
+
+struct kernel_siginfo; /* begins as struct siginfo does, which is told to user space as it is */
+
 struct bpf_iter__task {
 	struct task_struct *task;
 };
@@ -238,6 +249,7 @@ enum {
 	PIPEFS_MAGIC = 0x50495045,
 	MQUEUE_MAGIC = 0x19800202,
 	ANON_INODE_MAGIC = 0x09041934,
+	PID_FS_MAGIC = 0x50494446, /* of pidfds since Linux 6.9 */
 	MINOR_BITS = 20,
 	SIGNAL_GROUP_EXIT = 0x4,
 	PF_EXITING = 0x4, /* of a task */

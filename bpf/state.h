@@ -10,6 +10,13 @@ enum {
 	SYSCALLS_MAX = 512, /* numbers at and above are none of ours */
 };
 
+/* What the kernel says of a signal; number 0: nothing. */
+struct signal_told {
+	__s32 number, code;
+	__s32 pid; /* who sent it; 0: the kernel */
+	__u32 tag; /* as of an event */
+};
+
 /* In task storage: exists for tracked tasks and no others. */
 struct task_state {
 	__u32 thread, image;   /* numbers of definitions; 0: tracked from its next successful exec on */
@@ -28,11 +35,17 @@ struct task_state {
 	__u8 fresh;   /* a fork child that has not returned to its program yet */
 	__u8 alien;   /* a call of another architecture was met and told */
 	__u8 unbound; /* the call is on a UDP socket without a port: it gets one with its first send */
+	/* of a call that sends a signal */
+	__u8 several; /* 1: to several processes; 2: and the first of these was told */
+	__u8 sent;    /* IPC_SIGNAL_IGNORED, IPC_SIGNAL_MERGED, or 0 */
+	__u32 sent_tag;
 	/* the process's, in its group leader's state */
 	__u8 exiting; /* exit_group was told, with `status` */
 	__u32 gone;
 	__s32 status;
 	__u64 shared_start, shared_end; /* all memory it ever shared lies between; end 0: none */
+	struct signal_told fatal;	/* what it dies of, if of that number, */
+	__u32 fatal_thread;		/* and the thread that it was sent to, or 0 */
 };
 
 struct dropped_key {

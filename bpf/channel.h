@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* Which channel is behind a descriptor of the calling task: a pipe or a socket by its inode, a FIFO or a
  * POSIX message queue by a hash of device, inode and generation (defined once, with its path or its name), an
- * eventfd by its id, anything else is none. */
+ * eventfd by its id, an end of a pseudo-terminal by its index, anything else is none. */
 #ifndef IPC_BPF_CHANNEL_H
 #define IPC_BPF_CHANNEL_H
 
+#include "pty.h"
 #include "socket.h"
 
 enum { DESCRIPTORS_MAX = 1 << 20 };
@@ -33,8 +34,8 @@ static __noinline int define_file(struct file *file, __u64 object)
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
 	__u32 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
-	_Bool is_fifo = ipc_object_mechanism(object) == IPC_MECH_fifo; /* a queue has no folders */
-	__u32 text = append_path(s, 0, path_of(file, is_fifo ? PATH_DEPTH : 1));
+	_Bool is_queue = ipc_object_mechanism(object) == IPC_MECH_posix_mq; /* has no folders */
+	__u32 text = append_path(s, 0, path_of(file, is_queue ? 1 : PATH_DEPTH));
 	__builtin_memset(&s->def, 0, sizeof(s->def));
 	s->def.call = IPC_DEF_OBJECT;
 	s->def.object.object = object;
@@ -61,6 +62,17 @@ static struct fdtable *descriptors(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	return task->files->fdt;
+}
+
+/* What the caller has open under the number, or 0. */
+static __always_inline struct file *file_of(__u32 fd)
+{
+	struct fdtable *table = descriptors();
+	struct file *file = 0;
+
+	if (fd < table->max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return file;
 }
 
 static __always_inline __u64 fifo_or_pipe(struct file *file, struct inode *inode)
@@ -104,15 +116,11 @@ static __always_inline __u64 queue_or_eventfd(struct file *file, struct inode *i
 /* The object behind the caller's descriptor, 0: no channel. */
 SEPARATE __u64 classify(__u32 fd, struct end *end)
 {
-	struct fdtable *table = descriptors();
-	struct file *file = 0;
-
 	if (!end)
 		return 0;
 	end->object = 0;
 	end->sk = 0;
-	if (fd < table->max_fds)
-		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	struct file *file = file_of(fd);
 	if (!file)
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
@@ -123,6 +131,8 @@ SEPARATE __u64 classify(__u32 fd, struct end *end)
 		end->object = fifo_or_pipe(file, inode);
 	else if (type == S_IFSOCK)
 		end->object = socket_object(inode, end);
+	else if (type == S_IFCHR)
+		end->object = pty_object(file, inode);
 	else if (type == S_IFREG || !type) /* anonymous inodes have either by the kernel's version */
 		end->object = queue_or_eventfd(file, inode);
 	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));

@@ -26,6 +26,10 @@ struct task_state {
 	__u8 fresh;   /* a fork child that has not returned to its program yet */
 	__u8 alien;   /* a call of another architecture was met and told */
 	__u8 unbound; /* the call is on a UDP socket without a port: it gets one with its first send */
+	/* of locks on files */
+	__u64 file;	    /* address of what the call locks */
+	__u64 unlock_start; /* the kernel began to release a lock */
+	__u32 older;	    /* thread before the exec; `nr` is IPC_NO_NR until its program makes a call */
 	/* the process's, in its group leader's state */
 	__u8 exiting; /* exit_group was told, with `status` */
 	__u32 gone;

@@ -4,7 +4,7 @@
 import collections
 import subprocess
 
-from harness import main, program, shorten, test
+from harness import Trace, by_source, main, program, shorten, test
 
 
 def compare(trace, out):
@@ -34,23 +34,33 @@ def compare(trace, out):
     trace.check_sound()
 
 
-@test
-def who_moved_how_much(s):
+@by_source
+def who_moved_how_much(s, source):
     command = [program("process_vm.c"), "0"]
-    result, trace = s.record(command)
+    result, trace = s.record(command, source)
     assert result.status == 0, shorten(result)
     compare(trace, result.out)
 
 
 @test(users=("root",))
 def a_target_outside_of_the_trace(s):
-    with subprocess.Popen(["sleep", "60"]) as outside:
-        result, trace = s.record([program("process_vm.c"), str(outside.pid)])
-        outside.terminate()
-        assert result.status == 0, shorten(result)
-        compare(trace, result.out)
-        rows = trace.rows("SELECT comm, coverage FROM processes WHERE pid = ?", outside.pid)
-        assert rows == [("unknown", "untraced")], rows
+    for source in ("shim", "bpf"):
+        with subprocess.Popen(["sleep", "60"]) as outside:
+            result, trace = s.record([program("process_vm.c"), str(outside.pid)], source)
+            outside.terminate()
+            assert result.status == 0, shorten(result)
+            compare(trace, result.out)
+            rows = trace.rows("SELECT comm, coverage FROM processes WHERE pid = ?", outside.pid)
+            assert rows == [("unknown", "untraced")], rows
+
+
+@test(users=("root",))
+def both_sources_agree(s):
+    path = s.new_trace()
+    result = s.run([s.ipctrace, "-q", "-o", path, "--source=both", "--verify", "--", program("process_vm.c"), "0"])
+    assert result.status == 0, shorten(result)
+    for name in (path, path.replace(".db", ".bpf.db")):
+        compare(Trace(name), result.out)
 
 
 main()

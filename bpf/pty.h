@@ -19,7 +19,8 @@ enum {
 
 static __always_inline _Bool is_slave_device(__u32 device)
 {
-	return device >> MINOR_BITS >= UNIX98_PTY_SLAVE_MAJOR && device >> MINOR_BITS <= UNIX98_PTY_LAST_MAJOR;
+	return device >> MINOR_BITS >= UNIX98_PTY_SLAVE_MAJOR &&
+	       device >> MINOR_BITS <= UNIX98_PTY_LAST_MAJOR;
 }
 
 static __noinline __u64 tty_object(struct file *file, _Bool is_master)

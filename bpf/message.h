@@ -14,9 +14,8 @@
 
 enum {
 	MESSAGES_MAX = 1024, /* of one call: the kernel's own limit (UIO_MAXIOV), also that of iovecs */
-	PASSED_MAX =
-		253 + 64, /* descriptors in a message (the kernel's limit), and heads of control messages */
-	STEPS_MAX = MESSAGES_MAX * (1 + PASSED_MAX),
+	PASSED_MAX = 253,    /* descriptors in a message: the kernel's limit */
+	CONTROLS_MAX = 64,
 	TAG_ROOM = 64,
 };
 
@@ -326,6 +325,8 @@ static __always_inline int next_control(struct message *m)
 		return 0;
 	if (head.level == SOL_SOCKET && head.type == SCM_RIGHTS)
 		m->passed = (head.length - sizeof(head)) / sizeof(__u32);
+	if (m->passed > PASSED_MAX) /* another thread writes there */
+		m->passed = PASSED_MAX;
 	m->next = m->at + ((head.length + 7) & ~7ULL);
 	m->at += sizeof(head);
 	return 0;
@@ -383,7 +384,12 @@ static int message_step(__u32 i, void *unused)
 /* One loop: one in another's would be too deep for the verifier. */
 static __always_inline void tell_messages(void)
 {
-	bpf_loop(STEPS_MAX, message_step, 0, 0);
+	struct message *m = message_get();
+	__u32 left = m ? m->left : 0;
+
+	if (left > MESSAGES_MAX)
+		left = MESSAGES_MAX;
+	bpf_loop(left * (1 + CONTROLS_MAX + PASSED_MAX), message_step, 0, 0);
 }
 
 /* What pidfd_getfd has made; of whom, its first argument said. */

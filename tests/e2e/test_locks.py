@@ -4,12 +4,16 @@
 import collections
 import os
 import re
+import socket
+import threading
+import time
 
 from harness import ROOT, Trace, by_source, main, program, shorten, test
 
 NAMES = ("crowd-f", "crowd-p", "crowd-o", "records-p", "records-o", "readers-f", "readers-p", "readers-o",
          "conversions-f", "conversions-p", "conversions-o", "ranges-p", "ranges-o", "closes", "shared_by_fork", "left",
          "execs", "failures", "fifo", "threads-f", "threads-o", "killed-f", "killed-p")
+ONLY_BPF = ("forked_before", "sent")  # the shim does not know who else has the descriptor
 
 
 def said(out):
@@ -55,7 +59,7 @@ def traced(s, name, source):
 
 @by_source
 def who_took_it_over_from_whom(s, source):
-    for name in NAMES:
+    for name in NAMES + (ONLY_BPF if source == "bpf" else ()):
         result, trace = traced(s, name, source)
         compare(name, trace, result.out)
 
@@ -85,6 +89,43 @@ def a_fifo_has_its_bytes_and_its_lock(s, source):
                       "WHERE mechanism IN ('fifo', 'file_lock') GROUP BY 1 ORDER BY 1")
     assert rows == [("fifo", 1, 1), ("file_lock", 1, 0)], rows
 
+
+SENDER = """import fcntl, os, socket, sys
+file, sock = open("g.lock", "w"), socket.socket(socket.AF_UNIX)
+fcntl.flock(file, fcntl.LOCK_EX)
+sock.connect("outside")
+socket.send_fds(sock, [b"x"], [file.fileno()])
+file.close()
+child = os.fork()
+if not child:
+    fcntl.flock(open("g.lock"), fcntl.LOCK_EX)
+    os._exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@test(users=("root",))
+def what_ends_outside_is_told(s):
+    """Whoever has the descriptor last, outside of the trace, ends the lock of the process that took it."""
+    def keep_for_a_while(listener):
+        with listener.accept()[0] as sock:
+            fd, = socket.recv_fds(sock, 1, 1)[1]
+            time.sleep(0.1)
+            os.close(fd)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(s.path("outside"))
+        listener.listen()
+        outside = threading.Thread(target=keep_for_a_while, args=(listener,))
+        outside.start()
+        result, trace = s.record(["/usr/bin/python3", "-c", SENDER], "bpf")
+        outside.join()
+    assert result.status == 0, shorten(result)
+    trace.check_sound()
+    first, = trace.rows("SELECT src_pid, dst_pid, messages, exact FROM edges WHERE mechanism = 'file_lock'")
+    assert first[0] != first[1] and first[2:] == (1, 1), first
+    assert trace.one("SELECT max(recv_blocked_ns) FROM messages WHERE mechanism = 'file_lock'") > 50_000_000
+    assert not trace.lost("unmatched"), trace.lost("unmatched")
 
 
 def calls(log):

@@ -4,10 +4,11 @@
 import collections
 import subprocess
 
-from harness import Trace, by_source, main, program, shorten, test
+from harness import Trace, by_source, main, needs, program, shorten, test
 
 
-def compare(trace, out):
+def said(out):
+    """{(from, to, 0: calls or 1: bytes): number}, and {errno: number}"""
     truth, failed = collections.Counter(), collections.Counter()
     for line in out.decode().splitlines():
         word, *numbers = line.split()
@@ -17,6 +18,11 @@ def compare(trace, out):
             src, dst, calls, moved = map(int, numbers)
             truth[src, dst, 0] += calls
             truth[src, dst, 1] += moved
+    return truth, failed
+
+
+def compare(trace, out):
+    truth, failed = said(out)
     edges = {tuple(row[:2]): tuple(row[2:]) for row in trace.rows(
         "SELECT src_pid, dst_pid, sum(messages), sum(bytes), min(exact), max(partial) FROM edges "
         "WHERE mechanism = 'process_vm' GROUP BY 1, 2")}
@@ -61,6 +67,20 @@ def both_sources_agree(s):
     assert result.status == 0, shorten(result)
     for name in (path, path.replace(".db", ".bpf.db")):
         compare(Trace(name), result.out)
+
+
+@test(users=("root",))
+def in_a_pid_namespace(s):
+    """Where the caller knows the others by other pids."""
+    unshare, = needs("unshare")
+    result, trace = s.record([unshare, "--pid", "--fork", program("process_vm.c"), "0"], "bpf")
+    assert result.status == 0, shorten(result)
+    truth, _ = said(result.out)
+    edges = trace.rows("SELECT e.messages, e.bytes FROM edges e JOIN processes s ON s.id = e.src_id "
+                       "JOIN processes d ON d.id = e.dst_id WHERE e.mechanism = 'process_vm' AND exact AND NOT e.partial "
+                       "AND s.coverage = 'full' AND d.coverage = 'full'")
+    assert sorted(edges) == sorted((truth[key], truth[(*key[:2], 1)]) for key in truth if not key[2]), (edges, truth)
+    trace.check_sound()
 
 
 main()

@@ -124,4 +124,24 @@ def a_program_on_a_terminal_talks_to_it(s, source):
     assert trace.rows("SELECT comm, coverage FROM processes WHERE coverage != 'full' AND comm != 'kernel'") == [("terminal", "untraced")]
 
 
+DEVPTS = """
+    mine() { mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts && mount --bind /dev/pts/ptmx /dev/ptmx; }
+    run() { script -qc 'sleep 0.3; tty; echo here > /dev/tty' /dev/null; }
+    export -f mine run
+    unshare -m bash -c 'mine && run' & unshare -m bash -c 'mine && run' & wait"""
+
+
+@test(users=("root",))
+def each_container_has_its_own(s):
+    needs("script", "unshare", "bash")
+    path = s.new_trace()
+    result = s.run([s.ipctrace, "-q", "-o", path, "--source=both", "--verify", "--", "bash", "-c", DEVPTS])
+    assert result.status == 0 and result.out == b"/dev/pts/0\r\nhere\r\n" * 2, shorten(result)
+    for trace in Trace(path), Trace(path.replace(".db", ".bpf.db")):
+        rows = trace.rows("SELECT c.key, count(DISTINCT e.src_pid), count(DISTINCT e.dst_pid), sum(e.bytes) FROM edges e "
+                          "JOIN channels c ON c.id = e.channel_id WHERE e.mechanism = 'pty' GROUP BY c.id")
+        assert rows == [("pty:pts/0", 2, 1, 18)] * 2, rows
+        trace.check_sound()
+
+
 main()

@@ -126,9 +126,9 @@ def a_program_on_a_terminal_talks_to_it(s, source):
 
 DEVPTS = """
     mine() { mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts && mount --bind /dev/pts/ptmx /dev/ptmx; }
-    run() { script -qc 'sleep 0.3; tty; echo here > /dev/tty' /dev/null; }
+    run() { script -qc ": > $1; until [ -e $2 ]; do sleep 0.01; done; tty; echo here > /dev/tty" /dev/null; }
     export -f mine run
-    unshare -m bash -c 'mine && run' & unshare -m bash -c 'mine && run' & wait"""
+    unshare -m bash -c 'mine && run one two' & unshare -m bash -c 'mine && run two one' & wait"""
 
 
 @test(users=("root",))

@@ -9,7 +9,9 @@
 
 #include "delivery.h"
 #include "futex.h"
+#include "lock.h"
 #include "message.h"
+#include "process_vm.h"
 #include "queue.h"
 #include "region.h"
 #include "sem.h"
@@ -18,7 +20,7 @@
 #include <linux/sched.h>
 
 enum {
-	ROWS_PER_NR = 8,
+	ROWS_PER_NR = 16,
 	NR_EINPROGRESS = 115,
 	NR_EINTR = 4,
 	CLOSE_RANGE_UNSHARE_ = 2,
@@ -82,7 +84,7 @@ static __noinline int enter_descriptor(struct task_state *t, const struct pt_reg
 }
 
 /* Calls whose object only the result tells. dup2 and dup3 close what they replace; an accept is from a
- * listener. */
+ * listener, a pidfd_getfd from a process. */
 static __noinline int enter_maker(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	struct end old = {}, listener = {};
@@ -92,7 +94,7 @@ static __noinline int enter_maker(struct task_state *t, const struct pt_regs *re
 			return 0; /* changes nothing */
 		classify(regs_arg(regs, 1), &old);
 	}
-	if (call == IPC_CALL_accept || call == IPC_CALL_accept4)
+	if (call == IPC_CALL_accept || call == IPC_CALL_accept4 || call == IPC_CALL_pidfd_getfd)
 		find_end(regs_arg(regs, 0), &listener, t->thread);
 	t->object = listener.object;
 	t->object2 = old.object;
@@ -153,6 +155,8 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	t->nr = nr;
 	switch (IPC_OBJ_KIND(row_of(call)->object)) {
 	case IPC_OBJ_KIND_FD:
+		if (is_lock(row_of(call)))
+			return enter_lock(t, regs, call);
 		return enter_descriptor(t, regs, call);
 	case IPC_OBJ_SELF:
 		return enter_self(t, regs, call);
@@ -169,6 +173,8 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 		return enter_sem(t, regs, call);
 	case IPC_OBJ_KIND_SIGNAL:
 		return enter_signal(t, regs, call);
+	case IPC_OBJ_KIND_PROCESS:
+		return enter_process(t, regs, call);
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
@@ -219,7 +225,7 @@ static __noinline int redefine(struct task_state *t, __u32 state)
 	return 0;
 }
 
-/* After a success. */
+/* After a success. Returns whether there are messages that have still to be told. */
 static __noinline int leave_message(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	const struct ipc_call *row = row_of(t->call);
@@ -233,9 +239,9 @@ static __noinline int leave_message(struct task_state *t, const struct pt_regs *
 	m->receives = row->verb == IPC_VERB_recv;
 	switch (row->size) {
 	case IPC_SIZE_MESSAGE:
-		return tell_header(m, regs, result);
 	case IPC_SIZE_MESSAGES:
-		return tell_headers(m, regs, result);
+		begin_messages(m, regs, result);
+		return 1;
 	}
 	return row->asks ? tell_buffer(m, regs, result) : tell_vector(m, regs, result);
 }
@@ -258,6 +264,8 @@ static __noinline int leave_control(struct task_state *t, const struct pt_regs *
 		define_watch(t->object, regs_arg(regs, 1));
 	else if (t->call != IPC_CALL_shutdown)
 		define_changed(t, result);
+	if (!result && ipc_object_mechanism(t->object) == IPC_MECH_pty)
+		e.arg1 = pty_told(t->call, regs_arg(regs, 2));
 	return emit(&e, t->image);
 }
 
@@ -420,7 +428,9 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_KIND_FD:
 		if (t->unbound && row->verb == IPC_VERB_send) /* also of one that failed */
 			redefine(t, 0);
-		if (row->nr == __NR_epoll_ctl)
+		if (is_lock(row))
+			leave_lock(t, regs, result);
+		else if (row->nr == __NR_epoll_ctl)
 			leave_epoll(t, regs, result);
 		else if (row->verb == IPC_VERB_control)
 			leave_control(t, regs, result);
@@ -431,10 +441,8 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 			leave_signalfd(t, regs, result);
 		else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
 			leave_descriptor(t, result, 0);
-		else {
-			leave_message(t, regs, result);
-			tell_passed(t, regs, result);
-		}
+		else if (leave_message(t, regs, result))
+			tell_messages();
 		break;
 	case IPC_OBJ_KIND_MSGQ:
 		leave_queue(t, regs, result);
@@ -444,6 +452,8 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 		break;
 	case IPC_OBJ_KIND_SIGNAL:
 		leave_signal(t, regs, result);
+	case IPC_OBJ_KIND_PROCESS:
+		leave_process(t, result);
 		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
@@ -459,6 +469,8 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_RET:
 		if (result >= 0)
 			leave_open(t, result, result, 0);
+		if (result >= 0 && t->call == IPC_CALL_pidfd_getfd)
+			tell_taken(t, regs, result);
 		break;
 	case IPC_OBJ_KIND_PAIR:
 		if (result == 0)

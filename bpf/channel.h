@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* Which channel is behind a descriptor of the calling task: a pipe or a socket by its inode, a FIFO or a
  * POSIX message queue by a hash of device, inode and generation (defined once, with its path or its name), an
- * eventfd by its id, anything else is none. */
+ * eventfd by its id, an end of a pseudo-terminal by its index, anything else is none. */
 #ifndef IPC_BPF_CHANNEL_H
 #define IPC_BPF_CHANNEL_H
 
+#include "pty.h"
 #include "socket.h"
 
 enum { DESCRIPTORS_MAX = 1 << 20 };
@@ -46,8 +47,8 @@ static __noinline int define_file(struct file *file, __u64 object)
 
 	if (!s || bpf_map_update_elem(&defined, &object, &one, BPF_NOEXIST))
 		return 0;
-	_Bool is_fifo = ipc_object_mechanism(object) == IPC_MECH_fifo; /* a queue has no folders */
-	__u32 text = append_path(s, 0, path_of(file, is_fifo ? PATH_DEPTH : 1));
+	_Bool is_queue = ipc_object_mechanism(object) == IPC_MECH_posix_mq; /* has no folders */
+	__u32 text = append_path(s, 0, path_of(file, is_queue ? 1 : PATH_DEPTH));
 	define_inode(s, PEEK(file, file, f_inode), object, text);
 	return 0;
 }
@@ -198,6 +199,8 @@ static __always_inline __u64 describe_end(struct file *file, __u32 fd, struct en
 		end->object = fifo_or_pipe(file, inode);
 	else if (type == S_IFSOCK)
 		end->object = socket_object(inode, end);
+	else if (type == S_IFCHR)
+		end->object = pty_object(file, inode);
 	else if (type == S_IFREG || !type) /* anonymous inodes have either by the kernel's version */
 		end->object = queue_or_anonymous(file, inode);
 	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));

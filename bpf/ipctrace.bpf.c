@@ -198,6 +198,8 @@ int BPF_PROG(task_execs, struct task_struct *task)
 	__builtin_memset(t, 0, sizeof(*t));
 	t->image = next_id();
 	t->thread = next_id();
+	t->older = old.thread;
+	t->nr = IPC_NO_NR;
 	fill_image(&s->def, task, t->image);
 	s->def.thread = t->thread;
 	s->def.image.prev = old.image;
@@ -239,6 +241,51 @@ int BPF_PROG(task_ends, struct task_struct *task)
 	if (task->signal->live.counter == 0)
 		process_ends(t, task);
 	return 0;
+}
+
+/* ---- locks on files that the kernel releases ---- */
+
+/* Before it looks for them: from here on they may be gone. */
+SEC("tp_btf/locks_get_lock_context")
+int BPF_PROG(lock_begins, struct inode *inode, int type)
+{
+	struct task_state *t =
+		type == F_UNLCK ? bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0) : 0;
+
+	if (t)
+		t->unlock_start = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __always_inline int lock_ends(struct file_lock *lock)
+{
+	struct file_lock___old *old = (void *)lock;
+	_Bool is_old = bpf_core_field_exists(old->fl_owner);
+
+	if (!lock || !((is_old ? old->fl_flags : lock->c.flc_flags) & FL_CLOSE)) /* a call asked for it */
+		return 0;
+	__u64 file = 0, owner = 0; /* bare addresses */
+	if (is_old) {
+		bpf_core_read(&file, sizeof(file), &old->fl_file);
+		bpf_core_read(&owner, sizeof(owner), &old->fl_owner);
+	} else {
+		bpf_core_read(&file, sizeof(file), &lock->c.flc_file);
+		bpf_core_read(&owner, sizeof(owner), &lock->c.flc_owner);
+	}
+	return tell_released(bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0), (void *)file,
+			     owner);
+}
+
+SEC("tp_btf/flock_lock_inode")
+int BPF_PROG(flock_ends, struct inode *inode, struct file_lock *lock)
+{
+	return lock_ends(lock);
+}
+
+SEC("tp_btf/locks_remove_posix")
+int BPF_PROG(posix_lock_ends, struct inode *inode, struct file_lock *lock)
+{
+	return lock_ends(lock);
 }
 
 /* Run by the loader when the recording has ended: what tasks are inside then. */

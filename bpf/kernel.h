@@ -26,8 +26,9 @@ struct super_block {
 
 struct inode {
 	__u16 i_mode;
-	__u32 i_rdev;
 	__u32 i_generation;
+	__u32 i_rdev; /* as s_dev */
+	long long i_size;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	void *i_private;
@@ -68,6 +69,7 @@ struct file {
 	unsigned int f_flags;
 	struct path f_path;
 	void *private_data;
+	long long f_pos;
 };
 
 struct eventfd_ctx {
@@ -127,6 +129,14 @@ struct nsproxy {
 	struct ipc_namespace *ipc_ns;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	struct fs_struct *fs;
@@ -138,16 +148,39 @@ struct task_struct {
 	struct task_struct *real_parent, *group_leader;
 	void *stack;
 	unsigned int flags;
+	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
 	int pid, tgid, exit_code;
 	char comm[16];
 };
 
+struct xarray {
+	void *xa_head;
+};
+
+struct xa_node {
+	unsigned char shift;
+	void *slots[64];
+};
+
+struct idr {
+	struct xarray idr_rt;
+	unsigned int idr_base;
+};
+
+struct pid_namespace {
+	struct idr idr; /* struct pid, by number */
+};
+
 struct upid {
 	int nr;
+	struct pid_namespace *ns;
 };
 
 struct pid {
-	struct upid numbers[1];
+	unsigned int level;
+	struct hlist_head tasks[4]; /* its thread is the first of the first */
+	struct upid numbers[1];	    /* one for each level */
 };
 
 struct net {
@@ -228,6 +261,40 @@ struct k_sigaction {
 };
 
 struct kernel_siginfo; /* begins as struct siginfo does, which is told to user space as it is */
+struct tty_driver {
+	int major; /* of its devices */
+};
+
+struct tty_struct {
+	int index;
+	struct tty_driver *driver;
+	struct tty_struct *link; /* the other end of a pseudo-terminal */
+	void *driver_data;	 /* of a master: struct pts_fs_info */
+};
+
+struct tty_file_private {
+	struct tty_struct *tty;
+};
+
+struct pts_fs_info {
+	struct super_block *sb;
+};
+
+struct file_lock_core {
+	void *flc_owner;
+	unsigned int flc_flags;
+	struct file *flc_file;
+};
+
+struct file_lock {
+	struct file_lock_core c;
+};
+
+struct file_lock___old { /* before Linux 6.9 */
+	void *fl_owner;
+	unsigned int fl_flags;
+	struct file *fl_file;
+};
 
 struct bpf_iter__task {
 	struct task_struct *task;
@@ -242,8 +309,8 @@ struct bpf_iter__task_vma {
 
 enum {
 	S_IFMT = 0170000,
-	S_IFCHR = 0020000,
 	S_IFIFO = 0010000,
+	S_IFCHR = 0020000,
 	S_IFREG = 0100000,
 	S_IFSOCK = 0140000,
 	PIPEFS_MAGIC = 0x50495045,
@@ -251,6 +318,10 @@ enum {
 	ANON_INODE_MAGIC = 0x09041934,
 	PID_FS_MAGIC = 0x50494446, /* of pidfds since Linux 6.9 */
 	MINOR_BITS = 20,
+	TTYAUX_MAJOR = 5,
+	UNIX98_PTY_SLAVE_MAJOR = 136,
+	UNIX98_PTY_LAST_MAJOR = 143,
+	FL_CLOSE = 64,
 	SIGNAL_GROUP_EXIT = 0x4,
 	PF_EXITING = 0x4, /* of a task */
 	PF_IO_WORKER = 0x10,
@@ -264,6 +335,7 @@ enum {
 	TCP_LISTEN = 10, /* skc_state of UNIX sockets too */
 	MSG_OOB = 0x1,
 	MSG_PEEK = 0x2,
+	MSG_CTRUNC = 0x8,
 	MSG_TRUNC = 0x20,
 	MSG_ERRQUEUE = 0x2000,
 	SOL_SOCKET = 1,

@@ -39,6 +39,10 @@ struct task_state {
 	__u8 several; /* 1: to several processes; 2: and the first of these was told */
 	__u8 sent;    /* IPC_SIGNAL_IGNORED, IPC_SIGNAL_MERGED, or 0 */
 	__u32 sent_tag;
+	/* of locks on files */
+	__u64 file;	    /* address of what the call locks */
+	__u64 unlock_start; /* the kernel began to release a lock */
+	__u32 older;	    /* thread before the exec; `nr` is IPC_NO_NR until its program makes a call */
 	/* the process's, in its group leader's state */
 	__u8 exiting; /* exit_group was told, with `status` */
 	__u32 gone;

@@ -62,8 +62,8 @@ enum {
 	IPC_F_SECOND = 1 << 9, /* on the call's second object (the sending side of splice, tee, sendfile) */
 	IPC_F_OOB = 1 << 10,   /* moved as urgent data (MSG_OOB): not in its place in the stream */
 	IPC_F_FULL = 1 << 11,  /* a received datagram filled the buffer: it may have been longer */
-	IPC_F_UNDO = 1 << 12,  /* semop: with SEM_UNDO */
-	IPC_F_RING = 1 << 13,  /* submitted through a ring of io_uring (only the eBPF source tells) */
+	IPC_F_UNDO = 1 << 12, /* semop: with SEM_UNDO. file_lock: a close, the kernel has released the lock */
+	IPC_F_RING = 1 << 13, /* submitted through a ring of io_uring (only the eBPF source tells) */
 };
 
 /*
@@ -136,6 +136,10 @@ static inline __u64 ipc_pages(__u64 first, __u64 count)
  * arg1 is that one's image, and all processes between may have it too. A copy of a descriptor that was locked
  * is an event, and so is its close and, on a file that the process locked with F_SETLK, any close; with
  * IPC_F_ENTRY: it will be closed by the exec that is about to be told.
+ *
+ * The eBPF source tells no copies, no closes and nothing of `inherit`, since the kernel says when it releases
+ * what an owner (tag) has: an event of call close with IPC_F_UNDO, in whichever process that was: by a close,
+ * an exec, its end. Without a task that is tracked it is of the thread that last locked, with IPC_F_NO_START.
  */
 #define IPC_LOCK_SHARED (1ULL << 63)
 enum { IPC_LOCK_INHERITED = 1 };

@@ -175,8 +175,14 @@ static const char begin_sql[] = "CREATE TEMP TABLE known AS SELECT DISTINCT " NA
 /*
  * Who is at the other end of a UNIX socket the shim asks sock_diag, through a netlink socket that only eBPF
  * sees: 40 bytes are its question. Of the processes that have UNIX sockets eBPF may have more of that.
+ *
+ * A program is seen by eBPF from its exec on, by the shim somewhat later: which of a process's programs had
+ * the memory that a debugger read in between they do not agree on.
  */
 static const char forgive_sql[] =
+	"DELETE FROM differ WHERE verb = 'edge' AND key IN (SELECT key FROM compared"
+	" WHERE verb = 'edge' AND key GLOB 'process_vm:*'"
+	" GROUP BY key HAVING sum(sc) IS sum(bc) AND sum(sb) IS sum(bb));"
 	"DELETE FROM differ WHERE key GLOB 'netlink:*:sock_diag:*' AND bc > coalesce(sc, 0)"
 	" AND (verb = 'recv' AND bb >= coalesce(sb, 0)"
 	" OR verb = 'send' AND bb - coalesce(sb, 0) = 40 * (bc - coalesce(sc, 0)))"

@@ -8,7 +8,7 @@
 
 #include "channel.h"
 
-enum { NR_EFAULT = 14, NR_EBUSY = 16, NR_EINVAL = 22, NR_ENOSYS = 38, NO_DESCRIPTOR = 0xffffffff };
+enum { NR_EFAULT = 14, NR_EINVAL = 22, NR_ENOSYS = 38, NO_DESCRIPTOR = 0xffffffff };
 
 static __always_inline _Bool is_queue(__u64 object)
 {
@@ -33,9 +33,7 @@ static __noinline int enter_queue(struct task_state *t, const struct pt_regs *re
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	t->ipcns = task->nsproxy->ipc_ns->ns.inum;
-	t->object = row_of(call)->object == IPC_OBJ_MSGQ_RET
-			    ? 0
-			    : queue_object(t, regs_arg(regs, 0));
+	t->object = row_of(call)->object == IPC_OBJ_MSGQ_RET ? 0 : queue_object(t, regs_arg(regs, 0));
 	t->object2 = 0;
 	t->arg0 = NO_DESCRIPTOR;
 	t->call = call;

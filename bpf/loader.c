@@ -253,8 +253,7 @@ static void pass(struct source *s, struct collector *c, const struct ipc_event *
 	if (raw_is(slots->call)) {
 		regions_raw(s->regions, c, (const struct raw *)slots);
 	} else if (slots->call == IPC_DEF_IMAGE) {
-		if (def->image.via == IPC_VIA_EXEC)
-			regions_gone(s->regions, def->image.prev);
+		regions_gone(s->regions, def->image.prev);
 		pass_image(c, def);
 	} else if (slots->call < IPC_DEF_FIRST && ipc_object_mechanism(slots->object) == IPC_MECH_futex) {
 		regions_futex(s->regions, c, slots);

@@ -17,6 +17,7 @@ enum {
 	UNTOLD = 0xff,	  /* no protection */
 	ZERO_DEVICE = 1 << MINOR_BITS | 5,
 	VM_MAYSHARE_ = 0x80, /* mapped MAP_SHARED, whatever the file was opened for */
+	NR_EBUSY = 16,
 	NR_EIDRM = 43,
 };
 

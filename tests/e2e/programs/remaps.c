@@ -66,8 +66,8 @@ static void do_something(struct area *a)
 	case 4: /* fails at a hole, after the first part */
 		mprotect(at, size, protection);
 		break;
-	case 5: /* to another place; or refused where they overlap, or it is several mappings */
-		mremap(at, size, SIZE * (1 + below(a, 7)), MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	case 5: /* to another place; or refused where they overlap */
+		mremap(at, SIZE, SIZE * (1 + below(a, 7)), MREMAP_MAYMOVE | MREMAP_FIXED, to);
 		break;
 	case 6:
 		mremap(at, size, SIZE * (1 + below(a, pages)), 0);
@@ -76,8 +76,8 @@ static void do_something(struct area *a)
 		mremap(at, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 		break;
 	case 8:
-		if (shmat(segment, to, SHM_REMAP) == to && below(a, 2))
-			shmdt(to);
+		shmat(segment, to, SHM_REMAP);
+		shmdt(shmat(segment, NULL, 0));
 		break;
 	case 9: /* a failure that unmaps nothing, or does */
 		mmap(at, size, protection, fixed, -1, 0);

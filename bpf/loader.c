@@ -25,6 +25,7 @@
 #include <bpf/libbpf.h>
 
 #include "ipctrace.skel.h"
+#include "probes.h"
 #include "regions.h"
 #include "source.h"
 #include "state.h"
@@ -40,6 +41,7 @@ struct source {
 	uint64_t lost[IPC_REASONS]; /* told to the collector so far */
 	uint64_t *counts;	    /* room for a counter of each processor */
 	struct regions *regions;
+	struct probes *probes; /* NULL: none */
 };
 
 static char complaint[256]; /* of libbpf: the verifier's last line, or else libbpf's own */
@@ -148,6 +150,7 @@ static void bpf_close(struct source *s)
 	if (s->produced)
 		munmap((void *)s->produced, s->page + 2 * RING_BYTES);
 	ipctrace_bpf__destroy(s->skel);
+	probes_free(s->probes);
 	regions_free(s->regions);
 	free(s->counts);
 	free(s);
@@ -165,6 +168,7 @@ static int load(struct source *s)
 		return -errno;
 	index_calls(s->skel);
 	s->skel->rodata->fast_reads = has_fast_reads();
+	s->skel->rodata->sees_library = true;
 	choose_ring_programs(s->skel);
 	int err = ipctrace_bpf__load(s->skel);
 	return err ? err : map_ring(s);
@@ -211,6 +215,20 @@ static int bpf_attach(struct source *s, pid_t child)
 		return -errno;
 	err = bpf_map_update_elem(bpf_map__fd(s->skel->maps.tasks), &pidfd, &state, BPF_ANY);
 	close(pidfd);
+	return err;
+}
+
+static void bpf_sync(struct source *s, unsigned int mode)
+{
+	s->skel->bss->sync_mode = mode;
+}
+
+static int bpf_probe(struct source *s, char *error, size_t error_size)
+{
+	int err = probes_attach(&s->probes, s->skel->progs.lock_begins, s->skel->progs.lock_ends);
+
+	if (err)
+		snprintf(error, error_size, "cannot attach to libc (%s), leave out --uprobes", strerror(-err));
 	return err;
 }
 
@@ -329,6 +347,8 @@ static void finish(struct source *s)
 	int fd = bpf_iter_create(bpf_link__fd(s->skel->links.calls_under_way));
 	char none[1];
 
+	if (s->probes)
+		probes_detach(s->probes);
 	ipctrace_bpf__detach(s->skel);
 	s->attached = false;
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); /* programs that still run finish */
@@ -349,6 +369,9 @@ static long bpf_poll(struct source *s, struct collector *c, bool end)
 	uint64_t produced = atomic_load_explicit(s->produced, memory_order_acquire);
 	long records = consume(s, c, produced, &whole);
 	tell_lost(s, c);
+	if (s->probes)
+		probes_tell(s->probes, c, bpf_map__fd(s->skel->maps.lock_counts),
+			    bpf_map__fd(s->skel->maps.lock_slots), end);
 	if (end)
 		tell_dropped(s, c);
 	if (whole)
@@ -359,6 +382,8 @@ static long bpf_poll(struct source *s, struct collector *c, bool end)
 const struct source_ops source_bpf = {
 	.name = "bpf",
 	.open = bpf_open,
+	.sync = bpf_sync,
+	.probe = bpf_probe,
 	.attach = bpf_attach,
 	.poll = bpf_poll,
 	.close = bpf_close,

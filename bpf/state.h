@@ -33,6 +33,7 @@ struct task_state {
 	__u32 gone;
 	__s32 status;
 	__u64 shared_start, shared_end; /* all memory it ever shared lies between; end 0: none */
+	__u32 epoch;			/* changes with its shared memory */
 };
 
 struct dropped_key {

@@ -42,6 +42,7 @@ struct source {
 	uint64_t *counts;	    /* room for a counter of each processor */
 	struct regions *regions;
 	struct probes *probes; /* NULL: none */
+	bool probes_together;
 };
 
 static char complaint[256]; /* of libbpf: the verifier's last line, or else libbpf's own */
@@ -77,10 +78,10 @@ static bool may_load(void)
 	return effective & all || (effective & need) == need;
 }
 
-static bool has_fast_reads(void)
+static bool kernel_has(const char *name, uint32_t kind)
 {
 	struct btf *btf = btf__load_vmlinux_btf();
-	bool has = btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
+	bool has = btf && btf__find_by_name_kind(btf, name, kind) > 0;
 
 	btf__free(btf);
 	return has;
@@ -167,7 +168,10 @@ static int load(struct source *s)
 	if (!s->skel)
 		return -errno;
 	index_calls(s->skel);
-	s->skel->rodata->fast_reads = has_fast_reads();
+	s->skel->rodata->fast_reads = kernel_has("bpf_rdonly_cast", BTF_KIND_FUNC);
+	s->probes_together = kernel_has("bpf_uprobe_multi_link", BTF_KIND_STRUCT);
+	probes_choose(s->skel->progs.lock_begins, s->probes_together);
+	probes_choose(s->skel->progs.lock_ends, s->probes_together);
 	s->skel->rodata->sees_library = true;
 	choose_ring_programs(s->skel);
 	int err = ipctrace_bpf__load(s->skel);
@@ -225,7 +229,8 @@ static void bpf_sync(struct source *s, unsigned int mode)
 
 static int bpf_probe(struct source *s, char *error, size_t error_size)
 {
-	int err = probes_attach(&s->probes, s->skel->progs.lock_begins, s->skel->progs.lock_ends);
+	int err = probes_attach(&s->probes, s->skel->progs.lock_begins, s->skel->progs.lock_ends,
+				s->probes_together);
 
 	if (err)
 		snprintf(error, error_size, "cannot attach to libc (%s), leave out --uprobes", strerror(-err));

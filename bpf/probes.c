@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -65,10 +67,22 @@ _Static_assert(offsetof(pthread_mutex_t, __data.__kind) == MUTEX_SHARED_AT, "");
 _Static_assert(offsetof(pthread_rwlock_t, __data.__shared) == RWLOCK_SHARED_AT, "");
 _Static_assert(offsetof(pthread_cond_t, __data.__wrefs) == COND_SHARED_AT, "");
 
+/* Of these libraries, the second one of older systems. */
+static const char *const libraries[] = { "libc.so.6", "libpthread.so.0" };
+enum { LIBRARIES = 2, LINKS = LIBRARIES * 2 };
+
 struct probes {
-	struct bpf_link *links[FUNCTIONS][2];
-	void *told; /* of tsearch(3): struct told */
+	int fds[LINKS];			     /* of links to all functions of a library, or -1 */
+	struct bpf_link *links[FUNCTIONS][2]; /* to one function each, where the kernel has no such */
+	void *told;			     /* of tsearch(3): struct told */
 	uint64_t told_ns;
+};
+
+/* The functions of one library. */
+struct places {
+	char path[PATH_MAX];
+	uint64_t offsets[FUNCTIONS], cookies[FUNCTIONS];
+	unsigned int n;
 };
 
 /* What the collector has got of a counter. */
@@ -79,24 +93,8 @@ struct told {
 
 /* ---- probes ---- */
 
-/* The function's address in libc, or in the library of older ones; NULL: this libc has none. */
-static const char *find(const char *name)
-{
-	static const char *const libraries[] = { "libc.so.6", "libpthread.so.0" };
-	const char *found = NULL;
-
-	for (int i = 0; i < 2 && !found; i++) {
-		void *library = dlopen(libraries[i], RTLD_LAZY | RTLD_NOLOAD);
-		if (!library)
-			continue;
-		found = dlsym(library, name);
-		dlclose(library);
-	}
-	return found;
-}
-
 /* Which file is mapped at the address, and where in it that is. Returns 0 or -errno. */
-static int place(const char *address, char path[PATH_MAX], size_t *offset)
+static int place(const char *address, char path[PATH_MAX], uint64_t *offset)
 {
 	unsigned long start, end, from;
 	char line[PATH_MAX + 128];
@@ -118,33 +116,96 @@ static int place(const char *address, char path[PATH_MAX], size_t *offset)
 	return err;
 }
 
-static int attach(struct bpf_link **link, const struct bpf_program *program, const struct function *f, bool end)
+/* What this library has of them; of those that only begin or also end. Returns 0 or -errno. */
+static int find(struct places *all, const char *library, bool ends)
 {
-	LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = end, .bpf_cookie = f->cookie);
-	const char *address = find(f->name);
-	char path[PATH_MAX];
-	size_t offset = 0;
+	void *handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+	int err = 0;
 
-	if (!address)
-		return 0;
-	int err = place(address, path, &offset);
-	if (err)
-		return err;
-	*link = bpf_program__attach_uprobe_opts(program, -1, path, offset, &options);
-	return *link ? 0 : -errno;
+	all->n = 0;
+	for (int i = 0; handle && !err && i < FUNCTIONS; i++) {
+		const char *address = dlsym(handle, functions[i].name);
+		if (!address || (ends && functions[i].cookie & LIBRARY_BARRIER_INIT))
+			continue;
+		err = place(address, all->path, &all->offsets[all->n]);
+		all->cookies[all->n++] = functions[i].cookie;
+	}
+	if (handle)
+		dlclose(handle);
+	return err;
 }
 
-int probes_attach(struct probes **out, const struct bpf_program *begins, const struct bpf_program *ends)
+/* As <linux/bpf.h> has it since Linux 6.6. */
+enum { UPROBE_MULTI = 48, UPROBE_MULTI_RETURN = 1 };
+struct uprobe_multi {
+	uint32_t program, target, type, link_flags;
+	uint64_t path, offsets, counters, cookies;
+	uint32_t n, flags, pid, unused;
+};
+
+/* One link to all: taking it away is waited for once, some 0.1 s. Returns its descriptor or -errno. */
+static int attach_all(const struct bpf_program *program, const struct places *all, bool ends)
+{
+	const struct uprobe_multi link = {
+		.program = (uint32_t)bpf_program__fd(program),
+		.type = UPROBE_MULTI,
+		.path = (uintptr_t)all->path,
+		.offsets = (uintptr_t)all->offsets,
+		.cookies = (uintptr_t)all->cookies,
+		.n = all->n,
+		.flags = ends ? UPROBE_MULTI_RETURN : 0,
+	};
+	int fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &link, sizeof(link));
+	return fd < 0 ? -errno : fd;
+}
+
+static int attach_each(struct probes *p, const struct bpf_program *program, const struct places *all, bool ends)
+{
+	for (unsigned int i = 0, k = 0; i < all->n; i++, k++) {
+		LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = ends, .bpf_cookie = all->cookies[i]);
+		while (p->links[k][ends])
+			k++;
+		p->links[k][ends] =
+			bpf_program__attach_uprobe_opts(program, -1, all->path, all->offsets[i], &options);
+		if (!p->links[k][ends])
+			return -errno;
+	}
+	return 0;
+}
+
+static int attach(struct probes *p, const struct bpf_program *program, bool ends, bool together)
+{
+	struct places all;
+	char first[PATH_MAX] = "";
+
+	for (int i = 0; i < LIBRARIES; i++) {
+		int err = find(&all, libraries[i], ends);
+		if (err)
+			return err;
+		if (!all.n || !strcmp(all.path, first)) /* the second one finds what the first has */
+			continue;
+		strcpy(first, all.path);
+		if (!together)
+			err = attach_each(p, program, &all, ends);
+		else if ((err = attach_all(program, &all, ends)) >= 0)
+			p->fds[2 * i + ends] = err;
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+int probes_attach(struct probes **out, const struct bpf_program *begins, const struct bpf_program *ends,
+		  bool together)
 {
 	struct probes *p = calloc(1, sizeof(*p));
-	int err = p ? 0 : -ENOMEM;
 
-	for (int i = 0; i < FUNCTIONS && !err; i++) {
-		bool init = functions[i].cookie & LIBRARY_BARRIER_INIT; /* only begins */
-		err = attach(&p->links[i][0], begins, &functions[i], false);
-		if (!err && !init)
-			err = attach(&p->links[i][1], ends, &functions[i], true);
-	}
+	if (!p)
+		return -ENOMEM;
+	memset(p->fds, -1, sizeof(p->fds));
+	int err = attach(p, ends, true, together);
+	if (!err)
+		err = attach(p, begins, false, together);
 	if (err)
 		probes_free(p);
 	else
@@ -152,8 +213,19 @@ int probes_attach(struct probes **out, const struct bpf_program *begins, const s
 	return err;
 }
 
+void probes_choose(struct bpf_program *program, bool together)
+{
+	if (together)
+		bpf_program__set_expected_attach_type(program, (enum bpf_attach_type)UPROBE_MULTI);
+}
+
 void probes_detach(struct probes *p)
 {
+	for (int i = 0; i < LINKS; i++) {
+		if (p->fds[i] >= 0)
+			close(p->fds[i]);
+		p->fds[i] = -1;
+	}
 	for (int i = 0; i < FUNCTIONS; i++)
 		for (int k = 0; k < 2; k++) {
 			bpf_link__destroy(p->links[i][k]);

@@ -9,9 +9,13 @@ struct bpf_program;
 struct collector;
 struct probes;
 
+/* Before a program is loaded: `together`: the kernel has links to many functions (struct bpf_uprobe_multi_link). */
+void probes_choose(struct bpf_program *program, bool together);
+
 /* Attaches the two programs to the beginnings and ends of the functions, in all processes that have the
  * recorder's libc. Returns 0 or -errno. The caller ends it with probes_free(), which takes NULL. */
-int probes_attach(struct probes **out, const struct bpf_program *begins, const struct bpf_program *ends);
+int probes_attach(struct probes **out, const struct bpf_program *begins, const struct bpf_program *ends,
+		  bool together);
 
 /* Takes the probes away. What was counted can still be told. */
 void probes_detach(struct probes *p);

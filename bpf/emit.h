@@ -21,6 +21,7 @@
 enum {
 	RING_RESERVE = 1 << 20,
 	COMM_ROOM = 16,
+	NR_EINTR = 4,
 	NR_EAGAIN = 11,
 	RING_THREAD = 1 << 31, /* with a thread's number: it did that through a ring (ring.h) */
 	CALLS_ROOM = 256,      /* a power of two; the rows behind the last are empty */

@@ -7,6 +7,7 @@
  */
 #include <linux/bpf.h>
 
+#include "locks.h"
 #include "ring.h"
 #include "woken.h"
 
@@ -119,6 +120,20 @@ SEC("tp_btf/sched_waking")
 int BPF_PROG(task_wakes, struct task_struct *task)
 {
 	return wakes(task, ctx);
+}
+
+/* ---- semaphores and locks; attached to each of libc's functions (library.c) ---- */
+
+SEC("uprobe")
+int lock_begins(struct pt_regs *ctx)
+{
+	return library_begins(ctx, bpf_get_attach_cookie(ctx));
+}
+
+SEC("uretprobe")
+int lock_ends(struct pt_regs *ctx)
+{
+	return library_ends(ctx);
 }
 
 /* ---- life of a process ---- */

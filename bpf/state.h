@@ -50,6 +50,7 @@ struct task_state {
 	__u64 shared_start, shared_end; /* all memory it ever shared lies between; end 0: none */
 	struct signal_told fatal;	/* what it dies of, if of that number, */
 	__u32 fatal_thread;		/* and the thread that it was sent to, or 0 */
+	__u32 epoch;			/* changes with its shared memory */
 };
 
 struct dropped_key {

@@ -7,7 +7,7 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct pt_regs {
-	unsigned long r10, r9, r8, dx, si, di, orig_ax, ip;
+	unsigned long r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, sp;
 };
 
 struct thread_info {
@@ -38,6 +38,22 @@ static __always_inline __u64 regs_arg(const struct pt_regs *regs, unsigned int n
 	default:
 		return regs->r9;
 	}
+}
+
+/* Of a function: its arguments when it begins, its result and where its stack was when it has returned. */
+static __always_inline __u64 regs_parameter(const struct pt_regs *regs, unsigned int n)
+{
+	return n == 0 ? regs->di : n == 1 ? regs->si : n == 2 ? regs->dx : regs->cx;
+}
+
+static __always_inline __u64 regs_result(const struct pt_regs *regs)
+{
+	return regs->ax;
+}
+
+static __always_inline __u64 regs_stack_of_call(const struct pt_regs *regs)
+{
+	return regs->sp - sizeof(long); /* the return address has been taken */
 }
 
 /* Of a task: that it entered the kernel by a system call; else an interrupt or a fault brought it there. */

@@ -370,6 +370,26 @@ static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *re
 	return 0;
 }
 
+/* How processes ended that may not have been reaped yet, by pid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __s32);
+} ended SEC(".maps");
+
+/* Where the program does not ask for the status. 0: it has not ended, it was stopped or continued. */
+static __u32 reaped_unasked(__u32 pid, __u64 *status)
+{
+	const __s32 *known = bpf_map_lookup_elem(&ended, &pid);
+
+	if (!known)
+		return 0;
+	*status = (__u32)*known;
+	bpf_map_delete_elem(&ended, &pid);
+	return pid;
+}
+
 /* The child that wait4 or waitid reaped and its status in the form of wait(2). Returns 0: none. */
 static __u32 reaped_by_wait4(const struct pt_regs *regs, __s64 result, __u64 *status)
 {
@@ -378,25 +398,39 @@ static __u32 reaped_by_wait4(const struct pt_regs *regs, __s64 result, __u64 *st
 	if (result <= 0)
 		return 0;
 	if (bpf_probe_read_user(&word, sizeof(word), (void *)regs_arg(regs, 1)))
-		*status = -1;
-	else if ((word & 0xff) == 0x7f || word == 0xffff) /* stopped, continued */
+		return reaped_unasked(result, status);
+	if ((word & 0xff) == 0x7f || word == 0xffff) /* stopped, continued */
 		return 0;
-	else
-		*status = (__u32)word;
+	*status = (__u32)word;
 	return result;
+}
+
+/* The one child that waitid was asked for; 0: any. */
+static __u32 waited_for(const struct pt_regs *regs)
+{
+	enum { PID = 1, PIDFD = 3 };
+	struct end end = {};
+
+	if (regs_arg(regs, 0) == PID)
+		return regs_arg(regs, 1);
+	if (regs_arg(regs, 0) != PIDFD ||
+	    ipc_object_mechanism(classify(regs_arg(regs, 1), &end)) != IPC_MECH_pidfd)
+		return 0;
+	return ipc_object_id(end.object);
 }
 
 static __u32 reaped_by_waitid(const struct pt_regs *regs, __s64 result, __u64 *status)
 {
-	enum { WNOWAIT_ = 0x01000000, EXITED = 1, KILLED = 2, DUMPED = 3 };
+	enum { WEXITED_ = 4, WNOWAIT_ = 0x01000000, EXITED = 1, KILLED = 2, DUMPED = 3 };
+	__u64 options = regs_arg(regs, 3);
 	struct {
 		__s32 signo, error, code, pad, pid, uid, status;
 	} info;
 
-	if (result || regs_arg(regs, 3) & WNOWAIT_)
+	if (result || options & WNOWAIT_)
 		return 0;
 	if (bpf_probe_read_user(&info, sizeof(info), (void *)regs_arg(regs, 2)))
-		return 0;
+		return options & WEXITED_ ? reaped_unasked(waited_for(regs), status) : 0;
 	if (info.pid <= 0 || info.code < EXITED || info.code > DUMPED)
 		return 0;
 	*status = info.code == EXITED ? (info.status & 0xff) << 8

@@ -98,8 +98,8 @@ enum {
  * that ended the wait; `result` is -EOWNERDEAD where the lock was acquired so; sem_init and sem_open: arg1
  * the first value, tag 1 if the call made it. Signals: arg1 is the number, and above it, in the high 32 bits,
  * the thread that it was sent to (0: the process); tag ipc_signal_tag() of its value; of a received one (call
- * `handler`, a sigwait, a read of a signalfd: an event each) `result` is the sender's pid, 0: the kernel, and
- * arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1 the length, arg0's high half
+ * `handler`, a sigwait, a read of a signalfd; by eBPF `default`, of one that stopped or ended it: an event
+ * each) `result` is the sender's pid, 0: the kernel, and arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1 the length, arg0's high half
  * ipc_protection() (of what is unmapped: what it had), tag the offset in the file in pages of 4 KiB, `result`
  * 0 or -errno; one event for each mapping that the call touches, with IPC_F_SECOND what mmap, shmat and
  * mremap took away. A fork child tells map_inherit of each mapping. process_vm, ptrace: `result` the bytes
@@ -226,7 +226,8 @@ static inline __u64 ipc_object_id(__u64 object)
  *            of a send those of several processes, or of one that is not known
  *   process_vm  the pid whose memory it is
  *   timerfd, inotify  have no id in the kernel: a number of the source's own, ipc_own_object(),
- *            which fork children share and the next program and receivers of the descriptor do not
+ *            which fork children share, and of the shim's the next program and receivers of the
+ *            descriptor do not
  *   pidfd    the pid it stands for
  *   io_uring the inode of the ring
  *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER; above them the minor number

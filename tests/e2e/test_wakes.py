@@ -79,6 +79,18 @@ def strace_counts_the_same(s, source):
 
 
 @by_source
+def ends_of_children_that_nobody_asks_about(s, source):
+    result, trace = s.record([program("waits.c")], source)
+    assert result.status == 0, shorten(result)
+    told = sorted(int(line.split()[0]) for line in result.out.splitlines())
+    found = trace.rows("SELECT src_pid FROM edges WHERE mechanism = 'process' AND src_pid != "
+                       "(SELECT pid FROM processes ORDER BY start_ns LIMIT 1) ORDER BY 1")
+    assert [pid for pid, in found] == told, (told, found)
+    assert trace.one("SELECT count(*) FROM processes WHERE exit_status IS NULL") == 0
+    trace.check_sound()
+
+
+@by_source
 def a_timer_that_others_have_too(s, source):
     result, trace = s.record([program("wakes.c"), "shared"], source)
     assert result.status == 0, shorten(result)

@@ -8,8 +8,8 @@
 #define IPC_BPF_CALL_H
 
 #include "delivery.h"
+#include "file_lock.h"
 #include "futex.h"
-#include "lock.h"
 #include "message.h"
 #include "process_vm.h"
 #include "queue.h"
@@ -154,7 +154,7 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	t->nr = nr;
 	switch (IPC_OBJ_KIND(row_of(call)->object)) {
 	case IPC_OBJ_KIND_FD:
-		if (is_lock(row_of(call)))
+		if (locks_file(row_of(call)))
 			return enter_lock(t, regs, call);
 		return enter_descriptor(t, regs, call);
 	case IPC_OBJ_SELF:
@@ -461,7 +461,7 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_KIND_FD:
 		if (t->unbound && row->verb == IPC_VERB_send) /* also of one that failed */
 			redefine(t, 0);
-		if (is_lock(row))
+		if (locks_file(row))
 			leave_lock(t, regs, result);
 		else if (row->nr == __NR_epoll_ctl)
 			leave_epoll(t, regs, result);

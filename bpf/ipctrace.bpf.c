@@ -264,7 +264,7 @@ int BPF_PROG(task_ends, struct task_struct *task)
 
 /* Before it looks for them: from here on they may be gone. */
 SEC("tp_btf/locks_get_lock_context")
-int BPF_PROG(lock_begins, struct inode *inode, int type)
+int BPF_PROG(unlock_begins, struct inode *inode, int type)
 {
 	struct task_state *t =
 		type == F_UNLCK ? bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0) : 0;
@@ -274,7 +274,7 @@ int BPF_PROG(lock_begins, struct inode *inode, int type)
 	return 0;
 }
 
-static __always_inline int lock_ends(struct file_lock *lock)
+static __always_inline int kernel_releases(struct file_lock *lock)
 {
 	struct file_lock___old *old = (void *)lock;
 	_Bool is_old = bpf_core_field_exists(old->fl_owner);
@@ -294,15 +294,15 @@ static __always_inline int lock_ends(struct file_lock *lock)
 }
 
 SEC("tp_btf/flock_lock_inode")
-int BPF_PROG(flock_ends, struct inode *inode, struct file_lock *lock)
+int BPF_PROG(flock_released, struct inode *inode, struct file_lock *lock)
 {
-	return lock_ends(lock);
+	return kernel_releases(lock);
 }
 
 SEC("tp_btf/locks_remove_posix")
-int BPF_PROG(posix_lock_ends, struct inode *inode, struct file_lock *lock)
+int BPF_PROG(posix_lock_released, struct inode *inode, struct file_lock *lock)
 {
-	return lock_ends(lock);
+	return kernel_releases(lock);
 }
 
 /* Run by the loader when the recording has ended: what tasks are inside then. */

@@ -282,7 +282,7 @@ static __noinline __u32 file_tag(__u32 fd)
 }
 
 /* What came is open now. */
-static __always_inline void tell_came(const struct message *m, __u32 fd, const struct end *end)
+static __always_inline void tell_arrived(const struct message *m, __u32 fd, const struct end *end)
 {
 	struct ipc_event e = m->event;
 
@@ -305,7 +305,7 @@ static __always_inline int tell_passed(struct message *m)
 		return 1;
 	m->at += sizeof(fd);
 	if (find_end(fd, &end, e.thread) && m->receives)
-		tell_came(m, fd, &end);
+		tell_arrived(m, fd, &end);
 	e.call = m->receives ? IPC_CALL_recvmsg_passed : IPC_CALL_sendmsg_passed;
 	e.object = ipc_object(IPC_MECH_fd_passing, ipc_object_id(e.object));
 	e.arg1 = end.object;

@@ -8,7 +8,7 @@
 
 #include "channel.h"
 
-enum { NR_EFAULT = 14, NR_EBUSY = 16, NR_EINVAL = 22, NR_ENOSYS = 38 };
+enum { NR_EFAULT = 14, NR_EINVAL = 22, NR_ENOSYS = 38 };
 
 static __always_inline _Bool is_queue(__u64 object)
 {

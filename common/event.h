@@ -99,14 +99,15 @@ enum {
  * the first value, tag 1 if the call made it. Signals: arg1 is the number, and above it, in the high 32 bits,
  * the thread that it was sent to (0: the process); tag ipc_signal_tag() of its value; of a received one (call
  * `handler`, a sigwait, a read of a signalfd; by eBPF `default`, of one that stopped or ended it: an event
- * each) `result` is the sender's pid, 0: the kernel, and arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1 the length, arg0's high half
- * ipc_protection() (of what is unmapped: what it had), tag the offset in the file in pages of 4 KiB, `result`
- * 0 or -errno; one event for each mapping that the call touches, with IPC_F_SECOND what mmap, shmat and
- * mremap took away. A fork child tells map_inherit of each mapping. process_vm, ptrace: `result` the bytes
- * moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed besides, just behind its
- * message's: arg0 is the socket's, arg1 the object of what is passed (0: no channel), `result` its number,
- * tag a hash of its file's numbers, which are the same at both ends (0: not known). IPC_F_TRUNCATED: the
- * receiver had no room for all. pidfd_getfd gives one too, a receive.
+ * each) `result` is the sender's pid, 0: the kernel, and arg0's high half si_code (IPC_SIGNAL_UNTOLD: not
+ * told). Memory: arg1 the length, arg0's high half ipc_protection() (of what is unmapped: what it had), tag
+ * the offset in the file in pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the call
+ * touches, with IPC_F_SECOND what mmap, shmat and mremap took away. A fork child tells map_inherit of each
+ * mapping. process_vm, ptrace: `result` the bytes moved. A descriptor that is passed is an event
+ * sendmsg_passed and recvmsg_passed besides, just behind its message's: arg0 is the socket's, arg1 the object
+ * of what is passed (0: no channel), `result` its number, tag a hash of its file's numbers, which are the
+ * same at both ends (0: not known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one
+ * too, a receive.
  *
  * Where the pages of shared memory are sampled an event shm_sampled says since when those of a mapping are,
  * and shm_read and shm_write of a run of pages that the process read, or wrote, from `start` to the end: arg1

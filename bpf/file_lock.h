@@ -4,8 +4,8 @@
  * closed for the last time, or a process closes the file, by whatever call or end and whoever has copies of
  * the descriptor. An open file description is told by its struct file.
  */
-#ifndef IPC_BPF_LOCK_H
-#define IPC_BPF_LOCK_H
+#ifndef IPC_BPF_FILE_LOCK_H
+#define IPC_BPF_FILE_LOCK_H
 
 #include "queue.h"
 
@@ -33,7 +33,7 @@ struct {
 	__type(value, __u32);
 } locked SEC(".maps");
 
-static __always_inline _Bool is_lock(const struct ipc_call *row)
+static __always_inline _Bool locks_file(const struct ipc_call *row)
 {
 	return row->verb == IPC_VERB_recv && row->size == IPC_SIZE_NONE &&
 	       IPC_OBJ_KIND(row->object) == IPC_OBJ_KIND_FD;

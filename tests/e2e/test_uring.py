@@ -44,11 +44,11 @@ def compare(name, trace, out):
     told = {int(pid): (mechanism, *map(int, sums)) for _, pid, mechanism, *sums in map(str.split, out.splitlines())}
     found = {pid: row for pid, *row in trace.rows("""SELECT p.pid, mechanism, sum(sends), sum(n.bytes_sent), sum(receives),
         sum(n.bytes_received) FROM endpoints n JOIN channels c ON c.id = n.channel_id JOIN processes p ON p.id = n.process_id
-        WHERE mechanism NOT IN ('process', 'io_uring') GROUP BY 1, 2 HAVING sum(sends) + sum(receives) > 0""")}
+        WHERE mechanism NOT IN ('process', 'signal', 'io_uring') GROUP BY 1, 2 HAVING sum(sends) + sum(receives) > 0""")}
     assert found == {pid: list(row) for pid, row in told.items()}, (name, found, told)
     edges = collections.Counter()
     for src, dst, moved, exact in trace.rows("""SELECT src_pid, dst_pid, sum(bytes), min(exact) FROM edges
-                                             WHERE mechanism NOT IN ('process', 'io_uring') GROUP BY 1, 2"""):
+                                             WHERE mechanism NOT IN ('process', 'signal', 'io_uring') GROUP BY 1, 2"""):
         assert exact and src != dst and {src, dst} == set(told), (name, src, dst)
         edges[src] += moved
     assert edges == {pid: row[2] for pid, row in told.items() if row[1]}, (name, edges, told)

@@ -119,6 +119,20 @@ struct nsproxy {
 	struct ipc_namespace *ipc_ns;
 };
 
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;	/* of the innermost namespace that it is in */
+	struct upid numbers[1]; /* one for each level */
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	struct fs_struct *fs;
@@ -128,16 +142,9 @@ struct task_struct {
 	struct signal_struct *signal;
 	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
+	struct pid *thread_pid;
 	int pid, tgid, exit_code;
 	char comm[16];
-};
-
-struct upid {
-	int nr;
-};
-
-struct pid {
-	struct upid numbers[1];
 };
 
 struct net {

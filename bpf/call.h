@@ -24,6 +24,7 @@ enum {
 	NR_EINPROGRESS = 115,
 	CLOSE_RANGE_UNSHARE_ = 2,
 	IORING_ENTER_REGISTERED_RING_ = 16,
+	MAY_RUN = -2, /* in the place of a status */
 };
 
 const volatile _Bool sees_rings; /* the kernel has the tracepoints (ring.h) */
@@ -370,35 +371,59 @@ static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *re
 	return 0;
 }
 
-/* How processes ended that may not have been reaped yet, by pid. */
+/* A process as its parent calls it: by its number in the parent's namespace. */
+struct child_name {
+	__u32 ns;
+	__s32 pid;
+};
+
+/* One that has ended, and may not have been reaped yet. */
+struct ended {
+	__u32 pid; /* as we call it */
+	__s32 status;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
-	__type(key, __u32);
-	__type(value, __s32);
+	__type(key, struct child_name);
+	__type(value, struct ended);
 } ended SEC(".maps");
 
-/* Where the program does not ask for the status. 0: it has not ended, it was stopped or continued. */
-static __u32 reaped_unasked(__u32 pid, __u64 *status)
+/* `pid` as this task calls it; NULL: `pid` is of no interest. */
+static __always_inline struct child_name name_for(struct task_struct *task, struct pid *pid)
 {
-	const __s32 *known = bpf_map_lookup_elem(&ended, &pid);
+	struct pid *own = task->thread_pid;
+	__u64 at = bpf_core_field_offset(struct pid, numbers) +
+		   (__u64)PEEK(pid, own, level) * bpf_core_type_size(struct upid);
+	struct child_name name = {};
 
-	if (!known)
-		return 0;
-	*status = (__u32)*known;
-	bpf_map_delete_elem(&ended, &pid);
-	return pid;
+	name.ns = PEEK(pid_namespace, PEEK(upid, (__u64)own + at, ns), ns.inum);
+	if (pid)
+		name.pid = PEEK(upid, (__u64)pid + at, nr);
+	return name;
 }
 
-/* The child that wait4 or waitid reaped and its status in the form of wait(2). Returns 0: none. */
+static __noinline int note_ended(struct task_struct *task, __s32 status)
+{
+	struct child_name name = name_for(task->real_parent, task->thread_pid);
+	struct ended end = { .pid = task->tgid, .status = status };
+
+	return bpf_map_update_elem(&ended, &name, &end, BPF_ANY);
+}
+
+/* The child that wait4 or waitid reaped and its status in the form of wait(2), -1: not told, MAY_RUN: not
+ * even whether it has ended. Returns 0: none. */
 static __u32 reaped_by_wait4(const struct pt_regs *regs, __s64 result, __u64 *status)
 {
+	enum { WUNTRACED_ = 2, WCONTINUED_ = 8 };
 	__s32 word;
 
 	if (result <= 0)
 		return 0;
+	*status = regs_arg(regs, 2) & (WUNTRACED_ | WCONTINUED_) ? MAY_RUN : -1;
 	if (bpf_probe_read_user(&word, sizeof(word), (void *)regs_arg(regs, 1)))
-		return reaped_unasked(result, status);
+		return result;
 	if ((word & 0xff) == 0x7f || word == 0xffff) /* stopped, continued */
 		return 0;
 	*status = (__u32)word;
@@ -429,8 +454,10 @@ static __u32 reaped_by_waitid(const struct pt_regs *regs, __s64 result, __u64 *s
 
 	if (result || options & WNOWAIT_)
 		return 0;
-	if (bpf_probe_read_user(&info, sizeof(info), (void *)regs_arg(regs, 2)))
-		return options & WEXITED_ ? reaped_unasked(waited_for(regs), status) : 0;
+	if (bpf_probe_read_user(&info, sizeof(info), (void *)regs_arg(regs, 2))) {
+		*status = MAY_RUN;
+		return options & WEXITED_ ? waited_for(regs) : 0;
+	}
 	if (info.pid <= 0 || info.code < EXITED || info.code > DUMPED)
 		return 0;
 	*status = info.code == EXITED ? (info.status & 0xff) << 8
@@ -443,12 +470,21 @@ static __noinline int leave_reap(struct task_state *t, const struct pt_regs *reg
 	__u64 status = 0;
 	__u32 pid = t->call == IPC_CALL_wait4 ? reaped_by_wait4(regs, result, &status)
 					      : reaped_by_waitid(regs, result, &status);
+	struct child_name name = name_for(bpf_get_current_task_btf(), 0);
 	struct ipc_event e = event_of(t, pid);
 
-	if (!pid)
+	name.pid = pid;
+	const struct ended *end = pid ? bpf_map_lookup_elem(&ended, &name) : 0;
+	if (end) {
+		e.result = end->pid;
+		e.arg0 = (__u32)end->status;
+		bpf_map_delete_elem(&ended, &name);
+	} else if (pid && status != MAY_RUN) {
+		e.arg0 = status;
+	} else {
 		return 0;
-	e.object = ipc_object(IPC_MECH_process, pid);
-	e.arg0 = status;
+	}
+	e.object = ipc_object(IPC_MECH_process, e.result);
 	return emit(&e, t->image);
 }
 

@@ -241,8 +241,7 @@ static void process_ends(struct task_state *t, struct task_struct *task)
 		def.gone.status = first->exit_code;
 	end_regions(t, leader, task);
 	tell_death(t, leader, def.gone.status);
-	__u32 pid = task->tgid;
-	bpf_map_update_elem(&ended, &pid, &def.gone.status, BPF_ANY);
+	note_ended(task, def.gone.status);
 	if (!leader->exiting || leader->status != def.gone.status)
 		define(&def, 0);
 }

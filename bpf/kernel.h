@@ -170,6 +170,7 @@ struct idr {
 
 struct pid_namespace {
 	struct idr idr; /* struct pid, by number */
+	struct ns_common ns;
 };
 
 struct upid {
@@ -178,7 +179,7 @@ struct upid {
 };
 
 struct pid {
-	unsigned int level;
+	unsigned int level;	    /* of the innermost namespace that it is in */
 	struct hlist_head tasks[4]; /* its thread is the first of the first */
 	struct upid numbers[1];	    /* one for each level */
 };

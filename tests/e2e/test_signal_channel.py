@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from harness import Trace, by_source, main, program, shorten, test
+from harness import Skip, Trace, by_source, main, program, shorten, test
 
 NAMES = ("handlers", "self", "merged", "flood", "queued", "threads", "descriptor", "deaths", "kernels", "group", "errors",
          "hidden")
@@ -60,6 +60,21 @@ def what_the_kernel_alone_tells(s):
         result, trace = s.record([program("signal_channel.c", *flags), name], "bpf")
         assert result.status == 0, (name, shorten(result))
         compare(name, "bpf", trace, result.out)
+
+
+@test(users=("root",))
+def in_a_pid_namespace(s):
+    """The program's pids are others than the trace's."""
+    for name, wanted in (("merged", [50, 100]), ("deaths", [1, 1, 1, 1, 50]), ("descriptor", [5, 5])):
+        result, trace = s.record(["unshare", "--pid", "--fork", program("signal_channel.c"), name], "bpf")
+        if b"unshare failed" in result.err:
+            raise Skip(result.err.decode())
+        assert result.status == 0, (name, shorten(result))
+        assert sorted(edges(trace).values()) == wanted, (name, edges(trace))
+        assert not trace.one("SELECT count(*) FROM losses"), trace.rows("SELECT * FROM losses")
+        ends = trace.rows("SELECT src_pid, dst_pid FROM edges WHERE mechanism = 'process' GROUP BY 1, 2")
+        both_ways = [pair for pair in ends if pair[::-1] in ends]
+        assert len(ends) == len(both_ways), ends
 
 
 @test(users=("root",))

@@ -528,8 +528,8 @@ static void waits(void)
 		pause();
 }
 
-/* What nobody but the kernel tells: a stop; a death of which the parent does not ask; who did not take what
- * was sent to all. */
+/* What nobody but the kernel tells: a stop; a death of which the parent does not ask; that one was ignored,
+ * and not merged with a later one; who did not take what was sent to all. */
 static void unasked(void)
 {
 	pid_t child = start(), parent = getpid();
@@ -560,6 +560,8 @@ static void unasked(void)
 		waits();
 	}
 	must(wait_info(SIGUSR1).si_pid == child);
+	handle(SIGUSR2, SIG_IGN, 0);
+	must(!kill(parent, SIGUSR2) && !kill(parent, SIGUSR2));
 	handle(SIGUSR2, counts, 0);
 	must(!kill(0, SIGUSR2) && count == 1);
 	must(!kill(child, SIGKILL) && waitpid(child, NULL, 0) == child);

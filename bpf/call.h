@@ -521,6 +521,7 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 		break;
 	case IPC_OBJ_KIND_SIGNAL:
 		leave_signal(t, regs, result);
+		break;
 	case IPC_OBJ_KIND_PROCESS:
 		leave_process(t, result);
 		break;

@@ -2,8 +2,9 @@
 /*
  * Compared are, per process (pid and name), channel and verb, the calls that moved something and their bytes;
  * and the edges, messages and bytes, that both traces call exact: what is approximate is no promise.
- * Processes outside the trace have no ends of their own. What the shim itself asks the kernel and maps is left
- * out, and so are mechanisms that only one of the sources records; of these eBPF sees the futexes inside.
+ * Processes outside the trace have no ends of their own. What the shim itself asks the kernel and maps is
+ * left out, and so are mechanisms that only one of the sources records; of these eBPF sees the futexes
+ * inside.
  *
  * A difference is listed with a note, and does not count, where a trace says itself that it cannot know:
  * the shim could not enter the process (or its ancestor, when it does not know the process at all), and saw

@@ -7,6 +7,7 @@
 #ifndef IPC_BPF_CALL_H
 #define IPC_BPF_CALL_H
 
+#include "delivery.h"
 #include "file_lock.h"
 #include "message.h"
 #include "process_vm.h"
@@ -21,18 +22,12 @@ enum {
 	NR_EINPROGRESS = 115,
 	NR_EINTR = 4,
 	CLOSE_RANGE_UNSHARE_ = 2,
+	MAY_RUN = -2, /* in the place of a status */
 };
 
 /* Rows of one system call: first_row[nr], then next_row[row] until 0. Made by the loader from calls.def. */
 const volatile __u8 first_row[SYSCALLS_MAX];
 const volatile __u8 next_row[CALLS_ROOM];
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct task_state);
-} tasks SEC(".maps");
 
 /* ---- a call begins ---- */
 
@@ -165,6 +160,8 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 		return enter_sem(t, regs, call);
 	case IPC_OBJ_KIND_PROCESS:
 		return enter_process(t, regs, call);
+	case IPC_OBJ_KIND_SIGNAL:
+		return enter_signal(t, regs, call);
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
@@ -244,7 +241,9 @@ static __noinline int leave_control(struct task_state *t, const struct pt_regs *
 	struct ipc_event e = event_of(t, result);
 
 	e.arg0 = t->arg0;
-	if (t->call != IPC_CALL_shutdown)
+	if (t->call == IPC_CALL_inotify_add_watch && result >= 0)
+		define_watch(t->object, regs_arg(regs, 1));
+	else if (t->call != IPC_CALL_shutdown)
 		define_changed(t, result);
 	if (!result && ipc_object_mechanism(t->object) == IPC_MECH_pty)
 		e.arg1 = pty_told(t->call, regs_arg(regs, 2));
@@ -321,6 +320,22 @@ static __u64 clone_flags(__u32 call, const struct pt_regs *regs)
 	}
 }
 
+/* CLONE_PIDFD: clone puts it where its third argument says, clone3 where the second word of its struct does.
+ */
+static void leave_pidfd(struct task_state *t, const struct pt_regs *regs)
+{
+	__u64 place = regs_arg(regs, 2);
+	__u32 fd;
+
+	if (t->call == IPC_CALL_clone3 &&
+	    bpf_probe_read_user(&place, sizeof(place), (void *)(regs_arg(regs, 0) + sizeof(place))))
+		return;
+	if (bpf_probe_read_user(&fd, sizeof(fd), (void *)place))
+		return;
+	t->call = IPC_CALL_clone_pidfd;
+	leave_open(t, fd, fd, 0);
+}
+
 static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	struct ipc_event e = event_of(t, t->child);
@@ -329,36 +344,99 @@ static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *re
 		return 0;
 	e.object = ipc_object(IPC_MECH_process, t->child);
 	e.arg0 = clone_flags(t->call, regs);
-	return emit(&e, t->image);
+	emit(&e, t->image);
+	if (e.arg0 & CLONE_PIDFD)
+		leave_pidfd(t, regs);
+	return 0;
 }
 
-/* The child that wait4 or waitid reaped and its status in the form of wait(2). Returns 0: none. */
+/* A process as its parent calls it: by its number in the parent's namespace. */
+struct child_name {
+	__u32 ns;
+	__s32 pid;
+};
+
+/* One that has ended, and may not have been reaped yet. */
+struct ended {
+	__u32 pid; /* as we call it */
+	__s32 status;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct child_name);
+	__type(value, struct ended);
+} ended SEC(".maps");
+
+/* `pid` as this task calls it; NULL: `pid` is of no interest. */
+static __always_inline struct child_name name_for(struct task_struct *task, struct pid *pid)
+{
+	struct pid *own = task->thread_pid;
+	__u64 at = bpf_core_field_offset(struct pid, numbers) +
+		   (__u64)PEEK(pid, own, level) * bpf_core_type_size(struct upid);
+	struct child_name name = {};
+
+	name.ns = PEEK(pid_namespace, PEEK(upid, (__u64)own + at, ns), ns.inum);
+	if (pid)
+		name.pid = PEEK(upid, (__u64)pid + at, nr);
+	return name;
+}
+
+static __noinline int note_ended(struct task_struct *task, __s32 status)
+{
+	struct child_name name = name_for(task->real_parent, task->thread_pid);
+	struct ended end = { .pid = task->tgid, .status = status };
+
+	return bpf_map_update_elem(&ended, &name, &end, BPF_ANY);
+}
+
+/* The child that wait4 or waitid reaped and its status in the form of wait(2), -1: not told, MAY_RUN: not
+ * even whether it has ended. Returns 0: none. */
 static __u32 reaped_by_wait4(const struct pt_regs *regs, __s64 result, __u64 *status)
 {
+	enum { WUNTRACED_ = 2, WCONTINUED_ = 8 };
 	__s32 word;
 
 	if (result <= 0)
 		return 0;
+	*status = regs_arg(regs, 2) & (WUNTRACED_ | WCONTINUED_) ? MAY_RUN : -1;
 	if (bpf_probe_read_user(&word, sizeof(word), (void *)regs_arg(regs, 1)))
-		*status = -1;
-	else if ((word & 0xff) == 0x7f || word == 0xffff) /* stopped, continued */
+		return result;
+	if ((word & 0xff) == 0x7f || word == 0xffff) /* stopped, continued */
 		return 0;
-	else
-		*status = (__u32)word;
+	*status = (__u32)word;
 	return result;
+}
+
+/* The one child that waitid was asked for; 0: any. */
+static __u32 waited_for(const struct pt_regs *regs)
+{
+	enum { PID = 1, PIDFD = 3 };
+	struct end end = {};
+
+	if (regs_arg(regs, 0) == PID)
+		return regs_arg(regs, 1);
+	if (regs_arg(regs, 0) != PIDFD ||
+	    ipc_object_mechanism(classify(regs_arg(regs, 1), &end)) != IPC_MECH_pidfd)
+		return 0;
+	return ipc_object_id(end.object);
 }
 
 static __u32 reaped_by_waitid(const struct pt_regs *regs, __s64 result, __u64 *status)
 {
-	enum { WNOWAIT_ = 0x01000000, EXITED = 1, KILLED = 2, DUMPED = 3 };
+	enum { WEXITED_ = 4, WNOWAIT_ = 0x01000000, EXITED = 1, KILLED = 2, DUMPED = 3 };
+	__u64 options = regs_arg(regs, 3);
 	struct {
 		__s32 signo, error, code, pad, pid, uid, status;
 	} info;
 
-	if (result || regs_arg(regs, 3) & WNOWAIT_)
+	if (result || options & WNOWAIT_)
 		return 0;
-	if (bpf_probe_read_user(&info, sizeof(info), (void *)regs_arg(regs, 2)))
-		return 0;
+	if (bpf_probe_read_user(&info, sizeof(info), (void *)regs_arg(regs, 2))) {
+		*status = MAY_RUN;
+		return options & WEXITED_ ? waited_for(regs) : 0;
+	}
 	if (info.pid <= 0 || info.code < EXITED || info.code > DUMPED)
 		return 0;
 	*status = info.code == EXITED ? (info.status & 0xff) << 8
@@ -371,12 +449,21 @@ static __noinline int leave_reap(struct task_state *t, const struct pt_regs *reg
 	__u64 status = 0;
 	__u32 pid = t->call == IPC_CALL_wait4 ? reaped_by_wait4(regs, result, &status)
 					      : reaped_by_waitid(regs, result, &status);
+	struct child_name name = name_for(bpf_get_current_task_btf(), 0);
 	struct ipc_event e = event_of(t, pid);
 
-	if (!pid)
+	name.pid = pid;
+	const struct ended *end = pid ? bpf_map_lookup_elem(&ended, &name) : 0;
+	if (end) {
+		e.result = end->pid;
+		e.arg0 = (__u32)end->status;
+		bpf_map_delete_elem(&ended, &name);
+	} else if (pid && status != MAY_RUN) {
+		e.arg0 = status;
+	} else {
 		return 0;
-	e.object = ipc_object(IPC_MECH_process, pid);
-	e.arg0 = status;
+	}
+	e.object = ipc_object(IPC_MECH_process, e.result);
 	return emit(&e, t->image);
 }
 
@@ -397,6 +484,9 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 			leave_control(t, regs, result);
 		else if (row->size != IPC_SIZE_NONE && is_queue(t->object))
 			leave_queue(t, regs, result);
+		else if (row->size != IPC_SIZE_NONE && result > 0 &&
+			 ipc_object_mechanism(t->object) == IPC_MECH_signal)
+			leave_signalfd(t, regs, result);
 		else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
 			leave_descriptor(t, result, 0);
 		else if (leave_message(t, regs, result))
@@ -410,6 +500,9 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 		break;
 	case IPC_OBJ_KIND_PROCESS:
 		leave_process(t, result);
+		break;
+	case IPC_OBJ_KIND_SIGNAL:
+		leave_signal(t, regs, result);
 		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
@@ -445,6 +538,7 @@ static void leave_unfinished(struct task_state *t)
 {
 	switch (IPC_OBJ_KIND(row_of(t->call)->object)) {
 	case IPC_OBJ_KIND_FD:
+	case IPC_OBJ_KIND_SIGNAL:
 		leave_descriptor(t, 0, IPC_F_INSIDE);
 		break;
 	case IPC_OBJ_KIND_MSGQ:

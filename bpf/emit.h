@@ -22,6 +22,7 @@ enum {
 	RING_RESERVE = 1 << 20,
 	COMM_ROOM = 16,
 	NR_EAGAIN = 11,
+	NO_DESCRIPTOR = 0xffffffff,
 	CALLS_ROOM = 256, /* a power of two; the rows behind the last are empty */
 };
 _Static_assert(IPC_CALLS <= CALLS_ROOM, "the table of calls has room");
@@ -39,6 +40,13 @@ static __always_inline const struct ipc_call *row_of(__u64 call)
 	__asm__ volatile("%0 &= %1" : "+r"(call) : "i"(CALLS_ROOM - 1));
 	return &calls[call];
 }
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} tasks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

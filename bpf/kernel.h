@@ -31,6 +31,7 @@ struct inode {
 	long long i_size;
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	void *i_private;
 };
 
 struct qstr {
@@ -121,29 +122,6 @@ struct nsproxy {
 	struct ipc_namespace *ipc_ns;
 };
 
-struct hlist_node {
-	struct hlist_node *next;
-};
-
-struct hlist_head {
-	struct hlist_node *first;
-};
-
-struct task_struct {
-	struct thread_info thread_info;
-	struct fs_struct *fs;
-	struct mm_struct *mm;
-	struct files_struct *files;
-	struct nsproxy *nsproxy;
-	struct signal_struct *signal;
-	const struct cred *cred;
-	struct task_struct *real_parent, *group_leader;
-	struct pid *thread_pid;
-	struct hlist_node pid_links[4];
-	int pid, tgid, exit_code;
-	char comm[16];
-};
-
 struct xarray {
 	void *xa_head;
 };
@@ -159,6 +137,7 @@ struct idr {
 };
 
 struct pid_namespace {
+	struct ns_common ns;
 	struct idr idr; /* struct pid, by number */
 };
 
@@ -167,10 +146,33 @@ struct upid {
 	struct pid_namespace *ns;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct pid {
-	unsigned int level;
+	unsigned int level;	    /* of the innermost namespace that it is in */
 	struct hlist_head tasks[4]; /* its thread is the first of the first */
 	struct upid numbers[1];	    /* one for each level */
+};
+
+struct task_struct {
+	struct thread_info thread_info;
+	struct fs_struct *fs;
+	struct mm_struct *mm;
+	struct files_struct *files;
+	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
+	const struct cred *cred;
+	struct task_struct *real_parent, *group_leader;
+	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
+	int pid, tgid, exit_code;
+	char comm[16];
 };
 
 struct net {
@@ -264,6 +266,16 @@ struct file_lock___old { /* before Linux 6.9 */
 	struct file *fl_file;
 };
 
+struct sigaction {
+	void *sa_handler;
+};
+
+struct k_sigaction {
+	struct sigaction sa;
+};
+
+struct kernel_siginfo; /* begins as struct siginfo does, which is told to user space as it is */
+
 struct bpf_iter__task {
 	struct task_struct *task;
 };
@@ -279,6 +291,7 @@ enum {
 	PIPEFS_MAGIC = 0x50495045,
 	MQUEUE_MAGIC = 0x19800202,
 	ANON_INODE_MAGIC = 0x09041934,
+	PID_FS_MAGIC = 0x50494446, /* of pidfds since Linux 6.9 */
 	MINOR_BITS = 20,
 	TTYAUX_MAJOR = 5,
 	UNIX98_PTY_SLAVE_MAJOR = 136,

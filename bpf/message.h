@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * After a send or receive on a socket: its events, one per message, and behind it those of the descriptors
- * that went or came with it;
- * after a post or wait on an eventfd: its event, with the value.
+ * that went or came with it; after a post or wait on an eventfd, or a read of a timerfd: its event, with the
+ * value.
  * What the program's memory says of a message is read after the kernel has done so: then it is there.
  */
 #ifndef IPC_BPF_MESSAGE_H
@@ -81,10 +81,17 @@ static struct message *message_get(void)
 	return bpf_map_lookup_elem(&messages, &zero);
 }
 
+/* What moves is a number. */
+static __always_inline _Bool has_value(__u64 object)
+{
+	__u32 mechanism = ipc_object_mechanism(object);
+	return mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_timerfd;
+}
+
 /* What moves has more to it than its size. */
 static __always_inline _Bool has_content(__u64 object)
 {
-	return is_socket(object) || ipc_object_mechanism(object) == IPC_MECH_eventfd;
+	return is_socket(object) || has_value(object);
 }
 
 /* ---- the other side ---- */
@@ -204,7 +211,7 @@ SEPARATE int tell_message(__s64 result, __u16 part)
 	e.flags = part | (m->flags & MSG_OOB ? IPC_F_OOB : 0);
 	__u32 mechanism = ipc_object_mechanism(e.object);
 	m->wanted = 0;
-	if (mechanism == IPC_MECH_udp || mechanism == IPC_MECH_eventfd) {
+	if (mechanism == IPC_MECH_udp || has_value(e.object)) {
 		__builtin_memset(m->content, 0, TAG_ROOM);
 		m->wanted = result < IPC_TAG_BYTES ? result : IPC_TAG_BYTES;
 	}
@@ -213,9 +220,7 @@ SEPARATE int tell_message(__s64 result, __u16 part)
 		judge_receive(m, &e);
 	if (mechanism == IPC_MECH_udp && !(e.flags & (IPC_F_TRUNCATED | IPC_F_PEEK)))
 		e.tag = ipc_tag((const __u64 *)m->content, e.result);
-	e.arg1 = mechanism == IPC_MECH_eventfd ? units_of(m)
-		 : has_addresses(e.object)     ? address_of(m)
-					       : m->room;
+	e.arg1 = has_value(e.object) ? units_of(m) : has_addresses(e.object) ? address_of(m) : m->room;
 	return emit(&e, m->image);
 }
 

@@ -10,6 +10,13 @@ enum {
 	SYSCALLS_MAX = 512, /* numbers at and above are none of ours */
 };
 
+/* What the kernel says of a signal; number 0: nothing. */
+struct signal_told {
+	__s32 number, code;
+	__s32 pid; /* who sent it; 0: the kernel */
+	__u32 tag; /* as of an event */
+};
+
 /* In task storage: exists for tracked tasks and no others. */
 struct task_state {
 	__u32 thread, image;   /* numbers of definitions; 0: tracked from its next successful exec on */
@@ -30,10 +37,16 @@ struct task_state {
 	__u64 file;	    /* address of what the call locks */
 	__u64 unlock_start; /* the kernel began to release a lock */
 	__u32 older;	    /* thread before the exec; `nr` is IPC_NO_NR until its program makes a call */
+	/* of a call that sends a signal */
+	__u8 several; /* 1: to several processes; 2: and the first of these was told */
+	__u8 sent;    /* IPC_SIGNAL_IGNORED, IPC_SIGNAL_MERGED, or 0 */
+	__u32 sent_tag;
 	/* the process's, in its group leader's state */
 	__u8 exiting; /* exit_group was told, with `status` */
 	__u32 gone;
 	__s32 status;
+	struct signal_told fatal; /* what it dies of, if of that number, */
+	__u32 fatal_thread;	  /* and the thread that it was sent to, or 0 */
 };
 
 struct dropped_key {

@@ -90,15 +90,16 @@ enum {
  * that ended the wait; `result` is -EOWNERDEAD where the lock was acquired so; sem_init and sem_open: arg1
  * the first value, tag 1 if the call made it. Signals: arg1 is the number, and above it, in the high 32 bits,
  * the thread that it was sent to (0: the process); tag ipc_signal_tag() of its value; of a received one (call
- * `handler`, a sigwait, a read of a signalfd: an event each) `result` is the sender's pid, 0: the kernel, and
- * arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1 the length, arg0's high half the
- * protection (PROT_READ 1, PROT_WRITE 2; of what is unmapped: what it had), tag the offset in the file in
- * pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the call touches, with IPC_F_SECOND
- * what mmap, shmat and mremap took away. A fork child tells map_inherit of each mapping. process_vm, ptrace:
- * `result` the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed
- * besides, just behind its message's: arg0 is the socket's, arg1 the object of what is passed (0: no
- * channel), `result` its number, tag a hash of its file's numbers, which are the same at both ends (0: not
- * known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one too, a receive.
+ * `handler`, a sigwait, a read of a signalfd; by eBPF `default`, of one that stopped or ended it: an event
+ * each) `result` is the sender's pid, 0: the kernel, and arg0's high half si_code (IPC_SIGNAL_UNTOLD: not
+ * told). Memory: arg1 the length, arg0's high half the protection (PROT_READ 1, PROT_WRITE 2; of what is
+ * unmapped: what it had), tag the offset in the file in pages of 4 KiB, `result` 0 or -errno; one event for
+ * each mapping that the call touches, with IPC_F_SECOND what mmap, shmat and mremap took away. A fork child
+ * tells map_inherit of each mapping. process_vm, ptrace: `result` the bytes moved. A descriptor that is
+ * passed is an event sendmsg_passed and recvmsg_passed besides, just behind its message's: arg0 is the
+ * socket's, arg1 the object of what is passed (0: no channel), `result` its number, tag a hash of its file's
+ * numbers, which are the same at both ends (0: not known). IPC_F_TRUNCATED: the receiver had no room for all.
+ * pidfd_getfd gives one too, a receive.
  *
  * Where the pages of shared memory are sampled an event shm_sampled says since when those of a mapping are,
  * and shm_read and shm_write of a run of pages that the process read, or wrote, from `start` to the end: arg1
@@ -143,6 +144,10 @@ enum {
 };
 
 enum { IPC_SIGNAL_UNTOLD = 0x7fffffff };
+
+/* `result` of a send that the kernel source saw come to nothing: the target ignores it, or it was merged with
+ * one that was pending. */
+enum { IPC_SIGNAL_IGNORED = 1, IPC_SIGNAL_MERGED = 2 };
 
 /* Whether a signal of this si_code was sent by a process: what the kernel makes, for a timer or a message
  * queue (SI_TIMER, SI_MESGQ) too, has something else in the place of the pid. */
@@ -207,7 +212,8 @@ static inline __u64 ipc_object_id(__u64 object)
  *            of a send those of several processes, or of one that is not known
  *   process_vm  the pid whose memory it is
  *   timerfd, inotify  have no id in the kernel: a number of the source's own, ipc_own_object(),
- *            which fork children share and the next program and receivers of the descriptor do not
+ *            which fork children share, and of the shim's the next program and receivers of the
+ *            descriptor do not
  *   pidfd    the pid it stands for
  *   io_uring the inode of the ring
  *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER; above them the minor number

@@ -174,7 +174,7 @@ static inline uint32_t thread_of(uint64_t pid, int image, int n)
 	return d->def.thread;
 }
 
-/* Walks the events of one thread in their order. */
+/* Walks the events of one thread in their order, but for signals: they come when they like. */
 struct cursor {
 	uint32_t thread;
 	unsigned int at;
@@ -188,7 +188,8 @@ static inline struct cursor cursor_of(uint64_t pid, int image, int thread)
 
 static inline const struct ipc_event *next(struct cursor *c)
 {
-	while (c->at < n_events && events[c->at].thread != c->thread)
+	while (c->at < n_events && (events[c->at].thread != c->thread ||
+				    ipc_object_mechanism(events[c->at].object) == IPC_MECH_signal))
 		c->at++;
 	return c->at < n_events ? &events[c->at++] : NULL;
 }

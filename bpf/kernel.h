@@ -169,13 +169,21 @@ struct idr {
 };
 
 struct pid_namespace {
-	struct idr idr; /* struct pid, by number */
 	struct ns_common ns;
+	struct idr idr; /* struct pid, by number */
 };
 
 struct upid {
 	int nr;
 	struct pid_namespace *ns;
+};
+
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
 };
 
 struct pid {

@@ -91,8 +91,8 @@ static __always_inline _Bool is_futex_wait(const struct pt_regs *regs, __u32 cal
 {
 	__u32 op = regs_arg(regs, 1) & FUTEX_CMD_MASK;
 
-	return call == IPC_CALL_futex && (op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET || op == FUTEX_LOCK_PI ||
-					  op == FUTEX_LOCK_PI2);
+	return call == IPC_CALL_futex &&
+	       (op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET || op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2);
 }
 
 static __noinline int enter_futex(struct task_state *t, const struct pt_regs *regs, __u32 call)

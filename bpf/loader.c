@@ -233,7 +233,8 @@ static int bpf_probe(struct source *s, char *error, size_t error_size)
 
 	s->skel->bss->sees_library = !err;
 	if (err)
-		snprintf(error, error_size, "cannot attach to libc (%s), leave out --uprobes", strerror(-err));
+		snprintf(error, error_size, "cannot attach to libc (%s), leave out --uprobes",
+			 strerror(-err));
 	return err;
 }
 

@@ -2,8 +2,8 @@
 /*
  * Semaphores and locks in shared memory (--uprobes): a probe at the beginning of each of libc's functions and
  * one at its end. Counted as the shim counts them (preload/sync.c): endpoints and edges come from counters
- * here, events only from calls that waited, that is to say: went to the kernel to wait. Spin locks are left out:
- * their functions begin with an instruction that no probe can stand on (x86-64's prefix lock).
+ * here, events only from calls that waited, that is to say: went to the kernel to wait. Spin locks are left
+ * out: their functions begin with an instruction that no probe can stand on (x86-64's prefix lock).
  *
  * These programs may be interrupted by others on their processor: they use no memory of the processor's.
  */
@@ -306,9 +306,9 @@ static __always_inline int library_begins(const struct pt_regs *regs, __u64 cook
 
 	if (!t || !t->image)
 		return 0;
-	if (call == IPC_CALL_sem_init ? !regs_parameter(regs, 1)
-				      : !named && !(cookie & LIBRARY_BARRIER_INIT) &&
-						!may_be_shared(mechanism, address))
+	if (call == IPC_CALL_sem_init
+		    ? !regs_parameter(regs, 1)
+		    : !named && !(cookie & LIBRARY_BARRIER_INIT) && !may_be_shared(mechanism, address))
 		return 0;
 	if (!named && !(object = find_lock(t->image, mechanism, address, 0)))
 		return 0;
@@ -347,10 +347,10 @@ static __always_inline __s64 error_of_lock(__u32 call, __s32 result)
 {
 	if (lock_mechanism(call) != IPC_MECH_posix_sem || !result)
 		return -(__s64)result;
-	return call == IPC_CALL_sem_trywait						 ? -NR_EAGAIN
+	return call == IPC_CALL_sem_trywait					  ? -NR_EAGAIN
 	       : call == IPC_CALL_sem_timedwait || call == IPC_CALL_sem_clockwait ? -NR_ETIMEDOUT
-	       : call == IPC_CALL_sem_wait						 ? -NR_EINTR
-										 : -NR_EINVAL;
+	       : call == IPC_CALL_sem_wait					  ? -NR_EINTR
+										  : -NR_EINVAL;
 }
 
 static __always_inline int tell_made(const struct task_state *t, struct frame *f)

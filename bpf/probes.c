@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A probe is on a place in a file: whoever maps that gets there. Of each function it is found in the recorder's
- * own libc. Those of several versions are one code, but for conditions of 2002.
+ * A probe is on a place in a file: whoever maps that gets there. Of each function it is found in the
+ * recorder's own libc. Those of several versions are one code, but for conditions of 2002.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -26,7 +26,10 @@
 
 enum { TELL_NS = 1000000000 };
 
-#define FUNCTION(name) { #name, IPC_CALL_##name }
+#define FUNCTION(name)                                                                                       \
+	{                                                                                                    \
+#name, IPC_CALL_##name                                                                       \
+	}
 static const struct function {
 	const char *name;
 	uint32_t cookie;
@@ -72,9 +75,9 @@ static const char *const libraries[] = { "libc.so.6", "libpthread.so.0" };
 enum { LIBRARIES = 2, LINKS = LIBRARIES * 2 };
 
 struct probes {
-	int fds[LINKS];			     /* of links to all functions of a library, or -1 */
+	int fds[LINKS];			      /* of links to all functions of a library, or -1 */
 	struct bpf_link *links[FUNCTIONS][2]; /* to one function each, where the kernel has no such */
-	void *told;			     /* of tsearch(3): struct told */
+	void *told;			      /* of tsearch(3): struct told */
 	uint64_t told_ns;
 };
 
@@ -159,7 +162,8 @@ static int attach_all(const struct bpf_program *program, const struct places *al
 	return fd < 0 ? -errno : fd;
 }
 
-static int attach_each(struct probes *p, const struct bpf_program *program, const struct places *all, bool ends)
+static int attach_each(struct probes *p, const struct bpf_program *program, const struct places *all,
+		       bool ends)
 {
 	for (unsigned int i = 0, k = 0; i < all->n; i++, k++) {
 		LIBBPF_OPTS(bpf_uprobe_opts, options, .retprobe = ends, .bpf_cookie = all->cookies[i]);
@@ -265,7 +269,8 @@ static struct told *told_of(struct probes *p, const struct lock_count_key *key)
 	return NULL;
 }
 
-static void tell(struct collector *c, struct told *t, const struct lock_count *now, bool doubtful, uint64_t ns)
+static void tell(struct collector *c, struct told *t, const struct lock_count *now, bool doubtful,
+		 uint64_t ns)
 {
 	const struct collector_count n = {
 		.image = t->key.image,

@@ -9,7 +9,8 @@ struct bpf_program;
 struct collector;
 struct probes;
 
-/* Before a program is loaded: `together`: the kernel has links to many functions (struct bpf_uprobe_multi_link). */
+/* Before a program is loaded: `together`: the kernel has links to many functions (struct
+ * bpf_uprobe_multi_link). */
 void probes_choose(struct bpf_program *program, bool together);
 
 /* Attaches the two programs to the beginnings and ends of the functions, in all processes that have the

@@ -33,9 +33,7 @@ static __noinline int enter_queue(struct task_state *t, const struct pt_regs *re
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	t->ipcns = task->nsproxy->ipc_ns->ns.inum;
-	t->object = row_of(call)->object == IPC_OBJ_MSGQ_RET
-			    ? 0
-			    : queue_object(t, regs_arg(regs, 0));
+	t->object = row_of(call)->object == IPC_OBJ_MSGQ_RET ? 0 : queue_object(t, regs_arg(regs, 0));
 	t->object2 = 0;
 	t->arg0 = NO_DESCRIPTOR;
 	t->call = call;

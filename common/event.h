@@ -100,12 +100,13 @@ enum {
  * the thread that it was sent to (0: the process); tag ipc_signal_tag() of its value; of a received one (call
  * `handler`, a sigwait, a read of a signalfd: an event each) `result` is the sender's pid, 0: the kernel, and
  * arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1 the length, arg0's high half
- * ipc_protection() (of what is unmapped: what it had), tag the offset in the file in pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the call touches, with IPC_F_SECOND
- * what mmap, shmat and mremap took away. A fork child tells map_inherit of each mapping. process_vm, ptrace:
- * `result` the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed
- * besides, just behind its message's: arg0 is the socket's, arg1 the object of what is passed (0: no
- * channel), `result` its number, tag a hash of its file's numbers, which are the same at both ends (0: not
- * known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one too, a receive.
+ * ipc_protection() (of what is unmapped: what it had), tag the offset in the file in pages of 4 KiB, `result`
+ * 0 or -errno; one event for each mapping that the call touches, with IPC_F_SECOND what mmap, shmat and
+ * mremap took away. A fork child tells map_inherit of each mapping. process_vm, ptrace: `result` the bytes
+ * moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed besides, just behind its
+ * message's: arg0 is the socket's, arg1 the object of what is passed (0: no channel), `result` its number,
+ * tag a hash of its file's numbers, which are the same at both ends (0: not known). IPC_F_TRUNCATED: the
+ * receiver had no room for all. pidfd_getfd gives one too, a receive.
  *
  * Where the pages of shared memory are sampled an event shm_sampled says since when those of a mapping are,
  * and shm_read and shm_write of a run of pages that the process read, or wrote, from `start` to the end: arg1
@@ -114,7 +115,8 @@ enum {
  */
 enum { IPC_PAGES_MAX = 1 << 18 }; /* of a file, of 4 KiB each; those behind are not sampled */
 
-/* Of memory (PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4), and of that which mprotect changed what it was before. */
+/* Of memory (PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4), and of that which mprotect changed what it was before.
+ */
 static inline __u32 ipc_protection(__u8 now, __u8 before)
 {
 	return (__u32)(before + 1) << 8 | now;

@@ -269,14 +269,14 @@ static __noinline int leave_control(struct task_state *t, const struct pt_regs *
 	return emit(&e, t->image);
 }
 
-static void leave_replaced(const struct task_state *t)
+static __noinline int leave_replaced(const struct task_state *t)
 {
 	struct ipc_event e = {
 		.object = t->object2, .arg0 = t->arg0_2, .thread = t->thread, .call = IPC_CALL_close
 	};
 
 	e.flags = IPC_F_PART;
-	emit(&e, t->image);
+	return emit(&e, t->image);
 }
 
 /* What socket() made has nothing to tell yet; accept made the other side's peer; a copy is known already. */

@@ -29,7 +29,7 @@ struct {
 	__type(value, struct frames);
 } library_calls SEC(".maps");
 
-const volatile _Bool sees_library; /* there are such programs (locks.h) */
+_Bool sees_library; /* the probes are there (locks.h): set by the loader */
 
 /* Whether the thread makes a system call for one of those; `waits`: to wait for it. */
 static __noinline _Bool is_the_librarys(_Bool waits)

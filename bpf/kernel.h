@@ -178,14 +178,6 @@ struct upid {
 	struct pid_namespace *ns;
 };
 
-struct hlist_node {
-	struct hlist_node *next;
-};
-
-struct hlist_head {
-	struct hlist_node *first;
-};
-
 struct pid {
 	unsigned int level;	    /* of the innermost namespace that it is in */
 	struct hlist_head tasks[4]; /* its thread is the first of the first */

@@ -30,8 +30,10 @@ enum {
 struct lock_slot {
 	__u32 holder;	/* image that posted, signalled, or had the lock (for writing), last; 0: none */
 	__u32 releaser; /* of a read-write lock: image that released it last */
-	/* of barriers: how often it was arrived at, who arrived last in even and in odd rounds */
+	/* of barriers: how often it was arrived at, who arrived last in even and in odd rounds,
+	 * how many must come */
 	__u32 arrivals, last[2];
+	__u32 members;
 	__u32 doubtful; /* somebody else takes part */
 	__u32 held;	/* of a lock: by this thread, for itself alone */
 	__u32 waited;	/* the one who has it had to wait: its release is told too */

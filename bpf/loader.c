@@ -172,7 +172,6 @@ static int load(struct source *s)
 	s->probes_together = kernel_has("bpf_uprobe_multi_link", BTF_KIND_STRUCT);
 	probes_choose(s->skel->progs.lock_begins, s->probes_together);
 	probes_choose(s->skel->progs.lock_ends, s->probes_together);
-	s->skel->rodata->sees_library = true;
 	choose_ring_programs(s->skel);
 	int err = ipctrace_bpf__load(s->skel);
 	return err ? err : map_ring(s);
@@ -232,6 +231,7 @@ static int bpf_probe(struct source *s, char *error, size_t error_size)
 	int err = probes_attach(&s->probes, s->skel->progs.lock_begins, s->skel->progs.lock_ends,
 				s->probes_together);
 
+	s->skel->bss->sees_library = !err;
 	if (err)
 		snprintf(error, error_size, "cannot attach to libc (%s), leave out --uprobes",
 			 strerror(-err));

@@ -75,40 +75,31 @@ static __always_inline __u32 lock_mechanism(__u32 call)
 	return call <= IPC_CALL_pthread_cond_broadcast ? IPC_MECH_cond : IPC_MECH_barrier;
 }
 
-static __always_inline __u32 word_at(__u64 address)
-{
-	__u32 word = 0;
-
-	bpf_probe_read_user(&word, sizeof(word), (void *)address);
-	return word;
-}
-
-/* Whether processes may share it, by what libc keeps in it. */
+/* Whether processes may share it, by what libc keeps in it; if the program has not touched the page yet, its
+ * memory has to say. */
 static __always_inline _Bool may_be_shared(__u32 mechanism, __u64 address)
 {
-	switch (mechanism) {
-	case IPC_MECH_posix_sem:
-		return word_at(address + SEM_SHARED_AT);
-	case IPC_MECH_mutex:
-		return word_at(address + MUTEX_SHARED_AT) & MUTEX_SHARED_BIT;
-	case IPC_MECH_rwlock:
-		return word_at(address + RWLOCK_SHARED_AT) & 0xff;
-	case IPC_MECH_cond:
-		return word_at(address + COND_SHARED_AT) & COND_SHARED_BIT;
-	default:
-		return word_at(address + BARRIER_SHARED_AT);
-	}
+	__u32 at = mechanism == IPC_MECH_posix_sem ? SEM_SHARED_AT
+		   : mechanism == IPC_MECH_mutex   ? MUTEX_SHARED_AT
+		   : mechanism == IPC_MECH_rwlock  ? RWLOCK_SHARED_AT
+		   : mechanism == IPC_MECH_cond	   ? COND_SHARED_AT
+						   : BARRIER_SHARED_AT;
+	__u32 bits = mechanism == IPC_MECH_mutex  ? MUTEX_SHARED_BIT
+		     : mechanism == IPC_MECH_cond ? COND_SHARED_BIT
+						  : 0xff;
+	__u32 word;
+
+	return bpf_probe_read_user(&word, sizeof(word), (void *)(address + at)) || word & bits;
 }
 
 /* Tells of the object, with the name that the program gave it, at `name`; 0: none. */
-static __noinline int define_lock(struct inode *inode, __u64 hash, __u64 object, __u64 offset, __u64 name)
+static __noinline int define_lock(struct inode *inode, __u64 object, __u64 offset, __u64 name)
 {
 	struct {
 		struct ipc_def def;
 		char text[LOCK_NAME_ROOM];
 	} d = {};
 	__u32 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
-	const __u8 *memory = bpf_map_lookup_elem(&memories, &hash);
 	long text = 0;
 
 	d.def.call = IPC_DEF_OBJECT;
@@ -117,7 +108,6 @@ static __noinline int define_lock(struct inode *inode, __u64 hash, __u64 object,
 	d.def.object.generation = offset;
 	d.def.object.dev_major = dev >> MINOR_BITS;
 	d.def.object.dev_minor = dev & ((1 << MINOR_BITS) - 1);
-	d.def.object.region = memory ? ipc_object(*memory, hash) : 0;
 	if (name)
 		text = bpf_probe_read_user_str(d.text, sizeof(d.text), (void *)name);
 	define(&d.def, text > 0 ? text & (LOCK_NAME_ROOM - 1) : 0);
@@ -140,10 +130,10 @@ static __noinline __u64 find_lock(__u32 image, __u32 mechanism, __u64 address, _
 	bpf_loop(LOOKS_MAX, look_step, &l, 0);
 	if (l.end && l.file && l.flags & VM_MAYSHARE_) {
 		struct inode *inode = PEEK(file, l.file, f_inode);
-		__u64 hash = file_hash(inode), offset = l.offset + (address - l.start);
-		new.object = ipc_object(mechanism, hash56(hash, offset));
+		__u64 offset = l.offset + (address - l.start);
+		new.object = ipc_object(mechanism, hash56(file_hash(inode), offset));
 		if (!bpf_map_update_elem(&defined, &new.object, &one, BPF_NOEXIST) || name)
-			define_lock(inode, hash, new.object, offset, name);
+			define_lock(inode, new.object, offset, name);
 	}
 	bpf_map_update_elem(&locks_at, &at, &new, BPF_ANY);
 	return new.object;
@@ -268,9 +258,14 @@ static __always_inline void release_mutex(const struct task_state *t, struct fra
 static __always_inline void arrive(const struct task_state *t, struct frame *f, __u64 address)
 {
 	struct lock_slot *slot = slot_of(f->object);
-	__u32 n = word_at(address + BARRIER_COUNT_AT);
+	__u32 n = 0;
 
-	if (!slot || !n)
+	if (!slot)
+		return;
+	if (!bpf_probe_read_user(&n, sizeof(n), (void *)(address + BARRIER_COUNT_AT)))
+		slot->members = n;
+	n = slot->members;
+	if (!n)
 		return;
 	__u32 number = __sync_fetch_and_add(&slot->arrivals, 1), round = number / n & 1;
 	f->value = round;
@@ -329,8 +324,10 @@ static __always_inline int library_begins(const struct pt_regs *regs, __u64 cook
 		f->value = (__u32)regs_parameter(regs, 3);
 	} else if (cookie & LIBRARY_BARRIER_INIT) {
 		struct lock_slot *slot = slot_of(object);
-		if (slot)
+		if (slot) {
 			slot->arrivals = 0;
+			slot->members = regs_parameter(regs, 2);
+		}
 		return 0;
 	} else if (call == IPC_CALL_pthread_barrier_wait) {
 		arrive(t, f, address);

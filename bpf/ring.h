@@ -35,11 +35,18 @@ enum {
 	RECVMSG_OUT = 16, /* what stands before a message of a receive that goes on: its lengths */
 };
 
+/* Of those that complete more than once only the last completion tells which it is. */
+struct going_on {
+	__u64 ring, user_data;
+};
+
 /* An operation under way. */
 struct submission {
 	struct task_state state; /* of the call that it stands for */
 	__u64 regs[REGS_ROOM / sizeof(__u64)];
-	__u64 ring;
+	struct end end, none; /* where it ends: here, as the stack is deep below */
+	struct going_on key;
+	__u64 req;
 	__u32 head; /* bytes of its result that are no message */
 	__u16 call;
 	__u8 opcode;
@@ -64,11 +71,6 @@ struct {
 	__type(key, __u64);
 	__type(value, struct submission);
 } submissions SEC(".maps");
-
-/* Of those that complete more than once only the last completion tells which it is. */
-struct going_on {
-	__u64 ring, user_data;
-};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -290,13 +292,11 @@ static __always_inline int missed(const struct task_state *t)
 	return define_loss(t->thread, IPC_REASON_io_uring);
 }
 
-static __always_inline int remember(struct submission *s, __u64 req, __u64 user_data)
+static __always_inline int remember(struct submission *s, __u64 req)
 {
-	struct going_on key = { .ring = s->ring, .user_data = user_data };
-
 	if (bpf_map_lookup_elem(&submissions, &req)) /* that one's end was not told: no room for it */
 		missed(&s->state);
-	if (s->goes_on && bpf_map_update_elem(&going_on, &key, &req, BPF_NOEXIST))
+	if (s->goes_on && bpf_map_update_elem(&going_on, &s->key, &req, BPF_NOEXIST))
 		return missed(&s->state);
 	if (bpf_map_update_elem(&submissions, &req, s, BPF_ANY))
 		return missed(&s->state);
@@ -324,41 +324,45 @@ static __always_inline int submits(struct io_kiocb *req)
 		return 0;
 	if (q.flags & IOSQE_CQE_SKIP_SUCCESS)
 		return missed(t);
-	s->ring = (__u64)req->ctx;
+	s->req = (__u64)req;
+	s->key.ring = (__u64)req->ctx;
+	s->key.user_data = q.user_data;
 	s->opcode = q.opcode;
 	s->fixed = q.flags & IOSQE_FIXED_FILE;
 	s->chosen = q.flags & IOSQE_BUFFER_SELECT;
 	s->goes_on = completes_often(&q);
 	s->head = head_of(&q);
-	return remember(s, (__u64)req, q.user_data);
+	return remember(s, (__u64)req);
 }
 
 /* ---- it is completed ---- */
 
 /* A socket is told anew when it has got an address. */
-static __always_inline void define_late(const struct submission *s, const struct end *end, __s32 result)
+static __noinline int define_late(struct submission *s, __s32 result)
 {
+	const struct end *end = &s->end;
 	__u8 one = 1;
 
 	if (s->call == IPC_CALL_connect || s->call == IPC_CALL_bind || s->call == IPC_CALL_listen) {
-		if (!result)
-			define_socket(end, s->state.thread,
-				      s->call == IPC_CALL_connect ? IPC_SOCKET_CONNECTED : 0, 0);
-	} else if (!socket_is_known(end) ||
-		   (binds_late(end->object) &&
-		    !bpf_map_update_elem(&defined, &end->object, &one, BPF_NOEXIST))) {
-		define_socket(end, s->state.thread, 0, 0);
+		if (result)
+			return 0;
+		return define_socket(end, s->state.thread,
+				     s->call == IPC_CALL_connect ? IPC_SOCKET_CONNECTED : 0, 0);
 	}
+	if (!socket_is_known(end) ||
+	    (binds_late(end->object) && !bpf_map_update_elem(&defined, &end->object, &one, BPF_NOEXIST)))
+		return define_socket(end, s->state.thread, 0, 0);
+	return 0;
 }
 
-static __always_inline int tell_poll(struct submission *s, const struct end *end, __s32 result)
+static __noinline int tell_poll(struct submission *s, __s32 result)
 {
 	struct ipc_event e = event_of(&s->state, 1);
 
 	if (result <= 0)
 		return 0;
-	e.object = end->object;
-	e.arg0 = end->arg0;
+	e.object = s->end.object;
+	e.arg0 = s->end.arg0;
 	e.arg1 = (__u32)result;
 	e.call = IPC_CALL_poll;
 	return emit(&e, s->state.image);
@@ -367,56 +371,65 @@ static __always_inline int tell_poll(struct submission *s, const struct end *end
 static __always_inline int tell_by_file(struct submission *s, struct io_kiocb *req, __s32 result)
 {
 	struct pt_regs *regs = (void *)s->regs;
-	struct end end = {}, none = {};
 	__u64 start = s->state.start;
 	__u32 fd = s->fixed ? NO_DESCRIPTOR : regs_arg(regs, 0);
 	__u64 file = 0; /* a number to the verifier */
 
 	bpf_core_read(&file, sizeof(file), &req->file);
-	if (!classify_file(file, fd, &end))
+	if (!classify_file(file, fd, &s->end))
 		return 0;
-	if (end.sk)
-		define_late(s, &end, result);
+	if (s->end.sk)
+		define_late(s, result);
 	if (s->call == IPC_CALL_poll)
-		return tell_poll(s, &end, result);
+		return tell_poll(s, result);
 	if (s->chosen) {
 		set_args(regs, fd, 0, result > 0 ? result : 0, 0);
 		result = result > (__s32)s->head ? result - (__s32)s->head : result;
 	}
-	enter_ends(&s->state, regs, s->call, &end, &none);
+	enter_ends(&s->state, regs, s->call, &s->end, &s->none);
 	s->state.start = start;
 	s->state.unbound = 0;
 	return s->state.call == IPC_CALL_none ? 0 : leave(&s->state, regs, result);
 }
 
-static __always_inline int completes(__u64 ring, __u64 req, __u64 user_data, __s32 result, __u32 flags)
+/* The operation that has been completed; all but the last time its structure is not told. */
+static __noinline struct submission *submission_of(__u64 ring, __u64 req, __u64 user_data)
 {
 	struct going_on key = { .ring = ring, .user_data = user_data };
 
-	if (flags & CQE_F_NOTIF_)
-		return 0;
 	if (!req) {
 		__u64 *one = bpf_map_lookup_elem(&going_on, &key);
 		if (!one)
 			return 0;
 		req = *one;
 	}
-	struct submission *s = bpf_map_lookup_elem(&submissions, &req);
+	return bpf_map_lookup_elem(&submissions, &req);
+}
+
+static __noinline int forget(struct submission *s, __u64 req)
+{
+	if (s->goes_on)
+		bpf_map_delete_elem(&going_on, &s->key);
+	bpf_map_delete_elem(&submissions, &req);
+	return 0;
+}
+
+static __always_inline int completes(__u64 ring, __u64 req, __u64 user_data, __s32 result, __u32 flags)
+{
+	if (flags & CQE_F_NOTIF_)
+		return 0;
+	struct submission *s = submission_of(ring, req, user_data);
 	if (!s)
 		return 0;
 	if (s->by_file) {
-		tell_by_file(s, (void *)req, result);
+		tell_by_file(s, (void *)s->req, result);
 	} else {
 		s->state.call = s->call;
 		leave(&s->state, (void *)s->regs, result);
 	}
-	if (s->goes_on && flags & IORING_CQE_F_MORE) {
-		s->state.start = bpf_ktime_get_ns();
-		return 0;
-	}
-	if (s->goes_on)
-		bpf_map_delete_elem(&going_on, &key);
-	bpf_map_delete_elem(&submissions, &req);
+	if (!s->goes_on || !(flags & IORING_CQE_F_MORE))
+		return forget(s, s->req);
+	s->state.start = bpf_ktime_get_ns();
 	return 0;
 }
 

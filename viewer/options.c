@@ -200,7 +200,7 @@ static const struct option_row rows[] = {
 	{ OPT_PRIVATE, 0, "private", NULL, "semaphores and locks that one process alone can use, too",
 	  set_private },
 	{ OPT_UPROBES, 0, "uprobes", NULL,
-	  "semaphores and locks of libc too (--source=bpf): 1 to 60 us a call, for all processes",
+	  "eBPF sees semaphores and locks of libc too; each process's cost some 10 us a call then",
 	  set_uprobes },
 	{ OPT_SHM_SAMPLE, 0, "shm-sample", "MS",
 	  "who reads and writes which pages of shared memory, seen every MS milliseconds", set_shm_sample },

@@ -88,6 +88,11 @@ void collector_overflow(struct collector *c, enum collector_source source, uint3
 	dropped_received += bytes_received;
 }
 
+void collector_counted(struct collector *c, enum collector_source source, const struct collector_count *n)
+{
+	(void)c, (void)source, (void)n;
+}
+
 void collector_watermark(struct collector *c, enum collector_source source, uint64_t ns)
 {
 	(void)c, (void)source;

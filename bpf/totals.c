@@ -16,6 +16,7 @@
 #include <bpf/libbpf.h>
 
 #include "ipctrace.skel.h"
+#include "regions.h"
 #include "tables.h"
 #include "totals.h"
 
@@ -38,9 +39,10 @@ void totals_quiesce(void)
 		usleep(GRACE_US);
 }
 
-int totals_open(struct totals *t, struct ipctrace_bpf *skel, bool aggregate)
+int totals_open(struct totals *t, struct ipctrace_bpf *skel, struct regions *regions, bool aggregate)
 {
 	t->skel = skel;
+	t->regions = regions;
 	t->aggregate = aggregate;
 	t->taken_ns = totals_clock();
 	t->processors = libbpf_num_possible_cpus();
@@ -93,19 +95,29 @@ void totals_tell_losses(struct totals *t, struct collector *c)
 
 /* ---- totals ---- */
 
+/* A futex is counted by its address. */
+static uint64_t real_object(struct totals *t, struct collector *c, const struct total_key *key)
+{
+	if (ipc_object_mechanism(key->object) != IPC_MECH_futex)
+		return key->object;
+	return regions_word(t->regions, c, key->image, ipc_object_id(key->object));
+}
+
 /* Reads one, and deletes it. */
 static void take(struct totals *t, struct collector *c, const struct total_key *key, uint64_t now)
 {
+	uint64_t object = real_object(t, c, key);
 	struct total total;
 
-	if (bpf_map_lookup_and_delete_elem(bpf_map__fd(t->skel->maps.totals), key, &total))
+	if (bpf_map_lookup_and_delete_elem(bpf_map__fd(t->skel->maps.totals), key, &total) ||
+	    (key->object && !object))
 		return;
 	struct collector_total sum = {
 		.image = key->image,
 		.call = key->call,
 		.verb = key->verb,
 		.dropped = !t->aggregate,
-		.object = key->object,
+		.object = object,
 		.other = key->other,
 		.bytes = total.bytes,
 		.errors = total.errors,

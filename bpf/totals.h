@@ -11,9 +11,11 @@
 #include "state.h"
 
 struct ipctrace_bpf;
+struct regions;
 
 struct totals {
 	struct ipctrace_bpf *skel;
+	struct regions *regions;
 	bool aggregate;	   /* they are taken all the time, else where something was dropped */
 	bool dropped;	   /* something was, since they were taken last */
 	uint64_t taken_ns; /* then */
@@ -23,7 +25,7 @@ struct totals {
 };
 
 /* Once the programs are loaded. Returns 0 or -ENOMEM; totals_close() also after a failure. */
-int totals_open(struct totals *t, struct ipctrace_bpf *skel, bool aggregate);
+int totals_open(struct totals *t, struct ipctrace_bpf *skel, struct regions *regions, bool aggregate);
 
 void totals_tell_losses(struct totals *t, struct collector *c);
 

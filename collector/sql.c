@@ -40,7 +40,7 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_LANE_ENDPOINT] = "UPDATE lanes SET endpoint_id = ? WHERE id = ?",
 	[SQL_AGGREGATE_ENDPOINT] = "UPDATE aggregate_rows SET endpoint_id = ? WHERE endpoint_id = ?",
 	[SQL_LINK] = "INSERT INTO links VALUES (?,?,?,?)",
-	[SQL_WAKE] = "INSERT INTO wakes VALUES (?,?)",
+	[SQL_WAKE] = "INSERT INTO wakes VALUES (?,?,?)",
 	[SQL_DOUBT_EVENT] = "UPDATE event_rows SET link = link | 1 WHERE rowid = ?",
 	[SQL_DOUBT_LINK] = "UPDATE links SET exact = 0 WHERE rowid = ?",
 	[SQL_EVENT] = "INSERT INTO event_rows VALUES " EVENT_ROW,

@@ -37,12 +37,19 @@ static struct channel *channel_of_total(struct collector *c, const struct proces
 	return packet_channel(c, ch, &e, sends);
 }
 
+/* What a result is where it is no number of bytes. */
+static uint64_t bytes_of(const struct channel *ch, const struct collector_total *t)
+{
+	bool none = ch->counts || ch->is_lock || ch->kind->no_bytes || ch->kind->transfer_all;
+	return none ? 0 : t->bytes;
+}
+
 static void add_moved(struct collector *c, struct endpoint *ep, const struct collector_total *t)
 {
 	struct store_endpoint *row = &ep->shared->data;
 	struct store_channel *channel = &ep->channel->shared->data;
 	struct channel *from = ep->channel->peer ? ep->channel->peer : ep->channel;
-	uint64_t bytes = ep->channel->counts || ep->channel->kind->no_bytes ? 0 : t->bytes;
+	uint64_t bytes = bytes_of(ep->channel, t);
 	if (t->verb == IPC_VERB_send) {
 		row->sends += t->moved;
 		row->bytes_sent += bytes;
@@ -170,7 +177,7 @@ static void store(struct collector *c, const struct process *p, const struct end
 		.start_ns = t->since_ns,
 		.calls = t->calls,
 		.errors = t->errors,
-		.bytes = ep && ep->channel->kind->no_bytes ? 0 : t->bytes,
+		.bytes = ep ? bytes_of(ep->channel, t) : t->bytes,
 		.ns = t->ns,
 		.min_ns = t->min_ns,
 		.max_ns = t->max_ns,

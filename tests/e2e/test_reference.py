@@ -12,7 +12,7 @@ import subprocess
 from harness import IS_ROOT, ROOT, Session, main, shorten, test, workshop
 from ledger import EDGES, SHAPES, TOTALS, load
 
-NOT_COVERED = ("io_uring",)  # as a reason of losses, too
+RINGS = "io_uring"  # as a reason of losses, too: the shim does not see what goes through one; it is on pipes
 REFUSED = collections.Counter()
 
 
@@ -54,14 +54,15 @@ def check_not_covered(ledger, trace, reason):
                                           WHERE kind = 'not_covered' AND reason = ? AND count > 0""", reason)}
     pids = {e["pid"] for e in ledger["endpoints"]}
     assert pids <= counted, (pids, counted)
-    assert not ledger["exact"]
 
 
 def compare_ledger(ledger, trace, mechanism):
     assert ledger["mechanism"] == mechanism
-    if mechanism in NOT_COVERED:
-        check_not_covered(ledger, trace, mechanism)
-        return
+    if mechanism == RINGS:
+        if trace.one("SELECT value FROM meta WHERE key = 'source'") == "shim":
+            check_not_covered(ledger, trace, mechanism)
+            return
+        mechanism = "pipe"
     told = {e["pid"]: (e["sends"], e["receives"], e["bytes_sent"] or 0, e["bytes_received"] or 0)
             for e in ledger["endpoints"] if e["sends"] + e["receives"]}
     found = {row[0]: tuple(value or 0 for value in row[1:]) for row in trace.rows(TOTALS, mechanism)}

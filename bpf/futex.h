@@ -6,6 +6,7 @@
 #ifndef IPC_BPF_FUTEX_H
 #define IPC_BPF_FUTEX_H
 
+#include "frames.h"
 #include "region.h"
 
 #include <linux/futex.h>
@@ -86,9 +87,19 @@ static __always_inline enum futex_kind describe_futex(struct task_state *t, cons
 	return kind;
 }
 
+static __always_inline _Bool is_futex_wait(const struct pt_regs *regs, __u32 call)
+{
+	__u32 op = regs_arg(regs, 1) & FUTEX_CMD_MASK;
+
+	return call == IPC_CALL_futex &&
+	       (op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET || op == FUTEX_LOCK_PI || op == FUTEX_LOCK_PI2);
+}
+
 static __noinline int enter_futex(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	if (call == IPC_CALL_futex && regs_arg(regs, 1) & FUTEX_PRIVATE_FLAG)
+		return 0;
+	if (is_the_librarys(is_futex_wait(regs, call)))
 		return 0;
 	t->object = t->object2 = 0;
 	enum futex_kind kind = describe_futex(t, regs, call);
@@ -105,9 +116,8 @@ static __always_inline int tell_word(const struct task_state *t, struct ipc_even
 				     __u64 units)
 {
 	e.object = object;
-	e.arg0 = NO_DESCRIPTOR;
+	e.arg0 = ipc_arg0(NO_DESCRIPTOR, t->image);
 	e.arg1 = units;
-	e.seq = t->image;
 	return emit(&e, t->image);
 }
 

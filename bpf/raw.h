@@ -3,8 +3,8 @@
  * What the eBPF programs tell of memory and only their loader understands: the call as the program made it.
  * An address may mean several mappings, which the programs cannot look up: the loader keeps each process's
  * table of them, in the order in which these records stand in the ring, and makes the events of it
- * (regions.h). A futex is an event already, but its object has the word's address for a number, and `seq` the
- * image.
+ * (regions.h). A futex is an event already, but its object has the word's address for a number, and arg0 the
+ * image in its high half.
  */
 #ifndef IPC_BPF_RAW_H
 #define IPC_BPF_RAW_H

@@ -54,6 +54,10 @@ static struct raw *raw_get(void)
 /* As a definition: what follows would be wrong without it. */
 static void send_raw(struct raw *r, const struct task_state *t, struct task_struct *task, __u16 call)
 {
+	struct task_state *process = bpf_task_storage_get(&tasks, task->group_leader, 0, 0);
+
+	if (process)
+		process->epoch++;
 	r->event.thread = t->thread;
 	r->event.call = call;
 	r->event.flags = task->signal->nr_threads > 1 ? IPC_F_THREADS : 0;

@@ -739,11 +739,12 @@ uint64_t regions_word(struct regions *rs, struct collector *c, uint32_t image, u
 void regions_futex(struct regions *rs, struct collector *c, const struct ipc_event *event)
 {
 	struct ipc_event e = *event;
+	uint32_t image = event->arg0 >> 32;
 
-	e.object = regions_word(rs, c, event->seq, ipc_object_id(event->object));
+	e.object = regions_word(rs, c, image, ipc_object_id(event->object));
 	if (event->call == IPC_CALL_futex_moved)
-		e.arg1 = regions_word(rs, c, event->seq, ipc_object_id(event->arg1));
-	e.seq = 0;
+		e.arg1 = regions_word(rs, c, image, ipc_object_id(event->arg1));
+	e.arg0 = (uint32_t)event->arg0;
 	if (e.object)
 		collector_record(c, COLLECTOR_BPF, &e);
 }

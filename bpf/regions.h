@@ -21,8 +21,9 @@ void regions_free(struct regions *rs);
  * and `many-maps` says so. */
 void regions_raw(struct regions *rs, struct collector *c, const struct raw *raw);
 
-/* Gives the collector an event of a futex, whose object is named by its address and whose `seq` is the image,
- * under the word's own object, which is defined before. One in private memory is left out. */
+/* Gives the collector an event of a futex, whose object is named by its address and whose arg0 has the image
+ * in its high half, under the word's own object, which is defined before. One in private memory is left out.
+ */
 void regions_futex(struct regions *rs, struct collector *c, const struct ipc_event *event);
 
 /* The object of the word at this address of an image's memory, defined; 0: it is not shared (any more). */

@@ -88,6 +88,11 @@ void collector_overflow(struct collector *c, enum collector_source source, uint3
 	dropped_received += bytes_received;
 }
 
+void collector_counted(struct collector *c, enum collector_source source, const struct collector_count *n)
+{
+	(void)c, (void)source, (void)n;
+}
+
 void collector_watermark(struct collector *c, enum collector_source source, uint64_t ns)
 {
 	(void)c, (void)source;
@@ -187,7 +192,7 @@ static inline uint32_t thread_of(uint64_t pid, int image, int n)
 	return d->def.thread;
 }
 
-/* Walks the events of one thread in their order. */
+/* Walks the events of one thread in their order, but for signals: they come when they like. */
 struct cursor {
 	uint32_t thread;
 	unsigned int at;
@@ -201,7 +206,8 @@ static inline struct cursor cursor_of(uint64_t pid, int image, int thread)
 
 static inline const struct ipc_event *next(struct cursor *c)
 {
-	while (c->at < n_events && events[c->at].thread != c->thread)
+	while (c->at < n_events && (events[c->at].thread != c->thread ||
+				    ipc_object_mechanism(events[c->at].object) == IPC_MECH_signal))
 		c->at++;
 	return c->at < n_events ? &events[c->at++] : NULL;
 }

@@ -8,20 +8,26 @@
 #define IPC_BPF_CALL_H
 
 #include "delivery.h"
+#include "file_lock.h"
+#include "futex.h"
 #include "message.h"
+#include "process_vm.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "wait.h"
 
 #include <linux/sched.h>
 
 enum {
-	ROWS_PER_NR = 8,
+	ROWS_PER_NR = 16,
 	NR_EINPROGRESS = 115,
-	NR_EINTR = 4,
 	CLOSE_RANGE_UNSHARE_ = 2,
+	IORING_ENTER_REGISTERED_RING_ = 16,
 	MAY_RUN = -2, /* in the place of a status */
 };
+
+const volatile _Bool sees_rings; /* the kernel has the tracepoints (ring.h) */
 
 /* Rows of one system call: first_row[nr], then next_row[row] until 0. Made by the loader from calls.def. */
 const volatile __u8 first_row[SYSCALLS_MAX];
@@ -44,32 +50,41 @@ static __u32 call_of(const struct pt_regs *regs, long nr)
 	return IPC_CALL_none;
 }
 
-static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
+/* The call is on this channel, and that one where it has two. */
+static __always_inline int enter_ends(struct task_state *t, const struct pt_regs *regs, __u32 call,
+				      const struct end *end, const struct end *end2)
 {
 	const struct ipc_call *row = row_of(call);
-	struct end end = {}, end2 = {};
 
-	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
-	if (row->object2)
-		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
-	if (reads_state(end.object, call))
-		end.object = 0;
-	if (!end.object && !end2.object)
+	t->object = reads_state(end->object, call) ? 0 : end->object;
+	t->arg0 = end->arg0;
+	t->object2 = end2->object;
+	t->arg0_2 = end2->arg0;
+	if (!t->object && !t->object2)
 		return 0;
-	t->object = end.object;
-	t->arg0 = end.arg0;
-	t->object2 = end2.object;
-	t->arg0_2 = end2.arg0;
 	t->call = call;
-	t->unbound = binds_late(end.object) && socket_is_unbound(end.sk);
+	t->unbound = binds_late(end->object) && socket_is_unbound(end->sk);
 	t->arg1 = row->asks ? regs_arg(regs, row->asks - 1) : 0;
 	t->asked = row->asks ? t->arg1 != 0 : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
 	t->start = bpf_ktime_get_ns();
 	return 0;
 }
 
+static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
+{
+	const struct ipc_call *row = row_of(call);
+	struct end end = {}, end2 = {};
+
+	if (call == IPC_CALL_io_uring_enter && regs_arg(regs, 3) & IORING_ENTER_REGISTERED_RING_)
+		return 0; /* its descriptor is none */
+	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
+	if (row->object2)
+		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
+	return enter_ends(t, regs, call, &end, &end2);
+}
+
 /* Calls whose object only the result tells. dup2 and dup3 close what they replace; an accept is from a
- * listener. */
+ * listener, a pidfd_getfd from a process. */
 static __noinline int enter_maker(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	struct end old = {}, listener = {};
@@ -79,7 +94,7 @@ static __noinline int enter_maker(struct task_state *t, const struct pt_regs *re
 			return 0; /* changes nothing */
 		classify(regs_arg(regs, 1), &old);
 	}
-	if (call == IPC_CALL_accept || call == IPC_CALL_accept4)
+	if (call == IPC_CALL_accept || call == IPC_CALL_accept4 || call == IPC_CALL_pidfd_getfd)
 		find_end(regs_arg(regs, 0), &listener, t->thread);
 	t->object = listener.object;
 	t->object2 = old.object;
@@ -140,6 +155,8 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	t->nr = nr;
 	switch (IPC_OBJ_KIND(row_of(call)->object)) {
 	case IPC_OBJ_KIND_FD:
+		if (locks_file(row_of(call)))
+			return enter_lock(t, regs, call);
 		return enter_descriptor(t, regs, call);
 	case IPC_OBJ_SELF:
 		return enter_self(t, regs, call);
@@ -156,10 +173,18 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 		return enter_sem(t, regs, call);
 	case IPC_OBJ_KIND_SIGNAL:
 		return enter_signal(t, regs, call);
+	case IPC_OBJ_KIND_PROCESS:
+		return enter_process(t, regs, call);
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
 		return enter_wait(t, call);
+	case IPC_OBJ_KIND_MEMORY:
+		return enter_region(t, regs, call);
+	case IPC_OBJ_KIND_WORD:
+		return enter_futex(t, regs, call);
+	case IPC_OBJ_NONE:
+		return nr == __NR_madvise ? enter_advice(t, regs) : 0;
 	}
 	return 0;
 }
@@ -200,7 +225,7 @@ static __noinline int redefine(struct task_state *t, __u32 state)
 	return 0;
 }
 
-/* After a success. */
+/* After a success. Returns whether there are messages that have still to be told. */
 static __noinline int leave_message(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	const struct ipc_call *row = row_of(t->call);
@@ -214,9 +239,9 @@ static __noinline int leave_message(struct task_state *t, const struct pt_regs *
 	m->receives = row->verb == IPC_VERB_recv;
 	switch (row->size) {
 	case IPC_SIZE_MESSAGE:
-		return tell_header(m, regs, result);
 	case IPC_SIZE_MESSAGES:
-		return tell_headers(m, regs, result);
+		begin_messages(m, regs, result);
+		return 1;
 	}
 	return row->asks ? tell_buffer(m, regs, result) : tell_vector(m, regs, result);
 }
@@ -239,17 +264,19 @@ static __noinline int leave_control(struct task_state *t, const struct pt_regs *
 		define_watch(t->object, regs_arg(regs, 1));
 	else if (t->call != IPC_CALL_shutdown)
 		define_changed(t, result);
+	if (!result && ipc_object_mechanism(t->object) == IPC_MECH_pty)
+		e.arg1 = pty_told(t->call, regs_arg(regs, 2));
 	return emit(&e, t->image);
 }
 
-static void leave_replaced(const struct task_state *t)
+static __noinline int leave_replaced(const struct task_state *t)
 {
 	struct ipc_event e = {
 		.object = t->object2, .arg0 = t->arg0_2, .thread = t->thread, .call = IPC_CALL_close
 	};
 
 	e.flags = IPC_F_PART;
-	emit(&e, t->image);
+	return emit(&e, t->image);
 }
 
 /* What socket() made has nothing to tell yet; accept made the other side's peer; a copy is known already. */
@@ -270,6 +297,8 @@ static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, _
 
 	if (t->object2)
 		leave_replaced(t);
+	if (t->call == IPC_CALL_io_uring_setup && !sees_rings)
+		define_loss(t->thread, IPC_REASON_io_uring);
 	if (!classify(fd, &end))
 		return 0;
 	if (end.sk)
@@ -468,7 +497,9 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_KIND_FD:
 		if (t->unbound && row->verb == IPC_VERB_send) /* also of one that failed */
 			redefine(t, 0);
-		if (row->nr == __NR_epoll_ctl)
+		if (locks_file(row))
+			leave_lock(t, regs, result);
+		else if (row->nr == __NR_epoll_ctl)
 			leave_epoll(t, regs, result);
 		else if (row->verb == IPC_VERB_control)
 			leave_control(t, regs, result);
@@ -479,10 +510,8 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 			leave_signalfd(t, regs, result);
 		else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
 			leave_descriptor(t, result, 0);
-		else {
-			leave_message(t, regs, result);
-			tell_passed(t, regs, result);
-		}
+		else if (leave_message(t, regs, result))
+			tell_messages();
 		break;
 	case IPC_OBJ_KIND_MSGQ:
 		leave_queue(t, regs, result);
@@ -493,14 +522,25 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_KIND_SIGNAL:
 		leave_signal(t, regs, result);
 		break;
+	case IPC_OBJ_KIND_PROCESS:
+		leave_process(t, result);
+		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
 		leave_wait(t, regs, result);
 		break;
+	case IPC_OBJ_KIND_MEMORY:
+		leave_region(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, result, 0);
+		break;
 	case IPC_OBJ_RET:
 		if (result >= 0)
 			leave_open(t, result, result, 0);
+		if (result >= 0 && t->call == IPC_CALL_pidfd_getfd)
+			tell_taken(t, regs, result);
 		break;
 	case IPC_OBJ_KIND_PAIR:
 		if (result == 0)
@@ -531,6 +571,9 @@ static void leave_unfinished(struct task_state *t)
 	case IPC_OBJ_KIND_MSGQ:
 	case IPC_OBJ_KIND_SEMS:
 		leave_queue_unfinished(t);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, 0, IPC_F_INSIDE);
 	}
 	t->call = IPC_CALL_none;
 }

@@ -49,12 +49,12 @@ static __u32 call_of(const struct pt_regs *regs, long nr)
 	return IPC_CALL_none;
 }
 
-static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
+static __always_inline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	const struct ipc_call *row = row_of(call);
 	struct end end = {}, end2 = {};
 
-	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
+	find_end_here(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
 	if (row->object2)
 		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
 	if (reads_state(end.object, call))
@@ -169,7 +169,7 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 
 /* ---- a call ends ---- */
 
-static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
+static __always_inline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
 {
 	struct ipc_event e = event_of(t, result);
 
@@ -181,7 +181,7 @@ static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16
 		e.flags = flags | (t->call == IPC_CALL_tee ? IPC_F_PEEK : 0);
 		if (result == 0 && t->asked && !flags && is_stream(t->object) && verb_of(&e) == IPC_VERB_recv)
 			e.flags |= IPC_F_EOF;
-		emit(&e, t->image);
+		emit_here(&e, t->image);
 	}
 	if (t->object2) {
 		e.object = t->object2;
@@ -243,14 +243,14 @@ static __noinline int leave_control(struct task_state *t, __s64 result)
 	return emit(&e, t->image);
 }
 
-static void leave_replaced(const struct task_state *t)
+static __noinline int leave_replaced(const struct task_state *t)
 {
 	struct ipc_event e = {
 		.object = t->object2, .arg0 = t->arg0_2, .thread = t->thread, .call = IPC_CALL_close
 	};
 
 	e.flags = IPC_F_PART;
-	emit(&e, t->image);
+	return emit(&e, t->image);
 }
 
 /* What socket() made has nothing to tell yet; accept made the other side's peer; a copy is known already. */
@@ -372,7 +372,7 @@ static __noinline int leave_reap(struct task_state *t, const struct pt_regs *reg
 	return emit(&e, t->image);
 }
 
-static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __s64 result)
+static __always_inline int leave_here(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	const struct ipc_call *row = row_of(t->call);
 	struct ipc_event e;
@@ -425,6 +425,11 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	}
 	t->call = IPC_CALL_none;
 	return 0;
+}
+
+static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	return leave_here(t, regs, result);
 }
 
 /* The task ends, or the recording, inside a call on a channel. */

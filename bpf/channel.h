@@ -102,17 +102,15 @@ static __always_inline __u64 queue_or_eventfd(struct file *file, struct inode *i
 }
 
 /* The object behind the caller's descriptor, 0: no channel. */
-SEPARATE __u64 classify(__u32 fd, struct end *end)
+static __always_inline __u64 classify_here(__u32 fd, struct end *end)
 {
 	struct fdtable *table = descriptors();
 	struct file *file = 0;
 
-	if (!end)
-		return 0;
 	end->object = 0;
 	end->sk = 0;
 	if (fd < table->max_fds)
-		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+		file = (void *)PEEK(list_head, table->fd + fd, next); /* a pointer's type that BTF has */
 	if (!file)
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
@@ -129,14 +127,22 @@ SEPARATE __u64 classify(__u32 fd, struct end *end)
 	return end->object;
 }
 
-/* Likewise; a socket that is seen for the first time is told. */
-SEPARATE __u64 find_end(__u32 fd, struct end *end, __u32 thread)
+SEPARATE __u64 classify(__u32 fd, struct end *end)
 {
-	if (!end)
-		return 0;
-	if (classify(fd, end) && end->sk && !socket_is_known(end))
+	return end ? classify_here(fd, end) : 0;
+}
+
+/* Likewise; a socket that is seen for the first time is told. */
+static __always_inline __u64 find_end_here(__u32 fd, struct end *end, __u32 thread)
+{
+	if (classify_here(fd, end) && end->sk && !socket_is_known(end))
 		define_socket(end, thread, 0, 0);
 	return end->object;
+}
+
+SEPARATE __u64 find_end(__u32 fd, struct end *end, __u32 thread)
+{
+	return end ? find_end_here(fd, end, thread) : 0;
 }
 
 struct walk {

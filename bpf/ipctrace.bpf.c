@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 
 #include "call.h"
+#include "tracked.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -41,11 +42,24 @@ static _Bool unpark(struct task_state *t, const struct pt_regs *regs, long nr)
 	return 0;
 }
 
+/* Apart, so that its room on the stack is not part of every call's. */
+static __noinline int tell_alien(struct task_state *t)
+{
+	struct ipc_def def = { .call = IPC_DEF_LOSS, .thread = t->thread };
+
+	def.loss.reason = IPC_REASON_other_arch;
+	def.loss.pid = bpf_get_current_pid_tgid() >> 32;
+	def.loss.count = 1;
+	define(&def, 0);
+	t->alien = 1;
+	return 0;
+}
+
 SEC("tp_btf/sys_enter")
 int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *t = is_tracked(task) ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
 
 	if (!t || !t->image)
 		return 0;
@@ -54,22 +68,14 @@ int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 	t->call = IPC_CALL_none;
 	if (!regs_compat(&task->thread_info))
 		return enter(t, regs, nr);
-	if (!t->alien) {
-		struct ipc_def def = { .call = IPC_DEF_LOSS, .thread = t->thread };
-		def.loss.reason = IPC_REASON_other_arch;
-		def.loss.pid = task->tgid;
-		def.loss.count = 1;
-		define(&def, 0);
-		t->alien = 1;
-	}
-	return 0;
+	return t->alien ? 0 : tell_alien(t);
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *t = is_tracked(task) ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
 
 	if (!t)
 		return 0;
@@ -83,14 +89,13 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 		if (regs->ip != t->ip)
 			return 0;
 		t->parked = 0;
-		return leave(t, regs, -NR_EINTR);
-	}
-	if (stopped_by_signal(result)) {
+		result = -NR_EINTR;
+	} else if (stopped_by_signal(result)) {
 		t->ip = regs->ip;
 		t->parked = 1;
 		return 0;
 	}
-	return leave(t, regs, result);
+	return leave_here(t, regs, result);
 }
 
 /* ---- life of a process ---- */
@@ -123,6 +128,7 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		count_lost(IPC_REASON_spawn_unseen);
 		return 0;
 	}
+	track(child);
 	c->thread = next_id();
 	c->image = p->image;
 	if (child->tgid != parent->tgid) {
@@ -170,6 +176,7 @@ int BPF_PROG(task_execs, struct task_struct *task)
 	if (!t || !s)
 		return 0;
 	struct task_state old = *t;
+	track(task);
 	__builtin_memset(t, 0, sizeof(*t));
 	t->image = next_id();
 	t->thread = next_id();
@@ -208,6 +215,7 @@ int BPF_PROG(task_ends, struct task_struct *task)
 
 	if (!t || !t->image)
 		return 0;
+	untrack(task);
 	leave_unfinished(t);
 	if (task->signal->live.counter == 0)
 		process_ends(t, task);

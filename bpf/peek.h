@@ -28,7 +28,9 @@ extern void *bpf_rdonly_cast(void *object, __u32 btf_id) __ksym __weak;
 	})
 
 /* A function that the verifier looks at once and by itself, not again at each call: it takes numbers and
- * pointers to memory of ours (initialized, perhaps NULL as far as it can tell) and returns a number. */
+ * pointers to memory of ours (initialized, perhaps NULL as far as it can tell) and returns a number. What a
+ * read or a write of a pipe goes through has its body in an inline function of this name with _here behind
+ * it, too: a return costs up to 10 ns where the kernel guards returns. */
 #define SEPARATE __noinline
 
 #endif

@@ -49,7 +49,7 @@ static __u32 call_of(const struct pt_regs *regs, long nr)
 	return IPC_CALL_none;
 }
 
-static __always_inline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
+static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	const struct ipc_call *row = row_of(call);
 	struct end end = {}, end2 = {};

@@ -142,7 +142,11 @@ static __always_inline __u64 find_end_here(__u32 fd, struct end *end, __u32 thre
 
 SEPARATE __u64 find_end(__u32 fd, struct end *end, __u32 thread)
 {
-	return end ? find_end_here(fd, end, thread) : 0;
+	if (!end)
+		return 0;
+	if (classify(fd, end) && end->sk && !socket_is_known(end))
+		define_socket(end, thread, 0, 0);
+	return end->object;
 }
 
 struct walk {
@@ -150,6 +154,22 @@ struct walk {
 	__u16 call, flags;
 	unsigned long word;
 };
+
+/* Apart: an event's room on the stack is not below what finds the channel. */
+static __noinline int tell_walked(struct walk *w, const struct end *end, __u32 fd)
+{
+	struct ipc_event e = {
+		.object = end->object, .arg0 = end->arg0, .call = w->call, .thread = w->thread
+	};
+
+	if (w->call == IPC_CALL_inherit) {
+		e.result = fd;
+	} else {
+		e.flags = w->flags;
+		w->flags = IPC_F_PART;
+	}
+	return emit(&e, w->image);
+}
 
 static int walk_step(__u32 i, struct walk *w)
 {
@@ -160,14 +180,7 @@ static int walk_step(__u32 i, struct walk *w)
 		bpf_probe_read_kernel(&w->word, sizeof(w->word), descriptors()->open_fds + fd / 64);
 	if (!(w->word >> (fd & 63) & 1) || !find_end(fd, &end, w->thread))
 		return 0;
-	struct ipc_event e = { .object = end.object, .arg0 = end.arg0, .call = w->call, .thread = w->thread };
-	if (w->call == IPC_CALL_inherit) {
-		e.result = fd;
-	} else {
-		e.flags = w->flags;
-		w->flags = IPC_F_PART;
-	}
-	emit(&e, w->image);
+	tell_walked(w, &end, fd);
 	return 0;
 }
 

@@ -264,9 +264,21 @@ static void define_opened(struct task_state *t, const struct end *end)
 		define_socket(end, t->thread, 0, 0);
 }
 
-static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, __u16 flags)
+/* Apart: its event's room on the stack is not below what tells of the socket. */
+static __noinline int tell_opened(const struct task_state *t, const struct end *end, __s64 result,
+				  __u16 flags)
 {
 	struct ipc_event e = event_of(t, result);
+
+	e.object = end->object;
+	e.arg0 = end->arg0;
+	e.arg1 = t->arg1;
+	e.flags = flags;
+	return emit(&e, t->image);
+}
+
+static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, __u16 flags)
+{
 	struct end end = {};
 
 	if (t->object2)
@@ -275,11 +287,7 @@ static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, _
 		return 0;
 	if (end.sk)
 		define_opened(t, &end);
-	e.object = end.object;
-	e.arg0 = end.arg0;
-	e.arg1 = t->arg1;
-	e.flags = flags;
-	return emit(&e, t->image);
+	return tell_opened(t, &end, result, flags);
 }
 
 static void leave_pair(struct task_state *t, const struct pt_regs *regs)

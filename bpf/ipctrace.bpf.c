@@ -7,16 +7,16 @@
  */
 #include <linux/bpf.h>
 
-#include "call.h"
+#include "locks.h"
+#include "ring.h"
 #include "tracked.h"
+#include "woken.h"
 
 #include <bpf/bpf_tracing.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum { ARGS_ROOM = 1024 };
-
-__u32 ids; /* numbers images and threads; the first is 1 */
 
 /* ---- calls that a signal stops ---- */
 
@@ -42,19 +42,6 @@ static _Bool unpark(struct task_state *t, const struct pt_regs *regs, long nr)
 	return 0;
 }
 
-/* Apart, so that its room on the stack is not part of every call's. */
-static __noinline int tell_alien(struct task_state *t)
-{
-	struct ipc_def def = { .call = IPC_DEF_LOSS, .thread = t->thread };
-
-	def.loss.reason = IPC_REASON_other_arch;
-	def.loss.pid = bpf_get_current_pid_tgid() >> 32;
-	def.loss.count = 1;
-	define(&def, 0);
-	t->alien = 1;
-	return 0;
-}
-
 SEC("tp_btf/sys_enter")
 int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 {
@@ -66,9 +53,14 @@ int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 	if (t->parked && unpark(t, regs, nr))
 		return 0;
 	t->call = IPC_CALL_none;
+	t->woken_by = 0;
 	if (!regs_compat(&task->thread_info))
 		return enter(t, regs, nr);
-	return t->alien ? 0 : tell_alien(t);
+	if (!t->alien) {
+		define_loss(t->thread, IPC_REASON_other_arch);
+		t->alien = 1;
+	}
+	return 0;
 }
 
 SEC("tp_btf/sys_exit")
@@ -98,12 +90,53 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 	return leave_here(t, regs, result);
 }
 
-/* ---- life of a process ---- */
+/* ---- rings; of two programs the kernel takes the one with its own arguments (loader.c) ---- */
 
-static __u32 next_id(void)
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(ring_submits, struct io_kiocb *req)
 {
-	return __sync_fetch_and_add(&ids, 1) + 1;
+	return submits(req);
 }
+
+SEC("tp_btf/io_uring_submit_sqe") /* until Linux 6.2 */
+int BPF_PROG(ring_submits_old, struct io_kiocb *req, _Bool force)
+{
+	return submits(req);
+}
+
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(ring_completes, void *ring, void *req, struct io_uring_cqe *cqe)
+{
+	return completes((__u64)ring, (__u64)req, cqe->user_data, cqe->res, cqe->flags);
+}
+
+SEC("tp_btf/io_uring_complete") /* until Linux 6.12 */
+int BPF_PROG(ring_completes_old, void *ring, void *req, __u64 user_data, int result, __u32 flags)
+{
+	return completes((__u64)ring, (__u64)req, user_data, result, flags);
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(task_wakes, struct task_struct *task)
+{
+	return wakes(task, ctx);
+}
+
+/* ---- semaphores and locks; attached to each of libc's functions (library.c) ---- */
+
+SEC("uprobe")
+int lock_begins(struct pt_regs *ctx)
+{
+	return library_begins(ctx, bpf_get_attach_cookie(ctx));
+}
+
+SEC("uretprobe")
+int lock_ends(struct pt_regs *ctx)
+{
+	return library_ends(ctx);
+}
+
+/* ---- life of a process ---- */
 
 static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 image)
 {
@@ -143,6 +176,8 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		define(&def, 0);
 	}
 	define_thread(child, c->thread, c->image);
+	if (child->tgid != parent->tgid)
+		fork_regions(p, c, child, child->mm == parent->mm);
 	return 0;
 }
 
@@ -180,6 +215,8 @@ int BPF_PROG(task_execs, struct task_struct *task)
 	__builtin_memset(t, 0, sizeof(*t));
 	t->image = next_id();
 	t->thread = next_id();
+	t->older = old.thread;
+	t->nr = IPC_NO_NR;
 	fill_image(&s->def, task, t->image);
 	s->def.thread = t->thread;
 	s->def.image.prev = old.image;
@@ -204,6 +241,9 @@ static void process_ends(struct task_state *t, struct task_struct *task)
 		def.gone.status = task->signal->group_exit_code;
 	else
 		def.gone.status = first->exit_code;
+	end_regions(t, leader, task);
+	tell_death(t, leader, def.gone.status);
+	note_ended(task, def.gone.status);
 	if (!leader->exiting || leader->status != def.gone.status)
 		define(&def, 0);
 }
@@ -222,6 +262,51 @@ int BPF_PROG(task_ends, struct task_struct *task)
 	return 0;
 }
 
+/* ---- locks on files that the kernel releases ---- */
+
+/* Before it looks for them: from here on they may be gone. */
+SEC("tp_btf/locks_get_lock_context")
+int BPF_PROG(unlock_begins, struct inode *inode, int type)
+{
+	struct task_state *t =
+		type == F_UNLCK ? bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0) : 0;
+
+	if (t)
+		t->unlock_start = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __always_inline int kernel_releases(struct file_lock *lock)
+{
+	struct file_lock___old *old = (void *)lock;
+	_Bool is_old = bpf_core_field_exists(old->fl_owner);
+
+	if (!lock || !((is_old ? old->fl_flags : lock->c.flc_flags) & FL_CLOSE)) /* a call asked for it */
+		return 0;
+	__u64 file = 0, owner = 0; /* bare addresses */
+	if (is_old) {
+		bpf_core_read(&file, sizeof(file), &old->fl_file);
+		bpf_core_read(&owner, sizeof(owner), &old->fl_owner);
+	} else {
+		bpf_core_read(&file, sizeof(file), &lock->c.flc_file);
+		bpf_core_read(&owner, sizeof(owner), &lock->c.flc_owner);
+	}
+	return tell_released(bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0), (void *)file,
+			     owner);
+}
+
+SEC("tp_btf/flock_lock_inode")
+int BPF_PROG(flock_released, struct inode *inode, struct file_lock *lock)
+{
+	return kernel_releases(lock);
+}
+
+SEC("tp_btf/locks_remove_posix")
+int BPF_PROG(posix_lock_released, struct inode *inode, struct file_lock *lock)
+{
+	return kernel_releases(lock);
+}
+
 /* Run by the loader when the recording has ended: what tasks are inside then. */
 SEC("iter/task")
 int calls_under_way(struct bpf_iter__task *ctx)
@@ -232,4 +317,17 @@ int calls_under_way(struct bpf_iter__task *ctx)
 	if (t && t->image)
 		leave_unfinished(t);
 	return 0;
+}
+
+/* Run by the loader for what it attaches to: the memory that processes share already. */
+SEC("iter/task_vma")
+int shared_memory(struct bpf_iter__task_vma *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct vm_area_struct *vma = ctx->vma;
+
+	if (!task || !vma || task->pid != task->tgid)
+		return 0;
+	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	return t && t->image ? adopt_region(t, task, vma) : 0;
 }

@@ -402,8 +402,7 @@ struct {
 static __always_inline struct child_name name_for(struct task_struct *task, struct pid *pid)
 {
 	struct pid *own = task->thread_pid;
-	__u64 at = bpf_core_field_offset(struct pid, numbers) +
-		   (__u64)PEEK(pid, own, level) * bpf_core_type_size(struct upid);
+	__u64 at = bpf_core_field_offset(struct pid, numbers) + in_numbers(PEEK(pid, own, level));
 	struct child_name name = {};
 
 	name.ns = PEEK(pid_namespace, PEEK(upid, (__u64)own + at, ns), ns.inum);

@@ -47,17 +47,6 @@ static __u32 next_id(void)
 	return __sync_fetch_and_add(&ids, 1) + 1;
 }
 
-/* What is told by no call's own event, but for the lives of processes, makes the channel partial. */
-static __noinline int count_dropped(const struct ipc_event *e, __u32 image, __u64 now)
-{
-	__u32 mechanism = ipc_object_mechanism(e->object);
-
-	count_lost_of(IPC_REASON_dropped, mechanism);
-	if (e->object && mechanism != IPC_MECH_process)
-		count_total(e, image, now);
-	return 0;
-}
-
 /* The beginnings of the event of the call that a task is inside. */
 static struct ipc_event event_of(const struct task_state *t, __s64 result)
 {
@@ -70,19 +59,17 @@ static struct ipc_event event_of(const struct task_state *t, __s64 result)
 }
 
 /* Stamps and sends an event; start 0: it has no duration. Returns 0: it found no room. */
-SEPARATE int try_emit(struct ipc_event *e, __u32 image)
+static __always_inline int try_emit_here(struct ipc_event *e, __u32 image)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ipc_event *slot = 0;
 
-	if (!e)
-		return 0;
 	if (aggregate && is_aggregated(e))
-		return count_total(e, image, bpf_ktime_get_ns());
+		return count_total(e, image, bpf_ktime_get_ns(), 0);
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < ring_limit)
 		slot = bpf_ringbuf_reserve(&ring, sizeof(*slot), 0);
 	if (!slot) {
-		count_dropped(e, image, bpf_ktime_get_ns());
+		count_total(e, image, bpf_ktime_get_ns(), 1);
 		return 0;
 	}
 	if (e->thread & RING_THREAD)
@@ -100,7 +87,18 @@ SEPARATE int try_emit(struct ipc_event *e, __u32 image)
 	return 1;
 }
 
-/* The same for who has nothing to remember. Returns 0. */
+SEPARATE int try_emit(struct ipc_event *e, __u32 image)
+{
+	return e ? try_emit_here(e, image) : 0;
+}
+
+/* The same for who has nothing to remember. Both return 0. */
+static __always_inline int emit_here(struct ipc_event *e, __u32 image)
+{
+	try_emit_here(e, image);
+	return 0;
+}
+
 static __always_inline int emit(struct ipc_event *e, __u32 image)
 {
 	try_emit(e, image);

@@ -157,7 +157,7 @@ static __always_inline void count_uncounted(__u32 image, __u64 object, _Bool sen
 	struct ipc_event e = { .object = object, .result = 1 }; /* it did something */
 
 	e.call = sends ? IPC_CALL_sem_post : IPC_CALL_sem_wait;
-	count_dropped(&e, image, bpf_ktime_get_ns());
+	count_total(&e, image, bpf_ktime_get_ns(), 1);
 }
 
 static __noinline int count_lock(__u32 image, __u64 object, __u32 from, _Bool sends)

@@ -173,14 +173,22 @@ static __always_inline void add_total(struct total *t, const struct ipc_event *e
 	raise(&t->not_first_ns, ~start);
 }
 
-/* Adds an event that ended at `now` to its endpoint's totals. What finds no room there is a loss. Returns 1.
+/*
+ * Adds an event that ended at `now` to its endpoint's totals; `dropped`: it should have been told, and found no
+ * room: that is a loss, and whatever the call was its channel is marked (but for the lives of processes). What
+ * finds no room here either is another. Returns 1.
  */
-SEPARATE int count_total(const struct ipc_event *e, __u32 image, __u64 now)
+SEPARATE int count_total(const struct ipc_event *e, __u32 image, __u64 now, __u32 dropped)
 {
 	struct total_key key = { .image = image };
 
 	if (!e)
 		return 1;
+	if (dropped) {
+		count_lost_of(IPC_REASON_dropped, ipc_object_mechanism(e->object));
+		if (!e->object || ipc_object_mechanism(e->object) == IPC_MECH_process)
+			return 1;
+	}
 	key.object = e->object;
 	key.other = has_addresses(e->object) ? e->arg1 : 0;
 	key.call = e->call;

@@ -9,6 +9,7 @@
 
 #include "locks.h"
 #include "ring.h"
+#include "tracked.h"
 #include "woken.h"
 
 #include <bpf/bpf_tracing.h>
@@ -45,7 +46,7 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *t = is_tracked(task) ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
 
 	if (!t || !t->image)
 		return 0;
@@ -66,7 +67,7 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *t = is_tracked(task) ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
 
 	if (!t)
 		return 0;
@@ -80,14 +81,13 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 		if (regs->ip != t->ip)
 			return 0;
 		t->parked = 0;
-		return leave(t, regs, -NR_EINTR);
-	}
-	if (stopped_by_signal(result)) {
+		result = -NR_EINTR;
+	} else if (stopped_by_signal(result)) {
 		t->ip = regs->ip;
 		t->parked = 1;
 		return 0;
 	}
-	return leave(t, regs, result);
+	return leave_here(t, regs, result);
 }
 
 /* ---- rings; of two programs the kernel takes the one with its own arguments (loader.c) ---- */
@@ -161,6 +161,7 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		count_lost(IPC_REASON_spawn_unseen);
 		return 0;
 	}
+	track(child);
 	c->thread = next_id();
 	c->image = p->image;
 	if (child->tgid != parent->tgid) {
@@ -210,6 +211,7 @@ int BPF_PROG(task_execs, struct task_struct *task)
 	if (!t || !s)
 		return 0;
 	struct task_state old = *t;
+	track(task);
 	__builtin_memset(t, 0, sizeof(*t));
 	t->image = next_id();
 	t->thread = next_id();
@@ -253,6 +255,7 @@ int BPF_PROG(task_ends, struct task_struct *task)
 
 	if (!t || !t->image)
 		return 0;
+	untrack(task);
 	leave_unfinished(t);
 	if (task->signal->live.counter == 0)
 		process_ends(t, task);

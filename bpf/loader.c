@@ -45,6 +45,8 @@ struct source {
 	bool probes_together;
 };
 
+enum { GIVE_BACK = 64 << 10 }; /* bytes of the ring at a time: each costs the programs a cache miss */
+
 static char complaint[256]; /* of libbpf: the verifier's last line, or else libbpf's own */
 
 /* The verifier's log comes as one message: its reason stands before the line that counts instructions. */
@@ -290,7 +292,7 @@ static void pass(struct source *s, struct collector *c, const struct ipc_event *
  * that is being written stands in the way). */
 static long consume(struct source *s, struct collector *c, uint64_t end, bool *whole)
 {
-	uint64_t at = atomic_load_explicit(s->consumed, memory_order_relaxed);
+	uint64_t at = atomic_load_explicit(s->consumed, memory_order_relaxed), given = at;
 	long records = 0;
 
 	while (at < end) {
@@ -304,8 +306,12 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 		}
 		len &= ~BPF_RINGBUF_DISCARD_BIT;
 		at += (len + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
-		atomic_store_explicit(s->consumed, at, memory_order_release);
+		if (at - given >= GIVE_BACK) {
+			atomic_store_explicit(s->consumed, at, memory_order_release);
+			given = at;
+		}
 	}
+	atomic_store_explicit(s->consumed, at, memory_order_release);
 	*whole = at >= end;
 	return records;
 }

@@ -90,7 +90,7 @@ $(BUILD)/libipctrace.so: $(SHIM_OBJ) preload/exports.map
 
 # eBPF: the programs of bpf/*.bpf.c linked into one object (which drops their debug text, keeps BTF),
 # embedded through a skeleton.
-BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Werror -Icommon -Ibpf -Iarch/$(ARCH) -I/usr/include/$(ARCH)-linux-gnu \
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wimplicit-fallthrough -Werror -Icommon -Ibpf -Iarch/$(ARCH) -I/usr/include/$(ARCH)-linux-gnu \
 	-D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,$(ARCH)) -MMD -MP
 BPF_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard bpf/*.bpf.c))
 $(BUILD)/obj/%.bpf.o: %.bpf.c
@@ -179,6 +179,10 @@ docs: $(BUILD)/docs/mechanisms
 check-mechanisms:
 	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/run mechanisms.sh
 
+# The eBPF source on Debian's kernels, in qemu; KERNELS="6.1" only those.
+check-kernels: all reference-static
+	$(Q)BUILD=$(BUILD) tests/kernels/run $(KERNELS) || [ $$? = 77 ]
+
 C_FILES = $(shell git ls-files '*.c' '*.h')
 format:
 	$(Q)clang-format -i $(C_FILES)
@@ -207,6 +211,7 @@ help:
 	@echo 'make docs              write docs/mechanisms.md from the tables'
 	@echo 'make reference-static   the reference programs in a static program of their own'
 	@echo 'make check-mechanisms  whether each has its reference program, test and documentation'
+	@echo 'make check-kernels     boot Debian 6.1 and 6.12 in qemu, run the reference programs there by eBPF'
 	@echo 'make format            clang-format all files'
 	@echo 'make clean             remove every build folder'
 	@echo 'V=1                    show the commands      BUILD=dir   build there'
@@ -217,4 +222,4 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .DELETE_ON_ERROR:
-.PHONY: all reference-static unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms bench fuzz docs format install uninstall help clean
+.PHONY: all reference-static unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms check-kernels bench fuzz docs format install uninstall help clean

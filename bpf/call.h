@@ -9,9 +9,11 @@
 
 #include "delivery.h"
 #include "file_lock.h"
+#include "futex.h"
 #include "message.h"
 #include "process_vm.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "wait.h"
 
@@ -20,10 +22,12 @@
 enum {
 	ROWS_PER_NR = 16,
 	NR_EINPROGRESS = 115,
-	NR_EINTR = 4,
 	CLOSE_RANGE_UNSHARE_ = 2,
+	IORING_ENTER_REGISTERED_RING_ = 16,
 	MAY_RUN = -2, /* in the place of a status */
 };
+
+const volatile _Bool sees_rings; /* the kernel has the tracepoints (ring.h) */
 
 /* Rows of one system call: first_row[nr], then next_row[row] until 0. Made by the loader from calls.def. */
 const volatile __u8 first_row[SYSCALLS_MAX];
@@ -46,28 +50,37 @@ static __u32 call_of(const struct pt_regs *regs, long nr)
 	return IPC_CALL_none;
 }
 
+/* The call is on this channel, and that one where it has two. */
+static __always_inline int enter_ends(struct task_state *t, const struct pt_regs *regs, __u32 call,
+				      const struct end *end, const struct end *end2)
+{
+	const struct ipc_call *row = row_of(call);
+
+	t->object = reads_state(end->object, call) ? 0 : end->object;
+	t->arg0 = end->arg0;
+	t->object2 = end2->object;
+	t->arg0_2 = end2->arg0;
+	if (!t->object && !t->object2)
+		return 0;
+	t->call = call;
+	t->unbound = binds_late(end->object) && socket_is_unbound(end->sk);
+	t->arg1 = row->asks ? regs_arg(regs, row->asks - 1) : 0;
+	t->asked = row->asks ? t->arg1 != 0 : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
+	t->start = bpf_ktime_get_ns();
+	return 0;
+}
+
 static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	const struct ipc_call *row = row_of(call);
 	struct end end = {}, end2 = {};
 
+	if (call == IPC_CALL_io_uring_enter && regs_arg(regs, 3) & IORING_ENTER_REGISTERED_RING_)
+		return 0; /* its descriptor is none */
 	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
 	if (row->object2)
 		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
-	if (reads_state(end.object, call))
-		end.object = 0;
-	if (!end.object && !end2.object)
-		return 0;
-	t->object = end.object;
-	t->arg0 = end.arg0;
-	t->object2 = end2.object;
-	t->arg0_2 = end2.arg0;
-	t->call = call;
-	t->unbound = binds_late(end.object) && socket_is_unbound(end.sk);
-	t->arg1 = row->asks ? regs_arg(regs, row->asks - 1) : 0;
-	t->asked = row->asks ? t->arg1 != 0 : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
-	t->start = bpf_ktime_get_ns();
-	return 0;
+	return enter_ends(t, regs, call, &end, &end2);
 }
 
 /* Calls whose object only the result tells. dup2 and dup3 close what they replace; an accept is from a
@@ -158,21 +171,27 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 		return enter_queue(t, regs, call);
 	case IPC_OBJ_KIND_SEMS:
 		return enter_sem(t, regs, call);
-	case IPC_OBJ_KIND_PROCESS:
-		return enter_process(t, regs, call);
 	case IPC_OBJ_KIND_SIGNAL:
 		return enter_signal(t, regs, call);
+	case IPC_OBJ_KIND_PROCESS:
+		return enter_process(t, regs, call);
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
 		return enter_wait(t, call);
+	case IPC_OBJ_KIND_MEMORY:
+		return enter_region(t, regs, call);
+	case IPC_OBJ_KIND_WORD:
+		return enter_futex(t, regs, call);
+	case IPC_OBJ_NONE:
+		return nr == __NR_madvise ? enter_advice(t, regs) : 0;
 	}
 	return 0;
 }
 
 /* ---- a call ends ---- */
 
-static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
+static __always_inline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
 {
 	struct ipc_event e = event_of(t, result);
 
@@ -184,7 +203,7 @@ static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16
 		e.flags = flags | (t->call == IPC_CALL_tee ? IPC_F_PEEK : 0);
 		if (result == 0 && t->asked && !flags && is_stream(t->object) && verb_of(&e) == IPC_VERB_recv)
 			e.flags |= IPC_F_EOF;
-		emit(&e, t->image);
+		emit_here(&e, t->image);
 	}
 	if (t->object2) {
 		e.object = t->object2;
@@ -250,14 +269,14 @@ static __noinline int leave_control(struct task_state *t, const struct pt_regs *
 	return emit(&e, t->image);
 }
 
-static void leave_replaced(const struct task_state *t)
+static __noinline int leave_replaced(const struct task_state *t)
 {
 	struct ipc_event e = {
 		.object = t->object2, .arg0 = t->arg0_2, .thread = t->thread, .call = IPC_CALL_close
 	};
 
 	e.flags = IPC_F_PART;
-	emit(&e, t->image);
+	return emit(&e, t->image);
 }
 
 /* What socket() made has nothing to tell yet; accept made the other side's peer; a copy is known already. */
@@ -271,22 +290,32 @@ static void define_opened(struct task_state *t, const struct end *end)
 		define_socket(end, t->thread, 0, 0);
 }
 
-static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, __u16 flags)
+/* Apart: its event's room on the stack is not below what tells of the socket. */
+static __noinline int tell_opened(const struct task_state *t, const struct end *end, __s64 result,
+				  __u16 flags)
 {
 	struct ipc_event e = event_of(t, result);
+
+	e.object = end->object;
+	e.arg0 = end->arg0;
+	e.arg1 = t->arg1;
+	e.flags = flags;
+	return emit(&e, t->image);
+}
+
+static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, __u16 flags)
+{
 	struct end end = {};
 
 	if (t->object2)
 		leave_replaced(t);
+	if (t->call == IPC_CALL_io_uring_setup && !sees_rings)
+		define_loss(t->thread, IPC_REASON_io_uring);
 	if (!classify(fd, &end))
 		return 0;
 	if (end.sk)
 		define_opened(t, &end);
-	e.object = end.object;
-	e.arg0 = end.arg0;
-	e.arg1 = t->arg1;
-	e.flags = flags;
-	return emit(&e, t->image);
+	return tell_opened(t, &end, result, flags);
 }
 
 static void leave_pair(struct task_state *t, const struct pt_regs *regs)
@@ -373,8 +402,7 @@ struct {
 static __always_inline struct child_name name_for(struct task_struct *task, struct pid *pid)
 {
 	struct pid *own = task->thread_pid;
-	__u64 at = bpf_core_field_offset(struct pid, numbers) +
-		   (__u64)PEEK(pid, own, level) * bpf_core_type_size(struct upid);
+	__u64 at = bpf_core_field_offset(struct pid, numbers) + in_numbers(PEEK(pid, own, level));
 	struct child_name name = {};
 
 	name.ns = PEEK(pid_namespace, PEEK(upid, (__u64)own + at, ns), ns.inum);
@@ -467,7 +495,7 @@ static __noinline int leave_reap(struct task_state *t, const struct pt_regs *reg
 	return emit(&e, t->image);
 }
 
-static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __s64 result)
+static __always_inline int leave_here(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	const struct ipc_call *row = row_of(t->call);
 	struct ipc_event e;
@@ -498,16 +526,22 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_KIND_SEMS:
 		leave_sem(t, regs, result);
 		break;
-	case IPC_OBJ_KIND_PROCESS:
-		leave_process(t, result);
-		break;
 	case IPC_OBJ_KIND_SIGNAL:
 		leave_signal(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_PROCESS:
+		leave_process(t, result);
 		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
 		leave_wait(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_MEMORY:
+		leave_region(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, result, 0);
 		break;
 	case IPC_OBJ_RET:
 		if (result >= 0)
@@ -533,6 +567,11 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	return 0;
 }
 
+static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	return leave_here(t, regs, result);
+}
+
 /* The task ends, or the recording, inside a call on a channel. */
 static void leave_unfinished(struct task_state *t)
 {
@@ -544,6 +583,9 @@ static void leave_unfinished(struct task_state *t)
 	case IPC_OBJ_KIND_MSGQ:
 	case IPC_OBJ_KIND_SEMS:
 		leave_queue_unfinished(t);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, 0, IPC_F_INSIDE);
 	}
 	t->call = IPC_CALL_none;
 }

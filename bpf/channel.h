@@ -25,17 +25,11 @@ static __u64 hash56(__u64 a, __u64 b)
 	return (h ^ h >> 32) * 0x9e3779b97f4a7c15ULL >> 8;
 }
 
-static __noinline int define_file(struct file *file, __u64 object)
+/* Of a file, with `text` bytes in scratch->text. */
+static void define_inode(struct scratch *s, struct inode *inode, __u64 object, __u32 text)
 {
-	struct scratch *s = scratch_get();
-	__u8 one = 1;
-
-	if (!s || bpf_map_update_elem(&defined, &object, &one, BPF_NOEXIST))
-		return 0;
-	struct inode *inode = PEEK(file, file, f_inode);
 	__u32 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
-	_Bool is_queue = ipc_object_mechanism(object) == IPC_MECH_posix_mq; /* has no folders */
-	__u32 text = append_path(s, 0, path_of(file, is_queue ? 1 : PATH_DEPTH));
+
 	__builtin_memset(&s->def, 0, sizeof(s->def));
 	s->def.call = IPC_DEF_OBJECT;
 	s->def.object.object = object;
@@ -44,15 +38,32 @@ static __noinline int define_file(struct file *file, __u64 object)
 	s->def.object.dev_major = dev >> MINOR_BITS;
 	s->def.object.dev_minor = dev & ((1 << MINOR_BITS) - 1);
 	define(&s->def, text & (2 * PATH_ROOM - 1));
+}
+
+static __noinline int define_file(struct file *file, __u64 object)
+{
+	struct scratch *s = scratch_get();
+	__u8 one = 1;
+
+	if (!s || bpf_map_update_elem(&defined, &object, &one, BPF_NOEXIST))
+		return 0;
+	_Bool is_queue = ipc_object_mechanism(object) == IPC_MECH_posix_mq; /* has no folders */
+	__u32 text = append_path(s, 0, path_of(file, is_queue ? 1 : PATH_DEPTH));
+	define_inode(s, PEEK(file, file, f_inode), object, text);
 	return 0;
+}
+
+static __always_inline __u64 file_hash(struct inode *inode)
+{
+	__u64 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
+	__u64 generation = PEEK(inode, inode, i_generation);
+
+	return hash56(PEEK(inode, inode, i_ino), dev << 32 | generation);
 }
 
 static __always_inline __u64 file_object(struct file *file, __u32 mechanism)
 {
-	struct inode *inode = PEEK(file, file, f_inode);
-	__u64 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
-	__u64 generation = PEEK(inode, inode, i_generation);
-	__u64 object = ipc_object(mechanism, hash56(PEEK(inode, inode, i_ino), dev << 32 | generation));
+	__u64 object = ipc_object(mechanism, file_hash(PEEK(file, file, f_inode)));
 	if (!bpf_map_lookup_elem(&defined, &object))
 		define_file(file, object);
 	return object;
@@ -64,14 +75,14 @@ static struct fdtable *descriptors(void)
 	return task->files->fdt;
 }
 
-/* What the caller has open under the number, or 0. */
+/* The caller's, or NULL. */
 static __always_inline struct file *file_of(__u32 fd)
 {
 	struct fdtable *table = descriptors();
 	struct file *file = 0;
 
 	if (fd < table->max_fds)
-		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+		file = (void *)PEEK(list_head, table->fd + fd, next); /* a pointer's type that BTF has */
 	return file;
 }
 
@@ -132,6 +143,8 @@ static __noinline __u64 anonymous_object(struct file *file, __u64 name)
 		return numbered_object(file, IPC_MECH_inotify);
 	case 0x005d64666469705b: /* "[pidfd]" */
 		return pid_object(PEEK(file, file, private_data));
+	case 0x6e6972755f6f695b: /* "[io_urin" */
+		return ipc_object(IPC_MECH_io_uring, PEEK(inode, PEEK(file, file, f_inode), i_ino));
 	case 0x666c616e6769735b: /* "[signalf": it gives each process its own */
 		return ipc_object(IPC_MECH_signal, 0);
 	}
@@ -172,14 +185,10 @@ static __noinline int define_watch(__u64 object, __u64 path)
 	return 0;
 }
 
-/* The object behind the caller's descriptor, 0: no channel. */
-SEPARATE __u64 classify(__u32 fd, struct end *end)
+static __always_inline __u64 describe_end(struct file *file, __u32 fd, struct end *end)
 {
-	if (!end)
-		return 0;
 	end->object = 0;
 	end->sk = 0;
-	struct file *file = file_of(fd);
 	if (!file)
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
@@ -198,12 +207,24 @@ SEPARATE __u64 classify(__u32 fd, struct end *end)
 	return end->object;
 }
 
+/* The object of an open file, 0: no channel. `fd`: the descriptor that the call was given. */
+SEPARATE __u64 classify_file(__u64 file, __u32 fd, struct end *end)
+{
+	return end ? describe_end((struct file *)file, fd, end) : 0;
+}
+
+/* The object behind the caller's descriptor, 0: no channel. */
+SEPARATE __u64 classify(__u32 fd, struct end *end)
+{
+	return end ? describe_end(file_of(fd), fd, end) : 0;
+}
+
 /* Likewise; a socket that is seen for the first time is told. */
 SEPARATE __u64 find_end(__u32 fd, struct end *end, __u32 thread)
 {
 	if (!end)
 		return 0;
-	if (classify(fd, end) && end->sk && !socket_is_known(end))
+	if (describe_end(file_of(fd), fd, end) && end->sk && !socket_is_known(end))
 		define_socket(end, thread, 0, 0);
 	return end->object;
 }
@@ -214,6 +235,22 @@ struct walk {
 	unsigned long word;
 };
 
+/* Apart: an event's room on the stack is not below what finds the channel. */
+static __noinline int tell_walked(struct walk *w, const struct end *end, __u32 fd)
+{
+	struct ipc_event e = {
+		.object = end->object, .arg0 = end->arg0, .call = w->call, .thread = w->thread
+	};
+
+	if (w->call == IPC_CALL_inherit) {
+		e.result = fd;
+	} else {
+		e.flags = w->flags;
+		w->flags = IPC_F_PART;
+	}
+	return emit(&e, w->image);
+}
+
 static int walk_step(__u32 i, struct walk *w)
 {
 	__u32 fd = w->first + i;
@@ -223,14 +260,7 @@ static int walk_step(__u32 i, struct walk *w)
 		bpf_probe_read_kernel(&w->word, sizeof(w->word), descriptors()->open_fds + fd / 64);
 	if (!(w->word >> (fd & 63) & 1) || !find_end(fd, &end, w->thread))
 		return 0;
-	struct ipc_event e = { .object = end.object, .arg0 = end.arg0, .call = w->call, .thread = w->thread };
-	if (w->call == IPC_CALL_inherit) {
-		e.result = fd;
-	} else {
-		e.flags = w->flags;
-		w->flags = IPC_F_PART;
-	}
-	emit(&e, w->image);
+	tell_walked(w, &end, fd);
 	return 0;
 }
 

@@ -21,9 +21,11 @@
 enum {
 	RING_RESERVE = 1 << 20,
 	COMM_ROOM = 16,
+	NR_EINTR = 4,
 	NR_EAGAIN = 11,
+	RING_THREAD = 1 << 31, /* with a thread's number: it did that through a ring (ring.h) */
+	CALLS_ROOM = 256,      /* a power of two; the rows behind the last are empty */
 	NO_DESCRIPTOR = 0xffffffff,
-	CALLS_ROOM = 256, /* a power of two; the rows behind the last are empty */
 };
 _Static_assert(IPC_CALLS <= CALLS_ROOM, "the table of calls has room");
 
@@ -68,6 +70,13 @@ struct {
 	__type(value, struct dropped);
 } dropped SEC(".maps");
 
+__u32 ids; /* numbers images and threads; the first is 1 */
+
+static __u32 next_id(void)
+{
+	return __sync_fetch_and_add(&ids, 1) + 1;
+}
+
 static void count_lost(__u32 reason)
 {
 	__u64 *count = bpf_map_lookup_elem(&lost, &reason);
@@ -86,7 +95,7 @@ static __u32 verb_of(const struct ipc_event *e)
 	return verb;
 }
 
-static void count_dropped(const struct ipc_event *e, __u32 image)
+static __noinline int count_dropped(const struct ipc_event *e, __u32 image)
 {
 	__u32 verb = verb_of(e);
 	__u64 bytes = e->result > 0 && !(e->flags & IPC_F_PEEK) ? e->result : 0;
@@ -95,11 +104,11 @@ static void count_dropped(const struct ipc_event *e, __u32 image)
 
 	count_lost(IPC_REASON_dropped);
 	if (verb != IPC_VERB_send && verb != IPC_VERB_recv)
-		return;
+		return 0;
 	bpf_map_update_elem(&dropped, &key, &none, BPF_NOEXIST);
 	struct dropped *d = bpf_map_lookup_elem(&dropped, &key);
 	if (!d)
-		return;
+		return 0;
 	if (verb == IPC_VERB_send) {
 		__sync_fetch_and_add(&d->sends, 1);
 		__sync_fetch_and_add(&d->bytes_sent, bytes);
@@ -107,6 +116,7 @@ static void count_dropped(const struct ipc_event *e, __u32 image)
 		__sync_fetch_and_add(&d->recvs, 1);
 		__sync_fetch_and_add(&d->bytes_received, bytes);
 	}
+	return 0;
 }
 
 /* The beginnings of the event of the call that a task is inside. */
@@ -116,31 +126,40 @@ static struct ipc_event event_of(const struct task_state *t, __s64 result)
 		.start = t->start, .object = t->object, .result = result, .thread = t->thread
 	};
 	e.call = t->call;
+	e.woken_by = result < 0 ? 0 : t->woken_by;
 	return e;
 }
 
 /* Stamps and sends an event; start 0: it has no duration. */
-SEPARATE int emit(struct ipc_event *e, __u32 image)
+static __always_inline int emit_here(struct ipc_event *e, __u32 image)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ipc_event *slot = 0;
 
-	if (!e)
-		return 0;
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < RING_BYTES - RING_RESERVE)
 		slot = bpf_ringbuf_reserve(&ring, sizeof(*slot), 0);
 	if (!slot) {
 		count_dropped(e, image);
 		return 0;
 	}
+	if (e->thread & RING_THREAD)
+		e->flags |= IPC_F_RING;
+	if (e->flags & (IPC_F_INSIDE | IPC_F_PART))
+		e->woken_by = 0; /* nobody ended the wait; told already */
 	if (!(e->flags & IPC_F_INSIDE) && task->signal->nr_threads > 1)
 		e->flags |= IPC_F_THREADS;
 	__u64 now = bpf_ktime_get_ns();
 	*slot = *e;
+	slot->thread &= ~RING_THREAD;
 	slot->start = e->start ?: now;
 	slot->duration = now - slot->start;
 	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
 	return 0;
+}
+
+SEPARATE int emit(struct ipc_event *e, __u32 image)
+{
+	return e ? emit_here(e, image) : 0;
 }
 
 /* Sends a definition with `text` bytes behind it. */
@@ -148,8 +167,21 @@ static void define(struct ipc_def *def, __u32 text)
 {
 	def->time = bpf_ktime_get_ns();
 	def->text = text;
+	def->thread &= ~RING_THREAD;
 	if (bpf_ringbuf_output(&ring, def, sizeof(*def) + text, BPF_RB_NO_WAKEUP))
 		count_lost(IPC_REASON_dropped);
+}
+
+/* One more thing that was not recorded, of the process of this thread. */
+static __noinline int define_loss(__u32 thread, __u32 reason)
+{
+	struct ipc_def def = { .call = IPC_DEF_LOSS, .thread = thread };
+
+	def.loss.reason = reason;
+	def.loss.pid = bpf_get_current_pid_tgid() >> 32;
+	def.loss.count = 1;
+	define(&def, 0);
+	return 0;
 }
 
 static void define_thread(struct task_struct *task, __u32 thread, __u32 image)

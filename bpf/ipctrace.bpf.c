@@ -7,15 +7,16 @@
  */
 #include <linux/bpf.h>
 
-#include "call.h"
+#include "locks.h"
+#include "ring.h"
+#include "tracked.h"
+#include "woken.h"
 
 #include <bpf/bpf_tracing.h>
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum { ARGS_ROOM = 1024 };
-
-__u32 ids; /* numbers images and threads; the first is 1 */
 
 /* ---- calls that a signal stops ---- */
 
@@ -45,21 +46,18 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *t = is_tracked(task) ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
 
 	if (!t || !t->image)
 		return 0;
 	if (t->parked && unpark(t, regs, nr))
 		return 0;
 	t->call = IPC_CALL_none;
+	t->woken_by = 0;
 	if (!regs_compat(&task->thread_info))
 		return enter(t, regs, nr);
 	if (!t->alien) {
-		struct ipc_def def = { .call = IPC_DEF_LOSS, .thread = t->thread };
-		def.loss.reason = IPC_REASON_other_arch;
-		def.loss.pid = task->tgid;
-		def.loss.count = 1;
-		define(&def, 0);
+		define_loss(t->thread, IPC_REASON_other_arch);
 		t->alien = 1;
 	}
 	return 0;
@@ -69,7 +67,7 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *t = is_tracked(task) ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
 
 	if (!t)
 		return 0;
@@ -83,22 +81,62 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 		if (regs->ip != t->ip)
 			return 0;
 		t->parked = 0;
-		return leave(t, regs, -NR_EINTR);
-	}
-	if (stopped_by_signal(result)) {
+		result = -NR_EINTR;
+	} else if (stopped_by_signal(result)) {
 		t->ip = regs->ip;
 		t->parked = 1;
 		return 0;
 	}
-	return leave(t, regs, result);
+	return leave_here(t, regs, result);
+}
+
+/* ---- rings; of two programs the kernel takes the one with its own arguments (loader.c) ---- */
+
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(ring_submits, struct io_kiocb *req)
+{
+	return submits(req);
+}
+
+SEC("tp_btf/io_uring_submit_sqe") /* until Linux 6.2 */
+int BPF_PROG(ring_submits_old, struct io_kiocb *req, _Bool force)
+{
+	return submits(req);
+}
+
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(ring_completes, void *ring, void *req, struct io_uring_cqe *cqe)
+{
+	return completes((__u64)ring, (__u64)req, cqe->user_data, cqe->res, cqe->flags);
+}
+
+SEC("tp_btf/io_uring_complete") /* until Linux 6.12 */
+int BPF_PROG(ring_completes_old, void *ring, void *req, __u64 user_data, int result, __u32 flags)
+{
+	return completes((__u64)ring, (__u64)req, user_data, result, flags);
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(task_wakes, struct task_struct *task)
+{
+	return wakes(task, ctx);
+}
+
+/* ---- semaphores and locks; attached to each of libc's functions (library.c) ---- */
+
+SEC("uprobe")
+int lock_begins(struct pt_regs *ctx)
+{
+	return library_begins(ctx, bpf_get_attach_cookie(ctx));
+}
+
+SEC("uretprobe")
+int lock_ends(struct pt_regs *ctx)
+{
+	return library_ends(ctx);
 }
 
 /* ---- life of a process ---- */
-
-static __u32 next_id(void)
-{
-	return __sync_fetch_and_add(&ids, 1) + 1;
-}
 
 static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 image)
 {
@@ -123,6 +161,7 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		count_lost(IPC_REASON_spawn_unseen);
 		return 0;
 	}
+	track(child);
 	c->thread = next_id();
 	c->image = p->image;
 	if (child->tgid != parent->tgid) {
@@ -137,6 +176,8 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		define(&def, 0);
 	}
 	define_thread(child, c->thread, c->image);
+	if (child->tgid != parent->tgid)
+		fork_regions(p, c, child, child->mm == parent->mm);
 	return 0;
 }
 
@@ -170,6 +211,7 @@ int BPF_PROG(task_execs, struct task_struct *task)
 	if (!t || !s)
 		return 0;
 	struct task_state old = *t;
+	track(task);
 	__builtin_memset(t, 0, sizeof(*t));
 	t->image = next_id();
 	t->thread = next_id();
@@ -199,6 +241,7 @@ static void process_ends(struct task_state *t, struct task_struct *task)
 		def.gone.status = task->signal->group_exit_code;
 	else
 		def.gone.status = first->exit_code;
+	end_regions(t, leader, task);
 	tell_death(t, leader, def.gone.status);
 	note_ended(task, def.gone.status);
 	if (!leader->exiting || leader->status != def.gone.status)
@@ -212,6 +255,7 @@ int BPF_PROG(task_ends, struct task_struct *task)
 
 	if (!t || !t->image)
 		return 0;
+	untrack(task);
 	leave_unfinished(t);
 	if (task->signal->live.counter == 0)
 		process_ends(t, task);
@@ -273,4 +317,17 @@ int calls_under_way(struct bpf_iter__task *ctx)
 	if (t && t->image)
 		leave_unfinished(t);
 	return 0;
+}
+
+/* Run by the loader for what it attaches to: the memory that processes share already. */
+SEC("iter/task_vma")
+int shared_memory(struct bpf_iter__task_vma *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct vm_area_struct *vma = ctx->vma;
+
+	if (!task || !vma || task->pid != task->tgid)
+		return 0;
+	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	return t && t->image ? adopt_region(t, task, vma) : 0;
 }

@@ -76,6 +76,10 @@ struct eventfd_ctx {
 	int id;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;
@@ -84,6 +88,13 @@ struct fdtable {
 
 struct files_struct {
 	struct fdtable *fdt;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start, vm_end;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff; /* in pages of 4 KiB */
+	struct file *vm_file;
 };
 
 struct mm_struct {
@@ -122,6 +133,31 @@ struct nsproxy {
 	struct ipc_namespace *ipc_ns;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct task_struct {
+	struct thread_info thread_info;
+	struct fs_struct *fs;
+	struct mm_struct *mm;
+	struct files_struct *files;
+	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
+	const struct cred *cred;
+	struct task_struct *real_parent, *group_leader;
+	void *stack;
+	unsigned int flags;
+	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
+	int pid, tgid, exit_code;
+	char comm[16];
+};
+
 struct xarray {
 	void *xa_head;
 };
@@ -146,33 +182,10 @@ struct upid {
 	struct pid_namespace *ns;
 };
 
-struct hlist_node {
-	struct hlist_node *next;
-};
-
-struct hlist_head {
-	struct hlist_node *first;
-};
-
 struct pid {
 	unsigned int level;	    /* of the innermost namespace that it is in */
 	struct hlist_head tasks[4]; /* its thread is the first of the first */
 	struct upid numbers[1];	    /* one for each level */
-};
-
-struct task_struct {
-	struct thread_info thread_info;
-	struct fs_struct *fs;
-	struct mm_struct *mm;
-	struct files_struct *files;
-	struct nsproxy *nsproxy;
-	struct signal_struct *signal;
-	const struct cred *cred;
-	struct task_struct *real_parent, *group_leader;
-	struct pid *thread_pid;
-	struct hlist_node pid_links[4];
-	int pid, tgid, exit_code;
-	char comm[16];
 };
 
 struct net {
@@ -231,6 +244,28 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+struct io_ring_ctx {
+	unsigned int flags;
+	__u32 *sq_array; /* of the entries' places, where the ring has it */
+	struct io_uring_sqe *sq_sqes;
+	unsigned int cached_sq_head, sq_entries; /* of the queue: behind the entry that is looked at */
+};
+
+struct io_kiocb {
+	struct file *file; /* while it is carried out */
+	__u8 opcode;
+	struct io_ring_ctx *ctx;
+};
+
+struct sigaction {
+	void *sa_handler;
+};
+
+struct k_sigaction {
+	struct sigaction sa;
+};
+
+struct kernel_siginfo; /* begins as struct siginfo does, which is told to user space as it is */
 struct tty_driver {
 	int major; /* of its devices */
 };
@@ -266,18 +301,13 @@ struct file_lock___old { /* before Linux 6.9 */
 	struct file *fl_file;
 };
 
-struct sigaction {
-	void *sa_handler;
-};
-
-struct k_sigaction {
-	struct sigaction sa;
-};
-
-struct kernel_siginfo; /* begins as struct siginfo does, which is told to user space as it is */
-
 struct bpf_iter__task {
 	struct task_struct *task;
+};
+
+struct bpf_iter__task_vma {
+	struct task_struct *task;
+	struct vm_area_struct *vma;
 };
 
 #pragma clang attribute pop
@@ -298,6 +328,9 @@ enum {
 	UNIX98_PTY_LAST_MAJOR = 143,
 	FL_CLOSE = 64,
 	SIGNAL_GROUP_EXIT = 0x4,
+	PF_EXITING = 0x4, /* of a task */
+	PF_IO_WORKER = 0x10,
+	PF_KTHREAD = 0x00200000,
 	AF_UNIX = 1,
 	AF_INET = 2,
 	AF_INET6 = 10,

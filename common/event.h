@@ -36,10 +36,17 @@ struct ipc_event {
 	__u32 thread; /* number of a thread definition of the same source */
 	__u16 call;   /* enum ipc_call_id, or enum ipc_def_kind for a definition */
 	__u16 flags;  /* IPC_F_* */
-	__u32 seq;    /* shim: set last, tells the drain that the slot is whole (arena.h). bpf: 0 */
-	__u32 tag;    /* udp: ipc_tag() of the datagram, if it was not cut off for certain, or 0. epoll_ctl,
-		       * epoll_wait: the epoll descriptor. file_lock: who owns it */
+	union {
+		__u32 seq;	/* shim: set last, tells the drain that the slot is whole (arena.h) */
+		__u32 woken_by; /* bpf: the image that ended the wait, or enum ipc_woken; 0: there was none */
+	};
+	__u32 tag; /* udp: ipc_tag() of the datagram, if it was not cut off for certain, or 0. epoll_ctl,
+		    * epoll_wait: the epoll descriptor. file_lock: who owns it */
 };
+
+/* Who woke the task is no process of the trace: an interrupt or a thread of the kernel's did, which says
+ * nothing of who caused it; or a process that is not recorded. */
+enum ipc_woken { IPC_WOKEN_INDIRECTLY = 0xffffffff, IPC_WOKEN_FROM_OUTSIDE = 0xfffffffe };
 
 enum {
 	IPC_F_NONBLOCK = 1 << 0,  /* the descriptor was non-blocking (known only when the call said EAGAIN) */
@@ -56,6 +63,7 @@ enum {
 	IPC_F_OOB = 1 << 10,   /* moved as urgent data (MSG_OOB): not in its place in the stream */
 	IPC_F_FULL = 1 << 11,  /* a received datagram filled the buffer: it may have been longer */
 	IPC_F_UNDO = 1 << 12, /* semop: with SEM_UNDO. file_lock: a close, the kernel has released the lock */
+	IPC_F_RING = 1 << 13, /* submitted through a ring of io_uring (only the eBPF source tells) */
 };
 
 /*
@@ -92,14 +100,14 @@ enum {
  * the thread that it was sent to (0: the process); tag ipc_signal_tag() of its value; of a received one (call
  * `handler`, a sigwait, a read of a signalfd; by eBPF `default`, of one that stopped or ended it: an event
  * each) `result` is the sender's pid, 0: the kernel, and arg0's high half si_code (IPC_SIGNAL_UNTOLD: not
- * told). Memory: arg1 the length, arg0's high half the protection (PROT_READ 1, PROT_WRITE 2; of what is
- * unmapped: what it had), tag the offset in the file in pages of 4 KiB, `result` 0 or -errno; one event for
- * each mapping that the call touches, with IPC_F_SECOND what mmap, shmat and mremap took away. A fork child
- * tells map_inherit of each mapping. process_vm, ptrace: `result` the bytes moved. A descriptor that is
- * passed is an event sendmsg_passed and recvmsg_passed besides, just behind its message's: arg0 is the
- * socket's, arg1 the object of what is passed (0: no channel), `result` its number, tag a hash of its file's
- * numbers, which are the same at both ends (0: not known). IPC_F_TRUNCATED: the receiver had no room for all.
- * pidfd_getfd gives one too, a receive.
+ * told). Memory: arg1 the length, arg0's high half ipc_protection() (of what is unmapped: what it had), tag
+ * the offset in the file in pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the call
+ * touches, with IPC_F_SECOND what mmap, shmat and mremap took away. A fork child tells map_inherit of each
+ * mapping. process_vm, ptrace: `result` the bytes moved. A descriptor that is passed is an event
+ * sendmsg_passed and recvmsg_passed besides, just behind its message's: arg0 is the socket's, arg1 the object
+ * of what is passed (0: no channel), `result` its number, tag a hash of its file's numbers, which are the
+ * same at both ends (0: not known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one
+ * too, a receive.
  *
  * Where the pages of shared memory are sampled an event shm_sampled says since when those of a mapping are,
  * and shm_read and shm_write of a run of pages that the process read, or wrote, from `start` to the end: arg1
@@ -107,6 +115,13 @@ enum {
  * have been read too, and is not told as read.
  */
 enum { IPC_PAGES_MAX = 1 << 18 }; /* of a file, of 4 KiB each; those behind are not sampled */
+
+/* Of memory (PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4), and of that which mprotect changed what it was before.
+ */
+static inline __u32 ipc_protection(__u8 now, __u8 before)
+{
+	return (__u32)(before + 1) << 8 | now;
+}
 
 static inline __u64 ipc_pages(__u64 first, __u64 count)
 {

@@ -2,8 +2,9 @@
 /*
  * Compared are, per process (pid and name), channel and verb, the calls that moved something and their bytes;
  * and the edges, messages and bytes, that both traces call exact: what is approximate is no promise.
- * Processes outside the trace have no ends of their own. What the shim itself asks the kernel is left out,
- * and so are mechanisms that only one of the sources records.
+ * Processes outside the trace have no ends of their own. What the shim itself asks the kernel and maps is
+ * left out, and so are mechanisms that only one of the sources records; of these eBPF sees the futexes
+ * inside.
  *
  * A difference is listed with a note, and does not count, where a trace says itself that it cannot know:
  * the shim could not enter the process (or its ancestor, when it does not know the process at all), and saw
@@ -191,6 +192,19 @@ static const char forgive_sql[] =
 						     "main.channels c ON c.id = n.channel_id"
 						     " WHERE c.mechanism GLOB 'unix_*')";
 
+/* The arena, which the shim maps in each process. */
+static const char arena_sql[] = "DELETE FROM differ WHERE sc IS NULL AND key IN (SELECT key FROM bpf.channels"
+				" WHERE mechanism = 'posix_shm' AND name GLOB '/dev/shm/ipctrace-*/*')";
+
+/* What libc does for a semaphore or lock is to eBPF a futex, on a word inside it: none of them is larger. */
+#define MEMORY(key) "substr(" key ", instr(" key ", ':') + 1, instr(" key ", '+') - instr(" key ", ':'))"
+#define OFFSET(key) "CAST(substr(" key ", instr(" key ", '+') + 1) AS INTEGER)"
+static const char locks_sql[] =
+	"DELETE FROM differ WHERE key GLOB 'futex:*' AND sc IS NULL AND EXISTS ("
+	"SELECT 1 FROM main.channels c WHERE c.mechanism IN ('posix_sem', 'mutex',"
+	" 'rwlock', 'cond', 'barrier') AND " MEMORY("c.key") " = " MEMORY("differ.key") " AND " OFFSET(
+		"differ.key") " - " OFFSET("c.key") " BETWEEN 0 AND 55)";
+
 /*
  * Of signals eBPF alone sees the default action: that a process stopped, and what it died of where nobody
  * asks for its status. And of one that was sent to several, or that killed its sender, who got it though the
@@ -241,6 +255,8 @@ static int compare(struct trace *t, const char *bpf)
 		sqlite3_finalize(stmt);
 		if (sqlite3_exec(t->db, begin_sql, NULL, NULL, NULL) ||
 		    sqlite3_exec(t->db, forgive_sql, NULL, NULL, NULL) ||
+		    sqlite3_exec(t->db, arena_sql, NULL, NULL, NULL) ||
+		    sqlite3_exec(t->db, locks_sql, NULL, NULL, NULL) ||
 		    sqlite3_exec(t->db, forgive_signals_sql, NULL, NULL, NULL)) {
 			snprintf(t->error, sizeof(t->error), "%s", sqlite3_errmsg(t->db));
 			err = -EIO;

@@ -22,7 +22,7 @@ SHAPES = {
     "sizes": ["--messages", "40", "--size", "64-3000", "--seed", "7"],
     "large": ["--messages", "10", "--size", "100000", "--nonblocking"],
 }
-NOT_COVERED = ("io_uring",)  # as a reason of losses, too
+RINGS = "io_uring"  # as a reason of losses, too: the shim does not see what goes through one; it is on pipes
 REFUSED = collections.Counter()
 TOTALS = """SELECT p.pid, sum(n.sends), sum(n.receives), sum(n.bytes_sent), sum(n.bytes_received)
     FROM endpoints n JOIN channels c ON c.id = n.channel_id JOIN processes p ON p.id = n.process_id
@@ -74,14 +74,15 @@ def check_not_covered(ledger, trace, reason):
                                           WHERE kind = 'not_covered' AND reason = ? AND count > 0""", reason)}
     pids = {e["pid"] for e in ledger["endpoints"]}
     assert pids <= counted, (pids, counted)
-    assert not ledger["exact"]
 
 
 def compare_ledger(ledger, trace, mechanism):
     assert ledger["mechanism"] == mechanism
-    if mechanism in NOT_COVERED:
-        check_not_covered(ledger, trace, mechanism)
-        return
+    if mechanism == RINGS:
+        if trace.one("SELECT value FROM meta WHERE key = 'source'") == "shim":
+            check_not_covered(ledger, trace, mechanism)
+            return
+        mechanism = "pipe"
     told = {e["pid"]: (e["sends"], e["receives"], e["bytes_sent"] or 0, e["bytes_received"] or 0)
             for e in ledger["endpoints"] if e["sends"] + e["receives"]}
     found = {row[0]: tuple(value or 0 for value in row[1:]) for row in trace.rows(TOTALS, mechanism)}
@@ -188,16 +189,17 @@ def the_ebpf_source_sees_into_a_static_program(s):
         compare_ledger(load(path), trace, mechanism)
 
 
-LISTED = json.loads(Session("root").run([Session("root").ipctrace, "reference", "--list", "--json"]).out)
 RECORDED = sources()
-for row in LISTED:
-    for name in SHAPES:
-        if RECORDED[row["mechanism"]] in ("SHIM", "BOTH"):
-            add("shim", row["mechanism"], name, ("root", "nobody"))
-        if RECORDED[row["mechanism"]] in ("BPF", "BOTH") and IS_ROOT:
-            add("bpf", row["mechanism"], name, ("root",))
-    for variant in variants(row["mechanism"]) if RECORDED[row["mechanism"]] in ("SHIM", "BOTH") else ():
-        add("shim", row["mechanism"], "one pair", ("nobody",), "--variant", variant)
-        add("shim", row["mechanism"], "many to many", ("nobody",), "--variant", variant)
-atexit.register(report)
-main()
+if __name__ == "__main__":
+    LISTED = json.loads(Session("root").run([Session("root").ipctrace, "reference", "--list", "--json"]).out)
+    for row in LISTED:
+        for name in SHAPES:
+            if RECORDED[row["mechanism"]] in ("SHIM", "BOTH"):
+                add("shim", row["mechanism"], name, ("root", "nobody"))
+            if RECORDED[row["mechanism"]] in ("BPF", "BOTH") and IS_ROOT:
+                add("bpf", row["mechanism"], name, ("root",))
+        for variant in variants(row["mechanism"]) if RECORDED[row["mechanism"]] in ("SHIM", "BOTH") else ():
+            add("shim", row["mechanism"], "one pair", ("nobody",), "--variant", variant)
+            add("shim", row["mechanism"], "many to many", ("nobody",), "--variant", variant)
+    atexit.register(report)
+    main()

@@ -234,7 +234,11 @@ static int record_step(__u32 i, void *unused)
 	__u64 n = RECORD - filled;
 	if (n > r->length)
 		n = r->length;
-	if (bpf_probe_read_user(&r->bytes[filled], n & (2 * RECORD - 1), (void *)r->base))
+	/* The compiler knows that it is no larger, the verifier of Linux 6.1 does not. */
+	__asm__ volatile("" : "+r"(n));
+	if (n > RECORD)
+		return 1;
+	if (bpf_probe_read_user(&r->bytes[filled], n, (void *)r->base))
 		return 1;
 	r->base += n;
 	r->length -= n;

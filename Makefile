@@ -101,7 +101,7 @@ $(BUILD)/gen/ipctrace.bpf.o: $(BPF_OBJ)
 $(BUILD)/gen/ipctrace.skel.h: $(BUILD)/gen/ipctrace.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)bpftool gen skeleton $< name ipctrace_bpf > $@.new && mv $@.new $@
-$(BUILD)/obj/bpf/loader.o: $(BUILD)/gen/ipctrace.skel.h
+$(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %.bpf.c,$(wildcard bpf/*.c))): $(BUILD)/gen/ipctrace.skel.h
 
 # The schema travels in the binary.
 $(BUILD)/gen/schema.h: collector/schema.sql

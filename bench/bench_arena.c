@@ -8,7 +8,7 @@
  */
 #define collector_record    nothing_record
 #define collector_loss	    nothing_loss
-#define collector_overflow  nothing_overflow
+#define collector_total	    nothing_total
 #define collector_watermark nothing_watermark
 #define collector_meta	    nothing_meta
 #define source_shim	    benched_source
@@ -44,11 +44,10 @@ void collector_loss(struct collector *c, enum collector_source kind, enum ipc_re
 	(void)c, (void)kind, (void)reason, (void)pid, (void)comm, (void)count;
 }
 
-void collector_overflow(struct collector *c, enum collector_source kind, uint32_t image, uint64_t object,
-			uint64_t sends, uint64_t recvs, uint64_t bytes_sent, uint64_t bytes_received)
+void collector_total(struct collector *c, enum collector_source kind, uint64_t time,
+		     const struct collector_total *t)
 {
-	(void)c, (void)kind, (void)image, (void)object, (void)sends, (void)recvs, (void)bytes_sent,
-		(void)bytes_received;
+	(void)c, (void)kind, (void)time, (void)t;
 }
 
 void collector_watermark(struct collector *c, enum collector_source kind, uint64_t ns)

@@ -132,9 +132,9 @@ static __noinline int enter_self(struct task_state *t, const struct pt_regs *reg
 		return 0;
 	}
 	e.arg0 = (regs_arg(regs, 0) & 0xff) << 8;
-	emit(&e, t->image);
+	_Bool told = try_emit(&e, t->image);
 	struct task_state *leader = bpf_task_storage_get(&tasks, task->group_leader, 0, 0);
-	if (leader) {
+	if (leader && told) {
 		leader->status = e.arg0;
 		leader->exiting = 1;
 	}

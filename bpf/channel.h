@@ -25,8 +25,8 @@ static __u64 hash56(__u64 a, __u64 b)
 	return (h ^ h >> 32) * 0x9e3779b97f4a7c15ULL >> 8;
 }
 
-/* Of a file, with `text` bytes in scratch->text. */
-static void define_inode(struct scratch *s, struct inode *inode, __u64 object, __u32 text)
+/* Of a file, with `text` bytes in scratch->text. Returns whether there was room. */
+static _Bool define_inode(struct scratch *s, struct inode *inode, __u64 object, __u32 text)
 {
 	__u32 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
 
@@ -37,7 +37,7 @@ static void define_inode(struct scratch *s, struct inode *inode, __u64 object, _
 	s->def.object.generation = PEEK(inode, inode, i_generation);
 	s->def.object.dev_major = dev >> MINOR_BITS;
 	s->def.object.dev_minor = dev & ((1 << MINOR_BITS) - 1);
-	define(&s->def, text & (2 * PATH_ROOM - 1));
+	return define(&s->def, text & (2 * PATH_ROOM - 1));
 }
 
 static __noinline int define_file(struct file *file, __u64 object)
@@ -49,7 +49,8 @@ static __noinline int define_file(struct file *file, __u64 object)
 		return 0;
 	_Bool is_queue = ipc_object_mechanism(object) == IPC_MECH_posix_mq; /* has no folders */
 	__u32 text = append_path(s, 0, path_of(file, is_queue ? 1 : PATH_DEPTH));
-	define_inode(s, PEEK(file, file, f_inode), object, text);
+	if (!define_inode(s, PEEK(file, file, f_inode), object, text))
+		bpf_map_delete_elem(&defined, &object);
 	return 0;
 }
 

@@ -187,7 +187,8 @@ struct records {
 	__u32 filled; /* of the next record */
 	__s64 left;   /* bytes that were read */
 	__u64 iov, base, length;
-	__u8 bytes[2 * RECORD] __attribute__((aligned(8)));
+	__u8 bytes[3 * RECORD]
+		__attribute__((aligned(8))); /* a record, and what the verifier thinks it may be */
 };
 
 struct {
@@ -234,10 +235,7 @@ static int record_step(__u32 i, void *unused)
 	__u64 n = RECORD - filled;
 	if (n > r->length)
 		n = r->length;
-	/* The compiler knows that it is no larger, the verifier of Linux 6.1 does not. */
-	__asm__ volatile("" : "+r"(n));
-	if (n > RECORD)
-		return 1;
+	__asm__ volatile("%0 &= %1" : "+r"(n) : "i"(2 * RECORD - 1)); /* as in row_of() */
 	if (bpf_probe_read_user(&r->bytes[filled], n, (void *)r->base))
 		return 1;
 	r->base += n;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Records into the ring buffer. An event's end is stamped after its place was reserved (loader.c relies on
- * it). What finds no room is counted per processor, and per endpoint with its bytes. The last part of the
- * ring is kept for definitions: without an image's definition all its events are worthless.
+ * it). What finds no room is counted: per processor and mechanism, and per endpoint with its bytes and
+ * durations (total.h). The last part of the ring is kept for definitions: without an image's definition all
+ * its events are worthless. A definition that finds no room all the same is told again when it is needed
+ * next.
  */
 #ifndef IPC_BPF_EMIT_H
 #define IPC_BPF_EMIT_H
@@ -11,37 +13,20 @@
 
 #include "peek.h"
 
-#include <linux/fcntl.h>
 #include <asm/unistd.h>
 
-#include "calls.h"
-#include "event.h"
-#include "state.h"
+#include "total.h"
 
 enum {
-	RING_RESERVE = 1 << 20,
 	COMM_ROOM = 16,
 	NR_EINTR = 4,
 	NR_EAGAIN = 11,
 	RING_THREAD = 1 << 31, /* with a thread's number: it did that through a ring (ring.h) */
-	CALLS_ROOM = 256,      /* a power of two; the rows behind the last are empty */
 	NO_DESCRIPTOR = 0xffffffff,
 };
-_Static_assert(IPC_CALLS <= CALLS_ROOM, "the table of calls has room");
 
-static const struct ipc_call calls[CALLS_ROOM] = {
-#define CALL IPC_CALL_ROW
-#include "calls.def"
-#undef CALL
-};
-
-/* The table's row of a call. The mask is in assembly because the verifier must find it: the compiler would
- * merge it with comparisons that the callers make. */
-static __always_inline const struct ipc_call *row_of(__u64 call)
-{
-	__asm__ volatile("%0 &= %1" : "+r"(call) : "i"(CALLS_ROOM - 1));
-	return &calls[call];
-}
+/* So much may be in the ring when an event is told. */
+const volatile __u32 ring_limit;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -52,71 +37,14 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, RING_BYTES);
+	__uint(max_entries, 1 << 16); /* the loader says how large it is */
 } ring SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, IPC_REASONS);
-	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct dropped_key);
-	__type(value, struct dropped);
-} dropped SEC(".maps");
 
 __u32 ids; /* numbers images and threads; the first is 1 */
 
 static __u32 next_id(void)
 {
 	return __sync_fetch_and_add(&ids, 1) + 1;
-}
-
-static void count_lost(__u32 reason)
-{
-	__u64 *count = bpf_map_lookup_elem(&lost, &reason);
-	if (count)
-		*count += 1;
-}
-
-static __u32 verb_of(const struct ipc_event *e)
-{
-	__u32 verb = row_of(e->call)->verb;
-
-	if (e->flags & IPC_F_SECOND)
-		return IPC_VERB_send;
-	if (verb == IPC_VERB_by_end)
-		return (e->arg0 >> 32 & O_ACCMODE) == O_RDONLY ? IPC_VERB_recv : IPC_VERB_send;
-	return verb;
-}
-
-static __noinline int count_dropped(const struct ipc_event *e, __u32 image)
-{
-	__u32 verb = verb_of(e);
-	__u64 bytes = e->result > 0 && !(e->flags & IPC_F_PEEK) ? e->result : 0;
-	struct dropped_key key = { .object = e->object, .image = image };
-	struct dropped none = {};
-
-	count_lost(IPC_REASON_dropped);
-	if (verb != IPC_VERB_send && verb != IPC_VERB_recv)
-		return 0;
-	bpf_map_update_elem(&dropped, &key, &none, BPF_NOEXIST);
-	struct dropped *d = bpf_map_lookup_elem(&dropped, &key);
-	if (!d)
-		return 0;
-	if (verb == IPC_VERB_send) {
-		__sync_fetch_and_add(&d->sends, 1);
-		__sync_fetch_and_add(&d->bytes_sent, bytes);
-	} else {
-		__sync_fetch_and_add(&d->recvs, 1);
-		__sync_fetch_and_add(&d->bytes_received, bytes);
-	}
-	return 0;
 }
 
 /* The beginnings of the event of the call that a task is inside. */
@@ -130,16 +58,18 @@ static struct ipc_event event_of(const struct task_state *t, __s64 result)
 	return e;
 }
 
-/* Stamps and sends an event; start 0: it has no duration. */
-static __always_inline int emit_here(struct ipc_event *e, __u32 image)
+/* Stamps and sends an event; start 0: it has no duration. Returns 0: it found no room. */
+static __always_inline int try_emit_here(struct ipc_event *e, __u32 image)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ipc_event *slot = 0;
 
-	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < RING_BYTES - RING_RESERVE)
+	if (aggregate && is_aggregated(e))
+		return count_total(e, image, bpf_ktime_get_ns(), 0);
+	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < ring_limit)
 		slot = bpf_ringbuf_reserve(&ring, sizeof(*slot), 0);
 	if (!slot) {
-		count_dropped(e, image);
+		count_total(e, image, bpf_ktime_get_ns(), 1);
 		return 0;
 	}
 	if (e->thread & RING_THREAD)
@@ -154,22 +84,37 @@ static __always_inline int emit_here(struct ipc_event *e, __u32 image)
 	slot->start = e->start ?: now;
 	slot->duration = now - slot->start;
 	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
+	return 1;
+}
+
+SEPARATE int try_emit(struct ipc_event *e, __u32 image)
+{
+	return e ? try_emit_here(e, image) : 0;
+}
+
+/* The same for who has nothing to remember. Both return 0. */
+static __always_inline int emit_here(struct ipc_event *e, __u32 image)
+{
+	try_emit_here(e, image);
 	return 0;
 }
 
-SEPARATE int emit(struct ipc_event *e, __u32 image)
+static __always_inline int emit(struct ipc_event *e, __u32 image)
 {
-	return e ? emit_here(e, image) : 0;
+	try_emit(e, image);
+	return 0;
 }
 
-/* Sends a definition with `text` bytes behind it. */
-static void define(struct ipc_def *def, __u32 text)
+/* Sends a definition with `text` bytes behind it. Returns whether there was room. */
+static _Bool define(struct ipc_def *def, __u32 text)
 {
 	def->time = bpf_ktime_get_ns();
 	def->text = text;
 	def->thread &= ~RING_THREAD;
-	if (bpf_ringbuf_output(&ring, def, sizeof(*def) + text, BPF_RB_NO_WAKEUP))
-		count_lost(IPC_REASON_dropped);
+	if (!bpf_ringbuf_output(&ring, def, sizeof(*def) + text, BPF_RB_NO_WAKEUP))
+		return 1;
+	count_lost(IPC_REASON_dropped);
+	return 0;
 }
 
 /* One more thing that was not recorded, of the process of this thread. */
@@ -184,13 +129,13 @@ static __noinline int define_loss(__u32 thread, __u32 reason)
 	return 0;
 }
 
-static void define_thread(struct task_struct *task, __u32 thread, __u32 image)
+static _Bool define_thread(struct task_struct *task, __u32 thread, __u32 image)
 {
 	struct ipc_def def = { .call = IPC_DEF_THREAD, .thread = thread };
 	def.thread_def.image = image;
 	def.thread_def.tid = task->pid;
 	bpf_probe_read_kernel(def.thread_def.name, COMM_ROOM, task->comm);
-	define(&def, 0);
+	return define(&def, 0);
 }
 
 #endif

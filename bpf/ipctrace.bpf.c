@@ -18,6 +18,61 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum { ARGS_ROOM = 1024 };
 
+/* ---- definitions ---- */
+
+static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 image)
+{
+	__builtin_memset(def, 0, sizeof(*def));
+	def->call = IPC_DEF_IMAGE;
+	def->image.image = image;
+	def->image.pid = task->tgid;
+	def->image.ppid = task->real_parent->tgid;
+	def->image.uid = task->cred->euid.val;
+}
+
+/* Text of an image: comm, exe, cgroup (not known here), arguments as they stand in memory, each ended by NUL.
+ */
+static __noinline __u32 image_text(struct scratch *s)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 args = task->mm->arg_start;
+	__u64 len = task->mm->arg_end - args;
+
+	__u32 at = bpf_probe_read_kernel_str(s->text, COMM_ROOM, task->comm);
+	at = append_path(s, at, path_of(task->mm->exe_file, PATH_DEPTH));
+	at &= 2 * PATH_ROOM - 1;
+	s->text[at++] = 0;
+	if (len >= ARGS_ROOM)
+		len = ARGS_ROOM - 1;
+	len &= ARGS_ROOM - 1;
+	if (bpf_probe_read_user(&s->text[at], len, (void *)args))
+		len = 0;
+	s->text[at + len] = 0;
+	return at + len + 1;
+}
+
+/* Tells of the task what found no room before. Its parent, and the image before, are found by pid then. */
+static __noinline int tell_again(struct task_state *t)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return 0;
+	if (t->untold & UNTOLD_IMAGE) {
+		fill_image(&s->def, task, t->image);
+		s->def.thread = t->thread;
+		s->def.image.via = t->via;
+		__u32 text = t->via == IPC_VIA_FORK || !task->mm ? 0 : image_text(s);
+		if (!define(&s->def, text & (IPC_TEXT_MAX - 1)))
+			return 0;
+		t->untold &= ~UNTOLD_IMAGE;
+	}
+	if (t->untold & UNTOLD_THREAD && define_thread(task, t->thread, t->image))
+		t->untold = 0;
+	return 0;
+}
+
 /* ---- calls that a signal stops ---- */
 
 static _Bool stopped_by_signal(__s64 result)
@@ -50,6 +105,8 @@ int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 
 	if (!t || !t->image)
 		return 0;
+	if (t->untold)
+		tell_again(t);
 	if (t->parked && unpark(t, regs, nr))
 		return 0;
 	t->call = IPC_CALL_none;
@@ -138,16 +195,6 @@ int lock_ends(struct pt_regs *ctx)
 
 /* ---- life of a process ---- */
 
-static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 image)
-{
-	__builtin_memset(def, 0, sizeof(*def));
-	def->call = IPC_DEF_IMAGE;
-	def->image.image = image;
-	def->image.pid = task->tgid;
-	def->image.ppid = task->real_parent->tgid;
-	def->image.uid = task->cred->euid.val;
-}
-
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 {
@@ -173,33 +220,14 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		def.image.parent = p->image;
 		def.image.via = IPC_VIA_FORK;
 		def.image.spawn_time = p->call ? p->start : 0;
-		define(&def, 0);
+		c->via = IPC_VIA_FORK;
+		c->untold = define(&def, 0) ? 0 : UNTOLD_IMAGE;
 	}
-	define_thread(child, c->thread, c->image);
+	if (!define_thread(child, c->thread, c->image))
+		c->untold |= UNTOLD_THREAD;
 	if (child->tgid != parent->tgid)
 		fork_regions(p, c, child, child->mm == parent->mm);
 	return 0;
-}
-
-/* Text of an image: comm, exe, cgroup (not known here), arguments as they stand in memory, each ended by NUL.
- */
-static __noinline __u32 image_text(struct scratch *s)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 args = task->mm->arg_start;
-	__u64 len = task->mm->arg_end - args;
-
-	__u32 at = bpf_probe_read_kernel_str(s->text, COMM_ROOM, task->comm);
-	at = append_path(s, at, path_of(task->mm->exe_file, PATH_DEPTH));
-	at &= 2 * PATH_ROOM - 1;
-	s->text[at++] = 0;
-	if (len >= ARGS_ROOM)
-		len = ARGS_ROOM - 1;
-	len &= ARGS_ROOM - 1;
-	if (bpf_probe_read_user(&s->text[at], len, (void *)args))
-		len = 0;
-	s->text[at + len] = 0;
-	return at + len + 1;
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -220,9 +248,10 @@ int BPF_PROG(task_execs, struct task_struct *task)
 	fill_image(&s->def, task, t->image);
 	s->def.thread = t->thread;
 	s->def.image.prev = old.image;
-	s->def.image.via = old.image ? IPC_VIA_EXEC : IPC_VIA_START;
-	define(&s->def, image_text(s) & (IPC_TEXT_MAX - 1));
-	define_thread(task, t->thread, t->image);
+	s->def.image.via = t->via = old.image ? IPC_VIA_EXEC : IPC_VIA_START;
+	t->untold = define(&s->def, image_text(s) & (IPC_TEXT_MAX - 1)) ? 0 : UNTOLD_IMAGE;
+	if (!define_thread(task, t->thread, t->image))
+		t->untold |= UNTOLD_THREAD;
 	walk(t, IPC_CALL_inherit, 0, -1);
 	return 0;
 }
@@ -255,6 +284,8 @@ int BPF_PROG(task_ends, struct task_struct *task)
 
 	if (!t || !t->image)
 		return 0;
+	if (t->untold)
+		tell_again(t);
 	untrack(task);
 	leave_unfinished(t);
 	if (task->signal->live.counter == 0)

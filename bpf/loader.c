@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <linux/capability.h>
-#include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,7 +16,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -30,16 +28,21 @@
 #include "source.h"
 #include "state.h"
 #include "tables.h"
+#include "totals.h"
+
+enum {
+	RING_BYTES = 16 << 20,
+	RESERVE_MAX = 1 << 20, /* of the ring, for definitions; a quarter where that is less */
+};
 
 struct source {
 	struct ipctrace_bpf *skel;
 	bool attached;
-	size_t page;
+	size_t page, ring;
 	_Atomic uint64_t *consumed; /* the ring's consumer page, ours to write */
 	const _Atomic uint64_t *produced;
-	const uint8_t *data;	    /* twice in a row, so that no record wraps */
-	uint64_t lost[IPC_REASONS]; /* told to the collector so far */
-	uint64_t *counts;	    /* room for a counter of each processor */
+	const uint8_t *data; /* twice in a row, so that no record wraps */
+	struct totals totals;
 	struct regions *regions;
 	struct probes *probes; /* NULL: none */
 	bool probes_together;
@@ -135,7 +138,7 @@ static int map_ring(struct source *s)
 {
 	int fd = bpf_map__fd(s->skel->maps.ring);
 	void *consumer = mmap(NULL, s->page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	void *producer = mmap(NULL, s->page + 2 * RING_BYTES, PROT_READ, MAP_SHARED, fd, s->page);
+	void *producer = mmap(NULL, s->page + 2 * s->ring, PROT_READ, MAP_SHARED, fd, s->page);
 
 	if (consumer != MAP_FAILED)
 		s->consumed = consumer;
@@ -151,20 +154,30 @@ static void bpf_close(struct source *s)
 	if (s->consumed)
 		munmap((void *)s->consumed, s->page);
 	if (s->produced)
-		munmap((void *)s->produced, s->page + 2 * RING_BYTES);
+		munmap((void *)s->produced, s->page + 2 * s->ring);
+	totals_close(&s->totals);
 	ipctrace_bpf__destroy(s->skel);
 	probes_free(s->probes);
 	regions_free(s->regions);
-	free(s->counts);
 	free(s);
 }
 
-static int load(struct source *s)
+/* What moves bytes is counted. Of a descriptor that is passed it matters which one it is. */
+static void choose_aggregated(struct ipctrace_bpf *skel)
+{
+	skel->rodata->aggregate = true;
+	for (unsigned int i = IPC_MECH_none + 1; i < IPC_MECHANISMS; i++)
+		skel->rodata->aggregated[i] =
+			i != IPC_MECH_fd_passing && (!strcmp(ipc_mechanisms[i].boundary, "stream") ||
+						     !strcmp(ipc_mechanisms[i].boundary, "message"));
+}
+
+static int load(struct source *s, const struct source_settings *settings)
 {
 	s->page = sysconf(_SC_PAGESIZE);
-	s->counts = calloc(libbpf_num_possible_cpus(), sizeof(*s->counts));
+	s->ring = settings->buffer ? settings->buffer : RING_BYTES;
 	s->regions = regions_new();
-	if (!s->counts || !s->regions)
+	if (!s->regions)
 		return -ENOMEM;
 	s->skel = ipctrace_bpf__open();
 	if (!s->skel)
@@ -175,11 +188,20 @@ static int load(struct source *s)
 	probes_choose(s->skel->progs.lock_begins, s->probes_together);
 	probes_choose(s->skel->progs.lock_ends, s->probes_together);
 	choose_ring_programs(s->skel);
+	s->skel->rodata->ring_limit = s->ring - (s->ring / 4 < RESERVE_MAX ? s->ring / 4 : RESERVE_MAX);
+	if (settings->aggregate)
+		choose_aggregated(s->skel);
+	bpf_map__set_max_entries(s->skel->maps.ring, s->ring);
+	if (!settings->aggregate)
+		bpf_map__set_max_entries(s->skel->maps.totals, TOTALS_DROPPED_MAX);
 	int err = ipctrace_bpf__load(s->skel);
+	if (!err)
+		err = totals_open(&s->totals, s->skel, s->regions, settings->aggregate);
 	return err ? err : map_ring(s);
 }
 
-static int bpf_open(struct source **out, char *error, size_t error_size)
+static int bpf_open(struct source **out, const struct source_settings *settings, char *error,
+		    size_t error_size)
 {
 	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
 		snprintf(error, error_size,
@@ -194,7 +216,7 @@ static int bpf_open(struct source **out, char *error, size_t error_size)
 	libbpf_set_print(keep_complaint);
 	complaint[0] = '\0';
 	struct source *s = calloc(1, sizeof(*s));
-	int err = s ? load(s) : -ENOMEM;
+	int err = s ? load(s, settings) : -ENOMEM;
 	if (err) {
 		snprintf(error, error_size, "cannot load the eBPF programs (%s), use --source=shim: %s",
 			 strerror(-err), complaint);
@@ -238,14 +260,6 @@ static int bpf_probe(struct source *s, char *error, size_t error_size)
 		snprintf(error, error_size, "cannot attach to libc (%s), leave out --uprobes",
 			 strerror(-err));
 	return err;
-}
-
-static uint64_t clock_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
 /* Hands on an image's definition with its arguments, NUL-ended in the program's memory, joined by spaces. */
@@ -296,7 +310,7 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 	long records = 0;
 
 	while (at < end) {
-		const uint8_t *head = s->data + (at & (RING_BYTES - 1));
+		const uint8_t *head = s->data + (at & (s->ring - 1));
 		uint32_t len = atomic_load_explicit((const _Atomic uint32_t *)head, memory_order_acquire);
 		if (len & BPF_RINGBUF_BUSY_BIT)
 			break;
@@ -316,42 +330,6 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 	return records;
 }
 
-static void tell_lost(struct source *s, struct collector *c)
-{
-	for (uint32_t reason = 0; reason < IPC_REASONS; reason++) {
-		uint64_t sum = 0;
-		if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.lost), &reason, s->counts))
-			continue;
-		for (int i = 0; i < libbpf_num_possible_cpus(); i++)
-			sum += s->counts[i];
-		if (sum > s->lost[reason])
-			collector_loss(c, COLLECTOR_BPF, reason, 0, NULL, sum - s->lost[reason]);
-		s->lost[reason] = sum;
-	}
-}
-
-/* A futex is counted by its address. */
-static uint64_t real_object(struct source *s, struct collector *c, const struct dropped_key *key)
-{
-	if (ipc_object_mechanism(key->object) != IPC_MECH_futex)
-		return key->object;
-	return regions_word(s->regions, c, key->image, ipc_object_id(key->object));
-}
-
-static void tell_dropped(struct source *s, struct collector *c)
-{
-	int fd = bpf_map__fd(s->skel->maps.dropped);
-	struct dropped_key key, *previous = NULL;
-	struct dropped d;
-
-	for (; !bpf_map_get_next_key(fd, previous, &key); previous = &key) {
-		uint64_t object = real_object(s, c, &key);
-		if (object && !bpf_map_lookup_elem(fd, &key, &d))
-			collector_overflow(c, COLLECTOR_BPF, key.image, object, d.sends, d.recvs,
-					   d.bytes_sent, d.bytes_received);
-	}
-}
-
 /* Stops the recording, and lets the programs tell of the calls that are under way. */
 static void finish(struct source *s)
 {
@@ -362,7 +340,7 @@ static void finish(struct source *s)
 		probes_detach(s->probes);
 	ipctrace_bpf__detach(s->skel);
 	s->attached = false;
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); /* programs that still run finish */
+	totals_quiesce(); /* programs that still run finish */
 	if (fd < 0)
 		return;
 	while (read(fd, none, sizeof(none)) > 0)
@@ -376,15 +354,14 @@ static long bpf_poll(struct source *s, struct collector *c, bool end)
 
 	if (end && s->attached)
 		finish(s);
-	uint64_t now = clock_now();
+	uint64_t now = totals_clock();
 	uint64_t produced = atomic_load_explicit(s->produced, memory_order_acquire);
+	totals_tell_losses(&s->totals, c); /* all that were lost before these records */
 	long records = consume(s, c, produced, &whole);
-	tell_lost(s, c);
 	if (s->probes)
 		probes_tell(s->probes, c, bpf_map__fd(s->skel->maps.lock_counts),
 			    bpf_map__fd(s->skel->maps.lock_slots), end);
-	if (end)
-		tell_dropped(s, c);
+	totals_tell(&s->totals, c, end);
 	if (whole)
 		collector_watermark(c, COLLECTOR_BPF, end ? UINT64_MAX : now);
 	return records;
@@ -392,6 +369,7 @@ static long bpf_poll(struct source *s, struct collector *c, bool end)
 
 const struct source_ops source_bpf = {
 	.name = "bpf",
+	.has_settings = true,
 	.open = bpf_open,
 	.sync = bpf_sync,
 	.probe = bpf_probe,

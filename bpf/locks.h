@@ -154,10 +154,10 @@ static __always_inline struct lock_slot *slot_of(__u64 object)
 /* Not counted: the endpoint is, as one whose events were dropped. */
 static __always_inline void count_uncounted(__u32 image, __u64 object, _Bool sends)
 {
-	struct ipc_event e = { .object = object };
+	struct ipc_event e = { .object = object, .result = 1 }; /* it did something */
 
 	e.call = sends ? IPC_CALL_sem_post : IPC_CALL_sem_wait;
-	count_dropped(&e, image);
+	count_total(&e, image, bpf_ktime_get_ns(), 1);
 }
 
 static __noinline int count_lock(__u32 image, __u64 object, __u32 from, _Bool sends)

@@ -107,7 +107,8 @@ static __noinline int define_address(const struct message *m, __u64 address, __u
 	s->def.call = IPC_DEF_ADDRESS;
 	s->def.thread = m->event.thread;
 	s->def.address.address = address;
-	define(&s->def, length & (ADDRESS_ROOM - 1));
+	if (!define(&s->def, length & (ADDRESS_ROOM - 1)))
+		bpf_map_delete_elem(&addresses, &address);
 	return 0;
 }
 

@@ -59,7 +59,8 @@ static __noinline int define_queue(const struct task_state *t, _Bool has_key, __
 	if (has_key)
 		text = key ? BPF_SNPRINTF(s->text, NAME_ROOM, "key 0x%08x", key)
 			   : BPF_SNPRINTF(s->text, NAME_ROOM, "private");
-	define(&s->def, text & (NAME_ROOM - 1));
+	if (!define(&s->def, text & (NAME_ROOM - 1)))
+		bpf_map_delete_elem(&defined, &object);
 	return 0;
 }
 

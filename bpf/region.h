@@ -120,7 +120,8 @@ SEPARATE __u64 memory_object(__u64 address)
 	if (mechanism == IPC_MECH_sysv_shm)
 		return ipc_object(mechanism, PEEK(inode, inode, i_ino));
 	bpf_map_update_elem(&memories, &hash, &mechanism, BPF_ANY);
-	define_inode(s, inode, ipc_object(mechanism, hash), text);
+	if (!define_inode(s, inode, ipc_object(mechanism, hash), text))
+		bpf_map_delete_elem(&memories, &hash);
 	return ipc_object(mechanism, hash);
 }
 

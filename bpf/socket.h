@@ -14,6 +14,10 @@
 struct told {
 	__u64 inode;
 	__u64 peer; /* UNIX: address of the sock at the other end */
+	/* It found no room: what only the call knew that it was told by. */
+	__u64 listener;
+	__u32 state;
+	_Bool untold;
 };
 
 struct {
@@ -48,22 +52,6 @@ static __always_inline _Bool binds_late(__u64 object)
 {
 	__u32 mechanism = ipc_object_mechanism(object);
 	return mechanism == IPC_MECH_udp || mechanism == IPC_MECH_netlink;
-}
-
-/* What goes through it keeps the boundaries of messages. */
-static __always_inline _Bool keeps_messages(__u64 object)
-{
-	__u32 mechanism = ipc_object_mechanism(object);
-	return mechanism == IPC_MECH_unix_dgram || mechanism == IPC_MECH_unix_seqpacket ||
-	       (mechanism >= IPC_MECH_udp && mechanism <= IPC_MECH_netlink);
-}
-
-/* Each of its messages has an address of its own. */
-static __always_inline _Bool has_addresses(__u64 object)
-{
-	__u32 mechanism = ipc_object_mechanism(object);
-	return mechanism == IPC_MECH_unix_dgram ||
-	       (mechanism >= IPC_MECH_udp && mechanism <= IPC_MECH_netlink);
 }
 
 /* Of its events arg1 is what was asked for, and a receive of 0 bytes is its end. */
@@ -102,22 +90,38 @@ static __u64 socket_inode(struct socket *socket)
 }
 
 /* Notes what is told of a socket. */
-static void socket_remember(const struct end *end)
+static void socket_note(const struct end *end, struct told *told)
 {
 	__u64 key = (__u64)end->sk;
-	struct told told = { .inode = ipc_object_id(end->object) };
 
+	told->inode = ipc_object_id(end->object);
 	if (ipc_object_mechanism(end->object) <= IPC_MECH_unix_seqpacket)
-		told.peer = (__u64)PEEK(unix_sock, end->sk, peer);
-	bpf_map_update_elem(&sockets, &key, &told, BPF_ANY);
+		told->peer = (__u64)PEEK(unix_sock, end->sk, peer);
+	bpf_map_update_elem(&sockets, &key, told, BPF_ANY);
 }
 
-static _Bool socket_is_known(const struct end *end)
+/* There is nothing to tell of it yet. */
+static void socket_remember(const struct end *end)
+{
+	struct told told = {};
+
+	socket_note(end, &told);
+}
+
+/* What was noted of the socket itself, not of another one that had its address. */
+static const struct told *socket_noted(const struct end *end)
 {
 	__u64 key = (__u64)end->sk;
 	const struct told *told = bpf_map_lookup_elem(&sockets, &key);
 
-	return told && told->inode == ipc_object_id(end->object);
+	return told && told->inode == ipc_object_id(end->object) ? told : 0;
+}
+
+static _Bool socket_is_known(const struct end *end)
+{
+	const struct told *told = socket_noted(end);
+
+	return told && !told->untold;
 }
 
 /* The inode of a UNIX socket's peer, 0: not known (not accepted yet). */
@@ -239,10 +243,16 @@ static __always_inline __u64 kind_of(struct sock *sk)
 SEPARATE int define_socket(const struct end *end, __u32 thread, __u32 state, __u64 listener)
 {
 	struct scratch *s = scratch_get();
+	struct told told = { .listener = listener, .state = state };
 	_Bool remote = 0;
 
 	if (!s || !end)
 		return 0;
+	const struct told *before = socket_noted(end);
+	if (before && before->untold) {
+		state = told.state |= before->state;
+		listener = told.listener = listener ?: before->listener;
+	}
 	struct sock *sk = end->sk;
 	__builtin_memset(&s->def, 0, sizeof(s->def));
 	__u32 mechanism = ipc_object_mechanism(end->object);
@@ -262,8 +272,11 @@ SEPARATE int define_socket(const struct end *end, __u32 thread, __u32 state, __u
 	s->def.socket.listener = listener;
 	s->def.socket.netns = PEEK(net, PEEK(sock, sk, __sk_common.skc_net.net), net_cookie);
 	s->def.socket.state = state;
-	socket_remember(end);
-	define(&s->def, text & (2 * ADDRESS_ROOM - 1));
+	socket_note(end, &told); /* first: others may be on it at this moment */
+	if (define(&s->def, text & (2 * ADDRESS_ROOM - 1)))
+		return 0;
+	told.untold = 1;
+	socket_note(end, &told);
 	return 0;
 }
 

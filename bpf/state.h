@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* What the eBPF programs and their loader share: a task's state, and the counters of what was dropped. */
+/* What the eBPF programs and their loader share: a task's state, and what is counted rather than told. */
 #ifndef IPC_BPF_STATE_H
 #define IPC_BPF_STATE_H
 
 #include <linux/types.h>
 
+#include "histogram.h"
+
 enum {
-	RING_BYTES = 16 << 20,
-	SYSCALLS_MAX = 512, /* numbers at and above are none of ours */
+	TOTALS_MAX = 32768,
+	TOTALS_DROPPED_MAX = 8192, /* where only what is dropped is counted */
+	SYSCALLS_MAX = 512,	   /* numbers at and above are none of ours */
 };
 
 /* What the kernel says of a signal; number 0: nothing. */
@@ -35,6 +38,8 @@ struct task_state {
 	__u8 fresh;   /* a fork child that has not returned to its program yet */
 	__u8 alien;   /* a call of another architecture was met and told */
 	__u8 unbound; /* the call is on a UDP socket without a port: it gets one with its first send */
+	__u8 untold;  /* UNTOLD_*: definitions that found no room; `via` is the image's */
+	__u8 via;
 	/* of a call that sends a signal */
 	__u8 several; /* 1: to several processes; 2: and the first of these was told */
 	__u8 sent;    /* IPC_SIGNAL_IGNORED, IPC_SIGNAL_MERGED, or 0 */
@@ -53,15 +58,34 @@ struct task_state {
 	__u32 epoch;			/* changes with its shared memory */
 };
 
-struct dropped_key {
-	__u64 object;
-	__u32 image;
-	__u32 reserved;
+enum { UNTOLD_IMAGE = 1, UNTOLD_THREAD = 2 };
+
+/* Of one reason and mechanism, on one processor. */
+struct lost {
+	__u64 count, first_ns, last_ns;
 };
 
-/* Calls and bytes of an endpoint whose events found no room. */
-struct dropped {
-	__u64 sends, recvs, bytes_sent, bytes_received;
+/*
+ * Calls that are not told one by one: all of those that --aggregate counts, or the ones whose events found no
+ * room. Totals of one round are added to while those of the other are read and deleted.
+ */
+struct total_key {
+	__u64 object;
+	__u64 other; /* of a datagram socket: the address at the other side, else 0 */
+	__u32 image;
+	__u16 call;
+	__u8 verb; /* enum ipc_verb, resolved */
+	__u8 round;
+};
+
+/* Threads of one process, on one object, are all that add to the same one. */
+struct total {
+	__u64 bytes, ns;	      /* moved; durations of all calls */
+	__u64 idle, idle_ns;	      /* calls that moved nothing, and their durations */
+	__u64 errors;		      /* of those */
+	__u64 max_ns, not_min_ns;     /* the latter is ~ of the shortest duration: zeroed there is none yet */
+	__u64 last_ns, not_first_ns;  /* end of the last call; ~ of the begin of the first */
+	__u32 histogram[IPC_BUCKETS]; /* of all durations: their sum is the number of calls */
 };
 
 #endif

@@ -218,11 +218,12 @@ static __noinline int leave_epoll(struct task_state *t, const struct pt_regs *re
 	const __u64 *told = bpf_map_lookup_elem(&registrations, &key);
 	if (told && *told == t->object)
 		return 0;
-	bpf_map_update_elem(&registrations, &key, &t->object, BPF_ANY);
 	e.arg0 = t->arg0;
 	e.arg1 = data.data;
 	e.tag = key.epoll;
-	return emit(&e, t->image);
+	if (try_emit(&e, t->image))
+		bpf_map_update_elem(&registrations, &key, &t->object, BPF_ANY);
+	return 0;
 }
 
 #endif

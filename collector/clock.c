@@ -175,3 +175,8 @@ uint64_t clock_sample(struct clock *c)
 	clock_feed(c, pair);
 	return clock_ns(c, pair.ticks);
 }
+
+uint64_t clock_span(const struct clock *c, uint64_t time)
+{
+	return clock_ns(c, c->first.ticks + time) - clock_ns(c, c->first.ticks);
+}

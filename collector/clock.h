@@ -53,4 +53,7 @@ void clock_feed(struct clock *c, struct clock_pair pair);
 /* The time of a stamp. Any value is survived. */
 uint64_t clock_ns(const struct clock *c, uint64_t stamp);
 
+/* So much time, in nanoseconds. */
+uint64_t clock_span(const struct clock *c, uint64_t time);
+
 #endif

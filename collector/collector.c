@@ -17,6 +17,8 @@
 
 enum { POOL_BLOCK = 1 << 18, COMMIT_ROWS = 10000, COMMIT_NS = 100000000, TIMED_MAX = 1 << 16 };
 
+enum { TIMED_TOTAL = IPC_DEF_LAST + 1 }; /* no definition: its text is a struct collector_total */
+
 struct pool_block {
 	struct pool_block *next;
 	size_t used;
@@ -27,7 +29,7 @@ struct timed {
 	uint64_t time, number;
 	enum collector_source source;
 	struct ipc_def def;
-	char text[]; /* def.text bytes */
+	_Alignas(8) char text[]; /* def.text bytes */
 };
 
 struct text {
@@ -124,7 +126,8 @@ static struct loss *loss_of(struct collector *c, const struct store_loss *key)
 		return NULL;
 	for (struct loss *l = *place; l; l = l->next)
 		if (l->data.reason == key->reason && l->data.process_id == key->process_id &&
-		    l->data.source == key->source && same_text(l->data.comm, key->comm))
+		    l->data.source == key->source && l->data.mechanism == key->mechanism &&
+		    l->data.processor == key->processor && same_text(l->data.comm, key->comm))
 			return l;
 	struct loss *l = collector_new(c, sizeof(*l));
 	if (!l)
@@ -144,6 +147,7 @@ void collector_lose(struct collector *c, enum collector_source source, enum ipc_
 		.source = source_names[source],
 		.comm = comm,
 		.process_id = p ? p->data.id : 0,
+		.processor = STORE_NO_PROCESSOR,
 		.first_ns = time,
 	};
 	struct loss *l = loss_of(c, &key);
@@ -186,46 +190,33 @@ void collector_loss(struct collector *c, enum collector_source source, enum ipc_
 	struct process *p = l ? l->latest : NULL;
 	const char *name = comm ? collector_text(c, comm, strlen(comm)) : p ? p->data.comm : NULL;
 	collector_lose(c, source, reason, p, name, count, c->now);
+	if (reason == IPC_REASON_uncounted)
+		total_uncounted(c, IPC_MECH_none);
 }
 
-void collector_overflow(struct collector *c, enum collector_source source, uint32_t image, uint64_t object,
-			uint64_t sends, uint64_t recvs, uint64_t bytes_sent, uint64_t bytes_received)
+void collector_lost(struct collector *c, enum collector_source source, const struct collector_lost *lost)
 {
-	struct overflow *o = collector_new(c, sizeof(*o));
-	if (!o)
+	const struct store_loss key = {
+		.reason = lost->reason,
+		.source = source_names[source],
+		.mechanism = lost->mechanism,
+		.processor = lost->processor,
+		.first_ns = lost->first_ns,
+	};
+	struct loss *l = loss_of(c, &key);
+	if (!l)
 		return;
-	*o =
-		(struct overflow){ c->overflows, source, image,	     object,
-				   sends,	 recvs,	 bytes_sent, bytes_received };
-	c->overflows = o;
+	c->drops_of[lost->mechanism] |= lost->reason == IPC_REASON_dropped;
+	if (lost->reason == IPC_REASON_uncounted)
+		total_uncounted(c, lost->mechanism);
+	l->data.count += lost->count;
+	l->data.last_ns = lost->last_ns;
+	collector_dirty(c, &l->row);
 }
 
-static void add_overflow(struct collector *c, const struct overflow *o)
+void collector_aggregate(struct collector *c)
 {
-	struct process *p = table_get(&c->images, source_key(o->source, o->image));
-	struct channel *ch = p ? channel_for(c, p, o->object, o->sends) : NULL;
-	struct endpoint *ep = ch ? endpoint_of(c, p, ch) : NULL;
-	if (!ep) {
-		collector_lose(c, o->source, IPC_REASON_rejected, p, NULL, 1, c->now);
-		return;
-	}
-	struct store_endpoint *row = &ep->shared->data;
-	struct channel *from = ch->peer ? ch->peer : ch;
-	uint64_t bytes_sent = ch->counts ? 0 : o->bytes_sent;
-	uint64_t bytes_received = ch->counts ? 0 : o->bytes_received;
-	from->receivers += !ep->received && o->receives;
-	ep->received |= o->receives > 0;
-	row->sends += o->sends;
-	row->receives += o->receives;
-	row->bytes_sent += bytes_sent;
-	row->bytes_received += bytes_received;
-	ch->shared->data.bytes_sent += bytes_sent;
-	ch->shared->data.bytes_received += bytes_received;
-	ch->inexact = ch->dropped = from->inexact = from->dropped = true;
-	endpoint_role(c, ep, (o->sends ? ROLE_WRITER : 0) | (o->receives ? ROLE_READER : 0));
-	collector_dirty(c, &ep->shared->row);
-	channel_dirty(c, ch);
-	channel_doubt(c, ch);
+	c->aggregate = true;
 }
 
 /* Taking in. */
@@ -267,12 +258,9 @@ static struct timed *timed_pop(struct collector *c)
 	return first;
 }
 
-static void take_definition(struct collector *c, enum collector_source source, const struct ipc_def *d)
+static void take_timed(struct collector *c, enum collector_source source, const struct ipc_def *d,
+		       const void *text)
 {
-	if (d->call > IPC_DEF_LAST || d->text > IPC_TEXT_MAX) {
-		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);
-		return;
-	}
 	struct timed *t = malloc(sizeof(*t) + d->text);
 	if (!t) {
 		c->error = -ENOMEM;
@@ -282,11 +270,28 @@ static void take_definition(struct collector *c, enum collector_source source, c
 	t->number = c->timed_count++;
 	t->source = source;
 	t->def = *d;
-	memcpy(t->text, d + 1, d->text);
+	memcpy(t->text, text, d->text);
 	if (timed_add(c, t)) {
 		free(t);
 		c->error = -ENOMEM;
 	}
+}
+
+static void take_definition(struct collector *c, enum collector_source source, const struct ipc_def *d)
+{
+	if (d->call > IPC_DEF_LAST || d->text > IPC_TEXT_MAX)
+		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);
+	else
+		take_timed(c, source, d, d + 1);
+}
+
+/* Its place is behind all definitions that were told before. */
+void collector_total(struct collector *c, enum collector_source source, uint64_t time,
+		     const struct collector_total *t)
+{
+	const struct ipc_def d = { .time = time, .call = TIMED_TOTAL, .text = sizeof(*t) };
+	if (!c->error)
+		take_timed(c, source, &d, t);
 }
 
 static struct thread *find_thread(struct collector *c, enum collector_source source, uint32_t number)
@@ -353,6 +358,9 @@ static void define(struct collector *c, const struct timed *t)
 	case IPC_DEF_ADDRESS:
 		address_define(c, t->source, &t->def, (const uint8_t *)t->text, t->def.text);
 		break;
+	case TIMED_TOTAL:
+		total_take(c, t->source, (const struct collector_total *)t->text);
+		break;
 	}
 }
 
@@ -403,6 +411,7 @@ static void write_dirty(struct collector *c)
 static void commit(struct collector *c)
 {
 	life_settle_execs(c, false);
+	total_join_all(c);
 	KIND_EACH(commit, c, false);
 	settle_closed(c, false);
 	write_dirty(c);
@@ -504,19 +513,6 @@ static void finish_edges(struct collector *c)
 			collector_dirty(c, &e->row);
 }
 
-/* Bytes that were not seen to be sent or received have shifted the others. */
-static void doubt_dropped(struct collector *c)
-{
-	unsigned int n = 0;
-	uint32_t *ids = c->overflows ? malloc(c->channel_count * sizeof(*ids)) : NULL;
-	for (struct channel *ch = ids ? c->channels : NULL; ch; ch = ch->next)
-		if (ch->dropped)
-			ids[n++] = ch->shared->data.id;
-	if (n)
-		store_doubt_channels(c->store, ids, n);
-	free(ids);
-}
-
 static void free_all(struct collector *c)
 {
 	for (struct channel *ch = c->channels; ch; ch = ch->next) {
@@ -543,6 +539,7 @@ static void free_all(struct collector *c)
 		c->pool = next;
 	}
 	free(c->timed);
+	free(c->dropped);
 	free(c);
 }
 
@@ -553,8 +550,7 @@ int collector_close(struct collector *c, uint64_t end_ns)
 	if (end_ns > c->now)
 		c->now = end_ns;
 	drop_undefined(c);
-	for (struct overflow *o = c->overflows; o; o = o->next)
-		add_overflow(c, o);
+	total_close(c);
 	KIND_EACH(commit, c, true);
 	life_close(c);
 	settle_closed(c, true);
@@ -562,7 +558,8 @@ int collector_close(struct collector *c, uint64_t end_ns)
 	snprintf(end, sizeof(end), "%llu", (unsigned long long)end_ns);
 	store_meta(c->store, "end_ns", end);
 	write_dirty(c);
-	doubt_dropped(c);
+	if (c->drops) /* bytes that were not seen to be sent or received have shifted the others */
+		store_doubt_channels(c->store, c->dropped, c->drops);
 	int err = store_close(c->store);
 	if (c->error)
 		err = c->error;

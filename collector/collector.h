@@ -17,6 +17,7 @@
 
 #include "calls.h"
 #include "event.h"
+#include "histogram.h"
 
 struct collector;
 
@@ -39,10 +40,41 @@ void collector_record(struct collector *c, enum collector_source source, const s
 void collector_loss(struct collector *c, enum collector_source source, enum ipc_reason reason, int pid,
 		    const char *comm, uint64_t count);
 
-/* Calls and bytes of an endpoint whose events were dropped (arena_overflow): added to the endpoint, and its
- * channel is marked partial. Takes effect at the close. */
-void collector_overflow(struct collector *c, enum collector_source source, uint32_t image, uint64_t object,
-			uint64_t sends, uint64_t recvs, uint64_t bytes_sent, uint64_t bytes_received);
+/* A loss that was counted on one processor: so many more, `first_ns` the first of all and `last_ns` the last.
+ */
+struct collector_lost {
+	enum ipc_reason reason;
+	enum ipc_mechanism mechanism; /* IPC_MECH_none: of none in particular */
+	int processor;
+	uint64_t count, first_ns, last_ns;
+};
+void collector_lost(struct collector *c, enum collector_source source, const struct collector_lost *l);
+
+/* The channels' sends and receives come as totals: rows of `aggregates`, and edges as far as they follow from
+ * those. Told before anything is recorded. */
+void collector_aggregate(struct collector *c);
+
+/* Calls of one kind by one process on one object, that have no events of their own: because all are counted,
+ * or because these were dropped; then the channel is marked partial. */
+struct collector_total {
+	uint32_t image;
+	uint16_t call; /* enum ipc_call_id; IPC_CALL_none: of any */
+	uint8_t verb;  /* enum ipc_verb */
+	bool dropped;  /* else counted: the fields behind `moved_ns` are told too */
+	uint64_t object;
+	uint64_t other; /* of a datagram socket: the address at the other side */
+	uint64_t calls;
+	uint64_t moved, bytes, moved_ns; /* calls that moved something, what, and how long they took */
+	uint64_t errors;
+	uint64_t ns, min_ns, max_ns; /* durations of all calls */
+	uint64_t first_ns, last_ns;  /* begin of the first and end of the last; 0: not known */
+	uint64_t since_ns;	     /* when counting began */
+	uint32_t histogram[IPC_BUCKETS];
+};
+
+/* They ended before `time`. */
+void collector_total(struct collector *c, enum collector_source source, uint64_t time,
+		     const struct collector_total *t);
 
 /* What a process did to a semaphore or lock and was counted where it happened: so many more sends, and
  * receives of what `from` had given (an image; 0: nobody known), between these times. `doubtful`: the object

@@ -578,6 +578,25 @@ static bool any_ending(const struct source *s)
 	return false;
 }
 
+/* What was dropped of an endpoint: of its sends, or its receives. */
+static void tell_overflow(struct source *s, const struct arena_overflow *o, uint8_t verb, uint64_t moved,
+			  uint64_t bytes, uint64_t spent)
+{
+	uint64_t now = clock_sample(&s->clock);
+	const struct collector_total t = {
+		.image = o->image,
+		.verb = verb,
+		.dropped = true,
+		.object = o->object,
+		.calls = moved,
+		.moved = moved,
+		.bytes = bytes,
+		.moved_ns = clock_span(&s->clock, spent),
+	};
+	if (moved)
+		collector_total(s->collector, COLLECTOR_SHIM, now, &t);
+}
+
 static void tell_totals(struct source *s)
 {
 	struct arena_header *h = s->file.header;
@@ -585,9 +604,10 @@ static void tell_totals(struct source *s)
 	tell_lines(s, true);
 	for (unsigned int i = 0; i < ARENA_OVERFLOW; i++) {
 		const struct arena_overflow *o = &h->overflow[i];
-		if (o->key && o->whole)
-			collector_overflow(s->collector, COLLECTOR_SHIM, o->image, o->object, o->sends,
-					   o->recvs, o->bytes_sent, o->bytes_received);
+		if (!o->key || !o->whole)
+			continue;
+		tell_overflow(s, o, IPC_VERB_send, o->sends, o->bytes_sent, o->sent_time);
+		tell_overflow(s, o, IPC_VERB_recv, o->recvs, o->bytes_received, o->received_time);
 	}
 	for (unsigned int reason = 0; reason < IPC_REASONS; reason++)
 		s->counted[reason] += atomic_load(&h->lost[reason]);
@@ -673,8 +693,10 @@ static int source_make(struct source **out, char *error, size_t error_size)
 	return 0;
 }
 
-static int shim_open(struct source **out, char *error, size_t error_size)
+static int shim_open(struct source **out, const struct source_settings *settings, char *error,
+		     size_t error_size)
 {
+	(void)settings;
 	char *shim = find_shim();
 	if (!shim) {
 		snprintf(error, error_size,

@@ -297,6 +297,7 @@ static void count_send(struct endpoint *ep, const struct ipc_event *e, uint64_t 
 	struct store_endpoint *row = &ep->shared->data;
 	row->sends++;
 	row->bytes_sent += bytes;
+	row->send_dur_ns += e->duration;
 	ep->channel->sent += units(ep->channel, e, bytes);
 	ep->channel->shared->data.bytes_sent += bytes;
 }
@@ -307,6 +308,7 @@ static void count_receive(struct endpoint *ep, const struct ipc_event *e, uint64
 	struct channel *from = ep->channel->peer;
 	row->receives++;
 	row->bytes_received += bytes;
+	row->receive_dur_ns += e->duration;
 	ep->channel->shared->data.bytes_received += bytes;
 	if (!from)
 		return;

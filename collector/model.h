@@ -202,6 +202,8 @@ struct channel {
 	struct signals *signals;      /* of a process (signal.c) */
 	struct channel *next_signals; /* of those for which something waits, or once did */
 	bool in_signal_list;
+	bool is_totalled; /* listed: */
+	struct channel *next_totalled;
 	struct match_stream stream; /* unused where the mechanism is not a byte stream */
 };
 
@@ -226,6 +228,7 @@ struct endpoint {
 	bool client;			     /* sends to a datagram socket that others hold */
 	uint64_t made;			     /* the first value of a semaphore that it made */
 	uint64_t outside, outside_bytes;     /* received from nobody known */
+	struct end_totals *totals;	     /* NULL: none */
 	uint32_t open_readers, open_writers; /* descriptors */
 	struct edge *last_edge;
 	struct endpoint *next_of_process, **link, *next_of_channel;
@@ -238,7 +241,8 @@ struct edge {
 	struct process *dst;
 	struct latency latency;
 	bool stored;
-	uint64_t handed; /* sync.c: receives after which the source was noted as who had given last */
+	bool total, certain; /* it follows from the totals of its ends; and all of it does */
+	uint64_t handed;     /* sync.c: receives after which the source was noted as who had given last */
 	struct edge *next;
 };
 
@@ -248,12 +252,16 @@ struct inside {
 	struct endpoint *endpoint;
 };
 
-/* Totals of events that were dropped: added at the close, when every definition has come. */
-struct overflow {
-	struct overflow *next;
+/* Totals of an image that is not defined yet. */
+struct waiting_total {
+	struct waiting_total *next;
 	enum collector_source source;
-	uint32_t image;
-	uint64_t object, sends, receives, bytes_sent, bytes_received;
+	struct collector_total total;
+};
+
+/* What one process did to one half of an aggregated channel. */
+struct end_totals {
+	uint64_t sends, receives, bytes_sent, bytes_received;
 };
 
 /* Something with a time that is not an event of a known thread. */
@@ -291,8 +299,17 @@ struct collector {
 	uint32_t udp_count, udp_closed; /* closed: sockets, since the last look at them (settle.c) */
 	uint64_t udp_look_ns;
 	struct packet_place *all_places;
-	struct overflow *overflows;
-	struct thread *waiting; /* defined, for an image that is not */
+	bool aggregate; /* sends and receives come as totals */
+	struct waiting_total *waiting_totals;
+	struct channel *totalled; /* whose totals have changed */
+	uint32_t *dropped;	  /* ids of channels of which events were dropped */
+	uint32_t drops, drop_room;
+	bool uncounted[IPC_MECHANISMS]; /* calls are missing in totals of channels of the mechanism; none: of
+					   any */
+	bool any_uncounted;		/* and channels are still to be marked */
+	bool drops_of[IPC_MECHANISMS];	/* an event of the mechanism was dropped: what is not matched proves
+					   nothing */
+	struct thread *waiting;		/* defined, for an image that is not */
 	struct channel *signal_waiters;
 	struct signal_call *signal_groups; /* sends to several processes (signal.c) */
 	uint32_t signal_group_count;
@@ -421,6 +438,17 @@ void event_forget_lanes(struct collector *c, struct endpoint *ep);
 uint64_t event_unseen(struct collector *c, struct endpoint *ep, enum ipc_call_id call, uint16_t flags,
 		      enum ipc_verb verb, uint64_t time);
 extern const char *const source_names[COLLECTOR_SOURCES];
+
+/* total.c: what came as totals */
+void total_take(struct collector *c, enum collector_source source, const struct collector_total *t);
+/* Calls were neither told nor counted: all channels of the mechanism may lack some. */
+void total_uncounted(struct collector *c, enum ipc_mechanism mechanism);
+/* Edges of all channels whose totals have changed. */
+void total_join_all(struct collector *c);
+/* Of this one, of which nothing more will come. */
+void total_join(struct channel *ch);
+/* What is left to do where no definition will come any more. */
+void total_close(struct collector *c);
 
 /* rollup.c: edges */
 extern const struct match_sink rollup_sink; /* its context is the channel */

@@ -124,7 +124,8 @@ static void write_edge(struct collector *c, const struct channel *ch, const stru
 		.bytes = bytes,
 		.first_ns = row->first_ns,
 		.last_ns = row->last_ns,
-		.exact = true,
+		.exact =
+			!c->drops_of[IPC_MECH_none], /* else its peer may have been told in what is missing */
 		.partial = ch->shared->data.partial,
 	};
 	if (messages && src && dst)

@@ -70,6 +70,10 @@ static void unmatched(void *context, const struct match_call *receive)
 	struct collector *c = context;
 	struct endpoint *ep = receive->endpoint;
 	struct process *p = ep->process;
+	if (c->drops_of[ep->channel->data.mechanism]) {
+		channel_partial(c, ep->channel);
+		return;
+	}
 	if (socket_has_inbox(ep->channel) && !ep->channel->peer) {
 		ep->outside++;
 		ep->outside_bytes += receive->bytes;
@@ -215,6 +219,41 @@ struct channel *packet_channel(struct collector *c, struct channel *ch, const st
 	return to;
 }
 
+static unsigned int port_of(const struct collector *c, uint64_t address)
+{
+	struct address a;
+	return address_get(c, address, &a) ? address_port(&a) : 0;
+}
+
+/* The source address that the kernel gives a datagram from a socket with a wildcard address. */
+static uint64_t source_of(struct collector *c, const struct channel *ch, uint64_t to)
+{
+	const struct socket *so = ch->socket;
+	struct address a;
+	unsigned int port = port_of(c, so->local);
+	uint64_t unknown = so->local >> 56 == IPC_ADDRESS_IPV4 ? so->local : 0;
+	if (!so->any)
+		return so->local;
+	if (!address_get(c, to, &a) || !address_of_host(&a))
+		return unknown; /* the port is known, if it is of IPv4 */
+	static const uint8_t loopback[] = { 127, 0, 0, 1 };
+	if (address_loopback(&a) && a.length == 16)
+		for (unsigned int i = 0; i < 4; i++)
+			a.bytes[4 + i] = loopback[i];
+	a.bytes[2] = port >> 8;
+	a.bytes[3] = port & 0xff;
+	return address_take(c, &a);
+}
+
+void packet_meet(struct collector *c, struct channel *flow, uint64_t address)
+{
+	uint64_t there = address ? address : flow->socket->remote;
+	struct channel *at = flow->peer ? NULL : socket_bound(c, flow, there, 0);
+	const struct ipc_event e = { .arg1 = at ? source_of(c, flow, there) : 0 };
+	if (e.arg1)
+		meet(c, flow, udp_channel(c, at, &e, false));
+}
+
 /* The end of a seqpacket connection looks like an empty message, and comes when all messages were received.
  */
 bool packet_moves(const struct channel *ch, const struct ipc_event *e)
@@ -249,12 +288,6 @@ static struct packet_place *place_of(struct collector *c, uint64_t netns, unsign
 	return *slot = p;
 }
 
-static unsigned int port_of(const struct collector *c, uint64_t address)
-{
-	struct address a;
-	return address_get(c, address, &a) ? address_port(&a) : 0;
-}
-
 static bool is_loopback(const struct collector *c, uint64_t address)
 {
 	struct address a;
@@ -281,26 +314,6 @@ static struct packet_place *place_received(struct collector *c, const struct cha
 		return place_of(c, is_loopback(c, tells) ? so->netns : ALL_NETNS, port);
 	struct packet_place *p = place_of(c, so->netns, port);
 	return p && p->sent_to ? p : place_of(c, ALL_NETNS, port);
-}
-
-/* The source address that the kernel gives a datagram from a socket with a wildcard address. */
-static uint64_t source_of(struct collector *c, const struct channel *ch, uint64_t to)
-{
-	const struct socket *so = ch->socket;
-	struct address a;
-	unsigned int port = port_of(c, so->local);
-	uint64_t unknown = so->local >> 56 == IPC_ADDRESS_IPV4 ? so->local : 0;
-	if (!so->any)
-		return so->local;
-	if (!address_get(c, to, &a) || !address_of_host(&a))
-		return unknown; /* the port is known, if it is of IPv4 */
-	static const uint8_t loopback[] = { 127, 0, 0, 1 };
-	if (address_loopback(&a) && a.length == 16)
-		for (unsigned int i = 0; i < 4; i++)
-			a.bytes[4 + i] = loopback[i];
-	a.bytes[2] = port >> 8;
-	a.bytes[3] = port & 0xff;
-	return address_take(c, &a);
 }
 
 static void udp_transfer(struct collector *c, struct datagram *d, struct channel *ch,

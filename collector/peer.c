@@ -29,12 +29,16 @@ static void merge_endpoints(struct collector *c, struct endpoint *into, struct e
 	a->receives += b->receives;
 	a->bytes_sent += b->bytes_sent;
 	a->bytes_received += b->bytes_received;
+	a->send_dur_ns += b->send_dur_ns;
+	a->receive_dur_ns += b->receive_dur_ns;
 	if (b->first_ns && (!a->first_ns || b->first_ns < a->first_ns))
 		a->first_ns = b->first_ns;
 	if (b->last_ns > a->last_ns)
 		a->last_ns = b->last_ns;
 	for (const struct lane *l = from->lanes; l; l = l->next_of_endpoint)
 		store_lane_endpoint(c->store, l->id, a->id);
+	if (c->aggregate)
+		store_aggregate_endpoint(c->store, b->id, a->id);
 	if (from->row.written)
 		store_endpoint_gone(c->store, b->id);
 	from->row.kind = ROW_KINDS;

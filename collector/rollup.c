@@ -95,7 +95,7 @@ static void unmatched(void *context, const struct match_call *receive, uint64_t 
 	struct process *p = receive->endpoint->process;
 	if (ch->kind->unmatched && ch->kind->unmatched(ch, receive))
 		return;
-	if (!ch->leftover)
+	if (!ch->leftover && !ch->collector->drops_of[ch->data.mechanism])
 		collector_lose(ch->collector, p->source, IPC_REASON_unmatched, p, p->data.comm, calls,
 			       receive->end);
 	channel_partial(ch->collector, ch);
@@ -110,6 +110,7 @@ static uint64_t inferred(void *context, const struct match_call *send)
 	inside->row.result = (int64_t)bytes;
 	ep->shared->data.sends += send->bytes > 0;
 	ep->shared->data.bytes_sent += bytes;
+	ep->shared->data.send_dur_ns += send->bytes > 0 ? inside->row.dur_ns : 0;
 	ch->shared->data.bytes_sent += bytes;
 	ch->sent += send->bytes;
 	collector_dirty(ch->collector, &ep->shared->row);
@@ -151,6 +152,10 @@ static bool all_exact(const struct channel *ch)
 
 static bool is_exact(const struct edge *e)
 {
+	if (e->total)
+		return e->certain && !e->src->channel->shared->data.partial;
+	if (e->src->channel->dropped)
+		return false;
 	bool exact = all_exact(e->src->channel);
 	/* Where a process holds both sides its edge stands for both directions. */
 	const struct channel *h = e->src->process == e->dst ? e->src->channel->shared->halves : NULL;
@@ -174,7 +179,7 @@ void rollup_write(struct collector *c, struct edge *e)
 	row->latency_p90_ns = ns[1];
 	row->latency_p99_ns = ns[2];
 	row->latency_max_ns = e->latency.max;
-	row->timed = !row->shares && !kind->counted;
+	row->timed = !row->shares && !kind->counted && !e->total;
 	if (row->shares)
 		sample_edge(c, e);
 	row->exact = is_exact(e) && !row->sampled;

@@ -1,15 +1,15 @@
 -- SPDX-License-Identifier: BSD-2-Clause
 --
 -- The trace file. Public are: meta, hosts, mechanisms, calls, processes, threads, channels, endpoints,
--- events, messages, edges, mappings, sampled, regions, waits, losses: their names and columns are a contract (docs/schema.md), also
--- where one is a plain table. event_rows, links, wakes, lanes, channel_rows, edge_rows and loss_rows are the packed
--- form below them and may change with the next user_version.
+-- events, aggregates, messages, edges, mappings, sampled, regions, waits, losses: their names and columns are a contract
+-- (docs/schema.md), also where one is a plain table. event_rows, aggregate_rows, links, wakes, lanes, channel_rows,
+-- edge_rows and loss_rows are the packed form below them and may change with the next user_version.
 --
 -- Invariants: the rowids of event_rows are dense from 1 (so VACUUM and .dump keep them); a message stands
 -- either in its send's `link` or in one row of `links`, never in both.
 
 PRAGMA application_id = 1229996884; -- 0x49504354, "IPCT"
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 
@@ -42,7 +42,8 @@ CREATE TABLE channel_rows (
 
 CREATE TABLE endpoints (
 	id INTEGER PRIMARY KEY, channel_id INTEGER, process_id INTEGER, role TEXT, sends INTEGER, receives INTEGER,
-	bytes_sent INTEGER, bytes_received INTEGER, first_ns INTEGER, last_ns INTEGER
+	bytes_sent INTEGER, bytes_received INTEGER, first_ns INTEGER, last_ns INTEGER, send_dur_ns INTEGER,
+	receive_dur_ns INTEGER
 );
 
 CREATE TABLE edge_rows (
@@ -64,11 +65,11 @@ CREATE TABLE sampled (
 	PRIMARY KEY (channel_id, process_id)
 ) WITHOUT ROWID;
 
--- process_id 0 and comm '' stand for none: NULLs would never meet in the key.
+-- process_id 0, comm '', mechanism 0 and processor -1 stand for none: NULLs would never meet in the key.
 CREATE TABLE loss_rows (
 	kind TEXT, source TEXT, reason TEXT, process_id INTEGER, comm TEXT, count INTEGER, first_ns INTEGER,
-	last_ns INTEGER,
-	PRIMARY KEY (reason, source, process_id, comm)
+	last_ns INTEGER, mechanism INTEGER, processor INTEGER,
+	PRIMARY KEY (reason, source, process_id, comm, mechanism, processor)
 ) WITHOUT ROWID;
 
 -- What repeats from event to event.
@@ -80,6 +81,13 @@ CREATE TABLE lanes (
 -- ts: start, nanoseconds since meta.start_ns. res: bytes or -errno. link, of a send that one receive took
 -- whole: (receive's rowid - own rowid) * 2 + (0 exact, 1 approximate).
 CREATE TABLE event_rows (ts INTEGER, dur INTEGER, lane INTEGER, res INTEGER, link INTEGER);
+
+-- Recorded with --aggregate: what an endpoint did in a second. ts: its begin, as in event_rows.
+CREATE TABLE aggregate_rows (
+	ts INTEGER, process_id INTEGER, endpoint_id INTEGER, call INTEGER, verb TEXT, calls INTEGER, errors INTEGER,
+	bytes INTEGER, dur_sum INTEGER, dur_min INTEGER, dur_p50 INTEGER, dur_p90 INTEGER, dur_p99 INTEGER,
+	dur_max INTEGER, histogram TEXT
+);
 
 -- Every other message: a send that several receives shared, or that was stored before it was matched.
 CREATE TABLE links (send INTEGER, recv INTEGER, bytes INTEGER, exact INTEGER);
@@ -106,6 +114,18 @@ LEFT JOIN threads t ON t.id = l.thread_id
 LEFT JOIN processes p ON p.id = t.process_id
 LEFT JOIN calls k ON k.id = l.call
 LEFT JOIN endpoints n ON n.id = l.endpoint_id
+LEFT JOIN channel_rows c ON c.id = n.channel_id
+LEFT JOIN mechanisms m ON m.id = c.mechanism;
+
+CREATE VIEW aggregates AS
+SELECT (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + a.ts AS start_ns, a.process_id, p.pid, p.comm,
+	a.endpoint_id, n.channel_id, m.name AS mechanism, k.name AS call, a.verb, a.calls, a.errors, a.bytes,
+	a.dur_sum AS dur_sum_ns, a.dur_min AS dur_min_ns, a.dur_p50 AS dur_p50_ns, a.dur_p90 AS dur_p90_ns,
+	a.dur_p99 AS dur_p99_ns, a.dur_max AS dur_max_ns, a.histogram
+FROM aggregate_rows a
+LEFT JOIN processes p ON p.id = a.process_id
+LEFT JOIN calls k ON k.id = a.call
+LEFT JOIN endpoints n ON n.id = a.endpoint_id
 LEFT JOIN channel_rows c ON c.id = n.channel_id
 LEFT JOIN mechanisms m ON m.id = c.mechanism;
 
@@ -225,6 +245,7 @@ LEFT JOIN mechanisms m ON m.id = c.mechanism
 WHERE w.event NOT IN (SELECT recv_event FROM blocked);
 
 CREATE VIEW losses AS
-SELECT kind, source, reason, nullif(process_id, 0) AS process_id, nullif(comm, '') AS comm, count, first_ns,
-	last_ns
-FROM loss_rows;
+SELECT l.kind, l.source, l.reason, nullif(l.process_id, 0) AS process_id, nullif(l.comm, '') AS comm, l.count,
+	l.first_ns, l.last_ns, CASE WHEN l.mechanism THEN m.name END AS mechanism,
+	nullif(l.processor, -1) AS processor
+FROM loss_rows l LEFT JOIN mechanisms m ON m.id = l.mechanism;

@@ -13,13 +13,19 @@
 #include "kind.h"
 #include "socket.h"
 
-#define SETTLE_AFTER_NS                                                                                      \
-	1000000000ULL /* after the last end closed: a dead process's last call may come late */
+/* After the last end closed: a dead process's last call may come late, and totals come once a second. */
+#define SETTLE_AFTER_NS 1000000000ULL
+#define TOTALS_AFTER_NS 3000000000ULL
 /* Of a conversation of datagrams whose sockets stay open, or where an answer may still come, */
 #define QUIET_AFTER_NS 10000000000ULL
 #define LOOK_NS	       1000000000ULL
 
 enum { QUIET_MAX = 1 << 14 }; /* and as soon as of a closed one where there are more */
+
+static uint64_t settle_after(const struct collector *c)
+{
+	return c->aggregate || c->drops ? TOTALS_AFTER_NS : SETTLE_AFTER_NS;
+}
 
 void settle_later(struct collector *c, struct channel *ch)
 {
@@ -39,6 +45,7 @@ void settle_channel(struct channel *ch, bool all)
 	}
 	if (ch->kind->settle)
 		ch->kind->settle(ch, all);
+	total_join(ch);
 	ch->settled = true;
 }
 
@@ -113,7 +120,7 @@ static bool is_over(const struct collector *c, const struct channel *shared)
 		owed |= open && owes_answer(h);
 	}
 	bool soon = (closed && !owed) || c->udp_count > QUIET_MAX;
-	return c->now > shared->data.last_ns + (soon ? SETTLE_AFTER_NS : QUIET_AFTER_NS);
+	return c->now > shared->data.last_ns + (soon ? settle_after(c) : QUIET_AFTER_NS);
 }
 
 static void finish_udp(struct collector *c, struct channel *shared)
@@ -159,7 +166,7 @@ static void settle_all(struct collector *c)
 void settle_closed(struct collector *c, bool all)
 {
 	while (c->closed &&
-	       (all || !c->closed->closed_ns || c->now > c->closed->closed_ns + SETTLE_AFTER_NS)) {
+	       (all || !c->closed->closed_ns || c->now > c->closed->closed_ns + settle_after(c))) {
 		struct channel *ch = c->closed;
 		c->closed = ch->next_closed;
 		if (!c->closed)
@@ -205,6 +212,7 @@ static void forget_endpoints(struct collector *c, struct channel *ch)
 		if (ep->next_of_process)
 			ep->next_of_process->link = ep->link;
 		event_forget_lanes(c, ep);
+		collector_free(c, ep->totals, sizeof(*ep->totals));
 		collector_free(c, ep, sizeof(*ep));
 	}
 }

@@ -655,11 +655,13 @@ static void signal_event(struct collector *c, struct act *a)
 			send_to_several(c, e, &call);
 	} else if (sends) {
 		ep->data.sends += !inside;
+		ep->data.send_dur_ns += inside ? 0 : e->duration;
 		ep->channel->shared->data.lost += e->result == IPC_SIGNAL_MERGED;
 		if (!e->result)
 			send(c, ep->channel, &call);
 	} else {
 		ep->data.receives++;
+		ep->data.receive_dur_ns += e->duration;
 		if (call.code == IPC_SIGNAL_UNTOLD)
 			call.pid = ANYONE;
 		receive(c, ep->channel, &call);

@@ -121,6 +121,9 @@ struct channel *packet_channel(struct collector *c, struct channel *ch, const st
 /* Whether a send or receive was of a message, which may be empty. */
 bool packet_moves(const struct channel *ch, const struct ipc_event *e);
 void packet_transfer(struct collector *c, const struct act *a);
+/* Datagrams were sent to this address (0: where the socket is connected to), and nobody looks at each: the
+ * flow gets the peer that it has in the trace, if any. */
+void packet_meet(struct collector *c, struct channel *flow, uint64_t address);
 /* Others know of it no more: its socket, and those whose peer it is. */
 void packet_forget(struct collector *c, struct channel *ch);
 /* Gives up what has waited for too long or is of endpoints that are gone, and frees the queues that hold

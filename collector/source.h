@@ -14,12 +14,20 @@
 
 struct source;
 
+struct source_settings {
+	size_t buffer;	/* bytes of the buffer between source and recorder, 0: as the source likes */
+	bool aggregate; /* sends and receives are totals (collector_total()), not events */
+};
+
 struct source_ops {
 	const char *name; /* as users give it to --source */
 
 	/* Makes the source ready. On failure returns -errno and writes one line (cause and remedy, no full
 	 * stop) to `error`. */
-	int (*open)(struct source **out, char *error, size_t error_size);
+	int (*open)(struct source **out, const struct source_settings *settings, char *error,
+		    size_t error_size);
+
+	bool has_settings; /* and keeps to all of them */
 
 	/* How to record semaphores and locks (enum arena_sync_mode), told before anything is recorded. NULL:
 	 * the source records none. */

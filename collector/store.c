@@ -21,6 +21,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "histogram.h"
 #include "schema.h"
 #include "sql.h"
 #include "store.h"
@@ -214,6 +215,8 @@ void store_endpoint(struct store *s, const struct store_endpoint *e)
 	sql_number(&r, e->bytes_received);
 	sql_maybe(&r, e->first_ns);
 	sql_maybe(&r, e->last_ns);
+	sql_number(&r, e->send_dur_ns);
+	sql_number(&r, e->receive_dur_ns);
 	sql_put(&s->sql, &r);
 }
 
@@ -240,8 +243,11 @@ void store_edge(struct store *s, const struct store_edge *e)
 	sql_number(&r, e->src_id);
 	sql_number(&r, e->dst_id);
 	sql_number(&r, e->channel_id);
-	sql_number(&r, e->messages);
-	if (e->shares)
+	if (e->unknown)
+		sql_null(&r);
+	else
+		sql_number(&r, e->messages);
+	if (e->shares || e->unknown)
 		sql_null(&r);
 	else
 		sql_number(&r, e->bytes);
@@ -297,6 +303,47 @@ void store_loss(struct store *s, const struct store_loss *l)
 	sql_number(&r, l->count);
 	sql_maybe(&r, l->first_ns);
 	sql_maybe(&r, l->last_ns);
+	sql_number(&r, l->mechanism);
+	sql_number(&r, l->processor);
+	sql_put(&s->sql, &r);
+}
+
+/* {"64": 3, "96": 1}: where a bucket begins, and how many are in it. */
+static void histogram_text(char *text, const uint32_t *histogram)
+{
+	const char *before = "{";
+
+	for (uint32_t i = 0; i < IPC_BUCKETS; i++) {
+		if (!histogram[i])
+			continue;
+		text += sprintf(text, "%s\"%llu\":%u", before, (unsigned long long)ipc_bucket_from(i),
+				histogram[i]);
+		before = ",";
+	}
+	strcpy(text, *before == '{' ? "{}" : "}");
+}
+
+void store_aggregate(struct store *s, const struct store_aggregate *a)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_AGGREGATE);
+	char text[IPC_BUCKETS * 32];
+
+	histogram_text(text, a->histogram);
+	sql_number(&r, a->start_ns - s->start_ns);
+	sql_number(&r, a->process_id);
+	sql_maybe(&r, a->endpoint_id);
+	sql_number(&r, a->call);
+	sql_text(&r, ipc_verb_names[a->verb]);
+	sql_number(&r, a->calls);
+	sql_number(&r, a->errors);
+	sql_number(&r, a->bytes);
+	sql_number(&r, a->ns);
+	sql_number(&r, a->min_ns);
+	sql_number(&r, a->p50_ns);
+	sql_number(&r, a->p90_ns);
+	sql_number(&r, a->p99_ns);
+	sql_number(&r, a->max_ns);
+	sql_text(&r, text);
 	sql_put(&s->sql, &r);
 }
 
@@ -333,6 +380,11 @@ void store_wake(struct store *s, uint64_t event, uint32_t process, enum store_se
 void store_lane_endpoint(struct store *s, uint32_t lane, uint32_t endpoint)
 {
 	numbers(s, SQL_LANE_ENDPOINT, endpoint, lane);
+}
+
+void store_aggregate_endpoint(struct store *s, uint32_t endpoint, uint32_t now)
+{
+	numbers(s, SQL_AGGREGATE_ENDPOINT, now, endpoint);
 }
 
 uint32_t store_lane(struct store *s, const struct store_lane *l)
@@ -509,7 +561,7 @@ static int create(struct store *s, const char *path)
 	if (err)
 		return err;
 	snprintf(start, sizeof(start), "%llu", (unsigned long long)s->start_ns);
-	store_meta(s, "schema_version", "3");
+	store_meta(s, "schema_version", "4");
 	store_meta(s, "start_ns", start);
 	store_host(s);
 	store_mechanisms(s);

@@ -21,6 +21,7 @@
 struct store;
 
 #define STORE_NO_UID UINT32_MAX
+enum { STORE_NO_PROCESSOR = -1 };
 
 struct store_process {
 	uint32_t id, parent_id, prev_id;	   /* 0: none */
@@ -52,6 +53,7 @@ struct store_endpoint {
 	uint32_t id, channel_id, process_id;
 	const char *role; /* reader, writer, both; of sockets: server, client, peer, listener */
 	uint64_t sends, receives, bytes_sent, bytes_received, first_ns, last_ns;
+	uint64_t send_dur_ns, receive_dur_ns; /* how long its sends and receives took */
 };
 
 struct store_edge {
@@ -63,6 +65,7 @@ struct store_edge {
 	bool shares;	     /* memory: nothing is known of bytes */
 	bool sampled;	     /* and who touched which pages was looked at */
 	uint64_t pages_both; /* that both wrote, and are not in `pages` */
+	bool unknown;	     /* neither messages nor bytes are known */
 };
 
 struct store_sampled {
@@ -96,6 +99,17 @@ struct store_loss {
 	const char *source, *comm;
 	uint32_t process_id; /* 0: none */
 	uint64_t count, first_ns, last_ns;
+	uint16_t mechanism; /* enum ipc_mechanism, IPC_MECH_none: of none in particular */
+	int processor;	    /* STORE_NO_PROCESSOR: not told */
+};
+
+struct store_aggregate {
+	uint32_t process_id, endpoint_id; /* endpoint 0: of no channel */
+	uint16_t call;			  /* enum ipc_call_id */
+	uint8_t verb;
+	uint64_t start_ns, calls, errors, bytes;
+	uint64_t ns, min_ns, max_ns, p50_ns, p90_ns, p99_ns;
+	const uint32_t *histogram; /* IPC_BUCKETS */
 };
 
 /* Creates `path`, which must not exist. Events' times count from `start_ns`. Returns 0 or -errno. */
@@ -109,13 +123,16 @@ void store_endpoint(struct store *s, const struct store_endpoint *row);
 void store_edge(struct store *s, const struct store_edge *row);
 void store_sampled(struct store *s, const struct store_sampled *row);
 void store_mapping(struct store *s, const struct store_mapping *row);
-void store_loss(struct store *s, const struct store_loss *row); /* key: reason, source, process_id, comm */
+void store_loss(struct store *s, const struct store_loss *row); /* key: reason, source, process_id,
+								 * comm, mechanism, processor */
+void store_aggregate(struct store *s, const struct store_aggregate *row);
 
 /* Two channels, or two endpoints, turned out to be one: removes the row of the one. */
 void store_channel_gone(struct store *s, uint32_t id);
 void store_endpoint_gone(struct store *s, uint32_t id);
-/* The lane is of this endpoint now. */
+/* The lane is of this endpoint now; and all aggregates of one endpoint are of another one. */
 void store_lane_endpoint(struct store *s, uint32_t lane, uint32_t endpoint);
+void store_aggregate_endpoint(struct store *s, uint32_t endpoint, uint32_t now);
 
 /* A new lane; returns its id. The caller keeps the dictionary. */
 uint32_t store_lane(struct store *s, const struct store_lane *row);

@@ -103,6 +103,7 @@ static void wake_ended(struct collector *c, const struct act *a)
 		return;
 	ep->received = true;
 	ep->data.receives++;
+	ep->data.receive_dur_ns += e->duration;
 	endpoint_role(c, ep, ROLE_READER);
 	if (!w->life || !life_has_ended(c, w->life, order_end(e), STATUS_UNKNOWN))
 		return; /* wake_outside() */

@@ -35,7 +35,7 @@
 #include "site.h"
 
 enum {
-	ARENA_VERSION = 2,
+	ARENA_VERSION = 3,
 	CHUNK_SLOTS = 1024,
 	CHUNK_BYTES = CHUNK_SLOTS * IPC_SLOT,
 	ARENA_CHUNKS_MAX = 2048,     /* 128 MiB */
@@ -55,7 +55,7 @@ enum arena_clock { ARENA_CLOCK_MONOTONIC, ARENA_CLOCK_TSC };
 /* Chunk states, in the low half of arena_control.owner; the owner's pid stands in the high half. */
 enum arena_state { ARENA_FREE, ARENA_OWNED, ARENA_CLOSED };
 
-/* Calls and bytes of one endpoint whose events could not be stored. `key` 0: unused. Claimed by
+/* Calls, bytes and durations of one endpoint whose events could not be stored. `key` 0: unused. Claimed by
  * compare-and-swap of `key`, a hash of (image, object) that is never 0. */
 struct arena_overflow {
 	_Atomic uint64_t key;
@@ -63,6 +63,7 @@ struct arena_overflow {
 	uint32_t image;
 	uint32_t whole; /* 1 once object and image are written */
 	_Atomic uint64_t sends, recvs, bytes_sent, bytes_received;
+	_Atomic uint64_t sent_time, received_time; /* how long these took, by the arena's clock */
 };
 
 struct arena_header {

@@ -617,15 +617,13 @@ static struct arena_overflow *overflow_find(struct ring_process *p, uint64_t obj
 	return NULL;
 }
 
-bool ring_overflow(struct ring_process *p, uint64_t object, uint64_t sends, uint64_t recvs, uint64_t sent,
-		   uint64_t received)
+bool ring_overflow(struct ring_process *p, uint64_t object, bool sends, uint64_t bytes, uint64_t time)
 {
 	struct arena_overflow *o = overflow_find(p, object);
 	if (!o)
 		return false;
-	atomic_fetch_add_explicit(&o->sends, sends, memory_order_relaxed);
-	atomic_fetch_add_explicit(&o->recvs, recvs, memory_order_relaxed);
-	atomic_fetch_add_explicit(&o->bytes_sent, sent, memory_order_relaxed);
-	atomic_fetch_add_explicit(&o->bytes_received, received, memory_order_relaxed);
+	atomic_fetch_add_explicit(sends ? &o->sends : &o->recvs, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(sends ? &o->bytes_sent : &o->bytes_received, bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(sends ? &o->sent_time : &o->received_time, time, memory_order_relaxed);
 	return true;
 }

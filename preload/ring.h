@@ -61,9 +61,9 @@ bool ring_claim(struct ring_process *p, struct ring_thread *t);
 /* The thread ends, or gives up its chunk: half-used it goes to the process's pool, else it is closed. */
 void ring_release(struct ring_process *p, struct ring_thread *t);
 
-/* Counts calls and bytes of an endpoint whose events could not be stored. False: the table is full. */
-bool ring_overflow(struct ring_process *p, uint64_t object, uint64_t sends, uint64_t recvs, uint64_t sent,
-		   uint64_t received);
+/* Counts a send or receive of an endpoint, whose event could not be stored, with its bytes and how long it
+ * took. False: the table is full. */
+bool ring_overflow(struct ring_process *p, uint64_t object, bool sends, uint64_t bytes, uint64_t time);
 
 /* Maps the counts of semaphores and locks; most processes never need them. NULL: no room. */
 struct arena_sync *ring_map_sync(struct ring_process *p);

@@ -59,15 +59,15 @@ static bool has_bytes(const struct ipc_event *e)
 	       mechanism != IPC_MECH_timerfd && mechanism != IPC_MECH_signal;
 }
 
-/* Keeps calls and bytes of the endpoint exact where the event itself cannot be stored. */
+/* Keeps calls, bytes and durations of the endpoint exact where the event itself cannot be stored. */
 void shim_dropped(const struct ipc_event *e)
 {
 	const struct ipc_call *call = &ipc_calls[e->call];
 	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
 	uint64_t bytes = has_bytes(e) ? (uint64_t)e->result : 0;
-	if (moves(e))
-		ring_overflow(&shim.ring, e->object, sends, !sends, sends ? bytes : 0, sends ? 0 : bytes);
+	if (moves(e) && !ring_overflow(&shim.ring, e->object, sends, bytes, e->duration))
+		shim_lost(IPC_REASON_uncounted);
 	shim_lost(IPC_REASON_dropped);
 }
 

@@ -259,8 +259,8 @@ uint32_t sync_count_receive(struct sync_entry *e, uint32_t from)
 	}
 	if (l)
 		count(&l->receives);
-	else if (!ring_overflow(&shim.ring, e->object, 0, 1, 0, 0))
-		shim_lost(IPC_REASON_dropped);
+	else if (!ring_overflow(&shim.ring, e->object, false, 0, 0))
+		shim_lost(IPC_REASON_uncounted);
 	return from;
 }
 
@@ -268,8 +268,8 @@ void sync_count_send(struct sync_entry *e)
 {
 	if (e->own)
 		count(&e->own->sends);
-	else if (!ring_overflow(&shim.ring, e->object, 1, 0, 0, 0))
-		shim_lost(IPC_REASON_dropped);
+	else if (!ring_overflow(&shim.ring, e->object, true, 0, 0))
+		shim_lost(IPC_REASON_uncounted);
 }
 
 /* --- events --- */

@@ -25,6 +25,7 @@ static const struct column columns[] = {
 
 static const struct view view = {
 	.name = "events",
+	.calls = true,
 	.columns = columns,
 	.pid = "pid = :pid",
 	.comm = "comm = :comm",

@@ -6,9 +6,11 @@ static const struct column columns[] = {
 	{ "kind", "KIND", UNIT_TEXT, MARK_NONE },
 	{ "reason", "REASON", UNIT_TEXT, MARK_NONE },
 	{ "count", "COUNT", UNIT_NUMBER, MARK_NONE },
+	{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
 	{ "process_id", "PROCESS", UNIT_NUMBER, MARK_NONE },
 	{ "comm", "COMM", UNIT_TEXT, MARK_NONE },
 	{ "source", "SOURCE", UNIT_TEXT, MARK_NONE },
+	{ "processor", "CPU", UNIT_NUMBER, MARK_NONE },
 	{ "first_ns", "FIRST", UNIT_TIME, MARK_NONE },
 	{ "last_ns", "LAST", UNIT_TIME, MARK_NONE },
 	{ 0 },
@@ -17,7 +19,7 @@ static const struct column columns[] = {
 static const struct view view = {
 	.name = "losses",
 	.columns = columns,
-	.order = "kind, reason, comm",
+	.order = "kind, reason, mechanism, comm, processor",
 	.pid = "process_id IN (SELECT id FROM processes WHERE pid = :pid)",
 	.comm = "comm = :comm OR process_id IN (SELECT id FROM processes WHERE comm = :comm)",
 };

@@ -29,6 +29,7 @@ static const struct column columns[] = {
 
 static const struct view view = {
 	.name = "messages",
+	.calls = true,
 	.columns = columns,
 	.pid = "src_pid = :pid OR dst_pid = :pid",
 	.comm = "src_comm = :comm OR dst_comm = :comm",

@@ -11,7 +11,7 @@
 
 #define DEFAULT_TRACE "ipctrace.db"
 
-enum { SHM_SAMPLE_MAX = 3600 * 1000 };
+enum { SHM_SAMPLE_MAX = 3600 * 1000, BUFFER_MIN = 64 << 10, BUFFER_MAX = 1 << 30 };
 
 struct option_row {
 	unsigned int bit;
@@ -153,6 +153,32 @@ static int set_shm_sample(struct options *o, const char *value)
 	return err || o->shm_sample > SHM_SAMPLE_MAX ? -EINVAL : 0;
 }
 
+/* A number of bytes, with K, M or G behind it if you like; a ring's size is a power of two. */
+static int set_buffer(struct options *o, const char *value)
+{
+	static const char units[] = "KMG";
+	char *end;
+	errno = 0;
+	long long n = strtoll(value, &end, 10);
+	const char *unit = *end ? strchr(units, *end) : NULL;
+
+	if (errno || end == value || n <= 0 || n > BUFFER_MAX || (*end && (!unit || end[1])))
+		return -EINVAL;
+	n <<= unit ? 10 * (unit - units + 1) : 0;
+	if (n < BUFFER_MIN || n > BUFFER_MAX)
+		return -EINVAL;
+	for (o->buffer = BUFFER_MIN; o->buffer < n;)
+		o->buffer *= 2;
+	return 0;
+}
+
+static int set_aggregate(struct options *o, const char *value)
+{
+	(void)value;
+	o->aggregate = true;
+	return 0;
+}
+
 static int set_resolve(struct options *o, const char *value)
 {
 	(void)value;
@@ -204,6 +230,10 @@ static const struct option_row rows[] = {
 	  set_uprobes },
 	{ OPT_SHM_SAMPLE, 0, "shm-sample", "MS",
 	  "who reads and writes which pages of shared memory, seen every MS milliseconds", set_shm_sample },
+	{ OPT_AGGREGATE, 0, "aggregate", NULL,
+	  "no events of sends and receives, but their totals each second (--source=bpf)", set_aggregate },
+	{ OPT_BUFFER, 0, "buffer", "SIZE",
+	  "room for events between kernel and recorder: 64K to 1G (16M; --source=bpf)", set_buffer },
 	{ OPT_INPUT, 'i', NULL, "FILE", "the trace file to read (" DEFAULT_TRACE ")", set_input },
 	{ OPT_JSON, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },
 	{ OPT_LIMIT, 0, "limit", "N", "at most N rows", set_limit },

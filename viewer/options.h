@@ -32,6 +32,8 @@ enum option_bit {
 	OPT_SYNC = 1 << 17,
 	OPT_PRIVATE = 1 << 18,
 	OPT_SHM_SAMPLE = 1 << 19,
+	OPT_BUFFER = 1 << 20,
+	OPT_AGGREGATE = 1 << 21,
 	OPT_LIST = 1 << 24,
 	OPT_ALL = 1 << 25,
 	OPT_COMPARE = 1 << 26,
@@ -54,9 +56,11 @@ struct options {
 	const char *verb;      /* NULL: all */
 	int64_t limit;	       /* -1: no limit */
 	int64_t pid;	       /* 0: all */
+	int64_t buffer;	       /* bytes, a power of two; 0: the source's own */
 	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
 	bool descending;       /* of `sort` */
 	bool json, quiet, follow, verify, resolve, help;
+	bool aggregate;	   /* sends and receives are totals */
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool uprobes;	   /* eBPF sees semaphores and locks of libc too */
 	bool sync_private; /* also of those that are private to a process */

@@ -155,8 +155,12 @@ static void set_beginning(struct track *t, const struct options *o)
 		collector_meta(t->collector, "command", line);
 	free(line);
 	collector_meta(t->collector, "source", t->ops->name);
-	set_meta(t, "settings", "%s%s%s", o->follow ? "--follow " : "", o->sync_all ? "--sync=all " : "",
-		 o->sync_private ? "--private " : "");
+	set_meta(t, "settings", "%s%s%s%s", o->follow ? "--follow " : "", o->sync_all ? "--sync=all " : "",
+		 o->sync_private ? "--private " : "", o->aggregate ? "--aggregate " : "");
+	if (o->aggregate) {
+		collector_aggregate(t->collector);
+		collector_meta(t->collector, "aggregate_ms", "1000");
+	}
 	if (o->shm_sample && t->ops->sample)
 		set_meta(t, "shm_sample_ms", "%lld", (long long)o->shm_sample);
 	set_system(t);
@@ -181,6 +185,10 @@ static int choose_sources(struct recording *r, const struct command *self)
 		return command_misused(self, "no source '%s'; there are shim, bpf and both", r->o->source);
 	if (r->o->shm_sample && !r->tracks[0].ops->sample)
 		return command_misused(self, "--shm-sample needs --source=shim");
+	if (r->o->aggregate && !(r->n == 1 && r->tracks[0].ops->has_settings))
+		return command_misused(self, "--aggregate needs --source=bpf");
+	if (r->o->buffer && !r->tracks[r->n - 1].ops->has_settings)
+		return command_misused(self, "--buffer needs --source=bpf");
 	if (r->o->uprobes && !r->tracks[0].ops->probe)
 		return command_misused(self, "--uprobes needs --source=bpf");
 	r->tracks[0].path = strdup(r->o->output);
@@ -195,8 +203,9 @@ static int choose_sources(struct recording *r, const struct command *self)
 /* Source ready, trace open. Returns 0 or an exit status, with nothing left behind. */
 static int prepare(struct track *t, const struct options *o)
 {
+	const struct source_settings settings = { .buffer = o->buffer, .aggregate = o->aggregate };
 	char error[512] = "";
-	int err = t->ops->open(&t->source, error, sizeof(error));
+	int err = t->ops->open(&t->source, &settings, error, sizeof(error));
 
 	if (err)
 		return failed("%s", *error ? error : strerror(-err));
@@ -444,6 +453,6 @@ const struct command cmd_record = {
 		"and\n"
 		"one beside it with .bpf before its suffix. The status is 1 where they differ.",
 	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_SYNC | OPT_PRIVATE |
-		   OPT_UPROBES | OPT_SHM_SAMPLE | OPT_JSON | OPT_REST,
+		   OPT_UPROBES | OPT_SHM_SAMPLE | OPT_AGGREGATE | OPT_BUFFER | OPT_JSON | OPT_REST,
 	.run = run,
 };

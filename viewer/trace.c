@@ -152,3 +152,16 @@ void trace_warn_losses(struct trace *t)
 			"ipctrace: note: the trace is partial (%lld kind%s of loss): ipctrace losses -i %s\n",
 			(long long)n, n == 1 ? "" : "s", t->path);
 }
+
+void trace_warn_aggregate(struct trace *t)
+{
+	char *ms = trace_meta(t, "aggregate_ms");
+
+	if (ms)
+		fprintf(stderr,
+			"ipctrace: note: recorded with --aggregate: calls that moved bytes or waited are "
+			"only counted: "
+			"ipctrace query -i %s 'SELECT * FROM aggregates'\n",
+			t->path);
+	free(ms);
+}

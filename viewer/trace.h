@@ -8,7 +8,7 @@
 #include <sqlite3.h>
 
 /* As collector/schema.sql sets them. */
-enum { TRACE_APPLICATION_ID = 0x49504354, TRACE_SCHEMA = 3 };
+enum { TRACE_APPLICATION_ID = 0x49504354, TRACE_SCHEMA = 4 };
 
 struct trace {
 	sqlite3 *db;
@@ -34,5 +34,8 @@ int64_t trace_number(struct trace *t, const char *sql);
 
 /* Writes one line to stderr where the trace is not whole: every command that shows figures calls it. */
 void trace_warn_losses(struct trace *t);
+
+/* One line on standard error where calls were counted and have no rows. */
+void trace_warn_aggregate(struct trace *t);
 
 #endif

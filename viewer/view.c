@@ -146,6 +146,8 @@ int view_run(const struct view *v, const struct command *c, const struct options
 		command_failed("cannot read '%s': %s", o->input, t.error);
 	else if (strcmp(v->name, "losses"))
 		trace_warn_losses(&t);
+	if (!err && v->calls)
+		trace_warn_aggregate(&t);
 	trace_close(&t);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -17,6 +17,7 @@ struct view {
 	/* What --pid, --comm, --mechanism and --verb select: conditions on :pid, :comm, :mechanism, :verb.
 	 * NULL: not taken. */
 	const char *pid, *comm, *mechanism, *verb;
+	bool calls; /* its rows are of single calls */
 };
 
 /* The SELECT for these options, with the parameters :pid, :comm, :mechanism, :verb and :limit where they

@@ -25,6 +25,7 @@ static const struct view view = {
 							       " LEFT JOIN processes b ON b.id = "
 							       "w.woken_by_id)",
 	.columns = columns,
+	.calls = true,
 	.order = "dur_ns DESC, id",
 	.pid = "pid = :pid",
 	.comm = "comm = :comm",

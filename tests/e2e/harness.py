@@ -301,6 +301,12 @@ class Trace:
             FROM endpoints n JOIN channels c ON c.id = n.channel_id WHERE c.mechanism IN {MOVERS}
             AND NOT {outside("n.process_id")} AND (SELECT count(*) FROM endpoints) < 200)
             WHERE s != sends OR sb != bytes_sent OR r != receives""")
+        self.none("durations of endpoints against events", f"""SELECT * FROM endpoints n JOIN (
+            SELECT e.channel_id, e.process_id, coalesce(sum(dur_ns) FILTER (WHERE verb = 'send'), 0) AS s,
+            coalesce(sum(dur_ns) FILTER (WHERE verb = 'recv'), 0) AS r FROM events e
+            WHERE {moved} AND e.mechanism IN {MOVERS} GROUP BY 1, 2) e
+            ON e.channel_id = n.channel_id AND e.process_id = n.process_id
+            WHERE s != send_dur_ns OR r != receive_dur_ns""")
         self.none("edges against messages", f"""SELECT * FROM (
             SELECT src_id, dst_id, channel_id, messages AS m, bytes AS b FROM edges
                 WHERE mechanism != 'process_vm' AND (mechanism IN ('pipe', 'fifo', 'process', 'pidfd')

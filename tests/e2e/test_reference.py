@@ -10,25 +10,10 @@ import shutil
 import subprocess
 
 from harness import IS_ROOT, ROOT, Session, main, shorten, test, workshop
+from ledger import EDGES, SHAPES, TOTALS, load
 
-SHAPES = {
-    "one pair": ["--messages", "60"],
-    "many to one": ["--messages", "40", "--producers", "3"],
-    "one to many": ["--messages", "60", "--consumers", "3"],
-    "many to many": ["--messages", "40", "--producers", "3", "--consumers", "2"],
-    "non-blocking": ["--messages", "60", "--nonblocking"],
-    "killed": ["--messages", "40", "--producers", "2", "--kill"],
-    "killed pair": ["--messages", "41", "--kill"],
-    "sizes": ["--messages", "40", "--size", "64-3000", "--seed", "7"],
-    "large": ["--messages", "10", "--size", "100000", "--nonblocking"],
-}
 RINGS = "io_uring"  # as a reason of losses, too: the shim does not see what goes through one; it is on pipes
 REFUSED = collections.Counter()
-TOTALS = """SELECT p.pid, sum(n.sends), sum(n.receives), sum(n.bytes_sent), sum(n.bytes_received)
-    FROM endpoints n JOIN channels c ON c.id = n.channel_id JOIN processes p ON p.id = n.process_id
-    WHERE c.mechanism = ? AND n.sends + n.receives > 0 AND p.coverage NOT IN ('untraced', 'remote') GROUP BY 1"""
-EDGES = """SELECT coalesce(src_pid, 0), coalesce(dst_pid, 0), sum(messages), sum(bytes), min(exact) FROM edges
-    WHERE mechanism = ? GROUP BY 1, 2"""
 
 
 def sources():
@@ -61,11 +46,6 @@ def compare_edges(ledger, trace, mechanism):
         for end in (0, 1):
             ours, theirs = by_end(found, end), by_end(told, end)
             assert ours == theirs, f"totals at end {end}\nledger {told}\ntrace  {found}"
-
-
-def load(path):
-    with open(path, encoding="ascii") as f:
-        return json.load(f)
 
 
 def check_not_covered(ledger, trace, reason):

@@ -165,6 +165,17 @@ static void take_order(struct collector *c, const struct order *o)
 	const struct collector_count count = { o->thread & 7,  o->arg & 7,  sync_object_of(o->object),
 					       o->start,       o->duration, time_of(o),
 					       time_of(o) + 1, o->kind & 16 };
+	const struct collector_total total = { .image = o->thread & 7,
+					       .call = o->call,
+					       .verb = (o->flags & 3) + IPC_VERB_send,
+					       .dropped = o->kind & 32,
+					       .object = object_of(o->object),
+					       .other = o->arg,
+					       .calls = o->duration & 0xffff,
+					       .moved = o->duration & 0xff,
+					       .bytes = o->start,
+					       .first_ns = o->start % 4 ? time_of(o) : 0,
+					       .last_ns = time_of(o) };
 	switch (o->kind & 7) {
 	case 0:
 		if (o->kind & 8)
@@ -177,8 +188,7 @@ static void take_order(struct collector *c, const struct order *o)
 			collector_counted(c, source, &count);
 			break;
 		}
-		collector_overflow(c, source, o->thread & 7, object_of(o->object), o->start, o->duration,
-				   o->flags, o->arg);
+		collector_total(c, source, time_of(o), &total);
 		break;
 	case 2:
 	case 3:
@@ -209,6 +219,8 @@ static void begin(struct collector *c)
 static int take_orders(struct collector *c, const uint8_t *data, size_t size)
 {
 	struct order o;
+	if (size && data[0] & 1)
+		collector_aggregate(c); /* what is told as events has them all the same */
 	begin(c);
 	for (; size >= sizeof(o); data += sizeof(o), size -= sizeof(o)) {
 		memcpy(&o, data, sizeof(o));

@@ -36,8 +36,8 @@ struct definition {
 static struct ipc_event *events;
 static struct definition *defs;
 static unsigned int n_events, n_defs;
-static uint64_t lost[IPC_REASONS];
-static uint64_t dropped_sends, dropped_recvs, dropped_sent, dropped_received;
+static uint64_t lost[IPC_REASONS], lost_of[IPC_MECHANISMS];
+static uint64_t dropped_sends, dropped_recvs, dropped_sent, dropped_received, dropped_ns;
 static uint64_t watermark;
 
 /* The memory that the cases and their recorder have in common (facts) is not what they are about. */
@@ -76,16 +76,26 @@ void collector_loss(struct collector *c, enum collector_source source, enum ipc_
 	lost[reason] += count;
 }
 
-void collector_overflow(struct collector *c, enum collector_source source, uint32_t image, uint64_t object,
-			uint64_t sends, uint64_t recvs, uint64_t bytes_sent, uint64_t bytes_received)
+void collector_lost(struct collector *c, enum collector_source source, const struct collector_lost *l)
 {
 	(void)c, (void)source;
-	assert_int_not_equal(image, 0);
-	assert_int_equal(ipc_object_mechanism(object), IPC_MECH_pipe);
-	dropped_sends += sends;
-	dropped_recvs += recvs;
-	dropped_sent += bytes_sent;
-	dropped_received += bytes_received;
+	assert_true(l->count > 0 && l->first_ns <= l->last_ns);
+	assert_in_range(l->processor, 0, sysconf(_SC_NPROCESSORS_CONF) - 1);
+	lost[l->reason] += l->count;
+	lost_of[l->mechanism] += l->count;
+}
+
+void collector_total(struct collector *c, enum collector_source source, uint64_t time,
+		     const struct collector_total *t)
+{
+	(void)c, (void)source, (void)time;
+	bool sends = t->verb == IPC_VERB_send;
+	assert_int_not_equal(t->image, 0);
+	assert_int_equal(ipc_object_mechanism(t->object), IPC_MECH_pipe);
+	assert_true(t->dropped && t->calls >= t->moved && t->moved_ns <= t->ns && t->min_ns <= t->max_ns);
+	*(sends ? &dropped_sends : &dropped_recvs) += t->moved;
+	*(sends ? &dropped_sent : &dropped_received) += t->bytes;
+	dropped_ns += t->ns;
 }
 
 void collector_counted(struct collector *c, enum collector_source source, const struct collector_count *n)
@@ -123,15 +133,17 @@ static void become_target(int go, const char *name)
 static inline int record_status(const char *name, bool blind)
 {
 	struct source *s = NULL;
+	const struct source_settings settings = {};
 	char error[512] = "";
 	int go[2], status;
 
 	n_events = n_defs = 0;
 	watermark = 0;
-	dropped_sends = dropped_recvs = dropped_sent = dropped_received = 0;
+	dropped_sends = dropped_recvs = dropped_sent = dropped_received = dropped_ns = 0;
 	memset(lost, 0, sizeof(lost));
+	memset(lost_of, 0, sizeof(lost_of));
 	memset(facts, 0, SHARED);
-	if (source_bpf.open(&s, error, sizeof(error)))
+	if (source_bpf.open(&s, &settings, error, sizeof(error)))
 		fail_msg("%s", error);
 	make_pipe(go, 0);
 	target = fork();
@@ -308,10 +320,11 @@ static int remove_folder(void **state)
 
 static int run_cases(const struct CMUnitTest *tests, size_t count)
 {
+	const struct source_settings settings = {};
 	char error[512];
 	struct source *s;
 
-	int err = source_bpf.open(&s, error, sizeof(error));
+	int err = source_bpf.open(&s, &settings, error, sizeof(error));
 	if (err == -EOPNOTSUPP || err == -EPERM) {
 		printf("SKIP: %s\n", error);
 		return 77;

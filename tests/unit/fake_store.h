@@ -33,7 +33,7 @@ struct fake_store {
 	FAKE_ROWS(store_mapping, mappings);
 	char texts[1 << 16];
 	size_t texts_used;
-	size_t wakes;
+	size_t wakes, aggregated;
 	uint64_t pages; /* that were told of */ /* how many events have a waker */
 	unsigned int pending; /* what store_pending() says: many, and the collector commits */
 };
@@ -77,7 +77,7 @@ static const char *fake_text(const char *text)
 static void fake_reset(void)
 {
 	fake.processes_count = fake.threads_count = fake.channels_count = fake.endpoints_count = 0;
-	fake.texts_used = fake.wakes = 0;
+	fake.texts_used = fake.wakes = fake.aggregated = 0;
 	fake.edges_count = fake.lanes_count = fake.events_count = fake.links_count = fake.losses_count = 0;
 	fake.mappings_count = 0;
 	*FAKE_AT(lanes, 0) = (struct store_lane){ 0 };
@@ -200,6 +200,19 @@ void store_wake(struct store *s, uint64_t event, uint32_t process, enum store_se
 {
 	(void)s, (void)seen;
 	fake.wakes += event && process;
+}
+
+void store_aggregate(struct store *s, const struct store_aggregate *row)
+{
+	(void)s;
+	if (!row->process_id || row->min_ns > row->max_ns)
+		abort();
+	fake.aggregated += row->calls;
+}
+
+void store_aggregate_endpoint(struct store *s, uint32_t endpoint, uint32_t now)
+{
+	(void)s, (void)endpoint, (void)now;
 }
 
 void store_lane_endpoint(struct store *s, uint32_t lane, uint32_t endpoint)

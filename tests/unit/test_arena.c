@@ -6,7 +6,7 @@
  */
 #define collector_record    noted_record
 #define collector_loss	    noted_loss
-#define collector_overflow  noted_overflow
+#define collector_total	    noted_total
 #define collector_watermark noted_watermark
 #define collector_meta	    noted_meta
 #define collector_counted   noted_counted
@@ -46,7 +46,7 @@ static struct {
 	struct ipc_event last_inside;
 	uint32_t last_image;
 	char text[IPC_TEXT_MAX + 1];
-	uint64_t overflow_sends, overflow_recvs, overflow_sent, overflow_received, overflows;
+	uint64_t overflow_sends, overflow_recvs, overflow_sent, overflow_received, overflow_ns, overflows;
 	bool gone_before_image;
 	uint64_t counts, sends, receives;
 	struct collector_count last_count;
@@ -93,15 +93,16 @@ void collector_loss(struct collector *c, enum collector_source source, enum ipc_
 	noted.loss[reason] += count;
 }
 
-void collector_overflow(struct collector *c, enum collector_source source, uint32_t image, uint64_t object,
-			uint64_t sends, uint64_t recvs, uint64_t bytes_sent, uint64_t bytes_received)
+void collector_total(struct collector *c, enum collector_source source, uint64_t time,
+		     const struct collector_total *t)
 {
-	(void)c, (void)source, (void)image, (void)object;
+	(void)c, (void)source, (void)time;
+	bool sends = t->verb == IPC_VERB_send;
+	assert_true(t->dropped && t->calls == t->moved);
 	noted.overflows++;
-	noted.overflow_sends += sends;
-	noted.overflow_recvs += recvs;
-	noted.overflow_sent += bytes_sent;
-	noted.overflow_received += bytes_received;
+	*(sends ? &noted.overflow_sends : &noted.overflow_recvs) += t->moved;
+	*(sends ? &noted.overflow_sent : &noted.overflow_received) += t->bytes;
+	noted.overflow_ns += t->moved_ns;
 }
 
 void collector_counted(struct collector *c, enum collector_source from, const struct collector_count *n)
@@ -529,7 +530,7 @@ static void produce_until_full(uint32_t extra)
 	truth->notes[1] = ring.header->full;
 	for (uint32_t i = 0; i < extra; i++)
 		if (!emit(&t, 1))
-			ring_overflow(&ring, ipc_object(IPC_MECH_pipe, 5 + i % 3), i % 2, !(i % 2), i, 2 * i);
+			ring_overflow(&ring, ipc_object(IPC_MECH_pipe, 5 + i % 3), i % 2, i, 1000);
 	truth->notes[0] = ring_monotonic_ns() - start;
 	while (!truth->notes[2])
 		usleep(1000);
@@ -558,11 +559,13 @@ static void test_full_arena_counts(void **state)
 	assert_int_equal(truth->published[1], chunks * (CHUNK_SLOTS - RING_RESERVE) + 1);
 	assert_all_arrived(0);
 	shim_poll(source, NULL, true);
-	assert_int_equal(noted.overflows, 3);
+	assert_int_equal(noted.overflows, 6); /* sends and receives of 3 */
 	assert_int_equal(noted.overflow_sends, EXTRA / 2);
 	assert_int_equal(noted.overflow_recvs, EXTRA / 2);
-	assert_int_equal(noted.overflow_sent, (uint64_t)EXTRA * (EXTRA - 1) / 2);
-	assert_int_equal(noted.overflow_received, (uint64_t)EXTRA * (EXTRA - 1));
+	assert_int_equal(noted.overflow_sent, (uint64_t)EXTRA / 2 * EXTRA / 2);
+	assert_int_equal(noted.overflow_received, (uint64_t)EXTRA / 2 * (EXTRA / 2 - 1));
+	uint64_t ns = clock_span(&source->clock, 1000 * (uint64_t)EXTRA);
+	assert_in_range(noted.overflow_ns, ns - 100, ns + 100);
 	assert_int_equal(noted.blocked_claims, 1);
 }
 

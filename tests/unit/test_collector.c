@@ -473,16 +473,24 @@ static void test_overflow(void **state)
 	pipe_between(1, 1);
 	do_write(11, 10100, 10110, 10);
 	do_read(21, 10200, 10210, 10);
-	collector_overflow(c, COLLECTOR_SHIM, 11, pipe_object(), 5, 0, 50, 0);
-	collector_overflow(c, COLLECTOR_SHIM, 999, pipe_object(), 5, 0, 50, 0);
+	struct collector_total total = { .image = 11, .verb = IPC_VERB_send, .dropped = true };
+	total.object = pipe_object();
+	total.calls = total.moved = 5;
+	total.bytes = 50;
+	total.moved_ns = 700;
+	collector_total(c, COLLECTOR_SHIM, now, &total);
+	total.image = 999;
+	collector_total(c, COLLECTOR_SHIM, now, &total);
 	end();
+	assert_int_equal(endpoint(11, KEY)->send_dur_ns, 710);
+	assert_int_equal(endpoint(21, KEY)->receive_dur_ns, 10);
 	assert_int_equal(endpoint(11, KEY)->sends, 6);
 	assert_int_equal(endpoint(11, KEY)->bytes_sent, 60);
 	assert_int_equal(channel(KEY, 0)->bytes_sent, 60);
 	assert_true(edge(11, 21, KEY)->partial);
 	assert_false(edge(11, 21, KEY)->exact);
 	expect(10100, 10200, 10, false);
-	assert_int_equal(lost(IPC_REASON_rejected), 1);
+	assert_int_equal(lost(IPC_REASON_undefined), 5);
 }
 
 static void test_late_event(void **state)
@@ -870,6 +878,19 @@ static void noise_definition(struct ipc_event *slots)
 		text[i] = noise() % 5 ? 'a' + noise() % 4 : 0;
 }
 
+static void noise_total(void)
+{
+	struct collector_total t;
+	for (unsigned int w = 0; w < sizeof(t) / 8; w++)
+		((uint64_t *)&t)[w] = noise();
+	t.image = small(8);
+	t.object = noise() % 2 ? pipe_object() : t.object;
+	t.verb = IPC_VERB_send + noise() % 2;
+	t.dropped = noise() % 2;
+	t.call = noise() % 200;
+	collector_total(c, noise() % 2, now, &t);
+}
+
 static void test_noise(void **state)
 {
 	(void)state;
@@ -889,9 +910,7 @@ static void test_noise(void **state)
 			if (noise() % 50 == 0)
 				step();
 			if (noise() % 500 == 0)
-				collector_overflow(c, noise() % 2, small(8),
-						   noise() % 2 ? pipe_object() : noise(), noise(), noise(),
-						   noise(), noise());
+				noise_total();
 			if (noise() % 500 == 0)
 				collector_loss(c, 0, 1 + noise() % (IPC_REASONS - 1), small(8),
 					       noise() % 2 ? "x" : NULL, 1);

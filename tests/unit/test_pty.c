@@ -373,8 +373,14 @@ static void test_overflow(void **state)
 	pair();
 	carries(SHELL, LEFT, true, "a", 0);
 	carries(OTHER, RIGHT, false, "a", 0);
-	collector_overflow(c, COLLECTOR_SHIM, SHELL, ipc_object(IPC_MECH_fd_passing, LEFT), 5, 0, 0, 0);
-	collector_overflow(c, COLLECTOR_SHIM, OTHER, ipc_object(IPC_MECH_fd_passing, RIGHT), 0, 4, 0, 0);
+	struct collector_total total = { .dropped = true, .verb = IPC_VERB_send, .moved = 5 };
+	total.image = SHELL;
+	total.object = ipc_object(IPC_MECH_fd_passing, LEFT);
+	collector_total(c, COLLECTOR_SHIM, now, &total);
+	total = (struct collector_total){ .dropped = true, .verb = IPC_VERB_recv, .moved = 4 };
+	total.image = OTHER;
+	total.object = ipc_object(IPC_MECH_fd_passing, RIGHT);
+	collector_total(c, COLLECTOR_SHIM, now, &total);
 	end();
 	assert_int_equal(endpoint(SHELL, passing_key)->sends, 6);
 	assert_int_equal(endpoint(OTHER, passing_key)->receives, 5);

@@ -26,6 +26,7 @@
 #include <cmocka.h>
 
 #include "event.h"
+#include "histogram.h"
 #include "store.h"
 #include "tables.h"
 
@@ -168,7 +169,7 @@ static const char *const contract[][2] = {
 	{ "channels", "id, mechanism, key, name, scope, first_ns, last_ns, bytes_sent, bytes_received, "
 		      "partial, lost, nonblocking" },
 	{ "endpoints", "id, channel_id, process_id, role, sends, receives, bytes_sent, bytes_received, "
-		       "first_ns, last_ns" },
+		       "first_ns, last_ns, send_dur_ns, receive_dur_ns" },
 	{ "events", "id, ts_ns, dur_ns, process_id, pid, tid, comm, call, verb, mechanism, channel_id, fd, "
 		    "bytes, errno, "
 		    "flags, part, source" },
@@ -185,7 +186,12 @@ static const char *const contract[][2] = {
 	{ "waits",
 	  "id, process_id, pid, tid, comm, channel_id, mechanism, call, start_ns, dur_ns, woken_by_id" },
 	{ "sampled", "channel_id, process_id, pages_read, pages_written" },
-	{ "losses", "kind, source, reason, process_id, comm, count, first_ns, last_ns" },
+	{ "losses",
+	  "kind, source, reason, process_id, comm, count, first_ns, last_ns, mechanism, processor" },
+	{ "aggregates",
+	  "start_ns, process_id, pid, comm, endpoint_id, channel_id, mechanism, call, verb, calls, "
+	  "errors, bytes, dur_sum_ns, dur_min_ns, dur_p50_ns, dur_p90_ns, dur_p99_ns, dur_max_ns, "
+	  "histogram" },
 };
 
 static void test_columns(void **state)
@@ -228,9 +234,9 @@ static void documented(const char *docs, const char *table, char *out)
 
 static void test_documentation(void **state)
 {
-	static const char *const tables[] = { "meta",	 "hosts",    "mechanisms", "calls",  "processes",
-					      "threads", "channels", "endpoints",  "events", "messages",
-					      "edges",	 "waits",    "losses" };
+	static const char *const tables[] = { "meta",	 "hosts",    "mechanisms", "calls",	"processes",
+					      "threads", "channels", "endpoints",  "events",	"messages",
+					      "edges",	 "waits",    "losses",	   "aggregates" };
 	static char docs[65536];
 	FILE *f = fopen("docs/schema.md", "r");
 
@@ -263,9 +269,9 @@ static void test_identity(void **state)
 	uname(&name);
 	assert_int_equal(store_close(open_store()), 0);
 	check_file("PRAGMA application_id", "1229996884\n"); /* "IPCT" read as a big-endian number */
-	check_file("PRAGMA user_version", "3\n");
+	check_file("PRAGMA user_version", "4\n");
 	check_file("PRAGMA page_size", "16384\n");
-	check_file("SELECT key, value FROM meta ORDER BY key", "schema_version|3\nstart_ns|5000000000000\n");
+	check_file("SELECT key, value FROM meta ORDER BY key", "schema_version|4\nstart_ns|5000000000000\n");
 	snprintf(expected, sizeof(expected), "1|%s|%s|%s\n", name.nodename, boot_id, name.release);
 	check_file("SELECT * FROM hosts", expected);
 }
@@ -346,19 +352,20 @@ static void test_channels(void **state)
 	store_channel(s, &(struct store_channel){ 1, IPC_MECH_fifo, "fifo:1:2", "/tmp/f", START, START + 7,
 						  90, 80, 6, true });
 	store_channel(s, &(struct store_channel){ .id = 2, .mechanism = IPC_MECH_tcp, .key = "tcp:k" });
-	store_endpoint(s, &(struct store_endpoint){ 1, 1, 3, "writer", 4, 5, 6, 7, START + 1, START + 2 });
+	store_endpoint(
+		s, &(struct store_endpoint){ 1, 1, 3, "writer", 4, 5, 6, 7, START + 1, START + 2, 70, 80 });
 	assert_int_equal(store_close(s), 0);
 	check_file("SELECT * FROM channels",
 		   "1|fifo|fifo:1:2|/tmp/f|host|5000000000000|5000000000007|90|80|1|6|0\n"
 		   "2|tcp|tcp:k|-|network|-|-|0|0|0|0|0\n");
-	check_file("SELECT * FROM endpoints", "1|1|3|writer|4|5|6|7|5000000000001|5000000000002\n");
+	check_file("SELECT * FROM endpoints", "1|1|3|writer|4|5|6|7|5000000000001|5000000000002|70|80\n");
 }
 
 static void test_edges(void **state)
 {
 	struct store *s = open_scene();
 	struct store_edge e = { 1,  2,	1,  10,	  20,	0,     START, START + 1, 11, 12,
-				13, 14, 15, true, true, false, false, false,	 7 };
+				13, 14, 15, true, true, false, false, false,	 7,  false };
 
 	(void)state;
 	store_edge(s, &e);
@@ -427,23 +434,67 @@ static void test_rows_become_one(void **state)
 static void test_losses(void **state)
 {
 	struct store *s = open_store();
-	struct store_loss l = { IPC_REASON_dropped, "shim", "cat", 4, 10, START, START + 1 };
+	struct store_loss l = { IPC_REASON_dropped, "bpf", "cat", 4, 10, START, START + 1, IPC_MECH_pipe, 2 };
 
 	(void)state;
 	store_loss(s, &l);
 	l.count = 12; /* a total, not an increment */
 	store_loss(s, &l);
-	l = (struct store_loss){ .reason = IPC_REASON_setuid, .source = "shim", .comm = "sudo", .count = 1 };
+	l.processor = 3;
 	store_loss(s, &l);
-	l = (struct store_loss){ .reason = IPC_REASON_unmatched, .count = 2 };
+	l = (struct store_loss){ .reason = IPC_REASON_setuid, .source = "shim", .comm = "sudo", .count = 1 };
+	l.processor = STORE_NO_PROCESSOR;
+	store_loss(s, &l);
+	l = (struct store_loss){ .reason = IPC_REASON_unmatched,
+				 .count = 2,
+				 .processor = STORE_NO_PROCESSOR };
 	store_loss(s, &l);
 	l.count = 3;
 	store_loss(s, &l);
 	assert_int_equal(store_close(s), 0);
-	check_file("SELECT * FROM losses ORDER BY reason",
-		   "lost|shim|dropped|4|cat|12|5000000000000|5000000000001\n"
-		   "not_covered|shim|setuid|-|sudo|1|-|-\n"
-		   "uncertain||unmatched|-|-|3|-|-\n");
+	check_file("SELECT * FROM losses ORDER BY reason, processor",
+		   "lost|bpf|dropped|4|cat|12|5000000000000|5000000000001|pipe|2\n"
+		   "lost|bpf|dropped|4|cat|12|5000000000000|5000000000001|pipe|3\n"
+		   "not_covered|shim|setuid|-|sudo|1|-|-|-|-\n"
+		   "uncertain||unmatched|-|-|3|-|-|-|-\n");
+}
+
+/* What one endpoint did in a second; then its row turns out to be another one's. */
+static void test_aggregates(void **state)
+{
+	struct store *s = open_store();
+	uint32_t histogram[IPC_BUCKETS] = { [0] = 1, [3] = 2 };
+	struct store_aggregate a = { .process_id = 1,
+				     .endpoint_id = 2,
+				     .call = IPC_CALL_write,
+				     .verb = IPC_VERB_send,
+				     .start_ns = START + 5,
+				     .calls = 3,
+				     .errors = 1,
+				     .bytes = 20,
+				     .ns = 300,
+				     .min_ns = 10,
+				     .max_ns = 190,
+				     .p50_ns = 100,
+				     .p90_ns = 180,
+				     .p99_ns = 190 };
+
+	(void)state;
+	a.histogram = histogram;
+	store_process(s, &(struct store_process){ .id = 1, .pid = 100, .comm = "cat" });
+	store_channel(s, &(struct store_channel){ .id = 7, .mechanism = IPC_MECH_pipe, .key = "k" });
+	store_endpoint(
+		s, &(struct store_endpoint){ .id = 3, .channel_id = 7, .process_id = 1, .role = "writer" });
+	store_aggregate(s, &a);
+	store_aggregate_endpoint(s, 2, 3);
+	a.endpoint_id = 0;
+	a.histogram = (uint32_t[IPC_BUCKETS]){ 0 };
+	store_aggregate(s, &a);
+	assert_int_equal(store_close(s), 0);
+	check_file("SELECT * FROM aggregates ORDER BY endpoint_id",
+		   "5000000000005|1|100|cat|-|-|-|write|send|3|1|20|300|10|100|180|190|190|{}\n"
+		   "5000000000005|1|100|cat|3|7|pipe|write|send|3|1|20|300|10|100|180|190|190|"
+		   "{\"0\":1,\"192\":2}\n");
 }
 
 static void test_meta(void **state)
@@ -1191,6 +1242,7 @@ int main(void)
 		cmocka_unit_test(test_edge_without_latency),
 		cmocka_unit_test(test_rows_become_one),
 		cmocka_unit_test(test_losses),
+		cmocka_unit_test(test_aggregates),
 		cmocka_unit_test(test_meta),
 		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_link),

@@ -634,7 +634,7 @@ static void an_older_trace_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(trace_open(&t, path), -EPROTONOSUPPORT);
-	assert_non_null(strstr(t.error, "has schema version 1 and this ipctrace knows 3: record it again"));
+	assert_non_null(strstr(t.error, "has schema version 1 and this ipctrace knows 4: record it again"));
 	remove_trace(path);
 }
 

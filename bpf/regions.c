@@ -136,6 +136,8 @@ static void take(struct regions *rs, struct list *l, uint64_t start, uint64_t en
 	for (; last < l->n && l->at[last].start < end; last++)
 		if (out)
 			append(rs, out, &l->at[last]);
+	if (last == first)
+		return;
 	memmove(&l->at[first], &l->at[last], (l->n - last) * sizeof(*l->at));
 	l->n -= last - first;
 }

@@ -8,6 +8,7 @@
  * is read, every event that ended before T is.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,13 +33,18 @@
 
 struct source {
 	struct ipctrace_bpf *skel;
-	bool attached;
+	bool attached, walks;
 	size_t page;
 	_Atomic uint64_t *consumed; /* the ring's consumer page, ours to write */
 	const _Atomic uint64_t *produced;
 	const uint8_t *data;	    /* twice in a row, so that no record wraps */
 	uint64_t lost[IPC_REASONS]; /* told to the collector so far */
 	uint64_t *counts;	    /* room for a counter of each processor */
+};
+
+enum {
+	ARGUMENTS_MAX = 1000,		  /* bytes of a command line that are kept */
+	PID_NAMESPACE_FIRST = 0xEFFFFFFC, /* inode of the one that has all pids */
 };
 
 static char complaint[256]; /* of libbpf: the verifier's last line, or else libbpf's own */
@@ -82,12 +89,34 @@ static bool has_fast_reads(void)
 	return has;
 }
 
-/* Chains the rows of each system call in their order. */
-static void index_calls(struct ipctrace_bpf *skel)
+#define SET(mechanism) (1ULL << IPC_MECH_##mechanism)
+
+/* The mechanisms that a call may be on. */
+static uint64_t mechanisms_of(const struct ipc_call *call)
+{
+	switch (IPC_OBJ_KIND(call->object)) {
+	case IPC_OBJ_CHILD:
+	case IPC_OBJ_SELF:
+		return SET(process);
+	case IPC_OBJ_KIND_MSGQ:
+		return SET(sysv_msg);
+	case IPC_OBJ_KIND_SEMS:
+		return SET(sysv_sem);
+	case IPC_OBJ_KIND_SIGNAL:
+		return SET(signal);
+	case IPC_OBJ_KIND_PROCESS:
+		return SET(process_vm);
+	default:
+		return ~(SET(process) | SET(sysv_msg) | SET(sysv_sem) | SET(process_vm));
+	}
+}
+
+/* Chains the rows of each system call in their order; those that no chosen mechanism has are left out. */
+static void index_calls(struct ipctrace_bpf *skel, uint64_t mechanisms)
 {
 	for (unsigned int row = IPC_CALLS - 1; row > IPC_CALL_none; row--) {
 		unsigned int nr = ipc_calls[row].nr;
-		if (nr >= SYSCALLS_MAX)
+		if (nr >= SYSCALLS_MAX || !(mechanisms_of(&ipc_calls[row]) & mechanisms))
 			continue;
 		skel->rodata->next_row[row] = skel->rodata->first_row[nr];
 		skel->rodata->first_row[nr] = row;
@@ -120,7 +149,47 @@ static void bpf_close(struct source *s)
 	free(s);
 }
 
-static int load(struct source *s)
+/* What is selected becomes constants of the programs. */
+static void select_all(struct source *s, const struct selection *what)
+{
+	struct ipctrace_bpf__rodata *constants = s->skel->rodata;
+	uint64_t sockets = SET(unix_stream) | SET(unix_dgram) | SET(unix_seqpacket);
+
+	index_calls(s->skel, what->mechanisms);
+	constants->everybody = what->everybody;
+	constants->chosen_cgroup = what->cgroup;
+	memcpy((char *)constants->chosen_comm, what->comm, sizeof(constants->chosen_comm));
+	constants->told = constants->looked_at = what->mechanisms | 1ULL << IPC_MECH_none;
+	if (what->mechanisms & SET(fd_passing)) /* goes through these */
+		constants->looked_at |= sockets;
+	s->walks = what->everybody || what->npids;
+}
+
+/* The task's state until it is met. */
+static int mark(struct source *s, pid_t pid, const struct task_state *state)
+{
+	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return -errno;
+	int err = bpf_map_update_elem(bpf_map__fd(s->skel->maps.tasks), &pidfd, state, BPF_ANY);
+	close(pidfd);
+	return err;
+}
+
+static int mark_chosen(struct source *s, const struct selection *what, char *error, size_t error_size)
+{
+	for (unsigned int i = 0; i < what->npids; i++) {
+		int err = mark(s, what->pids[i], &(struct task_state){ .chosen = 1 });
+		if (err) {
+			snprintf(error, error_size, "cannot record process %d: %s", what->pids[i],
+				 err == -ESRCH ? "there is none" : strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int load(struct source *s, const struct selection *what)
 {
 	s->page = sysconf(_SC_PAGESIZE);
 	s->counts = calloc(libbpf_num_possible_cpus(), sizeof(*s->counts));
@@ -129,13 +198,13 @@ static int load(struct source *s)
 	s->skel = ipctrace_bpf__open();
 	if (!s->skel)
 		return -errno;
-	index_calls(s->skel);
+	select_all(s, what);
 	s->skel->rodata->fast_reads = has_fast_reads();
 	int err = ipctrace_bpf__load(s->skel);
 	return err ? err : map_ring(s);
 }
 
-static int bpf_open(struct source **out, char *error, size_t error_size)
+static int bpf_open(struct source **out, const struct selection *what, char *error, size_t error_size)
 {
 	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
 		snprintf(error, error_size,
@@ -150,33 +219,66 @@ static int bpf_open(struct source **out, char *error, size_t error_size)
 	libbpf_set_print(keep_complaint);
 	complaint[0] = '\0';
 	struct source *s = calloc(1, sizeof(*s));
-	int err = s ? load(s) : -ENOMEM;
-	if (err) {
-		snprintf(error, error_size, "cannot load the eBPF programs (%s), use --source=shim: %s",
-			 strerror(-err), complaint);
-		if (s)
+	int err = s ? load(s, what) : -ENOMEM;
+	if (!err) {
+		err = mark_chosen(s, what, error, error_size);
+		if (err)
 			bpf_close(s);
+		else
+			*out = s;
 		return err;
 	}
-	*out = s;
+	snprintf(error, error_size, "cannot load the eBPF programs (%s), use --source=shim: %s",
+		 strerror(-err), complaint);
+	if (s)
+		bpf_close(s);
+	return err;
+}
+
+/* Runs an iterator over all tasks. */
+static int run_iterator(const struct bpf_link *link)
+{
+	int fd = bpf_iter_create(bpf_link__fd(link));
+	char none[1];
+
+	if (fd < 0)
+		return -errno;
+	while (read(fd, none, sizeof(none)) > 0)
+		;
+	close(fd);
 	return 0;
+}
+
+/* Finds what runs already. A task that is just being made may have to be looked at again. */
+static int find_running(struct source *s)
+{
+	struct ipctrace_bpf__bss *results = s->skel->bss;
+
+	do {
+		results->walk_found = results->walk_alive = 0;
+		int err = run_iterator(s->skel->links.find_running);
+		if (err)
+			return err;
+	} while (results->walk_found);
+	return 0;
+}
+
+static bool bpf_over(struct source *s)
+{
+	return !find_running(s) && !s->skel->bss->walk_alive;
 }
 
 /* What the child holds and calls until its exec is still ours, so its state says: from the exec on. */
 static int bpf_attach(struct source *s, pid_t child)
 {
-	struct task_state state = {};
 	int err = s->attached ? 0 : ipctrace_bpf__attach(s->skel);
 
 	if (err)
 		return err;
 	s->attached = true;
-	int pidfd = syscall(SYS_pidfd_open, child, 0);
-	if (pidfd < 0)
-		return -errno;
-	err = bpf_map_update_elem(bpf_map__fd(s->skel->maps.tasks), &pidfd, &state, BPF_ANY);
-	close(pidfd);
-	return err;
+	if (child)
+		err = mark(s, child, &(struct task_state){});
+	return err || !s->walks ? err : find_running(s);
 }
 
 static uint64_t clock_now(void)
@@ -185,6 +287,25 @@ static uint64_t clock_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* The arguments of a process that ran already: other tasks' memory is not for the programs to read. Returns
+ * the length. In a PID namespace of ours its pid is another one here. */
+static size_t read_arguments(int pid, char *text, size_t room)
+{
+	static struct stat own;
+	char path[32];
+	ssize_t n = 0;
+
+	if (!own.st_ino && stat("/proc/self/ns/pid", &own))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	int fd = own.st_ino == PID_NAMESPACE_FIRST ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd >= 0) {
+		n = read(fd, text, room);
+		close(fd);
+	}
+	return n > 0 ? n : 0;
 }
 
 /* Hands on an image's definition with its arguments, NUL-ended in the program's memory, joined by spaces. */
@@ -202,6 +323,8 @@ static void pass_image(struct collector *c, const struct ipc_def *def)
 	memcpy(&copy, def, sizeof(*def) + def->text);
 	for (int i = 0; i < 3 && text < end; i++)
 		text += strnlen(text, end - text) + 1;
+	if (def->image.via == IPC_VIA_START && text + 1 == end)
+		end = text + read_arguments(def->image.pid, text, ARGUMENTS_MAX);
 	while (end > text && end[-1] == '\0')
 		end--;
 	copy.def.text = def->text ? end + 1 - copy.text : 0;
@@ -306,6 +429,7 @@ const struct source_ops source_bpf = {
 	.name = "bpf",
 	.open = bpf_open,
 	.attach = bpf_attach,
+	.over = bpf_over,
 	.poll = bpf_poll,
 	.close = bpf_close,
 };

@@ -174,6 +174,12 @@ int collector_open(struct collector **out, const char *path)
 	return 0;
 }
 
+void collector_select(struct collector *c, uint64_t mechanisms, bool outlive)
+{
+	c->left_out = ~mechanisms;
+	c->outlive = outlive;
+}
+
 void collector_meta(struct collector *c, const char *key, const char *value)
 {
 	store_meta(c->store, key, value);

@@ -673,8 +673,9 @@ static int source_make(struct source **out, char *error, size_t error_size)
 	return 0;
 }
 
-static int shim_open(struct source **out, char *error, size_t error_size)
+static int shim_open(struct source **out, const struct selection *what, char *error, size_t error_size)
 {
+	(void)what;
 	char *shim = find_shim();
 	if (!shim) {
 		snprintf(error, error_size,

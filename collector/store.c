@@ -167,6 +167,8 @@ void store_process(struct store *s, const struct store_process *p)
 		sql_number(&r, p->exit_status);
 	sql_text(&r, p->source);
 	sql_text(&r, p->coverage);
+	sql_maybe(&r, p->ns_pid);
+	sql_text(&r, known(p->container));
 	sql_put(&s->sql, &r);
 }
 
@@ -508,7 +510,7 @@ static int create(struct store *s, const char *path)
 	if (err)
 		return err;
 	snprintf(start, sizeof(start), "%llu", (unsigned long long)s->start_ns);
-	store_meta(s, "schema_version", "3");
+	store_meta(s, "schema_version", "4");
 	store_meta(s, "start_ns", start);
 	store_host(s);
 	store_mechanisms(s);

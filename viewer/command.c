@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "selection.h"
 
 const struct command *const commands[] = {
 #define COMMAND_ROW(name) &cmd_##name,
@@ -97,7 +98,7 @@ static int run(const struct command *c, const struct command *whole, int argc, c
 		command_help(stdout, whole);
 		return EXIT_SUCCESS;
 	}
-	if (!whole && !o.separator)
+	if (!whole && !o.separator && !selection_of_kernel(&o))
 		return o.nargs ? command_misused(NULL, "put -- before the program to run: -- %s", o.args[0])
 			       : command_misused(NULL, "no program to run");
 	int status = c->run(c, &o);

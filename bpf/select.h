@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Who is recorded. Either everybody, or a tree: processes that the loader has given a state, and their
- * descendants, which get theirs at fork. Of these, processes of one name, or of one cgroup and those below it,
- * alone: that is judged when recording begins, and at each exec. In a tree one that is not selected has a
+ * descendants, which get theirs at fork. Of these, processes of one name, or of one cgroup and those below
+ * it, alone: that is judged when recording begins, and at each exec. In a tree one that is not selected has a
  * state without an image, for its descendants' sake; elsewhere it has none.
  */
 #ifndef IPC_BPF_SELECT_H
@@ -23,10 +23,8 @@ static __always_inline struct kernfs_node *above(struct kernfs_node *node)
 	return PEEK(kernfs_node___new, node, __parent);
 }
 
-SEPARATE int is_below(__u64 cgroup, __u64 chosen)
+static __noinline int is_below(struct kernfs_node *node, __u64 chosen)
 {
-	struct kernfs_node *node = (void *)cgroup;
-
 	for (int i = 0; i < CGROUP_DEPTH && node; i++) {
 		if (PEEK(kernfs_node, node, id) == chosen)
 			return 1;
@@ -44,7 +42,7 @@ static __noinline int is_selected(struct task_struct *task)
 		if (bpf_strncmp(comm, sizeof(comm), (const char *)chosen_comm))
 			return 0;
 	}
-	return !chosen_cgroup || is_below((__u64)task->cgroups->dfl_cgrp->kn, chosen_cgroup);
+	return !chosen_cgroup || is_below(task->cgroups->dfl_cgrp->kn, chosen_cgroup);
 }
 
 /* Writes the path of the task's cgroup into scratch->path up to PATH_ROOM. Returns where it starts. */

@@ -2,7 +2,8 @@
 /*
  * What runs already. The loader walks over all tasks once the tracepoints are attached, again and again until
  * a walk finds nobody new: then whoever is selected has a state, since forks of those who have one are seen.
- * Parents are found before their children.
+ * Parents are found before their children. Until then an exec makes nobody recorded, and after it the loader
+ * walks once more.
  *
  * A process may run meanwhile. All that the walk tells of it has the time at which the walk came to it, which
  * is before it gets its image; from then on its own calls are told, and these are later. So a descriptor that
@@ -14,8 +15,13 @@
 #include "call.h"
 #include "select.h"
 
-/* Of a walk, for the loader: tasks that were found, and processes that are or may be recorded. */
+/* Of a walk, for the loader: tasks that were found or have to wait, and processes that are or may be
+ * recorded.
+ */
 __u32 walk_found, walk_alive;
+__u32 walks; /* that were made before */
+
+enum { PATIENCE = 50 }; /* walks; a parent outside our PID namespace is never come to */
 
 static __always_inline struct task_state *state_of(struct task_struct *task)
 {
@@ -58,18 +64,38 @@ static __always_inline int find_process(struct task_state *t, struct task_struct
 	return 0;
 }
 
+static __always_inline _Bool is_recorder(struct task_struct *task)
+{
+	return task->tgid == bpf_get_current_pid_tgid() >> 32;
+}
+
+/* Whether a walk will come to the parent later. */
+static __always_inline _Bool is_awaited(struct task_struct *parent)
+{
+	struct task_state *t = state_of(parent);
+
+	if (walks > PATIENCE)
+		return 0;
+	if (t || !everybody)
+		return t && t->chosen;
+	return !(parent->flags & PF_NO_PROGRAM) && parent->mm && !is_recorder(parent) && is_selected(parent);
+}
+
 static __always_inline int visit_process(struct task_struct *task)
 {
+	struct task_struct *parent = task->real_parent->group_leader;
 	struct task_state *t = state_of(task);
 	int selected = is_selected(task);
 
-	if (task->tgid == bpf_get_current_pid_tgid() >> 32) /* the recorder */
-		return 0;
-	if (!t && !(everybody ? selected : !!state_of(task->real_parent->group_leader)))
+	if (is_recorder(task) || (!t && !(everybody ? selected : !!state_of(parent))))
 		return 0;
 	walk_alive++;
 	if (t && !t->chosen)
 		return 0;
+	if (is_awaited(parent)) {
+		walk_found++;
+		return 0;
+	}
 	t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
 		count_lost(IPC_REASON_spawn_unseen);
@@ -84,10 +110,10 @@ static __always_inline int visit_thread(struct task_struct *task)
 {
 	struct task_state *process = state_of(task->group_leader), *t = state_of(task);
 
-	if (t || !process || !process->image)
+	if (t || !process || process->chosen || (!process->image && everybody))
 		return 0;
 	t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!t || !find_task(t, task, process->image))
+	if (!t || !process->image || !find_task(t, task, process->image))
 		return 0;
 	define_thread(task, t->thread, process->image);
 	return 0;

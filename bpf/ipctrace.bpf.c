@@ -135,9 +135,7 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 	struct task_state *p = bpf_task_storage_get(&tasks, parent, 0, 0);
 	struct ipc_def def;
 
-	if (!p && !everybody)
-		p = bpf_task_storage_get(&tasks, parent->group_leader, 0, 0);
-	if (!p || (!p->image && (everybody || child->tgid == parent->tgid)))
+	if (!p || (!p->image && (everybody || (p->chosen && child->tgid == parent->tgid))))
 		return 0;
 	struct task_state *c = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!c) {
@@ -221,7 +219,7 @@ int BPF_PROG(task_execs, struct task_struct *task)
 {
 	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
 
-	if (!t && !everybody)
+	if ((!t && !everybody) || (!settled && !(t && t->image)))
 		return 0;
 	if (!is_selected(task))
 		return t ? leave_selection(t, task) : 0;
@@ -231,10 +229,11 @@ int BPF_PROG(task_execs, struct task_struct *task)
 		count_lost(IPC_REASON_spawn_unseen);
 		return 0;
 	}
+	struct task_state new = { .thread = next_id(), .image = next_id() };
 	__u32 prev = t->image ?: t->left;
-	__builtin_memset(t, 0, sizeof(*t));
-	t->thread = next_id();
-	t->image = next_id();
+	if (!prev) /* it may be found just now (attach.h) */
+		prev = __sync_val_compare_and_swap(&t->image, 0, new.image);
+	*t = new;
 	define_image(t, task, t->image, prev, prev ? IPC_VIA_EXEC : IPC_VIA_START);
 	define_thread(task, t->thread, t->image);
 	walk(t, IPC_CALL_inherit, 0, -1);

@@ -44,6 +44,7 @@ struct source {
 
 enum {
 	ARGUMENTS_MAX = 1000,		  /* bytes of a command line that are kept */
+	WALKS_MAX = 1000,		  /* however fast others fork */
 	PID_NAMESPACE_FIRST = 0xEFFFFFFC, /* inode of the one that has all pids */
 };
 
@@ -204,16 +205,23 @@ static int load(struct source *s, const struct selection *what)
 	return err ? err : map_ring(s);
 }
 
+/* The shim could not record that. */
+static bool needs_kernel(const struct selection *what)
+{
+	return what->everybody || what->npids || what->cgroup || *what->comm;
+}
+
 static int bpf_open(struct source **out, const struct selection *what, char *error, size_t error_size)
 {
 	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
-		snprintf(error, error_size,
-			 "this kernel has no BTF (/sys/kernel/btf/vmlinux): use --source=shim");
+		snprintf(error, error_size, "this kernel has no BTF (/sys/kernel/btf/vmlinux): %s",
+			 needs_kernel(what) ? "one with CONFIG_DEBUG_INFO_BTF is needed"
+					    : "use --source=shim");
 		return -EOPNOTSUPP;
 	}
 	if (!may_load()) {
-		snprintf(error, error_size,
-			 "eBPF needs root or CAP_BPF and CAP_PERFMON: run with sudo, or use --source=shim");
+		snprintf(error, error_size, "eBPF needs root or CAP_BPF and CAP_PERFMON: run with sudo%s",
+			 needs_kernel(what) ? "" : ", or use --source=shim");
 		return -EPERM;
 	}
 	libbpf_set_print(keep_complaint);
@@ -228,8 +236,8 @@ static int bpf_open(struct source **out, const struct selection *what, char *err
 			*out = s;
 		return err;
 	}
-	snprintf(error, error_size, "cannot load the eBPF programs (%s), use --source=shim: %s",
-		 strerror(-err), complaint);
+	snprintf(error, error_size, "cannot load the eBPF programs (%s)%s: %s", strerror(-err),
+		 needs_kernel(what) ? "" : ", use --source=shim", complaint);
 	if (s)
 		bpf_close(s);
 	return err;
@@ -249,18 +257,20 @@ static int run_iterator(const struct bpf_link *link)
 	return 0;
 }
 
-/* Finds what runs already. A task that is just being made may have to be looked at again. */
+/* Finds what runs already. */
 static int find_running(struct source *s)
 {
-	struct ipctrace_bpf__bss *results = s->skel->bss;
+	struct ipctrace_bpf__bss *shared = s->skel->bss;
+	int err = 0;
 
-	do {
-		results->walk_found = results->walk_alive = 0;
-		int err = run_iterator(s->skel->links.find_running);
-		if (err)
-			return err;
-	} while (results->walk_found);
-	return 0;
+	for (shared->walks = 0; shared->walks < WALKS_MAX && !err; shared->walks++) {
+		shared->walk_found = shared->walk_alive = 0;
+		err = run_iterator(s->skel->links.find_running);
+		if (!shared->walk_found && shared->settled)
+			break;
+		shared->settled |= !shared->walk_found;
+	}
+	return err;
 }
 
 static bool bpf_over(struct source *s)
@@ -278,7 +288,10 @@ static int bpf_attach(struct source *s, pid_t child)
 	s->attached = true;
 	if (child)
 		err = mark(s, child, &(struct task_state){});
-	return err || !s->walks ? err : find_running(s);
+	if (!err && s->walks)
+		err = find_running(s);
+	s->skel->bss->settled = 1;
+	return err;
 }
 
 static uint64_t clock_now(void)

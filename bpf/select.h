@@ -16,6 +16,8 @@ const volatile _Bool everybody;
 const volatile char chosen_comm[COMM_ROOM]; /* "": any */
 const volatile __u64 chosen_cgroup;	    /* id in the unified hierarchy, 0: any */
 
+__u32 settled; /* whoever ran already has been found, by a walk (attach.h): until then nobody else begins */
+
 static __always_inline struct kernfs_node *above(struct kernfs_node *node)
 {
 	if (bpf_core_field_exists(struct kernfs_node, parent))

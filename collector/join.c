@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "container.h"
 #include "kind.h"
 #include "tables.h"
 
@@ -132,13 +131,6 @@ static void take_cgroup(struct collector *c, struct process *p)
 		fclose(f);
 }
 
-static void find_container(struct collector *c, struct process *p)
-{
-	size_t length;
-	const char *id = p->data.cgroup ? container_of_cgroup(p->data.cgroup, &length) : NULL;
-	p->data.container = id ? collector_text(c, id, length) : NULL;
-}
-
 static struct life *life_of_fork(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
 	struct life *l = life_of(c, source, d->image.pid);
@@ -199,8 +191,9 @@ static struct process *image_of_fork(struct collector *c, enum collector_source 
 /* It executes a program that is left out. */
 static struct process *image_unselected(struct collector *c, struct process *prev, uint64_t time)
 {
-	life_exec_unseen(c, prev, time);
-	return prev->life->latest;
+	struct life *l = prev->life;
+	life_exec_unseen(c, l->latest, time);
+	return l->latest;
 }
 
 static struct process *make_image(struct collector *c, enum collector_source source, const struct ipc_def *d)
@@ -236,7 +229,6 @@ void join_image(struct collector *c, enum collector_source source, const struct 
 	take_texts(c, p, text, length);
 	if (d->image.via == IPC_VIA_START && !p->data.cgroup)
 		take_cgroup(c, p);
-	find_container(c, p);
 	life_running(c, p->life, !p->untraced);
 	if (d->image.via == IPC_VIA_FORK && !p->life->start.endpoint) {
 		life_event(c, p->life, p, &p->life->start, IPC_CALL_start, d->time);

@@ -274,6 +274,7 @@ void life_event(struct collector *c, struct life *l, struct process *p, struct m
 {
 	struct endpoint *ep = endpoint_of(c, p, l->channel);
 	bool starts = call == IPC_CALL_start;
+	m->time = time;
 	if (!ep || !p->main)
 		return;
 	uint64_t event = event_unseen(c, ep, call, starts ? 0 : IPC_F_NO_START,
@@ -371,6 +372,7 @@ static struct channel *life_exit(struct collector *c, struct process *p, const s
 {
 	if (p->life->latest == p && !p->life->ended) {
 		KIND_EACH(process_ends, c, p->life, e->start, true);
+		p->life->exit.time = e->start;
 		life_end(c, p->life, order_end(e), (int32_t)e->arg0);
 	}
 	return p->life->channel;

@@ -19,6 +19,7 @@ const struct command *const commands[] = {
 
 static const char main_usage[] =
 	"usage: ipctrace [-o FILE] [-q] [--follow] [--source=shim|bpf] -- COMMAND [ARG...]\n"
+	"       ipctrace record -a | -p PID | --cgroup PATH | --comm NAME [OPTION...]\n"
 	"       ipctrace COMMAND-OF-IPCTRACE [OPTION...]   (see ipctrace --help)\n";
 
 const struct command *command_find(const char *name)

@@ -470,6 +470,9 @@ const struct command cmd_record = {
 	.summary = "Runs a program and records its communication and that of all it starts",
 	.usage = "[[--] PROGRAM [ARG...]]",
 	.details =
+		"Without a program, -a, --cgroup and --comm record until Ctrl-C or SIGTERM, -p until the "
+		"processes have\n"
+		"ended too. Given together, all must hold.\n"
 		"The exit status is the program's; 125: ipctrace itself failed, 126: the program cannot be\n"
 		"executed, 127: there is none. 'ipctrace [OPTION...] -- PROGRAM [ARG...]' is short for "
 		"this.\n"

@@ -5,9 +5,7 @@ of a name, of some mechanisms; the whole machine. The processes do what the test
 import ast
 import contextlib
 import os
-import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import time
@@ -220,7 +218,7 @@ def what_was_in_flight_is_nobodys(s):
 def connect(s, a, b):
     """a serves, b is its client: on a UNIX and a TCP socket. Returns their ends as keys, and how to say something."""
     path = s.path("socket")
-    a.do(f"things.update(u=socket.socket(socket.AF_UNIX), t=socket.socket())")
+    a.do("things.update(u=socket.socket(socket.AF_UNIX), t=socket.socket())")
     a.do(f"things['u'].bind({path!r}), things['t'].bind(('127.0.0.1', 0)), things['u'].listen(), things['t'].listen()")
     port = a.do("things['t'].getsockname()[1]")
     b.do("things.update(u=socket.socket(socket.AF_UNIX), t=socket.socket())")
@@ -293,6 +291,45 @@ def descendants_and_threads(s):
             "SELECT dst_pid, src_pid FROM messages WHERE mechanism = 'process'")], "who waited for it"
         assert not trace.rows("SELECT pid FROM processes WHERE end_ns IS NULL AND coverage = 'full'")
     close(r, w)
+
+
+BUSY = 4000
+PING = f"[os.write({{1}}, b'x' * (i % {BUSY} + 1)) and os.read({{0}}, {BUSY}) for i in range(10 ** 9)]"
+PONG = f"[os.write({{1}}, os.read({{0}}, {BUSY})) for i in range(10 ** 9)]"
+FORKS = "[subprocess.call(['true']) for i in range(10 ** 9)]"
+
+
+@as_root
+def nothing_is_lost_or_told_twice(s):
+    """Two who never rest, and one who starts others all the time: in each way the sizes go up by one."""
+    there, back = new_pipe(), new_pipe()
+    fds = [there[0], there[1], back[0], back[1]]
+    with workers(Worker(fds), Worker(fds), Worker()) as (a, b, c):
+        a.begin(PING.format(back[0], there[1]))
+        b.begin(PONG.format(there[0], back[1]))
+        c.begin(FORKS)
+        for _ in range(4):
+            with recording(s, pid_options(a, b, c), a.pid, b.pid, c.pid) as end:
+                time.sleep(0.2)
+                trace = end()
+            lost = trace.rows("SELECT reason, count FROM losses WHERE reason NOT IN ('unmatched', 'killed')")
+            assert not lost, lost
+            seen = {}
+            for key in (there[2], back[2]):
+                for worker in (a, b):
+                    sizes = [n for n, in trace.rows(
+                        """SELECT bytes FROM events e JOIN channels c ON c.id = e.channel_id WHERE c.key = ? AND e.pid = ?
+                        AND verb IN ('send', 'recv') AND flags & ? = 0 ORDER BY ts_ns + dur_ns""", key, worker.pid, INSIDE)]
+                    assert len(sizes) > 20
+                    jumps = [pair for pair in zip(sizes, sizes[1:]) if pair[1] != pair[0] % BUSY + 1]
+                    assert not jumps, (key, worker is a, jumps[:5])
+                    seen[key, worker.pid] = len(sizes)
+            assert max(seen.values()) - min(seen.values()) <= 4, seen
+            started = trace.rows("""SELECT p.pid, count(*), max(p.parent_id IS NOT NULL), max(p.comm = 'true') FROM processes p
+                                 WHERE p.pid NOT IN (?, ?, ?) GROUP BY 1 ORDER BY min(p.start_ns)""", a.pid, b.pid, c.pid)
+            assert len(started) > 5 and all(row[2] for row in started), started
+            assert all(row[1:] == (2, 1, 1) for row in started[1:-1]), started
+    close(*fds)
 
 
 @contextlib.contextmanager
@@ -468,6 +505,7 @@ def what_cannot_be(s):
     result = s.run([s.ipctrace, "-p", str(gone.pid)])
     assert result.status == 125 and len(result.err.splitlines()) == 1, result
     assert (f"process {gone.pid}".encode() if s.user == "root" and IS_ROOT else b"sudo") in result.err, result
+    assert b"shim" not in result.err, "which could not do it"
     result = s.run([s.ipctrace, "--cgroup", "/no-such-cgroup"])
     assert result.status == 125 and b"'/no-such-cgroup'" in result.err and len(result.err.splitlines()) == 1, result
     for words in (["-a", "--source=shim"], ["-p", "1", "--", "true"], ["-p", "1,x"], ["-p", "0"], ["-m", "pipe,none"],

@@ -309,7 +309,7 @@ static void test_processes(void **state)
 		.comm = "ls",
 		.exe = "/bin/ls",
 		.cmdline = "ls /usr",
-		.cgroup = "/user",
+		.cgroup = "/lxc/web",
 		.uid = 1000,
 		.start_ns = START + 5,
 		.end_ns = START + 9,
@@ -317,7 +317,6 @@ static void test_processes(void **state)
 		.source = "shim",
 		.coverage = "full",
 		.ns_pid = 2,
-		.container = "f00",
 	};
 
 	(void)state;
@@ -332,7 +331,7 @@ static void test_processes(void **state)
 	check_file("SELECT * FROM processes",
 		   "1|1|42|7|-|-|-|-|-|0|-|5000000000000|-|-|-|-|-|-\n"
 		   "2|1|42|41|1|1|ls|/bin/ls|ls "
-		   "/usr|1000|/user|5000000000005|5000000000009|256|shim|full|2|f00\n");
+		   "/usr|1000|/lxc/web|5000000000005|5000000000009|256|shim|full|2|web\n");
 	p.comm = "ls2"; /* given again: replaced */
 	store_process(s, &p);
 	store_thread(s, &(struct store_thread){ 1, 2, 43, "w", START, START + 3 });

@@ -21,8 +21,6 @@
 __u32 walk_found, walk_alive;
 __u32 walks; /* that were made before */
 
-enum { PATIENCE = 50 }; /* walks; a parent outside our PID namespace is never come to */
-
 static __always_inline struct task_state *state_of(struct task_struct *task)
 {
 	return bpf_task_storage_get(&tasks, task, 0, 0);
@@ -69,14 +67,13 @@ static __always_inline _Bool is_recorder(struct task_struct *task)
 	return task->tgid == bpf_get_current_pid_tgid() >> 32;
 }
 
-/* Whether a walk will come to the parent later. */
+/* Whether the parent will be found later. The first walk may come to it last, or, outside our PID namespace,
+ * not at all; the others know. */
 static __always_inline _Bool is_awaited(struct task_struct *parent)
 {
 	struct task_state *t = state_of(parent);
 
-	if (walks > PATIENCE)
-		return 0;
-	if (t || !everybody)
+	if (t || !everybody || walks)
 		return t && t->chosen;
 	return !(parent->flags & PF_NO_PROGRAM) && parent->mm && !is_recorder(parent) && is_selected(parent);
 }
@@ -92,18 +89,14 @@ static __always_inline int visit_process(struct task_struct *task)
 	walk_alive++;
 	if (t && !t->chosen)
 		return 0;
-	if (is_awaited(parent)) {
-		walk_found++;
-		return 0;
-	}
 	t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
 		count_lost(IPC_REASON_spawn_unseen);
 		return 0;
 	}
-	t->chosen = 0;
 	walk_found++;
-	return selected ? find_process(t, task) : 0;
+	t->chosen = is_awaited(parent);
+	return selected && !t->chosen ? find_process(t, task) : 0;
 }
 
 static __always_inline int visit_thread(struct task_struct *task)

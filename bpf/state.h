@@ -34,7 +34,7 @@ struct task_state {
 	__u8 fresh;   /* enum fresh */
 	__u8 alien;   /* a call of another architecture was met and told */
 	__u8 unbound; /* the call is on a UDP socket without a port: it gets one with its first send */
-	__u8 chosen;  /* by its pid: yet to be met */
+	__u8 chosen;  /* will be found */
 	__u32 left;   /* the image that was recorded, of a process that is not selected any more */
 	/* the process's, in its group leader's state */
 	__u8 exiting; /* exit_group was told, with `status` */

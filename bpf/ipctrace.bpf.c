@@ -106,15 +106,16 @@ static __u32 next_id(void)
 	return __sync_fetch_and_add(&ids, 1) + 1;
 }
 
+enum { PID_NUMBERS = 1024 }; /* bytes; there are fewer: for the verifier */
+
 /* As the innermost namespace has it. */
 static __s32 own_pid(struct pid *pid)
 {
+	__u64 at = pid->level * (__u64)bpf_core_type_size(struct upid) & (PID_NUMBERS - 1);
 	__s32 nr = 0;
 
-	bpf_probe_read_kernel(&nr, sizeof(nr),
-			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      pid->level * bpf_core_type_size(struct upid) +
-				      bpf_core_field_offset(struct upid, nr));
+	at += bpf_core_field_offset(struct pid, numbers) + bpf_core_field_offset(struct upid, nr);
+	bpf_probe_read_kernel(&nr, sizeof(nr), (void *)pid + at);
 	return nr;
 }
 

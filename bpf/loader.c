@@ -183,7 +183,9 @@ static int mark_chosen(struct source *s, const struct selection *what, char *err
 		int err = mark(s, what->pids[i], &(struct task_state){ .chosen = 1 });
 		if (err) {
 			snprintf(error, error_size, "cannot record process %d: %s", what->pids[i],
-				 err == -ESRCH ? "there is none" : strerror(-err));
+				 err == -ESRCH			    ? "there is none"
+				 : err == -EINVAL || err == -ENOENT ? "it is a thread of another"
+								    : strerror(-err));
 			return err;
 		}
 	}

@@ -180,6 +180,11 @@ void collector_select(struct collector *c, uint64_t mechanisms, bool outlive)
 	c->outlive = outlive;
 }
 
+void collector_look_around(struct collector *c)
+{
+	KIND_EACH(look_around, c);
+}
+
 void collector_meta(struct collector *c, const char *key, const char *value)
 {
 	store_meta(c->store, key, value);

@@ -33,6 +33,10 @@ int collector_open(struct collector **out, const char *path);
  * ends is no loss. */
 void collector_select(struct collector *c, uint64_t mechanisms, bool outlive);
 
+/* Before the first record, but when those who run already are recorded: looks again at what queues hold,
+ * which was sent by nobody known. */
+void collector_look_around(struct collector *c);
+
 /* Sets a key of `meta`. The value is copied. */
 void collector_meta(struct collector *c, const char *key, const char *value);
 

@@ -284,6 +284,8 @@ static int attach(struct recording *r)
 		int err = t->ops->attach ? t->ops->attach(t->source, r->launch.pid) : 0;
 		if (err)
 			return failed("cannot trace by --source=%s: %s", t->ops->name, strerror(-err));
+		if (selection_of_kernel(r->o))
+			collector_look_around(t->collector);
 	}
 	return 0;
 }

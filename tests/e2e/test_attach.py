@@ -215,6 +215,35 @@ def what_was_in_flight_is_nobodys(s):
     close(r, w, fr, fw)
 
 
+@as_root
+def what_a_queue_held_is_nobodys(s):
+    """Found in System V queues: one message from before, one since."""
+    with workers(Worker(), Worker(), Worker()) as (a, b, c):
+        for worker in (a, b, c):
+            worker.do("things.update(c=ctypes.CDLL(None), m=ctypes.create_string_buffer(b'\\x01' + bytes(7) + b'x' * 9))")
+        queue = a.do("things['c'].msgget(0, 0o600)")
+        empty = a.do("things['c'].msgget(0, 0o600)")
+        assert c.do(f"things['c'].msgsnd({queue}, things['m'], 5, 0)") == 0
+        b.begin(f"things['c'].msgrcv({empty}, things['m'], 9, 0, 0)")
+        asleep(b.pid, 70)
+        with recording(s, pid_options(a, b), a.pid, b.pid) as end:
+            for into in (empty, queue):
+                assert a.do(f"things['c'].msgsnd({into}, things['m'], 7, 0)") == 0
+            assert b.result() == 7
+            assert [b.do(f"things['c'].msgrcv({queue}, things['m'], 9, 0, 0)") for _ in range(2)] == [5, 7]
+            trace = end()
+        for made in (queue, empty):
+            a.do(f"things['c'].msgctl({made}, 0, None)")
+        keys = [key for key, in trace.rows("SELECT key FROM channels WHERE mechanism = 'sysv_msg'")]
+        full, = [key for key in keys if key.endswith(f":{queue}")]
+        other, = [key for key in keys if key.endswith(f":{empty}")]
+        assert on(trace, full) == {a.pid: (1, 7, 0, 0), b.pid: (0, 0, 2, 12)}
+        assert on(trace, other) == {a.pid: (1, 7, 0, 0), b.pid: (0, 0, 1, 7)}
+        assert not trace.one("SELECT count(*) FROM messages m JOIN channels c ON c.id = channel_id WHERE key = ? AND exact", full)
+        assert trace.rows("SELECT src_pid, dst_pid, bytes FROM messages m JOIN channels c ON c.id = channel_id WHERE key = ?",
+                          other) == [(a.pid, b.pid, 7)]
+
+
 def connect(s, a, b):
     """a serves, b is its client: on a UNIX and a TCP socket. Returns their ends as keys, and how to say something."""
     path = s.path("socket")

@@ -49,7 +49,9 @@ static bool map_libc(struct libc_file *f)
 	if (fd < 0)
 		return false;
 	f->size = fstat(fd, &st) ? 0 : (size_t)st.st_size;
-	f->memory = f->size ? mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	/* Shared: a private mapping would have the breakpoints of others' uprobes, which no process survives
+	 * that has them in a copy. */
+	f->memory = f->size ? mmap(NULL, f->size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
 	close(fd);
 	if (f->memory == MAP_FAILED)
 		return false;

@@ -235,8 +235,7 @@ enum {
 	MINOR_BITS = 20,
 	SIGNAL_GROUP_EXIT = 0x4,
 	PF_EXITING = 0x4,
-	PF_NO_PROGRAM = 0x00200000 | 0x4000 |
-			0x10, /* the kernel's own, io_uring's: PF_KTHREAD, PF_USER_WORKER, PF_IO_WORKER */
+	PF_NO_PROGRAM = 0x00200000 | 0x10, /* PF_KTHREAD, PF_IO_WORKER: the kernel's own threads */
 	TASK_ASLEEP = 0x3,
 	TASK_NEW = 0x800, /* still being made */
 	AF_UNIX = 1,

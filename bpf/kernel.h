@@ -218,7 +218,12 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
 struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
 	struct task_struct *task;
 };
 

@@ -40,6 +40,8 @@ struct source {
 	const uint8_t *data;	    /* twice in a row, so that no record wraps */
 	uint64_t lost[IPC_REASONS]; /* told to the collector so far */
 	uint64_t *counts;	    /* room for a counter of each processor */
+	uint64_t *early;	    /* records from before the first poll, each behind its length */
+	size_t earlies, early_room; /* words */
 };
 
 enum {
@@ -146,6 +148,7 @@ static void bpf_close(struct source *s)
 	if (s->produced)
 		munmap((void *)s->produced, s->page + 2 * RING_BYTES);
 	ipctrace_bpf__destroy(s->skel);
+	free(s->early);
 	free(s->counts);
 	free(s);
 }
@@ -245,16 +248,24 @@ static int bpf_open(struct source **out, const struct selection *what, char *err
 	return err;
 }
 
-/* Runs an iterator over all tasks. */
-static int run_iterator(const struct bpf_link *link)
+static long consume(struct source *s, struct collector *c, uint64_t end, bool *whole);
+
+static uint64_t produced(const struct source *s)
+{
+	return atomic_load_explicit(s->produced, memory_order_acquire);
+}
+
+/* Runs an iterator over all tasks; it says something whenever the ring should be read. */
+static int run_iterator(struct source *s, const struct bpf_link *link)
 {
 	int fd = bpf_iter_create(bpf_link__fd(link));
-	char none[1];
+	char something[1];
+	bool whole;
 
 	if (fd < 0)
 		return -errno;
-	while (read(fd, none, sizeof(none)) > 0)
-		;
+	while (read(fd, something, sizeof(something)) > 0)
+		consume(s, NULL, produced(s), &whole);
 	close(fd);
 	return 0;
 }
@@ -267,7 +278,7 @@ static int find_running(struct source *s)
 
 	for (shared->walks = 0; shared->walks < WALKS_MAX && !err; shared->walks++) {
 		shared->walk_found = shared->walk_alive = 0;
-		err = run_iterator(s->skel->links.find_running);
+		err = run_iterator(s, s->skel->links.find_running);
 		if (!shared->walk_found && shared->settled)
 			break;
 		shared->settled |= !shared->walk_found;
@@ -357,8 +368,38 @@ static void pass(struct collector *c, const struct ipc_event *slots)
 		collector_record(c, COLLECTOR_BPF, slots);
 }
 
-/* Reads up to the position `end`. Returns how many records, and whether it got there in `whole` (a record
- * that is being written stands in the way). */
+/* Puts a record by until there is a collector. False: out of memory. */
+static bool keep(struct source *s, const void *record, size_t length)
+{
+	size_t words = (length + sizeof(*s->early) - 1) / sizeof(*s->early), need = s->earlies + 1 + words;
+
+	if (need > s->early_room) {
+		uint64_t *early = realloc(s->early, 2 * need * sizeof(*early));
+		if (!early)
+			return false;
+		s->early = early;
+		s->early_room = 2 * need;
+	}
+	s->early[s->earlies] = words;
+	memcpy(s->early + s->earlies + 1, record, length);
+	s->earlies = need;
+	return true;
+}
+
+static long pass_early(struct source *s, struct collector *c)
+{
+	long records = 0;
+
+	for (size_t at = 0; at < s->earlies; at += 1 + s->early[at], records++)
+		pass(c, (const struct ipc_event *)(s->early + at + 1));
+	free(s->early);
+	s->early = NULL;
+	s->earlies = s->early_room = 0;
+	return records;
+}
+
+/* Reads up to the position `end`; without a collector, for later. Returns how many records, and whether it
+ * got there in `whole` (a record that is being written stands in the way). */
 static long consume(struct source *s, struct collector *c, uint64_t end, bool *whole)
 {
 	uint64_t at = atomic_load_explicit(s->consumed, memory_order_relaxed);
@@ -369,11 +410,14 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 		uint32_t len = atomic_load_explicit((const _Atomic uint32_t *)head, memory_order_acquire);
 		if (len & BPF_RINGBUF_BUSY_BIT)
 			break;
-		if (!(len & BPF_RINGBUF_DISCARD_BIT)) {
+		bool discarded = len & BPF_RINGBUF_DISCARD_BIT;
+		len &= ~BPF_RINGBUF_DISCARD_BIT;
+		if (!c && !discarded && !keep(s, head + BPF_RINGBUF_HDR_SZ, len))
+			break;
+		if (c && !discarded) {
 			pass(c, (const struct ipc_event *)(head + BPF_RINGBUF_HDR_SZ));
 			records++;
 		}
-		len &= ~BPF_RINGBUF_DISCARD_BIT;
 		at += (len + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
 		atomic_store_explicit(s->consumed, at, memory_order_release);
 	}
@@ -430,8 +474,8 @@ static long bpf_poll(struct source *s, struct collector *c, bool end)
 	if (end && s->attached)
 		finish(s);
 	uint64_t now = clock_now();
-	uint64_t produced = atomic_load_explicit(s->produced, memory_order_acquire);
-	long records = consume(s, c, produced, &whole);
+	uint64_t position = produced(s);
+	long records = pass_early(s, c) + consume(s, c, position, &whole);
 	tell_lost(s, c);
 	if (end)
 		tell_dropped(s, c);

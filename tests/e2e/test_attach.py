@@ -5,6 +5,7 @@ of a name, of some mechanisms; the whole machine. The processes do what the test
 import ast
 import contextlib
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -319,6 +320,26 @@ def descendants_and_threads(s):
         assert (a.pid, child) in [row[:2] for row in trace.rows(
             "SELECT dst_pid, src_pid FROM messages WHERE mechanism = 'process'")], "who waited for it"
         assert not trace.rows("SELECT pid FROM processes WHERE end_ns IS NULL AND coverage = 'full'")
+    close(r, w)
+
+
+@as_root
+def more_than_the_buffer_holds(s):
+    """Processes with 320000 descriptors together: 23 MB."""
+    most = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 20100)
+    each = most - 100
+    forks = 320000 // each
+    r, w, key = new_pipe()
+    with workers(Worker([r])) as (a,):
+        a.do(f"resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))")
+        assert a.do(f"len([os.dup({r}) for i in range({each - 1})])") == each - 1
+        a.do(f"things.update(c=[os.fork() or signal.pause() for i in range({forks - 1})])")
+        with recording(s, pid_options(a), a.pid) as end:
+            trace = end()
+        a.do("[os.kill(pid, 9) for pid in things['c']], [os.wait() for pid in things['c']]")
+        assert not trace.lost("dropped")
+        assert trace.one("""SELECT count(*) FROM events e JOIN channels c ON c.id = e.channel_id WHERE c.key = ?
+                         AND e.call = 'inherit'""", key) == each * forks
     close(r, w)
 
 

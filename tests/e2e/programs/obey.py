@@ -2,6 +2,8 @@
 """Evaluates each line that it reads, and writes what came of it."""
 import ctypes
 import os
+import resource
+import signal
 import socket
 import subprocess
 import sys

@@ -56,7 +56,6 @@ static __always_inline int find_process(struct task_state *t, struct task_struct
 	define_image(t, task, image, 0, IPC_VIA_START);
 	define_thread(task, t->thread, image);
 	walk(t, IPC_CALL_inherit, 0, -1);
-	/* Here is the place for its shared mappings. */
 	if (task->flags & PF_EXITING && task->signal->live.counter == 0)
 		process_ends(t, task);
 	return 0;
@@ -112,6 +111,13 @@ static __always_inline int visit_thread(struct task_struct *task)
 	return 0;
 }
 
+static __always_inline void begin_visit(struct task_struct *task)
+{
+	walk_ns = bpf_ktime_get_ns();
+	walked = (__u64)task;
+	walker = bpf_get_current_task();
+}
+
 static const char something = 0;
 
 SEC("iter/task")
@@ -125,9 +131,7 @@ int find_running(struct bpf_iter__task *ctx)
 		walk_found++;
 		return 0;
 	}
-	walk_ns = bpf_ktime_get_ns();
-	walked = (__u64)task;
-	walker = bpf_get_current_task();
+	begin_visit(task);
 	if (task->pid == task->tgid)
 		visit_process(task);
 	else

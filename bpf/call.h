@@ -208,6 +208,9 @@ static __always_inline int resume(struct task_state *t, const struct pt_regs *re
 			return 0;
 		break;
 	case IPC_OBJ_KIND_FD:
+		if (walking() && locks_file(row))
+			return 0;
+		break;
 	case IPC_OBJ_RET:
 	case IPC_OBJ_KIND_PAIR:
 	case IPC_OBJ_CHILD:

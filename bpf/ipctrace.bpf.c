@@ -297,8 +297,10 @@ static void process_ends(struct task_state *t, struct task_struct *task)
 		def.gone.status = task->signal->group_exit_code;
 	else
 		def.gone.status = first->exit_code;
-	end_regions(t, leader, task);
-	tell_death(t, leader, def.gone.status);
+	if (t->image) {
+		end_regions(t, leader, task);
+		tell_death(t, leader, def.gone.status);
+	}
 	note_ended(task, def.gone.status);
 	if (!leader->exiting || leader->status != def.gone.status)
 		define(&def, 0);

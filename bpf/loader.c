@@ -202,7 +202,7 @@ static void select_all(struct source *s, const struct selection *what)
 	memcpy((char *)constants->chosen_comm, what->comm, sizeof(constants->chosen_comm));
 	constants->told = constants->looked_at = what->mechanisms | 1ULL << IPC_MECH_none;
 	if (what->mechanisms & SET(fd_passing)) /* goes through these */
-		constants->looked_at |= sockets;
+		constants->looked_at |= sockets | SET(pidfd);
 	s->walks = what->everybody || what->npids;
 }
 

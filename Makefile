@@ -179,6 +179,10 @@ docs: $(BUILD)/docs/mechanisms
 check-mechanisms:
 	$(Q)BUILD=$(BUILD) MAKE="$(MAKE)" tests/run mechanisms.sh
 
+# The eBPF source on Debian's kernels, in qemu; KERNELS="6.1" only those.
+check-kernels: all reference-static
+	$(Q)BUILD=$(BUILD) tests/kernels/run $(KERNELS) || [ $$? = 77 ]
+
 C_FILES = $(shell git ls-files '*.c' '*.h')
 format:
 	$(Q)clang-format -i $(C_FILES)
@@ -207,6 +211,7 @@ help:
 	@echo 'make docs              write docs/mechanisms.md from the tables'
 	@echo 'make reference-static   the reference programs in a static program of their own'
 	@echo 'make check-mechanisms  whether each has its reference program, test and documentation'
+	@echo 'make check-kernels     boot Debian 6.1 and 6.12 in qemu, run the reference programs there by eBPF'
 	@echo 'make format            clang-format all files'
 	@echo 'make clean             remove every build folder'
 	@echo 'V=1                    show the commands      BUILD=dir   build there'
@@ -217,4 +222,4 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .DELETE_ON_ERROR:
-.PHONY: all reference-static unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms bench fuzz docs format install uninstall help clean
+.PHONY: all reference-static unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms check-kernels bench fuzz docs format install uninstall help clean

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * What a call costs: one byte written to and read from a pipe, one byte sent and received over a UNIX socket
- * pair, and one byte read from a regular file, in a pinned process. Prints for each the minimum and the
- *median, in ns, of many short repetitions.
+ * pair, one byte read from a regular file and one from /dev/zero, and a call that does nothing, in a pinned
+ * process. Prints for each the minimum and the median, in ns, of many short repetitions.
  *
  *	calls CPU [REPETITIONS [CALLS]]
  */
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "measure.h"
@@ -30,6 +31,17 @@ static int file_read(const int *fd)
 	return pread(fd[0], &byte, 1, 0) == 1;
 }
 
+static int zero_read(const int *fd)
+{
+	char byte;
+	return read(fd[0], &byte, 1) == 1;
+}
+
+static int no_call(const int *fd)
+{
+	return syscall(SYS_getppid) >= fd[0];
+}
+
 static void repeat(const char *name, int (*operation)(const int *), const int *fd, unsigned int repetitions,
 		   unsigned int calls)
 {
@@ -49,14 +61,17 @@ static void repeat(const char *name, int (*operation)(const int *), const int *f
 
 int main(int argc, char **argv)
 {
-	int ends[2], sockets[2], file[1] = { open("/proc/self/exe", O_RDONLY) };
+	int ends[2], sockets[2], none = 0;
+	int file = open("/proc/self/exe", O_RDONLY), zero = open("/dev/zero", O_RDONLY);
 	unsigned int repetitions = argc > 2 ? (unsigned int)atoi(argv[2]) : 2000;
 	unsigned int calls = argc > 3 ? (unsigned int)atoi(argv[3]) : 200;
 	pin(argc > 1 ? atoi(argv[1]) : 0);
-	if (pipe(ends) || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) || file[0] < 0)
+	if (pipe(ends) || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) || file < 0 || zero < 0)
 		return 1;
 	repeat("pipe", pipe_pair, ends, repetitions, calls);
 	repeat("socket", socket_pair, sockets, repetitions, calls);
-	repeat("file", file_read, file, repetitions, calls);
+	repeat("file", file_read, &file, repetitions, calls);
+	repeat("zero", zero_read, &zero, repetitions, calls);
+	repeat("getppid", no_call, &none, repetitions, calls);
 	return 0;
 }

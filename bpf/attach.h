@@ -14,6 +14,7 @@
 
 #include "call.h"
 #include "select.h"
+#include "tracked.h"
 
 /* Of a walk, for the loader: tasks that were found or have to wait, and processes that are or may be
  * recorded.
@@ -41,6 +42,7 @@ static __always_inline int find_task(struct task_state *t, struct task_struct *t
 {
 	t->thread = next_id();
 	find_call(t, task);
+	track(task);
 	if (__sync_val_compare_and_swap(&t->image, 0, image))
 		return 0;
 	walk_found++;

@@ -229,7 +229,7 @@ static __always_inline int resume(struct task_state *t, const struct pt_regs *re
 
 /* ---- a call ends ---- */
 
-static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
+static __always_inline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
 {
 	struct ipc_event e = event_of(t, result);
 
@@ -241,7 +241,7 @@ static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16
 		e.flags = flags | (t->call == IPC_CALL_tee ? IPC_F_PEEK : 0);
 		if (result == 0 && t->asked && !flags && is_stream(t->object) && verb_of(&e) == IPC_VERB_recv)
 			e.flags |= IPC_F_EOF;
-		emit(&e, t->image);
+		emit_here(&e, t->image);
 	}
 	if (t->object2) {
 		e.object = t->object2;
@@ -328,9 +328,21 @@ static void define_opened(struct task_state *t, const struct end *end)
 		define_socket(end, t->thread, 0, 0);
 }
 
-static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, __u16 flags)
+/* Apart: its event's room on the stack is not below what tells of the socket. */
+static __noinline int tell_opened(const struct task_state *t, const struct end *end, __s64 result,
+				  __u16 flags)
 {
 	struct ipc_event e = event_of(t, result);
+
+	e.object = end->object;
+	e.arg0 = end->arg0;
+	e.arg1 = t->arg1;
+	e.flags = flags;
+	return emit(&e, t->image);
+}
+
+static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, __u16 flags)
+{
 	struct end end = {};
 
 	if (t->object2)
@@ -341,11 +353,7 @@ static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, _
 		return 0;
 	if (end.sk)
 		define_opened(t, &end);
-	e.object = end.object;
-	e.arg0 = end.arg0;
-	e.arg1 = t->arg1;
-	e.flags = flags;
-	return emit(&e, t->image);
+	return tell_opened(t, &end, result, flags);
 }
 
 static void leave_pair(struct task_state *t, const struct pt_regs *regs)
@@ -432,8 +440,7 @@ struct {
 static __always_inline struct child_name name_for(struct task_struct *task, struct pid *pid)
 {
 	struct pid *own = task->thread_pid;
-	__u64 at = bpf_core_field_offset(struct pid, numbers) +
-		   (__u64)PEEK(pid, own, level) * bpf_core_type_size(struct upid);
+	__u64 at = bpf_core_field_offset(struct pid, numbers) + in_numbers(PEEK(pid, own, level));
 	struct child_name name = {};
 
 	name.ns = PEEK(pid_namespace, PEEK(upid, (__u64)own + at, ns), ns.inum);
@@ -526,7 +533,7 @@ static __noinline int leave_reap(struct task_state *t, const struct pt_regs *reg
 	return emit(&e, t->image);
 }
 
-static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __s64 result)
+static __always_inline int leave_here(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	const struct ipc_call *row = row_of(t->call);
 	struct ipc_event e;
@@ -596,6 +603,11 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	}
 	t->call = IPC_CALL_none;
 	return 0;
+}
+
+static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	return leave_here(t, regs, result);
 }
 
 /* The task ends, or the recording, inside a call on a channel. */

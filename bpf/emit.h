@@ -104,7 +104,7 @@ static __u32 verb_of(const struct ipc_event *e)
 	return verb;
 }
 
-static void count_dropped(const struct ipc_event *e, __u32 image)
+static __noinline int count_dropped(const struct ipc_event *e, __u32 image)
 {
 	__u32 verb = verb_of(e);
 	__u64 bytes = e->result > 0 && !(e->flags & IPC_F_PEEK) ? e->result : 0;
@@ -113,11 +113,11 @@ static void count_dropped(const struct ipc_event *e, __u32 image)
 
 	count_lost(IPC_REASON_dropped);
 	if (verb != IPC_VERB_send && verb != IPC_VERB_recv)
-		return;
+		return 0;
 	bpf_map_update_elem(&dropped, &key, &none, BPF_NOEXIST);
 	struct dropped *d = bpf_map_lookup_elem(&dropped, &key);
 	if (!d)
-		return;
+		return 0;
 	if (verb == IPC_VERB_send) {
 		__sync_fetch_and_add(&d->sends, 1);
 		__sync_fetch_and_add(&d->bytes_sent, bytes);
@@ -125,6 +125,7 @@ static void count_dropped(const struct ipc_event *e, __u32 image)
 		__sync_fetch_and_add(&d->recvs, 1);
 		__sync_fetch_and_add(&d->bytes_received, bytes);
 	}
+	return 0;
 }
 
 /* The beginnings of the event of the call that a task is inside. */
@@ -139,12 +140,12 @@ static struct ipc_event event_of(const struct task_state *t, __s64 result)
 }
 
 /* Stamps and sends an event; start 0: it has no duration. */
-SEPARATE int emit(struct ipc_event *e, __u32 image)
+static __always_inline int emit_here(struct ipc_event *e, __u32 image)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ipc_event *slot = 0;
 
-	if (!e || !is_in(told, e->object))
+	if (!is_in(told, e->object))
 		return 0;
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < RING_BYTES - RING_RESERVE)
 		slot = bpf_ringbuf_reserve(&ring, sizeof(*slot), 0);
@@ -167,6 +168,11 @@ SEPARATE int emit(struct ipc_event *e, __u32 image)
 	slot->duration = end - slot->start;
 	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
 	return 0;
+}
+
+SEPARATE int emit(struct ipc_event *e, __u32 image)
+{
+	return e ? emit_here(e, image) : 0;
 }
 
 /* Sends a definition with `text` bytes behind it. */

@@ -10,6 +10,7 @@
 #include "locks.h"
 #include "ring.h"
 #include "select.h"
+#include "tracked.h"
 #include "woken.h"
 
 #include <bpf/bpf_tracing.h>
@@ -46,7 +47,7 @@ SEC("tp_btf/sys_enter")
 int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *t = is_tracked(task) ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
 
 	if (!t || !t->image)
 		return 0;
@@ -68,7 +69,7 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *t = is_tracked(task) ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
 
 	if (!t || !t->image)
 		return 0;
@@ -86,14 +87,13 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 		if (regs->ip != t->ip)
 			return 0;
 		t->parked = 0;
-		return leave(t, regs, -NR_EINTR);
-	}
-	if (stopped_by_signal(result)) {
+		result = -NR_EINTR;
+	} else if (stopped_by_signal(result)) {
 		t->ip = regs->ip;
 		t->parked = 1;
 		return 0;
 	}
-	return leave(t, regs, result);
+	return leave_here(t, regs, result);
 }
 
 /* ---- rings; of two programs the kernel takes the one with its own arguments (loader.c) ---- */
@@ -185,6 +185,7 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		c->chosen = p->chosen;
 		return 0;
 	}
+	track(child);
 	c->thread = next_id();
 	c->image = p->image;
 	if (child->tgid != parent->tgid) {
@@ -249,6 +250,7 @@ static __noinline int leave_selection(struct task_state *t, struct task_struct *
 
 	if (!t->image)
 		return 0;
+	untrack(task);
 	define_image(t, task, image, t->image, IPC_VIA_UNSELECTED);
 	__builtin_memset(t, 0, sizeof(*t));
 	t->left = image;
@@ -276,6 +278,7 @@ int BPF_PROG(task_execs, struct task_struct *task)
 	__u32 prev = t->image ?: t->left;
 	if (!prev) /* it may be found just now (attach.h) */
 		prev = __sync_val_compare_and_swap(&t->image, 0, new.image);
+	track(task);
 	*t = new;
 	define_image(t, task, t->image, prev, prev ? IPC_VIA_EXEC : IPC_VIA_START);
 	define_thread(task, t->thread, t->image);
@@ -313,6 +316,7 @@ int BPF_PROG(task_ends, struct task_struct *task)
 
 	if (!t || !(t->image | t->left))
 		return 0;
+	untrack(task);
 	if (t->image)
 		leave_unfinished(t);
 	if (task->signal->live.counter == 0)

@@ -76,6 +76,10 @@ struct eventfd_ctx {
 	int id;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;

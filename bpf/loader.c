@@ -50,8 +50,9 @@ struct source {
 };
 
 enum {
-	ARGUMENTS_MAX = 1000,		  /* bytes of a command line that are kept */
-	WALKS_MAX = 1000,		  /* however fast others fork */
+	ARGUMENTS_MAX = 1000, /* bytes of a command line that are kept */
+	GIVE_BACK = 64 << 10, /* bytes of the ring at a time: each costs the programs a cache miss */
+	WALKS_MAX = 1000,     /* however fast others fork */
 	PID_NAMESPACE_FIRST = 0xEFFFFFFC, /* inode of the one that has all pids */
 };
 
@@ -473,7 +474,7 @@ static long pass_early(struct source *s, struct collector *c)
  * got there in `whole` (a record that is being written stands in the way). */
 static long consume(struct source *s, struct collector *c, uint64_t end, bool *whole)
 {
-	uint64_t at = atomic_load_explicit(s->consumed, memory_order_relaxed);
+	uint64_t at = atomic_load_explicit(s->consumed, memory_order_relaxed), given = at;
 	long records = 0;
 
 	while (at < end) {
@@ -490,8 +491,12 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 			records++;
 		}
 		at += (len + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
-		atomic_store_explicit(s->consumed, at, memory_order_release);
+		if (at - given >= GIVE_BACK) {
+			atomic_store_explicit(s->consumed, at, memory_order_release);
+			given = at;
+		}
 	}
+	atomic_store_explicit(s->consumed, at, memory_order_release);
 	*whole = at >= end;
 	return records;
 }

@@ -281,8 +281,9 @@ static __noinline __u32 file_tag(__u32 fd)
 	return hash >> 32 ?: 1;
 }
 
-/* What came is open now. */
-static __always_inline void tell_arrived(const struct message *m, __u32 fd, const struct end *end)
+/* What came is open now. Apart, as the next: its event's room on the stack is not below what tells of what
+ * came. */
+static __noinline int tell_arrived(const struct message *m, __u32 fd, const struct end *end)
 {
 	struct ipc_event e = m->event;
 
@@ -291,24 +292,16 @@ static __always_inline void tell_arrived(const struct message *m, __u32 fd, cons
 	e.object = end->object;
 	e.arg0 = end->arg0;
 	e.flags = IPC_F_PART;
-	emit(&e, m->image);
+	return emit(&e, m->image);
 }
 
-static __always_inline int tell_passed(struct message *m)
+static __noinline int tell_passage(const struct message *m, __u32 fd, const struct end *end)
 {
 	struct ipc_event e = m->event;
-	struct end end = {};
-	__u32 fd;
 
-	m->passed--;
-	if (bpf_probe_read_user(&fd, sizeof(fd), (void *)m->at))
-		return 1;
-	m->at += sizeof(fd);
-	if (find_end(fd, &end, e.thread) && m->receives)
-		tell_arrived(m, fd, &end);
 	e.call = m->receives ? IPC_CALL_recvmsg_passed : IPC_CALL_sendmsg_passed;
 	e.object = ipc_object(IPC_MECH_fd_passing, ipc_object_id(e.object));
-	e.arg1 = end.object;
+	e.arg1 = end->object;
 	e.result = fd;
 	e.tag = file_tag(fd);
 	e.flags = IPC_F_PART;
@@ -316,6 +309,20 @@ static __always_inline int tell_passed(struct message *m)
 		e.flags |= (m->flags & MSG_PEEK ? IPC_F_PEEK : 0) |
 			   (m->header.flags & MSG_CTRUNC ? IPC_F_TRUNCATED : 0);
 	return emit(&e, m->image);
+}
+
+static __always_inline int tell_passed(struct message *m)
+{
+	struct end end = {};
+	__u32 fd;
+
+	m->passed--;
+	if (bpf_probe_read_user(&fd, sizeof(fd), (void *)m->at))
+		return 1;
+	m->at += sizeof(fd);
+	if (find_end(fd, &end, m->event.thread) && m->receives)
+		tell_arrived(m, fd, &end);
+	return tell_passage(m, fd, &end);
 }
 
 static __always_inline int next_control(struct message *m)
@@ -350,8 +357,8 @@ static __always_inline void begin_messages(struct message *m, const struct pt_re
 	m->next = m->end = m->passed = 0;
 }
 
-/* Returns whether it was the last. */
-static __always_inline int next_message(struct message *m)
+/* Returns whether it was the last. Apart: its room on the stack is not below what tells of descriptors. */
+static __noinline int next_message(struct message *m)
 {
 	struct user_mmsghdr next = {};
 	__u32 size = m->several ? sizeof(next) : sizeof(next.header);

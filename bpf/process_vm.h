@@ -17,8 +17,8 @@ static __noinline __u64 find_pid(__u32 number)
 	struct pid *own = 0;
 
 	bpf_core_read(&own, sizeof(own), &bpf_get_current_task_btf()->thread_pid); /* a bare address */
-	struct upid *upid = (void *)own + bpf_core_field_offset(struct pid, numbers) +
-			    PEEK(pid, own, level) * (__u64)bpf_core_type_size(struct upid);
+	struct upid *upid =
+		(void *)own + bpf_core_field_offset(struct pid, numbers) + in_numbers(PEEK(pid, own, level));
 	struct pid_namespace *space = PEEK(upid, upid, ns);
 	__u64 entry = (__u64)PEEK(pid_namespace, space, idr.idr_rt.xa_head);
 	__u64 index = number - PEEK(pid_namespace, space, idr.idr_base);

@@ -216,17 +216,14 @@ static __always_inline __u32 append_netlink(struct scratch *s, __u32 at, __u32 p
 }
 
 /* Of netlink, and of all that is neither UNIX nor IP: those are told without addresses. */
-static __noinline __u32 describe_other(struct scratch *s, struct sock *sk, _Bool *remote)
+static __noinline __u32 describe_other(struct scratch *s, struct sock *sk)
 {
-	__u32 family = PEEK(sock, sk, __sk_common.skc_family);
 	__u32 at = 0;
 
-	if (family == AF_NETLINK) {
+	if (PEEK(sock, sk, __sk_common.skc_family) == AF_NETLINK) {
 		at = append_netlink(s, 0, PEEK(netlink_sock, sk, portid));
 		return append_netlink(s, at, PEEK(netlink_sock, sk, dst_portid));
 	}
-	if (family == AF_INET || family == AF_INET6)
-		return describe_inet(s, sk, remote);
 	at = append_address(s, 0, 0, 0);
 	return append_address(s, at, 0, 0);
 }
@@ -249,9 +246,10 @@ SEPARATE int define_socket(const struct end *end, __u32 thread, __u32 state, __u
 	struct sock *sk = end->sk;
 	__builtin_memset(&s->def, 0, sizeof(s->def));
 	__u32 mechanism = ipc_object_mechanism(end->object);
-	__u32 text = mechanism <= IPC_MECH_unix_seqpacket ? describe_unix(s, sk, &remote)
-		     : mechanism <= IPC_MECH_udp	  ? describe_inet(s, sk, &remote)
-							  : describe_other(s, sk, &remote);
+	__u32 family = PEEK(sock, sk, __sk_common.skc_family);
+	__u32 text = mechanism <= IPC_MECH_unix_seqpacket      ? describe_unix(s, sk, &remote)
+		     : family == AF_INET || family == AF_INET6 ? describe_inet(s, sk, &remote)
+							       : describe_other(s, sk);
 	if (needs_kind(end->object))
 		s->def.socket.peer = kind_of(sk);
 	if (state == IPC_SOCKET_CONNECTED && !remote) /* connect took the other side away */

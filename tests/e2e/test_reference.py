@@ -189,16 +189,17 @@ def the_ebpf_source_sees_into_a_static_program(s):
         compare_ledger(load(path), trace, mechanism)
 
 
-LISTED = json.loads(Session("root").run([Session("root").ipctrace, "reference", "--list", "--json"]).out)
 RECORDED = sources()
-for row in LISTED:
-    for name in SHAPES:
-        if RECORDED[row["mechanism"]] in ("SHIM", "BOTH"):
-            add("shim", row["mechanism"], name, ("root", "nobody"))
-        if RECORDED[row["mechanism"]] in ("BPF", "BOTH") and IS_ROOT:
-            add("bpf", row["mechanism"], name, ("root",))
-    for variant in variants(row["mechanism"]) if RECORDED[row["mechanism"]] in ("SHIM", "BOTH") else ():
-        add("shim", row["mechanism"], "one pair", ("nobody",), "--variant", variant)
-        add("shim", row["mechanism"], "many to many", ("nobody",), "--variant", variant)
-atexit.register(report)
-main()
+if __name__ == "__main__":
+    LISTED = json.loads(Session("root").run([Session("root").ipctrace, "reference", "--list", "--json"]).out)
+    for row in LISTED:
+        for name in SHAPES:
+            if RECORDED[row["mechanism"]] in ("SHIM", "BOTH"):
+                add("shim", row["mechanism"], name, ("root", "nobody"))
+            if RECORDED[row["mechanism"]] in ("BPF", "BOTH") and IS_ROOT:
+                add("bpf", row["mechanism"], name, ("root",))
+        for variant in variants(row["mechanism"]) if RECORDED[row["mechanism"]] in ("SHIM", "BOTH") else ():
+            add("shim", row["mechanism"], "one pair", ("nobody",), "--variant", variant)
+            add("shim", row["mechanism"], "many to many", ("nobody",), "--variant", variant)
+    atexit.register(report)
+    main()

@@ -234,7 +234,8 @@ static int record_step(__u32 i, void *unused)
 	__u64 n = RECORD - filled;
 	if (n > r->length)
 		n = r->length;
-	if (bpf_probe_read_user(&r->bytes[filled], n & (2 * RECORD - 1), (void *)r->base))
+	barrier_var(n); /* older verifiers must see that there is room */
+	if (n > RECORD || bpf_probe_read_user(&r->bytes[filled], n, (void *)r->base))
 		return 1;
 	r->base += n;
 	r->length -= n;

@@ -272,14 +272,15 @@ int BPF_PROG(task_execs, struct task_struct *task)
 		count_lost(IPC_REASON_spawn_unseen);
 		return 0;
 	}
-	struct task_state new = {
-		.thread = next_id(), .image = next_id(), .older = t->thread, .nr = IPC_NO_NR
-	};
-	__u32 prev = t->image ?: t->left;
+	__u32 image = next_id(), older = t->thread, prev = t->image ?: t->left;
 	if (!prev) /* it may be found just now (attach.h) */
-		prev = __sync_val_compare_and_swap(&t->image, 0, new.image);
+		prev = __sync_val_compare_and_swap(&t->image, 0, image);
 	track(task);
-	*t = new;
+	__builtin_memset(t, 0, sizeof(*t));
+	t->image = image;
+	t->thread = next_id();
+	t->older = older;
+	t->nr = IPC_NO_NR;
 	define_image(t, task, t->image, prev, prev ? IPC_VIA_EXEC : IPC_VIA_START);
 	define_thread(task, t->thread, t->image);
 	walk(t, IPC_CALL_inherit, 0, -1);

@@ -70,18 +70,25 @@ static __always_inline __u64 file_object(struct file *file, __u32 mechanism)
 	return object;
 }
 
-static struct fdtable *descriptors(void)
+/* The subject's table of descriptors. */
+static __u64 descriptors(void)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	return task->files->fdt;
+	return (__u64)PEEK(files_struct, OF_SUBJECT(files), fdt);
 }
 
-/* The caller's, or NULL. */
+/* The subject's file of this number, 0: none. The current task's without a read that is not needed. */
 static __always_inline struct file *file_of(__u32 fd)
 {
-	struct fdtable *table = descriptors();
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct file *file = 0;
 
+	if (walking()) {
+		__u64 table = descriptors();
+		if (fd < PEEK(fdtable, table, max_fds))
+			bpf_probe_read_kernel(&file, sizeof(file), PEEK(fdtable, table, fd) + fd);
+		return file;
+	}
+	struct fdtable *table = task->files->fdt;
 	if (fd < table->max_fds)
 		file = (void *)PEEK(list_head, table->fd + fd, next); /* a pointer's type that BTF has */
 	return file;
@@ -204,6 +211,8 @@ static __always_inline __u64 describe_end(struct file *file, __u32 fd, struct en
 		end->object = pty_object(file, inode);
 	else if (type == S_IFREG || !type) /* anonymous inodes have either by the kernel's version */
 		end->object = queue_or_anonymous(file, inode);
+	if (!is_in(looked_at, end->object))
+		return end->object = 0;
 	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));
 	return end->object;
 }
@@ -258,7 +267,8 @@ static int walk_step(__u32 i, struct walk *w)
 	struct end end = {};
 
 	if (i == 0 || fd % 64 == 0)
-		bpf_probe_read_kernel(&w->word, sizeof(w->word), descriptors()->open_fds + fd / 64);
+		bpf_probe_read_kernel(&w->word, sizeof(w->word),
+				      PEEK(fdtable, descriptors(), open_fds) + fd / 64);
 	if (!(w->word >> (fd & 63) & 1) || !find_end(fd, &end, w->thread))
 		return 0;
 	tell_walked(w, &end, fd);
@@ -267,7 +277,7 @@ static int walk_step(__u32 i, struct walk *w)
 
 static __noinline int walk(struct task_state *t, __u16 call, __u32 first, __u32 last)
 {
-	__u32 max = descriptors()->max_fds;
+	__u32 max = PEEK(fdtable, descriptors(), max_fds);
 	struct walk w = { .first = first, .image = t->image, .thread = t->thread, .call = call };
 
 	if (max == 0 || first >= max || last < first)

@@ -11,7 +11,7 @@
 
 #include <linux/bpf.h>
 
-#include "peek.h"
+#include "subject.h"
 
 #include <asm/unistd.h>
 
@@ -27,6 +27,15 @@ enum {
 
 /* So much may be in the ring when an event is told. */
 const volatile __u32 ring_limit;
+
+/* Sets of 1 << enum ipc_mechanism: events on objects of these are told, and descriptors of these looked at.
+ */
+const volatile __u64 told = ~0ULL, looked_at = ~0ULL;
+
+static __always_inline _Bool is_in(__u64 mechanisms, __u64 object)
+{
+	return mechanisms == ~0ULL || mechanisms >> (ipc_object_mechanism(object) & 63) & 1;
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
@@ -64,6 +73,8 @@ static __always_inline int try_emit_here(struct ipc_event *e, __u32 image)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ipc_event *slot = 0;
 
+	if (!is_in(told, e->object))
+		return 0;
 	if (aggregate && is_aggregated(e))
 		return count_total(e, image, bpf_ktime_get_ns(), 0);
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < ring_limit)
@@ -78,11 +89,13 @@ static __always_inline int try_emit_here(struct ipc_event *e, __u32 image)
 		e->woken_by = 0; /* nobody ended the wait; told already */
 	if (!(e->flags & IPC_F_INSIDE) && task->signal->nr_threads > 1)
 		e->flags |= IPC_F_THREADS;
-	__u64 now = bpf_ktime_get_ns();
+	__u64 end = now();
 	*slot = *e;
+	if (e->start & UNSEEN)
+		slot->flags |= IPC_F_NO_START;
 	slot->thread &= ~RING_THREAD;
-	slot->start = e->start ?: now;
-	slot->duration = now - slot->start;
+	slot->start = (e->start & ~UNSEEN) ?: end;
+	slot->duration = end - slot->start;
 	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
 	return 1;
 }
@@ -108,7 +121,7 @@ static __always_inline int emit(struct ipc_event *e, __u32 image)
 /* Sends a definition with `text` bytes behind it. Returns whether there was room. */
 static _Bool define(struct ipc_def *def, __u32 text)
 {
-	def->time = bpf_ktime_get_ns();
+	def->time = now();
 	def->text = text;
 	def->thread &= ~RING_THREAD;
 	if (!bpf_ringbuf_output(&ring, def, sizeof(*def) + text, BPF_RB_NO_WAKEUP))

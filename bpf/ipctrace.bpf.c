@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * The eBPF source: follows the command's tasks through their system calls at the BTF raw tracepoints and
- * writes the records of common/event.h into a ring buffer.
+ * The eBPF source: follows tasks through their system calls at the BTF raw tracepoints and writes the records
+ * of common/event.h into a ring buffer.
  *
- * A task is tracked when it has a task_state; nothing else is looked at for the others.
+ * A task is tracked when it has a task_state with an image; nothing else is looked at for the others.
  */
 #include <linux/bpf.h>
 
 #include "locks.h"
 #include "ring.h"
+#include "select.h"
 #include "tracked.h"
 #include "woken.h"
 
@@ -20,6 +21,19 @@ enum { ARGS_ROOM = 1024 };
 
 /* ---- definitions ---- */
 
+enum { PID_NUMBERS = 1024 }; /* bytes; there are fewer: for the verifier */
+
+/* As the innermost namespace has it. */
+static __s32 own_pid(struct pid *pid)
+{
+	__u64 at = pid->level * (__u64)bpf_core_type_size(struct upid) & (PID_NUMBERS - 1);
+	__s32 nr = 0;
+
+	at += bpf_core_field_offset(struct pid, numbers) + bpf_core_field_offset(struct upid, nr);
+	bpf_probe_read_kernel(&nr, sizeof(nr), (void *)pid + at);
+	return nr;
+}
+
 static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 image)
 {
 	__builtin_memset(def, 0, sizeof(*def));
@@ -28,27 +42,46 @@ static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 imag
 	def->image.pid = task->tgid;
 	def->image.ppid = task->real_parent->tgid;
 	def->image.uid = task->cred->euid.val;
+	def->image.ns_pid = own_pid(task->group_leader->thread_pid);
 }
 
-/* Text of an image: comm, exe, cgroup (not known here), arguments as they stand in memory, each ended by NUL.
- */
-static __noinline __u32 image_text(struct scratch *s)
+/* Text of an image: comm, exe, cgroup, arguments as they stand in memory, each ended by NUL. Those of another
+ * task cannot be read. */
+static __noinline __u32 image_text(struct scratch *s, struct task_struct *task)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 args = task->mm->arg_start;
 	__u64 len = task->mm->arg_end - args;
 
 	__u32 at = bpf_probe_read_kernel_str(s->text, COMM_ROOM, task->comm);
 	at = append_path(s, at, path_of(task->mm->exe_file, PATH_DEPTH));
-	at &= 2 * PATH_ROOM - 1;
-	s->text[at++] = 0;
+	at = append_path(s, at, cgroup_path(s, task));
+	at &= IPC_TEXT_MAX - 1;
 	if (len >= ARGS_ROOM)
 		len = ARGS_ROOM - 1;
+	if (walking())
+		len = 0;
 	len &= ARGS_ROOM - 1;
 	if (bpf_probe_read_user(&s->text[at], len, (void *)args))
 		len = 0;
 	s->text[at + len] = 0;
 	return at + len + 1;
+}
+
+/* A new image of the process: after the one before, if there was one. */
+static __noinline int define_image(struct task_state *t, struct task_struct *task, __u32 image, __u32 prev,
+				   __u32 via)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return 0;
+	fill_image(&s->def, task, image);
+	s->def.thread = t->thread;
+	s->def.image.prev = prev;
+	s->def.image.via = t->via = via;
+	if (!define(&s->def, image_text(s, task) & (IPC_TEXT_MAX - 1)))
+		t->untold |= UNTOLD_IMAGE;
+	return 0;
 }
 
 /* Tells of the task what found no room before. Its parent, and the image before, are found by pid then. */
@@ -63,7 +96,7 @@ static __noinline int tell_again(struct task_state *t)
 		fill_image(&s->def, task, t->image);
 		s->def.thread = t->thread;
 		s->def.image.via = t->via;
-		__u32 text = t->via == IPC_VIA_FORK || !task->mm ? 0 : image_text(s);
+		__u32 text = t->via == IPC_VIA_FORK || !task->mm ? 0 : image_text(s, task);
 		if (!define(&s->def, text & (IPC_TEXT_MAX - 1)))
 			return 0;
 		t->untold &= ~UNTOLD_IMAGE;
@@ -110,6 +143,7 @@ int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 	if (t->parked && unpark(t, regs, nr))
 		return 0;
 	t->call = IPC_CALL_none;
+	t->fresh = 0;
 	t->woken_by = 0;
 	if (!regs_compat(&task->thread_info))
 		return enter(t, regs, nr);
@@ -126,11 +160,15 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_state *t = is_tracked(task) ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
 
-	if (!t)
+	if (!t || !t->image)
 		return 0;
 	if (t->fresh) {
+		_Bool forked = t->fresh == FORKED;
 		t->fresh = 0;
-		return walk(t, IPC_CALL_inherit, 0, -1);
+		if (forked)
+			return walk(t, IPC_CALL_inherit, 0, -1);
+		if (t->call == IPC_CALL_none && !regs_compat(&task->thread_info))
+			resume(t, regs);
 	}
 	if (t->call == IPC_CALL_none)
 		return 0;
@@ -201,11 +239,15 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 	struct task_state *p = bpf_task_storage_get(&tasks, parent, 0, 0);
 	struct ipc_def def;
 
-	if (!p || !p->image)
+	if (!p || (!p->image && (everybody || (p->chosen && child->tgid == parent->tgid))))
 		return 0;
 	struct task_state *c = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!c) {
 		count_lost(IPC_REASON_spawn_unseen);
+		return 0;
+	}
+	if (!p->image) {
+		c->chosen = p->chosen;
 		return 0;
 	}
 	track(child);
@@ -213,13 +255,13 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 	c->image = p->image;
 	if (child->tgid != parent->tgid) {
 		c->image = next_id();
-		c->fresh = 1;
+		c->fresh = FORKED;
 		p->child = child->tgid;
 		fill_image(&def, child, c->image);
 		def.thread = p->thread;
 		def.image.parent = p->image;
 		def.image.via = IPC_VIA_FORK;
-		def.image.spawn_time = p->call ? p->start : 0;
+		def.image.spawn_time = p->call ? p->start & ~UNSEEN : 0;
 		c->via = IPC_VIA_FORK;
 		c->untold = define(&def, 0) ? 0 : UNTOLD_IMAGE;
 	}
@@ -230,26 +272,45 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
+/* The new program is not selected. Its end will be told, for whoever waits for it. */
+static __noinline int leave_selection(struct task_state *t, struct task_struct *task)
+{
+	__u32 image = next_id();
+
+	if (!t->image)
+		return 0;
+	untrack(task);
+	define_image(t, task, image, t->image, IPC_VIA_UNSELECTED);
+	__builtin_memset(t, 0, sizeof(*t));
+	t->left = image;
+	return 0;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(task_execs, struct task_struct *task)
 {
 	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
-	struct scratch *s = scratch_get();
 
-	if (!t || !s)
+	if ((!t && !everybody) || (!settled && !(t && t->image)))
 		return 0;
-	struct task_state old = *t;
+	if (!is_selected(task))
+		return t ? leave_selection(t, task) : 0;
+	if (!t)
+		t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t) {
+		count_lost(IPC_REASON_spawn_unseen);
+		return 0;
+	}
+	__u32 image = next_id(), older = t->thread, prev = t->image ?: t->left;
+	if (!prev) /* it may be found just now (attach.h) */
+		prev = __sync_val_compare_and_swap(&t->image, 0, image);
 	track(task);
 	__builtin_memset(t, 0, sizeof(*t));
-	t->image = next_id();
+	t->image = image;
 	t->thread = next_id();
-	t->older = old.thread;
+	t->older = older;
 	t->nr = IPC_NO_NR;
-	fill_image(&s->def, task, t->image);
-	s->def.thread = t->thread;
-	s->def.image.prev = old.image;
-	s->def.image.via = t->via = old.image ? IPC_VIA_EXEC : IPC_VIA_START;
-	t->untold = define(&s->def, image_text(s) & (IPC_TEXT_MAX - 1)) ? 0 : UNTOLD_IMAGE;
+	define_image(t, task, t->image, prev, prev ? IPC_VIA_EXEC : IPC_VIA_START);
 	if (!define_thread(task, t->thread, t->image))
 		t->untold |= UNTOLD_THREAD;
 	walk(t, IPC_CALL_inherit, 0, -1);
@@ -270,8 +331,10 @@ static void process_ends(struct task_state *t, struct task_struct *task)
 		def.gone.status = task->signal->group_exit_code;
 	else
 		def.gone.status = first->exit_code;
-	end_regions(t, leader, task);
-	tell_death(t, leader, def.gone.status);
+	if (t->image) {
+		end_regions(t, leader, task);
+		tell_death(t, leader, def.gone.status);
+	}
 	note_ended(task, def.gone.status);
 	if (!leader->exiting || leader->status != def.gone.status)
 		define(&def, 0);
@@ -282,12 +345,13 @@ int BPF_PROG(task_ends, struct task_struct *task)
 {
 	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
 
-	if (!t || !t->image)
+	if (!t || !(t->image | t->left))
 		return 0;
 	if (t->untold)
 		tell_again(t);
 	untrack(task);
-	leave_unfinished(t);
+	if (t->image)
+		leave_unfinished(t);
 	if (task->signal->live.counter == 0)
 		process_ends(t, task);
 	return 0;
@@ -337,6 +401,7 @@ int BPF_PROG(posix_lock_released, struct inode *inode, struct file_lock *lock)
 {
 	return kernel_releases(lock);
 }
+#include "attach.h"
 
 /* Run by the loader when the recording has ended: what tasks are inside then. */
 SEC("iter/task")
@@ -360,5 +425,10 @@ int shared_memory(struct bpf_iter__task_vma *ctx)
 	if (!task || !vma || task->pid != task->tgid)
 		return 0;
 	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
-	return t && t->image ? adopt_region(t, task, vma) : 0;
+	if (!t || !t->image)
+		return 0;
+	begin_visit(task);
+	adopt_region(t, task, vma);
+	walker = 0;
+	return 0;
 }

@@ -133,6 +133,24 @@ struct nsproxy {
 	struct ipc_namespace *ipc_ns;
 };
 
+struct kernfs_node {
+	struct kernfs_node *parent;
+	const char *name;
+	__u64 id;
+};
+
+struct kernfs_node___new { /* Linux 6.15 */
+	struct kernfs_node *__parent;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp; /* of the unified hierarchy */
+};
+
 struct hlist_node {
 	struct hlist_node *next;
 };
@@ -143,6 +161,9 @@ struct hlist_head {
 
 struct task_struct {
 	struct thread_info thread_info;
+	unsigned int __state;
+	int on_cpu, exit_state;
+	struct css_set *cgroups;
 	struct fs_struct *fs;
 	struct mm_struct *mm;
 	struct files_struct *files;
@@ -244,6 +265,10 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
 struct io_ring_ctx {
 	unsigned int flags;
 	__u32 *sq_array; /* of the entries' places, where the ring has it */
@@ -302,6 +327,7 @@ struct file_lock___old { /* before Linux 6.9 */
 };
 
 struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
 	struct task_struct *task;
 };
 
@@ -331,6 +357,9 @@ enum {
 	PF_EXITING = 0x4, /* of a task */
 	PF_IO_WORKER = 0x10,
 	PF_KTHREAD = 0x00200000,
+	PF_NO_PROGRAM = PF_KTHREAD | PF_IO_WORKER,
+	TASK_ASLEEP = 0x3,
+	TASK_NEW = 0x800, /* still being made */
 	AF_UNIX = 1,
 	AF_INET = 2,
 	AF_INET6 = 10,

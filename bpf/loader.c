@@ -8,6 +8,7 @@
  * is read, every event that ended before T is.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,18 +39,25 @@ enum {
 
 struct source {
 	struct ipctrace_bpf *skel;
-	bool attached;
+	bool attached, walks, keeps; /* keeps: what the ring has, for the first poll */
 	size_t page, ring;
 	_Atomic uint64_t *consumed; /* the ring's consumer page, ours to write */
 	const _Atomic uint64_t *produced;
 	const uint8_t *data; /* twice in a row, so that no record wraps */
 	struct totals totals;
+	uint64_t *early;	    /* records from before the first poll, each behind its length */
+	size_t earlies, early_room; /* words */
 	struct regions *regions;
 	struct probes *probes; /* NULL: none */
 	bool probes_together;
 };
 
-enum { GIVE_BACK = 64 << 10 }; /* bytes of the ring at a time: each costs the programs a cache miss */
+enum {
+	ARGUMENTS_MAX = 1000, /* bytes of a command line that are kept */
+	GIVE_BACK = 64 << 10, /* bytes of the ring at a time: each costs the programs a cache miss */
+	WALKS_MAX = 1000,     /* however fast others fork */
+	PID_NAMESPACE_FIRST = 0xEFFFFFFC, /* inode of the one that has all pids */
+};
 
 static char complaint[256]; /* of libbpf: the verifier's last line, or else libbpf's own */
 
@@ -122,12 +131,34 @@ static void choose_ring_programs(struct ipctrace_bpf *skel)
 	btf__free(btf);
 }
 
-/* Chains the rows of each system call in their order. */
-static void index_calls(struct ipctrace_bpf *skel)
+#define SET(mechanism) (1ULL << IPC_MECH_##mechanism)
+
+/* The mechanisms that a call may be on. */
+static uint64_t mechanisms_of(const struct ipc_call *call)
+{
+	switch (IPC_OBJ_KIND(call->object)) {
+	case IPC_OBJ_CHILD:
+	case IPC_OBJ_SELF:
+		return SET(process);
+	case IPC_OBJ_KIND_MSGQ:
+		return SET(sysv_msg);
+	case IPC_OBJ_KIND_SEMS:
+		return SET(sysv_sem);
+	case IPC_OBJ_KIND_SIGNAL:
+		return SET(signal);
+	case IPC_OBJ_KIND_PROCESS:
+		return SET(process_vm);
+	default:
+		return ~(SET(process) | SET(sysv_msg) | SET(sysv_sem) | SET(process_vm));
+	}
+}
+
+/* Chains the rows of each system call in their order; those that no chosen mechanism has are left out. */
+static void index_calls(struct ipctrace_bpf *skel, uint64_t mechanisms)
 {
 	for (unsigned int row = IPC_CALLS - 1; row > IPC_CALL_none; row--) {
 		unsigned int nr = ipc_calls[row].nr;
-		if (nr >= SYSCALLS_MAX)
+		if (nr >= SYSCALLS_MAX || !(mechanisms_of(&ipc_calls[row]) & mechanisms))
 			continue;
 		skel->rodata->next_row[row] = skel->rodata->first_row[nr];
 		skel->rodata->first_row[nr] = row;
@@ -157,6 +188,7 @@ static void bpf_close(struct source *s)
 		munmap((void *)s->produced, s->page + 2 * s->ring);
 	totals_close(&s->totals);
 	ipctrace_bpf__destroy(s->skel);
+	free(s->early);
 	probes_free(s->probes);
 	regions_free(s->regions);
 	free(s);
@@ -172,6 +204,48 @@ static void choose_aggregated(struct ipctrace_bpf *skel)
 						     !strcmp(ipc_mechanisms[i].boundary, "message"));
 }
 
+/* What is selected becomes constants of the programs. */
+static void select_all(struct source *s, const struct selection *what)
+{
+	struct ipctrace_bpf__rodata *constants = s->skel->rodata;
+	uint64_t sockets = SET(unix_stream) | SET(unix_dgram) | SET(unix_seqpacket);
+
+	index_calls(s->skel, what->mechanisms);
+	constants->everybody = what->everybody;
+	constants->chosen_cgroup = what->cgroup;
+	memcpy((char *)constants->chosen_comm, what->comm, sizeof(constants->chosen_comm));
+	constants->told = constants->looked_at = what->mechanisms | 1ULL << IPC_MECH_none;
+	if (what->mechanisms & SET(fd_passing)) /* goes through these */
+		constants->looked_at |= sockets | SET(pidfd);
+	s->walks = what->everybody || what->npids;
+}
+
+/* The task's state until it is met. */
+static int mark(struct source *s, pid_t pid, const struct task_state *state)
+{
+	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return -errno;
+	int err = bpf_map_update_elem(bpf_map__fd(s->skel->maps.tasks), &pidfd, state, BPF_ANY);
+	close(pidfd);
+	return err;
+}
+
+static int mark_chosen(struct source *s, const struct selection *what, char *error, size_t error_size)
+{
+	for (unsigned int i = 0; i < what->npids; i++) {
+		int err = mark(s, what->pids[i], &(struct task_state){ .chosen = 1 });
+		if (err) {
+			snprintf(error, error_size, "cannot record process %d: %s", what->pids[i],
+				 err == -ESRCH			    ? "there is none"
+				 : err == -EINVAL || err == -ENOENT ? "it is a thread of another"
+								    : strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
 static int load(struct source *s, const struct source_settings *settings)
 {
 	s->page = sysconf(_SC_PAGESIZE);
@@ -182,7 +256,7 @@ static int load(struct source *s, const struct source_settings *settings)
 	s->skel = ipctrace_bpf__open();
 	if (!s->skel)
 		return -errno;
-	index_calls(s->skel);
+	select_all(s, settings->what);
 	s->skel->rodata->fast_reads = kernel_has("bpf_rdonly_cast", BTF_KIND_FUNC);
 	s->probes_together = kernel_has("bpf_uprobe_multi_link", BTF_KIND_STRUCT);
 	probes_choose(s->skel->progs.lock_begins, s->probes_together);
@@ -200,48 +274,107 @@ static int load(struct source *s, const struct source_settings *settings)
 	return err ? err : map_ring(s);
 }
 
+/* The shim could not record that. */
+static bool needs_kernel(const struct selection *what)
+{
+	return what->everybody || what->npids || what->cgroup || *what->comm;
+}
+
 static int bpf_open(struct source **out, const struct source_settings *settings, char *error,
 		    size_t error_size)
 {
+	const struct selection *what = settings->what;
+
 	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
-		snprintf(error, error_size,
-			 "this kernel has no BTF (/sys/kernel/btf/vmlinux): use --source=shim");
+		snprintf(error, error_size, "this kernel has no BTF (/sys/kernel/btf/vmlinux): %s",
+			 needs_kernel(what) ? "one with CONFIG_DEBUG_INFO_BTF is needed"
+					    : "use --source=shim");
 		return -EOPNOTSUPP;
 	}
 	if (!may_load()) {
-		snprintf(error, error_size,
-			 "eBPF needs root or CAP_BPF and CAP_PERFMON: run with sudo, or use --source=shim");
+		snprintf(error, error_size, "eBPF needs root or CAP_BPF and CAP_PERFMON: run with sudo%s",
+			 needs_kernel(what) ? "" : ", or use --source=shim");
 		return -EPERM;
 	}
 	libbpf_set_print(keep_complaint);
 	complaint[0] = '\0';
 	struct source *s = calloc(1, sizeof(*s));
 	int err = s ? load(s, settings) : -ENOMEM;
-	if (err) {
-		snprintf(error, error_size, "cannot load the eBPF programs (%s), use --source=shim: %s",
-			 strerror(-err), complaint);
-		if (s)
+	if (!err) {
+		err = mark_chosen(s, what, error, error_size);
+		if (err)
 			bpf_close(s);
+		else
+			*out = s;
 		return err;
 	}
-	*out = s;
+	snprintf(error, error_size, "cannot load the eBPF programs (%s)%s: %s", strerror(-err),
+		 needs_kernel(what) ? "" : ", use --source=shim", complaint);
+	if (s)
+		bpf_close(s);
+	return err;
+}
+
+static long consume(struct source *s, struct collector *c, uint64_t end, bool *whole);
+
+static uint64_t produced(const struct source *s)
+{
+	return atomic_load_explicit(s->produced, memory_order_acquire);
+}
+
+/* Runs an iterator over all tasks; it says something whenever the ring should be read. */
+static int run_iterator(struct source *s, const struct bpf_link *link)
+{
+	int fd = bpf_iter_create(bpf_link__fd(link));
+	char something[1];
+	bool whole;
+
+	if (fd < 0)
+		return -errno;
+	s->keeps = true;
+	while (read(fd, something, sizeof(something)) > 0)
+		consume(s, NULL, produced(s), &whole);
+	s->keeps = false;
+	close(fd);
 	return 0;
+}
+
+/* Finds what runs already. */
+static int find_running(struct source *s)
+{
+	struct ipctrace_bpf__bss *shared = s->skel->bss;
+	int err = 0;
+
+	for (shared->walks = 0; shared->walks < WALKS_MAX && !err; shared->walks++) {
+		shared->walk_found = shared->walk_alive = 0;
+		err = run_iterator(s, s->skel->links.find_running);
+		if (!shared->walk_found && shared->settled)
+			break;
+		shared->settled |= !shared->walk_found;
+	}
+	return err;
+}
+
+static bool bpf_over(struct source *s)
+{
+	return !find_running(s) && !s->skel->bss->walk_alive;
 }
 
 /* What the child holds and calls until its exec is still ours, so its state says: from the exec on. */
 static int bpf_attach(struct source *s, pid_t child)
 {
-	struct task_state state = {};
 	int err = s->attached ? 0 : ipctrace_bpf__attach(s->skel);
 
 	if (err)
 		return err;
 	s->attached = true;
-	int pidfd = syscall(SYS_pidfd_open, child, 0);
-	if (pidfd < 0)
-		return -errno;
-	err = bpf_map_update_elem(bpf_map__fd(s->skel->maps.tasks), &pidfd, &state, BPF_ANY);
-	close(pidfd);
+	if (child)
+		err = mark(s, child, &(struct task_state){});
+	if (!err && s->walks)
+		err = find_running(s);
+	if (!err && s->walks)
+		err = run_iterator(s, s->skel->links.shared_memory);
+	s->skel->bss->settled = 1;
 	return err;
 }
 
@@ -262,6 +395,25 @@ static int bpf_probe(struct source *s, char *error, size_t error_size)
 	return err;
 }
 
+/* The arguments of a process that ran already: other tasks' memory is not for the programs to read. Returns
+ * the length. In a PID namespace of ours its pid is another one here. */
+static size_t read_arguments(int pid, char *text, size_t room)
+{
+	static struct stat own;
+	char path[32];
+	ssize_t n = 0;
+
+	if (!own.st_ino && stat("/proc/self/ns/pid", &own))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	int fd = own.st_ino == PID_NAMESPACE_FIRST ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd >= 0) {
+		n = read(fd, text, room);
+		close(fd);
+	}
+	return n > 0 ? n : 0;
+}
+
 /* Hands on an image's definition with its arguments, NUL-ended in the program's memory, joined by spaces. */
 static void pass_image(struct collector *c, const struct ipc_def *def)
 {
@@ -277,6 +429,8 @@ static void pass_image(struct collector *c, const struct ipc_def *def)
 	memcpy(&copy, def, sizeof(*def) + def->text);
 	for (int i = 0; i < 3 && text < end; i++)
 		text += strnlen(text, end - text) + 1;
+	if (def->image.via == IPC_VIA_START && text + 1 == end)
+		end = text + read_arguments(def->image.pid, text, ARGUMENTS_MAX);
 	while (end > text && end[-1] == '\0')
 		end--;
 	copy.def.text = def->text ? end + 1 - copy.text : 0;
@@ -302,8 +456,38 @@ static void pass(struct source *s, struct collector *c, const struct ipc_event *
 	}
 }
 
-/* Reads up to the position `end`. Returns how many records, and whether it got there in `whole` (a record
- * that is being written stands in the way). */
+/* Puts a record by for the first poll. False: out of memory. */
+static bool keep(struct source *s, const void *record, size_t length)
+{
+	size_t words = (length + sizeof(*s->early) - 1) / sizeof(*s->early), need = s->earlies + 1 + words;
+
+	if (need > s->early_room) {
+		uint64_t *early = realloc(s->early, 2 * need * sizeof(*early));
+		if (!early)
+			return false;
+		s->early = early;
+		s->early_room = 2 * need;
+	}
+	s->early[s->earlies] = words;
+	memcpy(s->early + s->earlies + 1, record, length);
+	s->earlies = need;
+	return true;
+}
+
+static long pass_early(struct source *s, struct collector *c)
+{
+	long records = 0;
+
+	for (size_t at = 0; at < s->earlies; at += 1 + s->early[at], records++)
+		pass(s, c, (const struct ipc_event *)(s->early + at + 1));
+	free(s->early);
+	s->early = NULL;
+	s->earlies = s->early_room = 0;
+	return records;
+}
+
+/* Reads up to the position `end`. Returns how many records, and whether it
+ * got there in `whole` (a record that is being written stands in the way). */
 static long consume(struct source *s, struct collector *c, uint64_t end, bool *whole)
 {
 	uint64_t at = atomic_load_explicit(s->consumed, memory_order_relaxed), given = at;
@@ -314,11 +498,14 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 		uint32_t len = atomic_load_explicit((const _Atomic uint32_t *)head, memory_order_acquire);
 		if (len & BPF_RINGBUF_BUSY_BIT)
 			break;
-		if (!(len & BPF_RINGBUF_DISCARD_BIT)) {
+		bool discarded = len & BPF_RINGBUF_DISCARD_BIT;
+		len &= ~BPF_RINGBUF_DISCARD_BIT;
+		if (s->keeps && !discarded && !keep(s, head + BPF_RINGBUF_HDR_SZ, len))
+			break;
+		if (!s->keeps && !discarded) {
 			pass(s, c, (const struct ipc_event *)(head + BPF_RINGBUF_HDR_SZ));
 			records++;
 		}
-		len &= ~BPF_RINGBUF_DISCARD_BIT;
 		at += (len + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
 		if (at - given >= GIVE_BACK) {
 			atomic_store_explicit(s->consumed, at, memory_order_release);
@@ -355,9 +542,9 @@ static long bpf_poll(struct source *s, struct collector *c, bool end)
 	if (end && s->attached)
 		finish(s);
 	uint64_t now = totals_clock();
-	uint64_t produced = atomic_load_explicit(s->produced, memory_order_acquire);
+	uint64_t position = produced(s);
 	totals_tell_losses(&s->totals, c); /* all that were lost before these records */
-	long records = consume(s, c, produced, &whole);
+	long records = pass_early(s, c) + consume(s, c, position, &whole);
 	if (s->probes)
 		probes_tell(s->probes, c, bpf_map__fd(s->skel->maps.lock_counts),
 			    bpf_map__fd(s->skel->maps.lock_slots), end);
@@ -374,6 +561,7 @@ const struct source_ops source_bpf = {
 	.sync = bpf_sync,
 	.probe = bpf_probe,
 	.attach = bpf_attach,
+	.over = bpf_over,
 	.poll = bpf_poll,
 	.close = bpf_close,
 };

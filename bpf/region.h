@@ -23,7 +23,7 @@ enum {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2); /* as of name.h's scratch */
 	__type(key, __u32);
 	__type(value, struct raw);
 } raws SEC(".maps");
@@ -44,8 +44,8 @@ static __always_inline __u64 segment_object(__u32 ipcns, __u32 id)
 /* Empty, or NULL. */
 static struct raw *raw_get(void)
 {
-	__u32 zero = 0;
-	struct raw *r = bpf_map_lookup_elem(&raws, &zero);
+	__u32 which = walking();
+	struct raw *r = bpf_map_lookup_elem(&raws, &which);
 	if (r)
 		__builtin_memset(r, 0, sizeof(*r));
 	return r;
@@ -64,7 +64,7 @@ static void send_raw(struct raw *r, const struct task_state *t, struct task_stru
 	r->image = t->image;
 	r->pid = task->tgid;
 	if (!r->event.start)
-		r->event.start = bpf_ktime_get_ns();
+		r->event.start = now();
 	if (bpf_ringbuf_output(&ring, r, sizeof(*r), BPF_RB_NO_WAKEUP))
 		count_lost(IPC_REASON_dropped);
 }

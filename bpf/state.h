@@ -7,10 +7,18 @@
 
 #include "histogram.h"
 
+#define UNSEEN (1ULL << 63)
+
 enum {
 	TOTALS_MAX = 32768,
 	TOTALS_DROPPED_MAX = 8192, /* where only what is dropped is counted */
 	SYSCALLS_MAX = 512,	   /* numbers at and above are none of ours */
+};
+
+/* Until it begins or ends its first call that is seen. */
+enum fresh {
+	FORKED = 1, /* a fork child that has not returned to its program yet */
+	FOUND,	    /* it ran when recording began */
 };
 
 /* What the kernel says of a signal; number 0: nothing. */
@@ -20,10 +28,10 @@ struct signal_told {
 	__u32 tag; /* as of an event */
 };
 
-/* In task storage: exists for tracked tasks and no others. */
+/* In task storage: exists for tracked tasks and, in a tree (select.h), for all of it, and no others. */
 struct task_state {
-	__u32 thread, image;   /* numbers of definitions; 0: tracked from its next successful exec on */
-	__u64 start;	       /* of the call it is inside */
+	__u32 thread, image;   /* numbers of definitions; 0: not tracked (yet) */
+	__u64 start;	       /* of the call it is inside, or with UNSEEN when it was found there */
 	__u64 ip;	       /* where a parked call returns to */
 	__u64 object, object2; /* 0: that descriptor is no channel */
 	__u64 arg0, arg0_2, arg1;
@@ -35,11 +43,13 @@ struct task_state {
 	__u16 nr;
 	__u8 asked;   /* for more than 0 bytes */
 	__u8 parked;  /* a signal stopped the call: it will go on, fail with EINTR, or die */
-	__u8 fresh;   /* a fork child that has not returned to its program yet */
+	__u8 fresh;   /* enum fresh */
 	__u8 alien;   /* a call of another architecture was met and told */
 	__u8 unbound; /* the call is on a UDP socket without a port: it gets one with its first send */
 	__u8 untold;  /* UNTOLD_*: definitions that found no room; `via` is the image's */
 	__u8 via;
+	__u8 chosen; /* will be found */
+	__u32 left;  /* the image that was recorded, of a process that is not selected any more */
 	/* of a call that sends a signal */
 	__u8 several; /* 1: to several processes; 2: and the first of these was told */
 	__u8 sent;    /* IPC_SIGNAL_IGNORED, IPC_SIGNAL_MERGED, or 0 */

@@ -28,7 +28,7 @@ CREATE TABLE calls (
 CREATE TABLE processes (
 	id INTEGER PRIMARY KEY, host_id INTEGER, pid INTEGER, ppid INTEGER, parent_id INTEGER, prev_id INTEGER,
 	comm TEXT, exe TEXT, cmdline TEXT, uid INTEGER, cgroup TEXT, start_ns INTEGER, end_ns INTEGER,
-	exit_status INTEGER, source TEXT, coverage TEXT
+	exit_status INTEGER, source TEXT, coverage TEXT, ns_pid INTEGER, container TEXT
 );
 
 CREATE TABLE threads (

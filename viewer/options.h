@@ -34,6 +34,8 @@ enum option_bit {
 	OPT_SHM_SAMPLE = 1 << 19,
 	OPT_BUFFER = 1 << 20,
 	OPT_AGGREGATE = 1 << 21,
+	OPT_MACHINE = 1 << 22,
+	OPT_PIDS = 1 << 23,
 	OPT_LIST = 1 << 24,
 	OPT_ALL = 1 << 25,
 	OPT_COMPARE = 1 << 26,
@@ -41,14 +43,22 @@ enum option_bit {
 		1 << 27, /* no option: with OPT_REST, options that nobody knows are the command's own too */
 
 	OPT_UPROBES = 1 << 28,
+	OPT_CGROUP = 1 << 29,
+	OPT_MECHANISMS = 1 << 30,
 
 	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
 
+enum { PIDS_MAX = 64 };
+
 struct options {
-	const char *input;     /* default ipctrace.db */
-	const char *output;    /* default ipctrace.db */
-	const char *source;    /* default shim */
+	const char *input;   /* default ipctrace.db */
+	const char *output;  /* default ipctrace.db */
+	const char *source;  /* NULL: the one that fits */
+	const char *cgroup;  /* NULL: all */
+	uint64_t mechanisms; /* to record: set of 1 << enum ipc_mechanism; 0: all */
+	int pids[PIDS_MAX];  /* to record, with their descendants */
+	unsigned int npids;
 	const char *ledger;    /* NULL: none */
 	const char *sort;      /* a column of the view, or NULL: the view's own order */
 	const char *comm;      /* NULL: all */
@@ -59,6 +69,7 @@ struct options {
 	int64_t buffer;	       /* bytes, a power of two; 0: the source's own */
 	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
 	bool descending;       /* of `sort` */
+	bool machine;	       /* record all of it */
 	bool json, quiet, follow, verify, resolve, help;
 	bool aggregate;	   /* sends and receives are totals */
 	bool sync_all;	   /* each call on a semaphore or lock is an event */

@@ -40,6 +40,12 @@ static __always_inline __u64 regs_arg(const struct pt_regs *regs, unsigned int n
 	}
 }
 
+/* The number of the system call that the task is in; -1: in none. */
+static __always_inline long regs_nr(const struct pt_regs *regs)
+{
+	return regs->orig_ax;
+}
+
 /* Of a function: its arguments when it begins, its result and where its stack was when it has returned. */
 static __always_inline __u64 regs_parameter(const struct pt_regs *regs, unsigned int n)
 {

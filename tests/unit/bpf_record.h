@@ -112,6 +112,7 @@ void collector_watermark(struct collector *c, enum collector_source source, uint
 
 /* ---- recording a case ---- */
 
+static const struct selection everything = { .mechanisms = ~0ULL };
 static int target; /* pid of the case's first process */
 
 static void become_target(int go, const char *name)
@@ -133,7 +134,7 @@ static void become_target(int go, const char *name)
 static inline int record_status(const char *name, bool blind)
 {
 	struct source *s = NULL;
-	const struct source_settings settings = {};
+	const struct source_settings settings = { .what = &everything };
 	char error[512] = "";
 	int go[2], status;
 
@@ -326,7 +327,7 @@ static int remove_folder(void **state)
 
 static int run_cases(const struct CMUnitTest *tests, size_t count)
 {
-	const struct source_settings settings = {};
+	const struct source_settings settings = { .what = &everything };
 	char error[512];
 	struct source *s;
 

@@ -164,7 +164,7 @@ static const char *const contract[][2] = {
 	{ "hosts", "id, name, boot_id, kernel" },
 	{ "processes",
 	  "id, host_id, pid, ppid, parent_id, prev_id, comm, exe, cmdline, uid, cgroup, start_ns, end_ns, "
-	  "exit_status, source, coverage" },
+	  "exit_status, source, coverage, ns_pid, container" },
 	{ "threads", "id, process_id, tid, name, start_ns, end_ns" },
 	{ "channels", "id, mechanism, key, name, scope, first_ns, last_ns, bytes_sent, bytes_received, "
 		      "partial, lost, nonblocking" },
@@ -315,13 +315,14 @@ static void test_processes(void **state)
 		.comm = "ls",
 		.exe = "/bin/ls",
 		.cmdline = "ls /usr",
-		.cgroup = "/user",
+		.cgroup = "/lxc/web",
 		.uid = 1000,
 		.start_ns = START + 5,
 		.end_ns = START + 9,
 		.exit_status = 256,
 		.source = "shim",
 		.coverage = "full",
+		.ns_pid = 2,
 	};
 
 	(void)state;
@@ -334,8 +335,9 @@ static void test_processes(void **state)
 				.id = 1, .process_id = 2, .tid = 43, .name = "w", .start_ns = START });
 	assert_int_equal(store_commit(s, START), 0);
 	check_file("SELECT * FROM processes",
-		   "1|1|42|7|-|-|-|-|-|0|-|5000000000000|-|-|-|-\n"
-		   "2|1|42|41|1|1|ls|/bin/ls|ls /usr|1000|/user|5000000000005|5000000000009|256|shim|full\n");
+		   "1|1|42|7|-|-|-|-|-|0|-|5000000000000|-|-|-|-|-|-\n"
+		   "2|1|42|41|1|1|ls|/bin/ls|ls "
+		   "/usr|1000|/lxc/web|5000000000005|5000000000009|256|shim|full|2|web\n");
 	p.comm = "ls2"; /* given again: replaced */
 	store_process(s, &p);
 	store_thread(s, &(struct store_thread){ 1, 2, 43, "w", START, START + 3 });

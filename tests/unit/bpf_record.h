@@ -204,7 +204,8 @@ static inline uint32_t thread_of(uint64_t pid, int image, int n)
 	return d->def.thread;
 }
 
-/* Walks the events of one thread in their order, but for signals: they come when they like. */
+/* Walks the events of one thread in their order, but for signals, which come when they like, and for what is
+ * told besides of descriptors that are passed. */
 struct cursor {
 	uint32_t thread;
 	unsigned int at;
@@ -216,10 +217,15 @@ static inline struct cursor cursor_of(uint64_t pid, int image, int thread)
 	return (struct cursor){ .thread = thread_of(pid, image, thread) };
 }
 
+static inline bool is_besides(const struct ipc_event *e)
+{
+	unsigned int mechanism = ipc_object_mechanism(e->object);
+	return mechanism == IPC_MECH_signal || mechanism == IPC_MECH_fd_passing;
+}
+
 static inline const struct ipc_event *next(struct cursor *c)
 {
-	while (c->at < n_events && (events[c->at].thread != c->thread ||
-				    ipc_object_mechanism(events[c->at].object) == IPC_MECH_signal))
+	while (c->at < n_events && (events[c->at].thread != c->thread || is_besides(&events[c->at])))
 		c->at++;
 	return c->at < n_events ? &events[c->at++] : NULL;
 }

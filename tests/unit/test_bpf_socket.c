@@ -379,8 +379,8 @@ static void test_passed(void **state)
 	expect(&a, recvmsg_fd, p, 8, r(8), 0, PART);
 	expect(&a, recvmsg_fd, x, 10, rw(10), 0, PART);
 	expect(&a, recvmmsg, y, 1, rw(4), 0, NONE);
-	expect(&a, recvmmsg, y, 1, rw(4), 0, PART);
 	expect(&a, recvmsg_fd, p, 11, r(11), 0, PART);
+	expect(&a, recvmmsg, y, 1, rw(4), 0, PART);
 	expect(&a, recvmsg_fd, p, 12, r(12), 0, PART);
 	expect(&a, write, p, -EBADF, r(11), 1, NONE);
 	expect_exit(&a, target, 0, NONE);

@@ -368,7 +368,8 @@ static __noinline int tell_poll(struct submission *s, __s32 result)
 	return emit(&e, s->state.image);
 }
 
-static __always_inline int tell_by_file(struct submission *s, struct io_kiocb *req, __s32 result)
+/* Returns whether the call is to be told as any that ends. */
+static __always_inline _Bool enter_by_file(struct submission *s, struct io_kiocb *req, __s32 *result)
 {
 	struct pt_regs *regs = (void *)s->regs;
 	__u64 start = s->state.start;
@@ -379,17 +380,19 @@ static __always_inline int tell_by_file(struct submission *s, struct io_kiocb *r
 	if (!classify_file(file, fd, &s->end))
 		return 0;
 	if (s->end.sk)
-		define_late(s, result);
-	if (s->call == IPC_CALL_poll)
-		return tell_poll(s, result);
+		define_late(s, *result);
+	if (s->call == IPC_CALL_poll) {
+		tell_poll(s, *result);
+		return 0;
+	}
 	if (s->chosen) {
-		set_args(regs, fd, 0, result > 0 ? result : 0, 0);
-		result = result > (__s32)s->head ? result - (__s32)s->head : result;
+		set_args(regs, fd, 0, *result > 0 ? *result : 0, 0);
+		*result -= *result > (__s32)s->head ? (__s32)s->head : 0;
 	}
 	enter_ends(&s->state, regs, s->call, &s->end, &s->none);
 	s->state.start = start;
 	s->state.unbound = 0;
-	return s->state.call == IPC_CALL_none ? 0 : leave(&s->state, regs, result);
+	return s->state.call != IPC_CALL_none;
 }
 
 /* The operation that has been completed; all but the last time its structure is not told. */
@@ -421,12 +424,9 @@ static __always_inline int completes(__u64 ring, __u64 req, __u64 user_data, __s
 	struct submission *s = submission_of(ring, req, user_data);
 	if (!s)
 		return 0;
-	if (s->by_file) {
-		tell_by_file(s, (void *)s->req, result);
-	} else {
-		s->state.call = s->call;
-		leave(&s->state, (void *)s->regs, result);
-	}
+	s->state.call = s->call;
+	if (!s->by_file || enter_by_file(s, (void *)s->req, &result))
+		leave_here(&s->state, (void *)s->regs, result);
 	if (!s->goes_on || !(flags & IORING_CQE_F_MORE))
 		return forget(s, s->req);
 	s->state.start = bpf_ktime_get_ns();

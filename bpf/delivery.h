@@ -187,7 +187,8 @@ struct records {
 	__u32 filled; /* of the next record */
 	__s64 left;   /* bytes that were read */
 	__u64 iov, base, length;
-	__u8 bytes[2 * RECORD] __attribute__((aligned(8)));
+	__u8 bytes[3 * RECORD]
+		__attribute__((aligned(8))); /* a record, and what the verifier thinks it may be */
 };
 
 struct {
@@ -234,7 +235,8 @@ static int record_step(__u32 i, void *unused)
 	__u64 n = RECORD - filled;
 	if (n > r->length)
 		n = r->length;
-	if (bpf_probe_read_user(&r->bytes[filled], n & (2 * RECORD - 1), (void *)r->base))
+	__asm__ volatile("%0 &= %1" : "+r"(n) : "i"(2 * RECORD - 1)); /* as in row_of() */
+	if (bpf_probe_read_user(&r->bytes[filled], n, (void *)r->base))
 		return 1;
 	r->base += n;
 	r->length -= n;

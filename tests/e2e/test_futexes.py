@@ -52,12 +52,15 @@ def who_woke_whom_by_ebpf(s):
 
 @test(users=("root",))
 def the_kernel_sees_the_futex_in_a_mutex(s):
-    """And nothing of what is private, or says that it is."""
-    result, trace = s.record([program("futexes.c"), "private"], "bpf")
-    assert result.status == 0, shorten(result)
-    keys = trace.rows("SELECT key FROM channels WHERE mechanism = 'futex'")
-    assert len(keys) == 1 and keys[0][0].endswith("+24"), keys  # struct words.mutex
-    trace.check_sound()
+    """And nothing of what is private, or says that it is. Where the child comes too late nobody has to wait."""
+    for _ in range(10):
+        result, trace = s.record([program("futexes.c"), "private"], "bpf")
+        assert result.status == 0, shorten(result)
+        trace.check_sound()
+        keys = [key for key, in trace.rows("SELECT key FROM channels WHERE mechanism = 'futex'")]
+        if keys:
+            break
+    assert len(keys) == 1 and keys[0].endswith("+24"), keys  # struct words.mutex
 
 
 def ends(trace, column):

@@ -135,7 +135,7 @@ def sent_from_outside_and_to_outside(s, source):
 
 @by_source
 def a_command_that_is_timed_out(s, source):
-    trace = s.same(["timeout", "0.2", "sleep", "5"], source)
+    trace = s.same(["timeout", "1", "sleep", "9"], source)
     rows = trace.rows("SELECT src_comm, dst_comm, messages FROM edges WHERE mechanism = 'signal' "
                       "AND src_comm != 'kernel' AND src_id != dst_id")
     assert [tuple(row) for row in rows] == [("timeout", "sleep", 1)], rows

@@ -250,8 +250,8 @@ static void what_runs_already_is_adopted(void **state)
 static void a_word_is_called_by_its_memory(void **state)
 {
 	struct ipc_event e = { .object = ipc_object(IPC_MECH_futex, BASE + PAGE + 8),
-			       .arg1 = 1,
-			       .seq = IMAGE };
+			       .arg0 = ipc_arg0((uint32_t)-1, IMAGE),
+			       .arg1 = 1 };
 
 	(void)state;
 	e.call = IPC_CALL_futex;
@@ -261,7 +261,7 @@ static void a_word_is_called_by_its_memory(void **state)
 	assert_int_equal(defs, 1);
 	assert_true(last.object.object == events[read_to].object && last.object.generation == 4 * PAGE + 8);
 	assert_true(last.object.region == ipc_object(IPC_MECH_memfd, FILE_OBJECT) && last.object.inode == 55);
-	assert_int_equal(events[read_to++].seq, 0);
+	assert_true(events[read_to++].arg0 == (uint32_t)-1);
 	e.object = ipc_object(IPC_MECH_futex, BASE + 2 * PAGE);
 	regions_futex(rs, NULL, &e); /* in private memory */
 	assert_int_equal(defs, 1);

@@ -174,9 +174,9 @@ static __always_inline void add_total(struct total *t, const struct ipc_event *e
 }
 
 /*
- * Adds an event that ended at `now` to its endpoint's totals; `dropped`: it should have been told, and found no
- * room: that is a loss, and whatever the call was its channel is marked (but for the lives of processes). What
- * finds no room here either is another. Returns 1.
+ * Adds an event that ended at `now` to its endpoint's totals; `dropped`: it should have been told, and found
+ * no room: that is a loss, and whatever the call was its channel is marked (but for the lives of processes).
+ * What finds no room here either is another. Returns 1.
  */
 SEPARATE int count_total(const struct ipc_event *e, __u32 image, __u64 now, __u32 dropped)
 {

@@ -8,11 +8,22 @@
 
 enum { PATH_DEPTH = 48, PATH_ROOM = 1024, NAME_ROOM = 256, ADDRESS_ROOM = 128 };
 
+/* Of a socket, by its sock's address: what was told of it last. Another inode: the address is used again. */
+struct told {
+	__u64 inode;
+	__u64 peer; /* UNIX: address of the sock at the other end */
+	/* It found no room: what only the call knew that it was told by. */
+	__u64 listener;
+	__u32 state;
+	_Bool untold;
+};
+
 struct scratch {
-	struct ipc_def def;
+	struct ipc_def def; /* and its text, just behind */
 	char text[IPC_TEXT_MAX + PATH_ROOM];
 	char path[PATH_ROOM + NAME_ROOM];
 	char name[NAME_ROOM];
+	struct told told;
 	/* the climb from a file to the root */
 	struct dentry *dentry;
 	struct mount *mount;

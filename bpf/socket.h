@@ -10,16 +10,6 @@
 
 #include "name.h"
 
-/* By its sock's address: what was told of it last. Another inode: the address is used again. */
-struct told {
-	__u64 inode;
-	__u64 peer; /* UNIX: address of the sock at the other end */
-	/* It found no room: what only the call knew that it was told by. */
-	__u64 listener;
-	__u32 state;
-	_Bool untold;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -243,16 +233,18 @@ static __always_inline __u64 kind_of(struct sock *sk)
 SEPARATE int define_socket(const struct end *end, __u32 thread, __u32 state, __u64 listener)
 {
 	struct scratch *s = scratch_get();
-	struct told told = { .listener = listener, .state = state };
 	_Bool remote = 0;
 
 	if (!s || !end)
 		return 0;
 	const struct told *before = socket_noted(end);
 	if (before && before->untold) {
-		state = told.state |= before->state;
-		listener = told.listener = listener ?: before->listener;
+		state |= before->state;
+		listener = listener ?: before->listener;
 	}
+	__builtin_memset(&s->told, 0, sizeof(s->told));
+	s->told.listener = listener;
+	s->told.state = state;
 	struct sock *sk = end->sk;
 	__builtin_memset(&s->def, 0, sizeof(s->def));
 	__u32 mechanism = ipc_object_mechanism(end->object);
@@ -272,11 +264,11 @@ SEPARATE int define_socket(const struct end *end, __u32 thread, __u32 state, __u
 	s->def.socket.listener = listener;
 	s->def.socket.netns = PEEK(net, PEEK(sock, sk, __sk_common.skc_net.net), net_cookie);
 	s->def.socket.state = state;
-	socket_note(end, &told); /* first: others may be on it at this moment */
+	socket_note(end, &s->told); /* first: others may be on it at this moment */
 	if (define(&s->def, text & (2 * ADDRESS_ROOM - 1)))
 		return 0;
-	told.untold = 1;
-	socket_note(end, &told);
+	s->told.untold = 1;
+	socket_note(end, &s->told);
 	return 0;
 }
 

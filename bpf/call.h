@@ -338,7 +338,9 @@ static __u64 clone_flags(__u32 call, const struct pt_regs *regs)
 	__u64 flags = 0;
 	switch (call) {
 	case IPC_CALL_clone:
-		return regs_arg(regs, 0);
+		flags = regs_arg(regs, 0);
+		barrier(); /* as in PEEK() */
+		return flags;
 	case IPC_CALL_clone3:
 		bpf_probe_read_user(&flags, sizeof(flags), (void *)regs_arg(regs, 0));
 		return flags;

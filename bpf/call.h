@@ -376,7 +376,9 @@ static __u64 clone_flags(__u32 call, const struct pt_regs *regs)
 	__u64 flags = 0;
 	switch (call) {
 	case IPC_CALL_clone:
-		return regs_arg(regs, 0);
+		flags = regs_arg(regs, 0);
+		barrier(); /* as in PEEK() */
+		return flags;
 	case IPC_CALL_clone3:
 		bpf_probe_read_user(&flags, sizeof(flags), (void *)regs_arg(regs, 0));
 		return flags;
@@ -403,16 +405,23 @@ static void leave_pidfd(struct task_state *t, const struct pt_regs *regs)
 	leave_open(t, fd, fd, 0);
 }
 
-static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *regs, __s64 result)
+/* Apart: its event's room on the stack is not below what tells of a pidfd. */
+static __noinline int tell_spawn(const struct task_state *t, __u64 flags)
 {
 	struct ipc_event e = event_of(t, t->child);
 
+	e.object = ipc_object(IPC_MECH_process, t->child);
+	e.arg0 = flags;
+	return emit(&e, t->image);
+}
+
+static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
 	if (result <= 0 || !t->child)
 		return 0;
-	e.object = ipc_object(IPC_MECH_process, t->child);
-	e.arg0 = clone_flags(t->call, regs);
-	emit(&e, t->image);
-	if (e.arg0 & CLONE_PIDFD)
+	__u64 flags = clone_flags(t->call, regs);
+	tell_spawn(t, flags);
+	if (flags & CLONE_PIDFD)
 		leave_pidfd(t, regs);
 	return 0;
 }

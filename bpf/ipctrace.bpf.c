@@ -7,7 +7,7 @@
  */
 #include <linux/bpf.h>
 
-#include "call.h"
+#include "follow.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -15,7 +15,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum { ARGS_ROOM = 1024 };
 
-__u32 ids; /* numbers images and threads; the first is 1 */
+__u32 ids = IPC_BPF_NUMBERS; /* of images and threads, given so far */
 
 /* ---- calls that a signal stops ---- */
 
@@ -175,8 +175,8 @@ int BPF_PROG(task_execs, struct task_struct *task)
 	t->thread = next_id();
 	fill_image(&s->def, task, t->image);
 	s->def.thread = t->thread;
-	s->def.image.prev = old.image;
-	s->def.image.via = old.image ? IPC_VIA_EXEC : IPC_VIA_START;
+	s->def.image.prev = old.image ?: old.prev;
+	s->def.image.via = s->def.image.prev ? IPC_VIA_EXEC : IPC_VIA_START;
 	define(&s->def, image_text(s) & (IPC_TEXT_MAX - 1));
 	define_thread(task, t->thread, t->image);
 	walk(t, IPC_CALL_inherit, 0, -1);

@@ -127,16 +127,23 @@ struct task_struct {
 	struct signal_struct *signal;
 	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
+	struct pid *thread_pid;
 	int pid, tgid, exit_code;
 	char comm[16];
 };
 
+struct pid_namespace {
+	struct ns_common ns;
+};
+
 struct upid {
 	int nr;
+	struct pid_namespace *ns;
 };
 
 struct pid {
-	struct upid numbers[1];
+	unsigned int level;
+	struct upid numbers[1]; /* of each namespace that it is in, its own the last (`level`) */
 };
 
 struct net {

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,9 +25,11 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "state.h" /* types of the skeleton's variables */
+
 #include "ipctrace.skel.h"
+#include "loader.h"
 #include "source.h"
-#include "state.h"
 #include "tables.h"
 
 struct source {
@@ -135,7 +138,7 @@ static int load(struct source *s)
 	return err ? err : map_ring(s);
 }
 
-static int bpf_open(struct source **out, char *error, size_t error_size)
+int bpf_check(char *error, size_t error_size)
 {
 	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
 		snprintf(error, error_size,
@@ -147,10 +150,19 @@ static int bpf_open(struct source **out, char *error, size_t error_size)
 			 "eBPF needs root or CAP_BPF and CAP_PERFMON: run with sudo, or use --source=shim");
 		return -EPERM;
 	}
+	return 0;
+}
+
+static int bpf_open(struct source **out, char *error, size_t error_size)
+{
+	int err = bpf_check(error, error_size);
+
+	if (err)
+		return err;
 	libbpf_set_print(keep_complaint);
 	complaint[0] = '\0';
 	struct source *s = calloc(1, sizeof(*s));
-	int err = s ? load(s) : -ENOMEM;
+	err = s ? load(s) : -ENOMEM;
 	if (err) {
 		snprintf(error, error_size, "cannot load the eBPF programs (%s), use --source=shim: %s",
 			 strerror(-err), complaint);
@@ -162,15 +174,50 @@ static int bpf_open(struct source **out, char *error, size_t error_size)
 	return 0;
 }
 
-/* What the child holds and calls until its exec is still ours, so its state says: from the exec on. */
-static int bpf_attach(struct source *s, pid_t child)
+static int attach_programs(struct source *s)
 {
-	struct task_state state = {};
 	int err = s->attached ? 0 : ipctrace_bpf__attach(s->skel);
+
+	s->attached |= !err;
+	return err;
+}
+
+/* Runs a program of type iter over everything, and closes what bpf_iter_create() gave. */
+static int run_iterator(int fd)
+{
+	char none[1];
+
+	if (fd < 0)
+		return fd;
+	while (read(fd, none, sizeof(none)) > 0)
+		;
+	close(fd);
+	return 0;
+}
+
+int bpf_follow(struct source *s, uint32_t pid_ns, uint32_t tid, uint32_t image)
+{
+	struct stat own;
+	int err = attach_programs(s);
 
 	if (err)
 		return err;
-	s->attached = true;
+	if (!pid_ns && !stat("/proc/self/ns/pid", &own))
+		pid_ns = own.st_ino;
+	s->skel->bss->followed = (struct followed){ .pid_ns = pid_ns, .tid = tid, .image = image };
+	err = run_iterator(bpf_iter_create(bpf_link__fd(s->skel->links.follow)));
+	return err || s->skel->bss->followed.found ? err : -ESRCH;
+}
+
+/* What the child holds and calls until its exec is still ours, so its state says: from the exec on. */
+static int bpf_attach(struct source *s, pid_t child, enum ipc_reason *outside)
+{
+	struct task_state state = {};
+	int err = attach_programs(s);
+
+	if (err)
+		return err;
+	*outside = IPC_REASON_none;
 	int pidfd = syscall(SYS_pidfd_open, child, 0);
 	if (pidfd < 0)
 		return -errno;
@@ -273,16 +320,11 @@ static void tell_dropped(struct source *s, struct collector *c)
 static void finish(struct source *s)
 {
 	int fd = bpf_iter_create(bpf_link__fd(s->skel->links.calls_under_way));
-	char none[1];
 
 	ipctrace_bpf__detach(s->skel);
 	s->attached = false;
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); /* programs that still run finish */
-	if (fd < 0)
-		return;
-	while (read(fd, none, sizeof(none)) > 0)
-		;
-	close(fd);
+	run_iterator(fd);
 }
 
 static long bpf_poll(struct source *s, struct collector *c, bool end)

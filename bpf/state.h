@@ -12,7 +12,8 @@ enum {
 
 /* In task storage: exists for tracked tasks and no others. */
 struct task_state {
-	__u32 thread, image;   /* numbers of definitions; 0: tracked from its next successful exec on */
+	__u32 thread, image;   /* numbers of definitions; 0: tracked from its next successful exec on, */
+	__u32 prev;	       /* as what follows this image of the other source (0: nothing does) */
 	__u64 start;	       /* of the call it is inside */
 	__u64 ip;	       /* where a parked call returns to */
 	__u64 object, object2; /* 0: that descriptor is no channel */
@@ -30,6 +31,13 @@ struct task_state {
 	__u8 exiting; /* exit_group was told, with `status` */
 	__u32 gone;
 	__s32 status;
+};
+
+/* Which thread is to be tracked from its next exec on (follow.h). */
+struct followed {
+	__u32 pid_ns, tid; /* in: the inode of its pid namespace, and its number there */
+	__u32 image;	   /* in: of the other source; 0: it shall not be tracked */
+	__u32 found;	   /* out */
 };
 
 struct dropped_key {

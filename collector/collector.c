@@ -182,7 +182,7 @@ void collector_meta(struct collector *c, const char *key, const char *value)
 void collector_loss(struct collector *c, enum collector_source source, enum ipc_reason reason, int pid,
 		    const char *comm, uint64_t count)
 {
-	struct life *l = pid > 0 ? life_of(c, source, pid) : NULL;
+	struct life *l = pid > 0 ? life_of(c, pid) : NULL;
 	struct process *p = l ? l->latest : NULL;
 	const char *name = comm ? collector_text(c, comm, strlen(comm)) : p ? p->data.comm : NULL;
 	collector_lose(c, source, reason, p, name, count, c->now);
@@ -202,7 +202,7 @@ void collector_overflow(struct collector *c, enum collector_source source, uint3
 
 static void add_overflow(struct collector *c, const struct overflow *o)
 {
-	struct process *p = table_get(&c->images, source_key(o->source, o->image));
+	struct process *p = image_of(c, o->image);
 	struct channel *ch = p ? channel_for(c, p, o->object, o->sends) : NULL;
 	struct endpoint *ep = ch ? endpoint_of(c, p, ch) : NULL;
 	if (!ep) {
@@ -345,7 +345,7 @@ static void define(struct collector *c, const struct timed *t)
 		join_loss(c, t->source, &t->def, t->text, t->def.text);
 		break;
 	case IPC_DEF_GONE:
-		life_gone(c, t->source, &t->def);
+		life_gone(c, &t->def);
 		break;
 	case IPC_DEF_SOCKET:
 		socket_define(c, t->source, &t->def, (const uint8_t *)t->text, t->def.text);

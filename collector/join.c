@@ -79,7 +79,7 @@ void join_thread(struct collector *c, enum collector_source source, const struct
 	t->data.start_ns = d->time;
 	size_t length = strnlen(d->thread_def.name, sizeof(d->thread_def.name));
 	t->data.name = length ? collector_text(c, d->thread_def.name, length) : NULL;
-	struct process *p = table_get(&c->images, source_key(source, d->thread_def.image));
+	struct process *p = image_of(c, d->thread_def.image);
 	if (p) {
 		define_thread(c, t, p);
 		return;
@@ -134,23 +134,28 @@ static void take_cgroup(struct collector *c, struct process *p)
 
 static struct life *life_of_fork(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
-	struct life *l = life_of(c, source, d->image.pid);
+	struct life *l = life_of(c, d->image.pid);
 	if (l && !l->first && !l->ended)
 		return l;
 	return life_new(c, source, d->image.pid);
 }
 
-static struct process *image_by(struct collector *c, enum collector_source source, uint32_t number,
-				int32_t pid)
+struct process *image_of(const struct collector *c, uint32_t number)
 {
-	struct process *p = number ? table_get(&c->images, source_key(source, number)) : NULL;
+	return table_get(&c->images, number);
+}
+
+static struct process *image_by(const struct collector *c, uint32_t number, int32_t pid)
+{
+	struct process *p = number ? image_of(c, number) : NULL;
 	if (p)
 		return p;
-	struct life *l = pid > 0 ? life_of(c, source, pid) : NULL;
+	struct life *l = pid > 0 ? life_of(c, pid) : NULL;
 	return l ? l->latest : NULL;
 }
 
-static struct process *image_of_exec(struct collector *c, struct process *prev, uint64_t time)
+static struct process *image_of_exec(struct collector *c, enum collector_source source, struct process *prev,
+				     uint64_t time)
 {
 	struct life *l = prev->life;
 	uint64_t began = prev->exec_ns && l->latest == prev ? prev->exec_ns : time;
@@ -160,6 +165,7 @@ static struct process *image_of_exec(struct collector *c, struct process *prev, 
 	process_end(c, prev, began);
 	KIND_EACH(executed, c, l, began);
 	fd_close_all(c, prev, began);
+	l->source = source; /* of the program that is no more it may have been the other */
 	struct process *p = process_new(c, l, began);
 	if (!p)
 		return NULL;
@@ -192,26 +198,26 @@ static struct process *image_of_fork(struct collector *c, enum collector_source 
 static struct process *make_image(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
 	if (d->image.via == IPC_VIA_EXEC) {
-		struct process *prev = image_by(c, source, d->image.prev, d->image.pid);
+		struct process *prev = image_by(c, d->image.prev, d->image.pid);
 		if (prev && prev->data.pid == d->image.pid && !prev->life->ended)
-			return image_of_exec(c, prev, d->time);
+			return image_of_exec(c, source, prev, d->time);
 	}
-	struct process *parent = image_by(c, source, d->image.parent, d->image.ppid);
+	struct process *parent = image_by(c, d->image.parent, d->image.ppid);
 	return image_of_fork(c, source, d, parent);
 }
 
 void join_image(struct collector *c, enum collector_source source, const struct ipc_def *d, const char *text,
 		size_t length)
 {
-	void **place = table_put(&c->images, source_key(source, d->image.image));
-	if (!d->image.image || d->image.via > IPC_VIA_EXEC || d->image.pid <= 0 || !place || *place) {
+	void **place = d->image.image ? table_put(&c->images, d->image.image) : NULL;
+	if (d->image.via > IPC_VIA_EXEC || d->image.pid <= 0 || !place || *place) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;
 	}
 	struct process *p = make_image(c, source, d);
 	if (!p)
 		return;
-	*table_put(&c->images, source_key(source, d->image.image)) = p;
+	*table_put(&c->images, d->image.image) = p;
 	p->data.ppid = d->image.ppid;
 	p->data.uid = d->image.uid;
 	take_texts(c, p, text, length);
@@ -247,7 +253,10 @@ static void lose_of(struct collector *c, enum collector_source source, struct pr
 void join_loss(struct collector *c, enum collector_source source, const struct ipc_def *d, const char *text,
 	       size_t length)
 {
-	struct note note = { .reason = d->loss.reason, .count = d->loss.count, .time = d->time };
+	struct note note = { .reason = d->loss.reason,
+			     .count = d->loss.count,
+			     .time = d->time,
+			     .followed = d->loss.followed };
 	if (note.reason == IPC_REASON_none || note.reason >= IPC_REASONS) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;
@@ -256,7 +265,7 @@ void join_loss(struct collector *c, enum collector_source source, const struct i
 	if (n)
 		note.comm = basename_of(collector_text(c, text, n));
 	struct thread *t = d->thread ? join_thread_of(c, source, d->thread) : NULL;
-	struct process *p = t ? t->process : image_by(c, source, 0, d->loss.pid);
+	struct process *p = t ? t->process : image_by(c, 0, d->loss.pid);
 	if (!note.comm || !t) {
 		lose_of(c, source, p, &note);
 		return;

@@ -57,6 +57,7 @@ struct note {
 	enum ipc_reason reason; /* IPC_REASON_none: there is none */
 	const char *comm;
 	uint64_t count, time;
+	bool followed; /* it will most likely be seen all the same */
 };
 
 /* An open descriptor of a process. */
@@ -329,6 +330,8 @@ static inline void collector_dirty(struct collector *c, struct row *row)
 	c->dirty = row;
 }
 
+/* Threads are each source's own. Images and pids are not: a process may be recorded by one of them, and then
+ * by the other. */
 static inline uint64_t source_key(enum collector_source source, uint32_t number)
 {
 	return (uint64_t)(source + 1) << 32 | number;
@@ -346,8 +349,9 @@ void join_note(struct collector *c, struct thread *t, const struct ipc_event *e)
 
 /* life.c: processes and lives. */
 enum { STATUS_UNKNOWN = -1 };
-struct life *life_of(struct collector *c, enum collector_source source, int32_t pid); /* the latest */
+struct life *life_of(const struct collector *c, int32_t pid); /* the latest */
 struct life *life_new(struct collector *c, enum collector_source source, int32_t pid);
+struct process *image_of(const struct collector *c, uint32_t number); /* NULL: not defined (yet) */
 void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status);
 void life_running(struct collector *c, struct life *l, bool running);
 /* An event that no source saw, made for the sake of the message: a start or an exit. */
@@ -361,7 +365,7 @@ void process_end(struct collector *c, struct process *p, uint64_t time);
 struct thread *thread_add(struct collector *c, struct thread *t, struct process *p, int32_t tid,
 			  uint64_t time);
 void thread_end(struct collector *c, struct thread *t, uint64_t time);
-void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d);
+void life_gone(struct collector *c, const struct ipc_def *d);
 /* It had ended at `time`, whatever was seen of it. False: there is no row for it. */
 bool life_has_ended(struct collector *c, struct life *l, uint64_t time, int32_t status);
 /* Execs whose outcome did not come in time: they went well. */

@@ -30,8 +30,9 @@ struct source_ops {
 	int (*sample)(struct source *s, unsigned int ms, char *error, size_t error_size);
 
 	/* Called in the parent while the child waits before its exec: from here on the child and its
-	 * descendants are recorded. Returns 0 or -errno. */
-	int (*attach)(struct source *s, pid_t child);
+	 * descendants are recorded. `outside`: why the shim cannot enter the child's program; set to
+	 * IPC_REASON_none where it will be recorded all the same. Returns 0 or -errno. */
+	int (*attach)(struct source *s, pid_t child, enum ipc_reason *outside);
 
 	/* The environment for the command (shim: with LD_PRELOAD), or NULL where the source needs none.
 	 * Returns a NULL-terminated array that lives as long as the source, or NULL: out of memory. */
@@ -48,5 +49,6 @@ struct source_ops {
 
 extern const struct source_ops source_shim;
 extern const struct source_ops source_bpf;
+extern const struct source_ops source_auto; /* the shim, and eBPF for what it cannot enter (auto.c) */
 
 #endif

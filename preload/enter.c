@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "action.h"
+#include "ask.h"
 #include "hooks.h"
 #include "lock.h"
 #include "program.h"
@@ -105,16 +106,21 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	return false;
 }
 
-void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path)
+static void define_loss_of(struct shim_thread *t, enum ipc_reason reason, const char *path, bool followed)
 {
 	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_LOSS };
-	def.loss = (struct ipc_def_loss){ .reason = reason,
-					  .pid = (int32_t)raw_syscall(__NR_getpid),
-					  .count = 1 };
+	def.loss = (struct ipc_def_loss){
+		.reason = reason, .pid = (int32_t)raw_syscall(__NR_getpid), .count = 1, .followed = followed
+	};
 	size_t length = 0;
 	while (length < SHIM_PATH && path[length])
 		length++;
 	shim_define(t, &def, path, length);
+}
+
+void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path)
+{
+	define_loss_of(t, reason, path, false);
 }
 
 /* After a chroot or a change of user, ld.so would complain that it cannot find the shim. access(2) looks with
@@ -125,12 +131,13 @@ static bool shim_in_reach(void)
 }
 
 /* Announces the exec and puts our variables into the new program's environment, where it can be entered. */
-static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registers *r)
+static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p)
 {
 	bool at = call == IPC_CALL_execveat;
 	const char *path = (const char *)r->arg[at ? 1 : 0];
 	long *envp = &r->arg[at ? 3 : 2];
 	uintptr_t page = 0;
+	p->followed = false;
 	if (!readable_string(path, SHIM_PATH, &page) || !environment_is_readable((char *const *)*envp))
 		return;
 	int dirfd = at ? (int)r->arg[0] : AT_FDCWD;
@@ -145,9 +152,10 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	lock_exec(t, locks);
 	uint64_t mask = signals_block(); /* the program is opened */
 	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
+	p->followed = reason != IPC_REASON_none && ask(t, ARENA_ASK_FOLLOW);
 	signals_restore(mask);
 	if (reason != IPC_REASON_none) {
-		define_loss(t, reason, path);
+		define_loss_of(t, reason, path, p->followed);
 	} else if (environment_is_traced((char *const *)*envp)) {
 		define_loss(t, IPC_REASON_other_recorder, path);
 	} else {
@@ -295,7 +303,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 			enter_exit(t, r->arg[0]);
 			return false;
 		}
-		enter_exec(t, call, r);
+		enter_exec(t, call, r, p);
 		p->object = ipc_object(IPC_MECH_process, (uint32_t)raw_syscall(__NR_getpid));
 		return true;
 	case IPC_OBJ_NONE:

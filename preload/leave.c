@@ -9,11 +9,13 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "ask.h"
 #include "hooks.h"
 #include "lock.h"
 #include "passing.h"
 #include "pty.h"
 #include "queue.h"
+#include "signals.h"
 #include "socket.h"
 
 static void return_transfer(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
@@ -295,6 +297,11 @@ static void return_exec(struct shim_thread *t, const struct pending *p, long res
 {
 	struct ipc_event e = hook_event(t, p, result);
 	shim_emit(t, &e);
+	if (p->followed) {
+		uint64_t mask = signals_block();
+		ask(t, ARENA_ASK_LEAVE);
+		signals_restore(mask);
+	}
 	if (t->exec_memory)
 		raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
 	t->exec_memory = NULL;

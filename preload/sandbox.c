@@ -30,7 +30,7 @@ static const uint16_t ours[] = {
 	__NR_readlinkat,  __NR_sched_yield,
 	__NR_sigaltstack, __NR_remap_file_pages,
 	__NR_statx,	  __NR_rt_sigprocmask,
-	__NR_lseek,
+	__NR_lseek,	  __NR_futex,
 };
 
 /* To ask sock_diag who is at the other end; without them we do not ask. */

@@ -48,7 +48,7 @@ static int set_output(struct options *o, const char *value)
 
 static int set_source(struct options *o, const char *value)
 {
-	o->source = value;
+	o->source = strcmp(value, "preload") ? value : "shim";
 	return 0;
 }
 
@@ -186,7 +186,8 @@ static const struct option_row rows[] = {
 	  "the trace file to write (" DEFAULT_TRACE "); an older one becomes FILE.old", set_output },
 	{ OPT_QUIET, 'q', NULL, NULL, "no summary at the end", set_quiet },
 	{ OPT_FOLLOW, 0, "follow", NULL, "go on until no traced process runs", set_follow },
-	{ OPT_SOURCE, 0, "source", "NAME", "shim (no privilege needed), bpf (root), or both", set_source },
+	{ OPT_SOURCE, 0, "source", "NAME", "auto (default), shim (no privilege needed), bpf (root), or both",
+	  set_source },
 	{ OPT_VERIFY, 0, "verify", NULL, "compare what both sources recorded (--source=both)", set_verify },
 	{ OPT_SYNC, 0, "sync", "WHAT",
 	  "calls on semaphores and locks that become events: waits (default), all", set_sync },
@@ -265,7 +266,7 @@ int options_parse(struct options *o, unsigned int accepted, int argc, char **arg
 
 	*o = (struct options){ .input = DEFAULT_TRACE,
 			       .output = DEFAULT_TRACE,
-			       .source = "shim",
+			       .source = "auto",
 			       .limit = -1,
 			       .args = argv + 1 };
 	for (int i = 1; i < argc; i++) {

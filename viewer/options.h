@@ -44,7 +44,7 @@ enum option_bit {
 struct options {
 	const char *input;     /* default ipctrace.db */
 	const char *output;    /* default ipctrace.db */
-	const char *source;    /* default shim */
+	const char *source;    /* default auto */
 	const char *ledger;    /* NULL: none */
 	const char *sort;      /* a column of the view, or NULL: the view's own order */
 	const char *comm;      /* NULL: all */

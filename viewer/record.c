@@ -48,9 +48,13 @@ struct recording {
 	struct launch launch;
 };
 
-static const struct source_ops *const sources[] = {
-	[COLLECTOR_SHIM] = &source_shim,
-	[COLLECTOR_BPF] = &source_bpf,
+static const struct {
+	const struct source_ops *ops;
+	enum collector_source number;
+} sources[] = {
+	{ &source_auto, COLLECTOR_SHIM },
+	{ &source_shim, COLLECTOR_SHIM },
+	{ &source_bpf, COLLECTOR_BPF },
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -171,16 +175,17 @@ static int choose_sources(struct recording *r, const struct command *self)
 	if (both != r->o->verify)
 		return command_misused(self, both ? "--source=both needs --verify"
 						  : "--verify needs --source=both");
-	for (unsigned int i = 0; i < COLLECTOR_SOURCES; i++)
-		if (both || !strcmp(sources[i]->name, r->o->source)) {
+	for (unsigned int i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
+		if (both ? sources[i].ops != &source_auto : !strcmp(sources[i].ops->name, r->o->source)) {
 			struct track *t = &r->tracks[r->n++];
-			t->ops = sources[i];
-			t->number = i;
+			t->ops = sources[i].ops;
+			t->number = sources[i].number;
 		}
 	if (!r->n)
-		return command_misused(self, "no source '%s'; there are shim, bpf and both", r->o->source);
+		return command_misused(self, "no source '%s'; there are auto, shim, bpf and both",
+				       r->o->source);
 	if (r->o->shm_sample && !r->tracks[0].ops->sample)
-		return command_misused(self, "--shm-sample needs --source=shim");
+		return command_misused(self, "--shm-sample needs the shim");
 	r->tracks[0].path = strdup(r->o->output);
 	if (both)
 		r->tracks[1].path = verify_path(r->o->output, r->tracks[1].ops->name);
@@ -271,7 +276,7 @@ static char **environment_of(struct recording *r)
 static int attach(struct recording *r)
 {
 	for (struct track *t = r->tracks; t < r->tracks + r->n; t++) {
-		int err = t->ops->attach ? t->ops->attach(t->source, r->launch.pid) : 0;
+		int err = t->ops->attach ? t->ops->attach(t->source, r->launch.pid, &t->outside) : 0;
 		if (err)
 			return failed("cannot trace by --source=%s: %s", t->ops->name, strerror(-err));
 	}

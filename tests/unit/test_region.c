@@ -193,8 +193,9 @@ static void compare(uintptr_t start, uintptr_t end)
 	maps_close(maps, mask);
 }
 
-/* None works while another starts or ends: a sanitizer maps memory for a thread then, which the kernel may put
- * where an area has a hole and which the sanitizer takes away again from under what was mapped over it. */
+/* None works while another starts or ends: a sanitizer maps memory for a thread then, which the kernel may
+ * put where an area has a hole and which the sanitizer takes away again from under what was mapped over it.
+ */
 static pthread_barrier_t all;
 
 static void *work(void *argument)

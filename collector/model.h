@@ -183,6 +183,8 @@ struct channel {
 	bool counted;		 /* sync.c: its edges are to be made anew */
 	struct channel *next_counted;
 	uint32_t number, open_ends, open_writers, open_readers, receivers;
+	bool defined;		      /* has a definition, */
+	enum collector_source source; /* of this source */
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or it is removed, or 0 */
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
@@ -275,6 +277,7 @@ struct collector {
 	uint64_t commit_ns; /* when the last commit was, by the clock */
 	struct table threads, images, lives, objects, endpoints, edges, lanes, losses, texts;
 	struct table addresses, pairs, names, connects, outsides, places, flows, epolls; /* socket.h */
+	struct table defined;	    /* channels, by key (channel.c) */
 	struct table touched;	    /* pages of shared memory (sample.c) */
 	struct table leftovers;	    /* queues that hold messages at the begin (queue.c) */
 	struct thread *last_thread; /* of collector_record */
@@ -385,7 +388,8 @@ void channel_row(struct collector *c, struct channel *ch); /* a row, if it has n
 void channel_dirty(struct collector *c, struct channel *ch);
 /* The object's number stands for something new. */
 struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object);
-void channel_define(struct collector *c, const struct ipc_def *d, const char *text, size_t length);
+void channel_define(struct collector *c, enum collector_source source, const struct ipc_def *d,
+		    const char *text, size_t length);
 struct endpoint *endpoint_of(struct collector *c, struct process *p, struct channel *ch);
 struct endpoint *endpoint_known(const struct collector *c, const struct process *p, const struct channel *ch);
 void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles);

@@ -28,8 +28,8 @@ int follow(struct bpf_iter__task *ctx)
 
 	if (!task || !is_followed(task))
 		return 0;
-	struct task_state *t = bpf_task_storage_get(&tasks, task, 0,
-						    followed.image ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+	struct task_state *t =
+		bpf_task_storage_get(&tasks, task, 0, followed.image ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 	if (!t || t->image)
 		return 0;
 	followed.found = 1;

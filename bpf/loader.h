@@ -9,7 +9,8 @@
 
 struct source;
 
-/* Whether it is worth trying to load the programs: 0, or -errno and one line (cause and remedy) in `error`. */
+/* Whether it is worth trying to load the programs: 0, or -errno and one line (cause and remedy) in `error`.
+ */
 int bpf_check(char *error, size_t error_size);
 
 /* Attaches the programs, if they are not yet, and tracks the thread `tid` of the pid namespace with the inode

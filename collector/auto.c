@@ -20,10 +20,10 @@ enum { LINE = 512 };
 
 struct source {
 	struct source *shim;
-	struct source *bpf;    /* once it was needed */
-	_Atomic bool has_bpf;  /* set before its first record is made */
-	bool may;	       /* eBPF, as far as can be told without trying */
-	char error[LINE];      /* why it did not work after all */
+	struct source *bpf;   /* once it was needed */
+	_Atomic bool has_bpf; /* set before its first record is made */
+	bool may;	      /* eBPF, as far as can be told without trying */
+	char error[LINE];     /* why it did not work after all */
 	_Atomic bool has_error;
 	struct assistant assistant;
 };

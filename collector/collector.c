@@ -182,7 +182,7 @@ void collector_meta(struct collector *c, const char *key, const char *value)
 void collector_loss(struct collector *c, enum collector_source source, enum ipc_reason reason, int pid,
 		    const char *comm, uint64_t count)
 {
-	struct life *l = pid > 0 ? life_of(c, pid) : NULL;
+	struct life *l = pid > 0 ? life_of(c, source, pid) : NULL;
 	struct process *p = l ? l->latest : NULL;
 	const char *name = comm ? collector_text(c, comm, strlen(comm)) : p ? p->data.comm : NULL;
 	collector_lose(c, source, reason, p, name, count, c->now);
@@ -345,7 +345,7 @@ static void define(struct collector *c, const struct timed *t)
 		join_loss(c, t->source, &t->def, t->text, t->def.text);
 		break;
 	case IPC_DEF_GONE:
-		life_gone(c, &t->def);
+		life_gone(c, t->source, &t->def);
 		break;
 	case IPC_DEF_SOCKET:
 		socket_define(c, t->source, &t->def, (const uint8_t *)t->text, t->def.text);
@@ -534,7 +534,7 @@ static void free_all(struct collector *c)
 	struct table *tables[] = { &c->threads, &c->images, &c->lives,	   &c->objects,	 &c->endpoints,
 				   &c->edges,	&c->lanes,  &c->losses,	   &c->texts,	 &c->addresses,
 				   &c->pairs,	&c->names,  &c->connects,  &c->outsides, &c->places,
-				   &c->flows,	&c->epolls, &c->leftovers, &c->touched, &c->defined };
+				   &c->flows,	&c->epolls, &c->leftovers, &c->touched,	 &c->defined };
 	for (unsigned int i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		free(tables[i]->slots);
 	while (c->pool) {

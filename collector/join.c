@@ -134,7 +134,7 @@ static void take_cgroup(struct collector *c, struct process *p)
 
 static struct life *life_of_fork(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
-	struct life *l = life_of(c, d->image.pid);
+	struct life *l = life_of(c, source, d->image.pid);
 	if (l && !l->first && !l->ended)
 		return l;
 	return life_new(c, source, d->image.pid);
@@ -145,27 +145,29 @@ struct process *image_of(const struct collector *c, uint32_t number)
 	return table_get(&c->images, number);
 }
 
-static struct process *image_by(const struct collector *c, uint32_t number, int32_t pid)
+static struct process *image_by(const struct collector *c, enum collector_source source, uint32_t number,
+				int32_t pid)
 {
 	struct process *p = number ? image_of(c, number) : NULL;
 	if (p)
 		return p;
-	struct life *l = pid > 0 ? life_of(c, pid) : NULL;
+	struct life *l = pid > 0 ? life_of(c, source, pid) : NULL;
 	return l ? l->latest : NULL;
 }
 
-static struct process *image_of_exec(struct collector *c, enum collector_source source, struct process *prev,
-				     uint64_t time)
+static struct process *image_of_exec(struct collector *c, enum collector_source source,
+				     const struct ipc_def *d, struct process *prev)
 {
 	struct life *l = prev->life;
-	uint64_t began = prev->exec_ns && l->latest == prev ? prev->exec_ns : time;
+	uint64_t began = prev->exec_ns && l->latest == prev ? prev->exec_ns : d->time;
 	prev = l->latest; /* may be an untraced image between */
 	prev->exec_ns = 0;
 	prev->note.reason = IPC_REASON_none;
 	process_end(c, prev, began);
 	KIND_EACH(executed, c, l, began);
 	fd_close_all(c, prev, began);
-	l->source = source; /* of the program that is no more it may have been the other */
+	if (l->source != source)
+		life_hand_over(c, l, source, d->image.pid);
 	struct process *p = process_new(c, l, began);
 	if (!p)
 		return NULL;
@@ -198,11 +200,12 @@ static struct process *image_of_fork(struct collector *c, enum collector_source 
 static struct process *make_image(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
 	if (d->image.via == IPC_VIA_EXEC) {
-		struct process *prev = image_by(c, d->image.prev, d->image.pid);
-		if (prev && prev->data.pid == d->image.pid && !prev->life->ended)
-			return image_of_exec(c, source, prev, d->time);
+		struct process *prev = image_by(c, source, d->image.prev, d->image.pid);
+		bool same = prev && (prev->source != source || prev->data.pid == d->image.pid);
+		if (same && !prev->life->ended)
+			return image_of_exec(c, source, d, prev);
 	}
-	struct process *parent = image_by(c, d->image.parent, d->image.ppid);
+	struct process *parent = image_by(c, source, d->image.parent, d->image.ppid);
 	return image_of_fork(c, source, d, parent);
 }
 
@@ -265,7 +268,7 @@ void join_loss(struct collector *c, enum collector_source source, const struct i
 	if (n)
 		note.comm = basename_of(collector_text(c, text, n));
 	struct thread *t = d->thread ? join_thread_of(c, source, d->thread) : NULL;
-	struct process *p = t ? t->process : image_by(c, 0, d->loss.pid);
+	struct process *p = t ? t->process : image_by(c, source, 0, d->loss.pid);
 	if (!note.comm || !t) {
 		lose_of(c, source, p, &note);
 		return;

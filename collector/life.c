@@ -14,9 +14,14 @@
 
 #define EXEC_PATIENCE_NS 1000000000ULL /* for the failure of an exec into a program that will not be seen */
 
-struct life *life_of(const struct collector *c, int32_t pid)
+struct life *life_of(const struct collector *c, enum collector_source source, int32_t pid)
 {
-	return table_get(&c->lives, (uint32_t)pid);
+	struct life *l = table_get(&c->lives, source_key(source, (uint32_t)pid));
+	for (int other = 0; other < COLLECTOR_SOURCES && (!l || l->ended); other++) {
+		struct life *theirs = table_get(&c->lives, source_key(other, (uint32_t)pid));
+		l = theirs && (!l || !theirs->ended) ? theirs : l;
+	}
+	return l;
 }
 
 /* The pid was given to another process: its end was not seen. */
@@ -32,7 +37,7 @@ static void end_superseded(struct collector *c, struct life *l)
 struct life *life_new(struct collector *c, enum collector_source source, int32_t pid)
 {
 	char key[32];
-	void **place = table_put(&c->lives, (uint32_t)pid);
+	void **place = table_put(&c->lives, source_key(source, (uint32_t)pid));
 	struct life *l = place ? collector_new(c, sizeof(*l)) : NULL;
 	if (!l)
 		return NULL;
@@ -49,6 +54,14 @@ struct life *life_new(struct collector *c, enum collector_source source, int32_t
 	c->all_lives = l;
 	*place = l;
 	return l;
+}
+
+void life_hand_over(struct collector *c, struct life *l, enum collector_source source, int32_t pid)
+{
+	void **place = table_put(&c->lives, source_key(source, (uint32_t)pid));
+	if (place)
+		*place = l;
+	l->source = source;
 }
 
 struct thread *thread_add(struct collector *c, struct thread *t, struct process *p, int32_t tid,
@@ -335,7 +348,7 @@ static struct channel *life_spawn(struct collector *c, struct process *p, const 
 {
 	if (e->result <= 0 || e->result > INT32_MAX)
 		return NULL;
-	struct life *l = life_of(c, e->result);
+	struct life *l = life_of(c, p->source, e->result);
 	if (!l || l->spawn.endpoint || !l->first || l->first->data.start_ns < e->start)
 		l = life_new(c, p->source, e->result);
 	if (!l)
@@ -354,14 +367,14 @@ static bool ended(int32_t status)
 	return (status & 0xff) != 0x7f && status != 0xffff; /* neither stopped nor continued */
 }
 
-static struct channel *life_wait(struct collector *c, const struct ipc_event *e)
+static struct channel *life_wait(struct collector *c, enum collector_source source, const struct ipc_event *e)
 {
 	bool named = ipc_object_mechanism(e->object) == IPC_MECH_process;
 	uint64_t pid = named ? ipc_object_id(e->object) : (uint64_t)e->result;
 	bool reaped = e->result > 0 || (e->call == IPC_CALL_waitid && e->result == 0 && named);
 	if (!reaped || !pid || pid > INT32_MAX || !ended((int32_t)e->arg0))
 		return NULL;
-	struct life *l = life_of(c, (int32_t)pid);
+	struct life *l = life_of(c, source, (int32_t)pid);
 	if (!l || l->wait.endpoint || !life_has_ended(c, l, order_end(e), (int32_t)e->arg0))
 		return NULL;
 	return l->channel;
@@ -383,7 +396,7 @@ static struct channel *life_find(struct collector *c, const struct act *a)
 	case IPC_VERB_spawn:
 		return life_spawn(c, a->thread->process, a->event);
 	case IPC_VERB_wait:
-		return life_wait(c, a->event);
+		return life_wait(c, a->thread->source, a->event);
 	case IPC_VERB_exit:
 		return life_exit(c, a->thread->process, a->event);
 	case IPC_VERB_exec:
@@ -435,9 +448,9 @@ static void life_control(struct collector *c, const struct act *a)
 	}
 }
 
-void life_gone(struct collector *c, const struct ipc_def *d)
+void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
-	struct life *l = life_of(c, d->gone.pid);
+	struct life *l = life_of(c, source, d->gone.pid);
 	if (l)
 		life_has_ended(c, l, d->time, d->gone.status);
 }

@@ -183,8 +183,8 @@ struct channel {
 	bool counted;		 /* sync.c: its edges are to be made anew */
 	struct channel *next_counted;
 	uint32_t number, open_ends, open_writers, open_readers, receivers;
-	bool defined;		      /* has a definition, */
-	enum collector_source source; /* of this source */
+	bool defined;			/* has a definition, */
+	enum collector_source source;	/* of this source */
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or it is removed, or 0 */
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
@@ -333,8 +333,6 @@ static inline void collector_dirty(struct collector *c, struct row *row)
 	c->dirty = row;
 }
 
-/* Threads are each source's own. Images and pids are not: a process may be recorded by one of them, and then
- * by the other. */
 static inline uint64_t source_key(enum collector_source source, uint32_t number)
 {
 	return (uint64_t)(source + 1) << 32 | number;
@@ -352,8 +350,13 @@ void join_note(struct collector *c, struct thread *t, const struct ipc_event *e)
 
 /* life.c: processes and lives. */
 enum { STATUS_UNKNOWN = -1 };
-struct life *life_of(const struct collector *c, int32_t pid); /* the latest */
+/* The latest of this pid, as the source calls it; of another source where it knows none that runs. */
+struct life *life_of(const struct collector *c, enum collector_source source, int32_t pid);
 struct life *life_new(struct collector *c, enum collector_source source, int32_t pid);
+/* From now on this source records it, and calls it so. */
+void life_hand_over(struct collector *c, struct life *l, enum collector_source source, int32_t pid);
+/* Images have numbers of their own whatever the source: a process may be recorded by one of them, and then by
+ * the other. */
 struct process *image_of(const struct collector *c, uint32_t number); /* NULL: not defined (yet) */
 void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status);
 void life_running(struct collector *c, struct life *l, bool running);
@@ -368,7 +371,7 @@ void process_end(struct collector *c, struct process *p, uint64_t time);
 struct thread *thread_add(struct collector *c, struct thread *t, struct process *p, int32_t tid,
 			  uint64_t time);
 void thread_end(struct collector *c, struct thread *t, uint64_t time);
-void life_gone(struct collector *c, const struct ipc_def *d);
+void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d);
 /* It had ended at `time`, whatever was seen of it. False: there is no row for it. */
 bool life_has_ended(struct collector *c, struct life *l, uint64_t time, int32_t status);
 /* Execs whose outcome did not come in time: they went well. */

@@ -67,11 +67,12 @@ static uint32_t row_of(struct collector *c, struct store_process p, uint64_t tim
 }
 
 /* At the other end of a socket: true where it is in the trace, but which socket it had is not known. */
-static bool is_known(struct collector *c, const struct channel *ch, uint32_t *id)
+static bool is_known(struct collector *c, const struct channel *ch, const struct process *here, uint32_t *id)
 {
 	const struct socket *so = ch->socket;
 	bool accepted = so->state & IPC_SOCKET_ACCEPTED && ch->data.mechanism != IPC_MECH_unix_dgram;
-	const struct life *l = so->peer_pid > 0 && !socket_is_ip(ch) ? life_of(c, so->peer_pid) : NULL;
+	const struct life *l =
+		so->peer_pid > 0 && !socket_is_ip(ch) ? life_of(c, here->source, so->peer_pid) : NULL;
 	if (!l || !l->latest || so->peer_comm)
 		return false;
 	*id = accepted ? l->latest->data.id : 0;
@@ -90,7 +91,7 @@ static uint32_t process_of(struct collector *c, const struct channel *ch, const 
 		.coverage = "untraced",
 		.comm = comm,
 	};
-	if (ch->socket && is_known(c, ch, &id))
+	if (ch->socket && is_known(c, ch, here, &id))
 		return id;
 	if (ch->socket)
 		identify(c, ch, &p, comm, sizeof(comm));

@@ -150,7 +150,7 @@ static void taken(struct collector *c, const struct ipc_event *e, const struct m
 	struct channel *ch = call->endpoint->channel;
 	struct process *here = call->endpoint->process, *p = NULL;
 	int32_t pid = (int32_t)(uint32_t)e->object;
-	const struct life *l = life_of(c, pid);
+	const struct life *l = life_of(c, here->source, pid);
 	struct endpoint *ep = NULL;
 	if (l && (p = l->latest) && p->main)
 		ep = endpoint_of(c, p, ch);

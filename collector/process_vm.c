@@ -6,10 +6,11 @@
 #include "kind.h"
 
 /* The kernel takes the id of a thread too. */
-static struct life *life_of_thread(const struct collector *c, int32_t tid)
+static struct life *life_of_thread(const struct collector *c, enum collector_source source, int32_t tid)
 {
 	for (struct process *p = c->processes; p; p = p->next)
-		for (const struct thread *t = !p->data.end_ns ? p->threads : NULL; t; t = t->next)
+		for (const struct thread *t = p->source == source && !p->data.end_ns ? p->threads : NULL; t;
+		     t = t->next)
 			if (t->data.tid == tid)
 				return p->life;
 	return NULL;
@@ -38,7 +39,7 @@ static struct channel *process_vm_find(struct collector *c, const struct act *a)
 {
 	const struct ipc_event *e = a->event;
 	struct channel *ch = channel_of(c, e->object);
-	struct life *l = life_of(c, (int32_t)ipc_object_id(e->object));
+	struct life *l = life_of(c, a->thread->source, (int32_t)ipc_object_id(e->object));
 	if (ch && l && l->latest && ch->life && ch->life != l)
 		ch = channel_renew(c, ch, e->object);
 	if (ch && l && l->latest)
@@ -54,7 +55,7 @@ static void process_vm_transfer(struct collector *c, const struct act *a)
 	enum collector_source source = caller->process->source;
 	int32_t pid = (int32_t)ipc_object_id(a->event->object);
 	if (!ch->life)
-		ch->life = life_of_thread(c, pid);
+		ch->life = life_of_thread(c, source, pid);
 	if (!ch->life)
 		ch->life = life_outside(c, source, pid, call->start);
 	struct endpoint *target = ch->life ? endpoint_of(c, ch->life->latest, ch) : NULL;

@@ -148,7 +148,7 @@ static struct channel *signal_channel(struct collector *c, const struct process 
 		return sends ? NULL : of_life(c, p->life);
 	if (pid > INT32_MAX)
 		return NULL;
-	struct life *l = life_of(c, (int32_t)pid);
+	struct life *l = life_of(c, p->source, (int32_t)pid);
 	return l ? of_life(c, l) : of_outside(c, object, (int32_t)pid);
 }
 
@@ -176,7 +176,7 @@ static struct signal_outside *outside_of(struct collector *c, struct channel *ch
 static uint32_t id_outside(struct collector *c, const struct process *p, const struct signal_outside *o,
 			   uint64_t time)
 {
-	const struct life *l = o->pid ? life_of(c, o->pid) : NULL;
+	const struct life *l = o->pid ? life_of(c, p->source, o->pid) : NULL;
 	if (l && l->latest && l->latest->untraced)
 		return l->latest->data.id;
 	return outside_process(c, p, o->pid, o->pid ? comm_outside(c, o->pid) : o->name, time);
@@ -497,16 +497,16 @@ static void give_up_old(struct collector *c, struct channel *ch)
 }
 
 /* Whether calls of the process with this pid are seen. */
-static bool is_seen(const struct collector *c, int32_t pid)
+static bool is_seen(struct collector *c, const struct process *here, int32_t pid)
 {
-	const struct life *l = pid > 0 ? life_of(c, pid) : NULL;
+	const struct life *l = pid > 0 ? life_of(c, here->source, pid) : NULL;
 	return l && !(l->latest && l->latest->untraced);
 }
 
 static void receive(struct collector *c, struct channel *ch, const struct signal_call *r)
 {
 	give_up_old(c, ch);
-	if (r->pid != ANYONE && !is_seen(c, r->pid)) {
+	if (r->pid != ANYONE && !is_seen(c, r->endpoint->process, r->pid)) {
 		count_outside(c, ch, r, r->pid, ipc_signal_has_sender(r->code) ? unknown : kernel, false,
 			      true);
 		took(c, ch, queue_known(ch, r->number, 0), r->end);

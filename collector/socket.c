@@ -279,10 +279,10 @@ static bool is_another(const struct collector *c, const struct channel *ch, cons
 }
 
 /* A process that no source is in: the kernel's word for it now is the best there will be. */
-static void take_comm(struct collector *c, struct socket *so)
+static void take_comm(struct collector *c, struct socket *so, enum collector_source source)
 {
 	char path[32], comm[64];
-	const struct life *l = life_of(c, so->peer_pid);
+	const struct life *l = life_of(c, source, so->peer_pid);
 	if (so->peer_pid <= 0 || so->peer_comm || (l && !l->ended))
 		return;
 	snprintf(path, sizeof(path), "/proc/%d/comm", so->peer_pid);
@@ -324,7 +324,7 @@ static void update(struct collector *c, struct channel *ch, enum collector_sourc
 		so->pid = t->process->data.pid;
 	if (d->peer_pid && !(d->state & IPC_SOCKET_PAIR)) {
 		so->peer_pid = d->peer_pid;
-		take_comm(c, so);
+		take_comm(c, so, source);
 	}
 	if (so->state & IPC_SOCKET_CONNECTED && ch->is_stream && so->remote)
 		ch->known_there |= socket_bound(c, ch, so->remote, def->time) != NULL;

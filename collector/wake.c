@@ -18,16 +18,19 @@ enum { NAMES_MAX = 200 };
 /* Of a pidfd. */
 struct wake {
 	int32_t pid;
+	enum collector_source source;
 	struct life *life;   /* NULL: outside the trace */
 	struct moment ended; /* the end as an event of this channel, once somebody saw it */
 };
 
-static struct wake *wake_of(struct collector *c, struct channel *ch, const struct ipc_event *e)
+static struct wake *wake_of(struct collector *c, struct channel *ch, const struct process *p,
+			    const struct ipc_event *e)
 {
 	if (ch->wake || !e->object || !(ch->wake = collector_new(c, sizeof(*ch->wake))))
 		return ch->wake;
 	ch->wake->pid = (int32_t)ipc_object_id(e->object);
-	ch->wake->life = life_of(c, ch->wake->pid);
+	ch->wake->source = p->source;
+	ch->wake->life = life_of(c, p->source, ch->wake->pid);
 	return ch->wake;
 }
 
@@ -43,14 +46,14 @@ static bool pidfd_makes(const struct channel *ch, const struct ipc_event *e)
 	if (e->call != IPC_CALL_pidfd_open && e->call != IPC_CALL_clone_pidfd)
 		return false;
 	const struct wake *w = ch->wake;
-	return w && life_of(ch->collector, w->pid) != w->life;
+	return w && life_of(ch->collector, w->source, w->pid) != w->life;
 }
 
 static void wake_opened(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
 {
 	struct channel *ch = ep->channel;
 	if (!from_kernel(ch))
-		wake_of(c, ch, e);
+		wake_of(c, ch, ep->process, e);
 	/* What came over an exec or a socket others may have too, under another number. */
 	bool handed = e->call == IPC_CALL_inherit || e->call == IPC_CALL_recvmsg_fd ||
 		      e->call == IPC_CALL_pidfd_getfd;
@@ -95,7 +98,7 @@ static void wake_ended(struct collector *c, const struct act *a)
 	const struct ipc_event *e = a->event;
 	struct endpoint *ep = a->endpoint;
 	struct channel *ch = ep->channel;
-	struct wake *w = wake_of(c, ch, e);
+	struct wake *w = wake_of(c, ch, ep->process, e);
 	if (!w || ep->received)
 		return;
 	ep->received = true;

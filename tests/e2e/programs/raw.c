@@ -73,8 +73,8 @@ static void start_thread(void)
 			 "call *%[run]\n"
 			 "1:"
 			 : "=a"(ret)
-			 : "0"(__NR_clone), "D"(flags), "S"(stack + STACK), "d"(0), "r"(r10),
-			   [run] "r"(in_thread)
+			 : "0"(__NR_clone), "D"(flags), "S"(stack + STACK), "d"(0),
+			   "r"(r10), [run] "r"(in_thread)
 			 : "rcx", "r11", "memory");
 	if (ret < 0)
 		end(4);

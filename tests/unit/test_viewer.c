@@ -31,7 +31,7 @@ static void defaults(void **state)
 	assert_int_equal(PARSE(o, OPT_VIEW), 0);
 	assert_string_equal(o.input, "ipctrace.db");
 	assert_string_equal(o.output, "ipctrace.db");
-	assert_string_equal(o.source, "shim");
+	assert_string_equal(o.source, "auto");
 	assert_int_equal(o.limit, -1);
 	assert_int_equal(o.pid, 0);
 	assert_null(o.sort);

@@ -8,7 +8,6 @@
  * is read, every event that ended before T is.
  */
 #include <errno.h>
-#include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -22,13 +21,13 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "state.h" /* types of the skeleton's variables */
 
 #include "ipctrace.skel.h"
 #include "loader.h"
+#include "machine.h"
 #include "source.h"
 #include "tables.h"
 
@@ -62,27 +61,6 @@ static int keep_complaint(enum libbpf_print_level level, const char *format, va_
 	snprintf(complaint, sizeof(complaint), "%s", line ? line + 1 : text);
 	free(text);
 	return 0;
-}
-
-static bool may_load(void)
-{
-	const uint64_t need = 1ULL << CAP_BPF | 1ULL << CAP_PERFMON, all = 1ULL << CAP_SYS_ADMIN;
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = {};
-
-	if (syscall(SYS_capget, &header, data))
-		return false;
-	uint64_t effective = (uint64_t)data[1].effective << 32 | data[0].effective;
-	return effective & all || (effective & need) == need;
-}
-
-static bool has_fast_reads(void)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool has = btf && btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
-
-	btf__free(btf);
-	return has;
 }
 
 /* Chains the rows of each system call in their order. */
@@ -133,22 +111,17 @@ static int load(struct source *s)
 	if (!s->skel)
 		return -errno;
 	index_calls(s->skel);
-	s->skel->rodata->fast_reads = has_fast_reads();
+	s->skel->rodata->fast_reads = machine_has(MACHINE_FAST_READS);
 	int err = ipctrace_bpf__load(s->skel);
 	return err ? err : map_ring(s);
 }
 
 int bpf_check(char *error, size_t error_size)
 {
-	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
-		snprintf(error, error_size,
-			 "this kernel has no BTF (/sys/kernel/btf/vmlinux): use --source=shim");
-		return -EOPNOTSUPP;
-	}
-	if (!may_load()) {
-		snprintf(error, error_size,
-			 "eBPF needs root or CAP_BPF and CAP_PERFMON: run with sudo, or use --source=shim");
-		return -EPERM;
+	for (const struct machine_need *need = machine_needs; need->name; need++) {
+		int err = need->check(error, error_size);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -157,14 +130,17 @@ static int bpf_open(struct source **out, char *error, size_t error_size)
 {
 	int err = bpf_check(error, error_size);
 
-	if (err)
+	if (err) {
+		size_t length = strlen(error);
+		snprintf(error + length, error_size - length, ", or use --source=shim");
 		return err;
+	}
 	libbpf_set_print(keep_complaint);
 	complaint[0] = '\0';
 	struct source *s = calloc(1, sizeof(*s));
 	err = s ? load(s) : -ENOMEM;
 	if (err) {
-		snprintf(error, error_size, "cannot load the eBPF programs (%s), use --source=shim: %s",
+		snprintf(error, error_size, "cannot load the eBPF programs (%s: %s), use --source=shim",
 			 strerror(-err), complaint);
 		if (s)
 			bpf_close(s);

@@ -446,5 +446,6 @@ const struct command cmd_record = {
 		"one beside it with .bpf before its suffix. The status is 1 where they differ.",
 	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_SYNC | OPT_PRIVATE |
 		   OPT_SHM_SAMPLE | OPT_JSON | OPT_REST,
+	.privileged = true,
 	.run = run,
 };

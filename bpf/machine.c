@@ -77,20 +77,24 @@ static int check_capabilities(char *text, size_t size)
 		return 0;
 	}
 	snprintf(text, size, "eBPF needs root or CAP_BPF and CAP_PERFMON%s: run with sudo",
-		 bpf       ? " (which is missing)"
+		 bpf	   ? " (which is missing)"
 		 : perfmon ? " (CAP_BPF is missing)"
 			   : "");
 	return -EPERM;
 }
 
 const struct machine_need machine_needs[] = {
-	{ "kernel", check_kernel },	  { "BTF", check_btf }, { "lockdown", check_lockdown },
-	{ "capabilities", check_capabilities }, { NULL, NULL },
+	{ "kernel", check_kernel },
+	{ "BTF", check_btf },
+	{ "lockdown", check_lockdown },
+	{ "capabilities", check_capabilities },
+	{ NULL, NULL },
 };
 
 const struct machine_feature machine_features[MACHINE_FEATURES] = {
 	[MACHINE_FAST_READS] = { "fast reads", "the kernel's memory is read in 1 ns (bpf_rdonly_cast)",
-				 "each read of the kernel's memory takes 26 ns (Linux 6.2 has bpf_rdonly_cast)" },
+				 "each read of the kernel's memory takes 26 ns (Linux 6.2 has "
+				 "bpf_rdonly_cast)" },
 };
 
 static bool has[MACHINE_FEATURES];

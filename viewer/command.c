@@ -88,8 +88,8 @@ int command_failed(const char *format, ...)
 	return EXIT_FAILURE;
 }
 
-/* Where the file of ipctrace has capabilities (make install GROUP=...), what only reads a trace, which somebody
- * else may have written, needs none. Root's mean more than that and stay. */
+/* Where the file of ipctrace has capabilities (make install GROUP=...), what only reads a trace, which
+ * somebody else may have written, needs none. Root's mean more than that and stay. */
 static void drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };

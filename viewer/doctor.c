@@ -41,8 +41,8 @@ static void tell(struct doctor *d, const char *name, enum state state, const cha
 		printf("%s  %-4s  %-14s %s\n", words[state], d->part, name, text);
 		return;
 	}
-	printf("%s\n{\"part\": \"%s\", \"name\": \"%s\", \"state\": \"%s\", \"text\": ",
-	       d->told++ ? "," : "", d->part, name, words[state]);
+	printf("%s\n{\"part\": \"%s\", \"name\": \"%s\", \"state\": \"%s\", \"text\": ", d->told++ ? "," : "",
+	       d->part, name, words[state]);
 	json_string(stdout, text, strlen(text));
 	putchar('}');
 }
@@ -136,8 +136,9 @@ static bool look_at_ebpf(struct doctor *d)
 		int err = need->check(text, sizeof(text));
 		tell(d, need->name, err ? NO : OK, text);
 	}
-	if (!d->failed)
-		load_programs(d);
+	if (d->failed)
+		return false;
+	load_programs(d);
 	for (int i = 0; i < MACHINE_FEATURES; i++)
 		tell(d, machine_features[i].name, machine_has(i) ? OK : OPTIONAL,
 		     machine_has(i) ? machine_features[i].with : machine_features[i].without);
@@ -162,9 +163,11 @@ const struct command cmd_doctor = {
 	.name = "doctor",
 	.summary = "Tells what can be recorded here, and what is missing",
 	.usage = "",
-	.details = "A line for each finding: ok, no (with the remedy), or -- (recording goes without it). The\n"
-		   "exit status is 0 where the shim and eBPF can record, 1 where only the shim can, and 3 where\n"
-		   "the shim cannot.",
+	.details =
+		"A line for each finding: ok, no (with the remedy), or -- (recording goes without it). The\n"
+		"exit status is 0 where the shim and eBPF can record, 1 where only the shim can, and 3 "
+		"where\n"
+		"the shim cannot.",
 	.options = OPT_JSON,
 	.privileged = true,
 	.run = run,

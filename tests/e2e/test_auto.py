@@ -105,6 +105,15 @@ def a_program_without_libc(s):
 
 
 @test(users=("root",))
+def a_thread_that_is_not_the_first_executes_one(s):
+    script = f"import os, threading, time\nthreading.Thread(target=os.execv, args=('{relay()}', ['relay'])).start()\ntime.sleep(9)"
+    trace = s.same(["sh", "-c", f"echo hello | /usr/bin/python3 -c \"{script}\" | cat"], "auto")
+    assert sources(trace)["relay-static", "bpf"] == 1, sources(trace)
+    assert trace.edge("sh", "relay-static") == trace.edge("relay-static", "cat") == (1, 6)
+    check_lives(trace)
+
+
+@test(users=("root",))
 def a_fifo_opened_before_the_exec(s):
     """Each source has a number of its own for it."""
     os.mkfifo(s.path("fifo"))

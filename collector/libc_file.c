@@ -40,6 +40,8 @@ static bool is_laid_out(const struct libc_file *f)
 	return f->libc.text_end <= (const uint8_t *)f->memory + f->size;
 }
 
+/* Shared: into private mappings the kernel puts the breakpoints of whoever has a uprobe on libc, and a copy
+ * of one kills the programs that come to it. */
 static bool map_libc(struct libc_file *f)
 {
 	Dl_info info;
@@ -49,7 +51,7 @@ static bool map_libc(struct libc_file *f)
 	if (fd < 0)
 		return false;
 	f->size = fstat(fd, &st) ? 0 : (size_t)st.st_size;
-	f->memory = f->size ? mmap(NULL, f->size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	f->memory = f->size ? mmap(NULL, f->size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
 	close(fd);
 	if (f->memory == MAP_FAILED)
 		return false;

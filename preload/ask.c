@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "ask.h"
+#include "signals.h"
 
 enum { SLICE_NS = 50000000 }; /* how soon the recorder's death is noticed */
 /* The first one that asks waits for the programs to be loaded: some 0.2 s, several on a loaded machine. */
@@ -42,12 +43,10 @@ static void wait(const struct arena_header *h, const struct arena_control *contr
 		raw_syscall(__NR_futex, &control->ask, FUTEX_WAIT, what, &slice);
 }
 
-bool ask(struct shim_thread *t, enum arena_ask what)
+/* The chunk is the thread's as long as it makes no record: no handler may run. */
+static bool ask_for(struct arena_control *control, struct shim_thread *t, enum arena_ask what)
 {
 	struct arena_header *h = shim.ring.header;
-	struct arena_control *control = t->ring.control;
-	if (!control || !may_hope(h))
-		return false;
 	control->asking = shim_image(t);
 	control->tid = (uint32_t)raw_syscall(__NR_gettid);
 	control->pid_ns = pid_namespace();
@@ -58,4 +57,14 @@ bool ask(struct shim_thread *t, enum arena_ask what)
 	if (answer == what)
 		atomic_store(&h->unanswered, 1);
 	return answer == ARENA_ASK_GRANTED;
+}
+
+bool ask(struct shim_thread *t, enum arena_ask what)
+{
+	if (!may_hope(shim.ring.header))
+		return false;
+	uint64_t mask = signals_block();
+	bool granted = t->ring.control && ask_for(t->ring.control, t, what);
+	signals_restore(mask);
+	return granted;
 }

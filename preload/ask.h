@@ -5,8 +5,8 @@
 
 #include "shim.h"
 
-/* Asks and waits for the answer, for a bounded time; not at all where the recorder cannot help. Signals are
- * to be blocked: no record may be made meanwhile. True: it will be done. */
+/* Asks and waits for the answer, for a bounded time; not at all where the recorder cannot help. True: it will
+ * be done. */
 bool ask(struct shim_thread *t, enum arena_ask what);
 
 #endif

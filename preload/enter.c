@@ -152,8 +152,8 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	lock_exec(t, locks);
 	uint64_t mask = signals_block(); /* the program is opened */
 	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
-	p->followed = reason != IPC_REASON_none && ask(t, ARENA_ASK_FOLLOW);
 	signals_restore(mask);
+	p->followed = reason != IPC_REASON_none && ask(t, ARENA_ASK_FOLLOW);
 	if (reason != IPC_REASON_none) {
 		define_loss_of(t, reason, path, p->followed);
 	} else if (environment_is_traced((char *const *)*envp)) {
@@ -188,10 +188,12 @@ static void enter_exit(struct shim_thread *t, long code)
 		hook_show(t, NULL);
 }
 
-/* Under these the time-stamp counter or a system call of ours faults: recording ends before they take effect.
- */
-static void enter_sandbox(struct shim_thread *t)
+/* Under these the time-stamp counter or a system call of ours faults: recording ends before they take effect,
+ * until the thread executes a program, if it may. */
+static void enter_sandbox(struct shim_thread *t, bool may_exec)
 {
+	if (may_exec)
+		ask(t, ARENA_ASK_FOLLOW);
 	define_loss(t, IPC_REASON_sandboxed, "");
 	hook_show(t, NULL);
 	shim.ready = false;
@@ -201,7 +203,7 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 {
 	const struct sock_fprog *program = (const struct sock_fprog *)r->arg[2];
 	if (sandbox_stops_us(program))
-		enter_sandbox(t);
+		enter_sandbox(t, !sandbox_stops_exec(program));
 	else if (sandbox_stops_questions(program))
 		shim.no_diag = true;
 	if (sandbox_stops_semctl(program))
@@ -227,18 +229,18 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 		break;
 	case IPC_CALL_prctl_seccomp:
 		if (r->arg[1] == SECCOMP_MODE_STRICT)
-			enter_sandbox(t);
+			enter_sandbox(t, false);
 		else if (r->arg[1] == SECCOMP_MODE_FILTER)
 			enter_filter(t, r);
 		break;
 	case IPC_CALL_seccomp:
 		if (r->arg[0] == SECCOMP_SET_MODE_STRICT)
-			enter_sandbox(t);
+			enter_sandbox(t, false);
 		else if (r->arg[0] == SECCOMP_SET_MODE_FILTER)
 			enter_filter(t, r);
 		break;
 	case IPC_CALL_prctl_tsc:
-		enter_sandbox(t);
+		enter_sandbox(t, true);
 		break;
 	case IPC_CALL_userfaultfd:
 		sample_stop(t);

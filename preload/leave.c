@@ -15,7 +15,6 @@
 #include "passing.h"
 #include "pty.h"
 #include "queue.h"
-#include "signals.h"
 #include "socket.h"
 
 static void return_transfer(struct shim_thread *t, const struct pending *p, const struct ipc_call *row,
@@ -297,11 +296,8 @@ static void return_exec(struct shim_thread *t, const struct pending *p, long res
 {
 	struct ipc_event e = hook_event(t, p, result);
 	shim_emit(t, &e);
-	if (p->followed) {
-		uint64_t mask = signals_block();
+	if (p->followed)
 		ask(t, ARENA_ASK_LEAVE);
-		signals_restore(mask);
-	}
 	if (t->exec_memory)
 		raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
 	t->exec_memory = NULL;

@@ -142,6 +142,12 @@ bool sandbox_stops_us(const struct sock_fprog *program)
 	return stops(program, ours, sizeof(ours) / sizeof(*ours));
 }
 
+bool sandbox_stops_exec(const struct sock_fprog *program)
+{
+	static const uint16_t exec[] = { __NR_execve };
+	return stops(program, exec, 1);
+}
+
 bool sandbox_stops_semctl(const struct sock_fprog *program)
 {
 	static const uint16_t semctl[] = { __NR_semctl };

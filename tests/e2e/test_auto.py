@@ -105,6 +105,18 @@ def a_program_without_libc(s):
 
 
 @test(users=("root",))
+def what_is_executed_in_a_sandbox(s):
+    """The shim ends there, and the program that follows is recorded by eBPF."""
+    confined = program("confined.c")
+    trace = s.same(["sh", "-c", f"echo hello | {confined} sh -c 'cat; exit 3' | cat"], "auto")
+    assert trace.lost("sandboxed") == {"confined": 1}, trace.rows("SELECT * FROM losses")
+    assert sources(trace) == {("sh", "shim"): 4, ("sh", "bpf"): 2, ("cat", "bpf"): 1, ("cat", "shim"): 1}, sources(trace)
+    check_lives(trace)
+    assert trace.rows("SELECT p.source, p.comm, bytes FROM edges e JOIN processes p ON p.id = dst_id "
+                      "WHERE e.mechanism = 'pipe' ORDER BY 1") == [("bpf", "cat", 6), ("shim", "cat", 6)]
+
+
+@test(users=("root",))
 def a_thread_that_is_not_the_first_executes_one(s):
     script = f"import os, threading, time\nthreading.Thread(target=os.execv, args=('{relay()}', ['relay'])).start()\ntime.sleep(9)"
     trace = s.same(["sh", "-c", f"echo hello | /usr/bin/python3 -c \"{script}\" | cat"], "auto")

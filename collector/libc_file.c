@@ -40,8 +40,6 @@ static bool is_laid_out(const struct libc_file *f)
 	return f->libc.text_end <= (const uint8_t *)f->memory + f->size;
 }
 
-/* Shared: into private mappings the kernel puts the breakpoints of whoever has a uprobe on libc, and a copy
- * of one kills the programs that come to it. */
 static bool map_libc(struct libc_file *f)
 {
 	Dl_info info;
@@ -51,6 +49,8 @@ static bool map_libc(struct libc_file *f)
 	if (fd < 0)
 		return false;
 	f->size = fstat(fd, &st) ? 0 : (size_t)st.st_size;
+	/* Shared: a private mapping would have the breakpoints of others' uprobes, which no process survives
+	 * that has them in a copy. */
 	f->memory = f->size ? mmap(NULL, f->size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
 	close(fd);
 	if (f->memory == MAP_FAILED)

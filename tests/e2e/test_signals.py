@@ -234,7 +234,7 @@ def stop_and_foreground(s):
         shell.type(b"\x1a")
         status = shell.wait()
         assert os.WIFSTOPPED(status) and os.WSTOPSIG(status) == signal.SIGTSTP, status
-        assert state(command) == "T" and state(shell.job) == "T"
+        wait_for(lambda: state(command) == "T" and state(shell.job) == "T")
         shell.foreground()
         wait_for(lambda: state(command) == "S" and state(shell.job) == "S")
     os.kill(shell.job, signal.SIGUSR1)

@@ -110,5 +110,16 @@ def a_debugger_comes_later(s):
         assert re.search(rb"^#0 .*nanosleep.*\n(#\d.*\n)*#\d+ .*__libc_start", result.out, re.M), result
         assert re.search(where, result.out.decode(), re.M), result
 
+@test
+def others_uprobes_are_no_part_of_the_copy(s):
+    """A breakpoint that the kernel put into libc for another's uprobe would kill who has it in a copy."""
+    probed = program("probed.c")
+    if run([probed, "true"]).status:
+        raise Skip("no uprobes for this user")
+    for _ in ways(s):
+        path = s.new_trace()
+        result = run([probed, *s.prefix, s.ipctrace, "-q", "-o", path, "--", probed], cwd=s.dir)
+        assert (result.status, result.out) == (0, b"16773184\n"), result
+
 
 main()

@@ -167,6 +167,40 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	return 0;
 }
 
+/*
+ * The task is found in a call, or at its end: what it was called with is known, and whether it was that for
+ * certain where it is of a kind that may wait. What reads the program's memory waits for the end.
+ */
+static __always_inline int resume(struct task_state *t, const struct pt_regs *regs)
+{
+	__u32 call = call_of(regs, regs_nr(regs));
+	const struct ipc_call *row = row_of(call);
+	__u64 start = t->start;
+
+	if (row->effect == IPC_FX_CLOSES || call == IPC_CALL_dup2 || call == IPC_CALL_dup3)
+		return 0;
+	switch (IPC_OBJ_KIND(row->object)) {
+	case IPC_OBJ_KIND_SEMS:
+		if (walking())
+			return 0;
+		break;
+	case IPC_OBJ_KIND_FD:
+	case IPC_OBJ_RET:
+	case IPC_OBJ_KIND_PAIR:
+	case IPC_OBJ_CHILD:
+	case IPC_OBJ_KIND_MSGQ:
+	case IPC_OBJ_POLLFDS:
+	case IPC_OBJ_FDSETS:
+	case IPC_OBJ_EPOLL:
+		break;
+	default:
+		return 0;
+	}
+	enter(t, regs, regs_nr(regs));
+	t->start = start;
+	return 0;
+}
+
 /* ---- a call ends ---- */
 
 static __noinline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)

@@ -57,10 +57,28 @@ static __always_inline __u64 file_object(struct file *file, __u32 mechanism)
 	return object;
 }
 
-static struct fdtable *descriptors(void)
+/* The subject's table of descriptors. */
+static __u64 descriptors(void)
+{
+	return (__u64)PEEK(files_struct, OF_SUBJECT(files), fdt);
+}
+
+/* The subject's file of this number, 0: none. The current task's without a read that is not needed. */
+static __always_inline struct file *file_of(__u32 fd)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	return task->files->fdt;
+	struct file *file = 0;
+
+	if (walking()) {
+		__u64 table = descriptors();
+		if (fd < PEEK(fdtable, table, max_fds))
+			bpf_probe_read_kernel(&file, sizeof(file), PEEK(fdtable, table, fd) + fd);
+		return file;
+	}
+	struct fdtable *table = task->files->fdt;
+	if (fd < table->max_fds)
+		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	return file;
 }
 
 static __always_inline __u64 fifo_or_pipe(struct file *file, struct inode *inode)
@@ -104,15 +122,11 @@ static __always_inline __u64 queue_or_eventfd(struct file *file, struct inode *i
 /* The object behind the caller's descriptor, 0: no channel. */
 SEPARATE __u64 classify(__u32 fd, struct end *end)
 {
-	struct fdtable *table = descriptors();
-	struct file *file = 0;
-
 	if (!end)
 		return 0;
 	end->object = 0;
 	end->sk = 0;
-	if (fd < table->max_fds)
-		bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
+	struct file *file = file_of(fd);
 	if (!file)
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
@@ -125,6 +139,8 @@ SEPARATE __u64 classify(__u32 fd, struct end *end)
 		end->object = socket_object(inode, end);
 	else if (type == S_IFREG || !type) /* anonymous inodes have either by the kernel's version */
 		end->object = queue_or_eventfd(file, inode);
+	if (!is_in(looked_at, end->object))
+		return end->object = 0;
 	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));
 	return end->object;
 }
@@ -151,7 +167,8 @@ static int walk_step(__u32 i, struct walk *w)
 	struct end end = {};
 
 	if (i == 0 || fd % 64 == 0)
-		bpf_probe_read_kernel(&w->word, sizeof(w->word), descriptors()->open_fds + fd / 64);
+		bpf_probe_read_kernel(&w->word, sizeof(w->word),
+				      PEEK(fdtable, descriptors(), open_fds) + fd / 64);
 	if (!(w->word >> (fd & 63) & 1) || !find_end(fd, &end, w->thread))
 		return 0;
 	struct ipc_event e = { .object = end.object, .arg0 = end.arg0, .call = w->call, .thread = w->thread };
@@ -167,7 +184,7 @@ static int walk_step(__u32 i, struct walk *w)
 
 static __noinline int walk(struct task_state *t, __u16 call, __u32 first, __u32 last)
 {
-	__u32 max = descriptors()->max_fds;
+	__u32 max = PEEK(fdtable, descriptors(), max_fds);
 	struct walk w = { .first = first, .image = t->image, .thread = t->thread, .call = call };
 
 	if (max == 0 || first >= max || last < first)

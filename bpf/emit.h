@@ -9,7 +9,7 @@
 
 #include <linux/bpf.h>
 
-#include "peek.h"
+#include "subject.h"
 
 #include <linux/fcntl.h>
 #include <asm/unistd.h>
@@ -31,6 +31,15 @@ static const struct ipc_call calls[CALLS_ROOM] = {
 #include "calls.def"
 #undef CALL
 };
+
+/* Sets of 1 << enum ipc_mechanism: events on objects of these are told, and descriptors of these looked at.
+ */
+const volatile __u64 told = ~0ULL, looked_at = ~0ULL;
+
+static __always_inline _Bool is_in(__u64 mechanisms, __u64 object)
+{
+	return mechanisms == ~0ULL || mechanisms >> (ipc_object_mechanism(object) & 63) & 1;
+}
 
 /* The table's row of a call. The mask is in assembly because the verifier must find it: the compiler would
  * merge it with comparisons that the callers make. */
@@ -117,7 +126,7 @@ SEPARATE int emit(struct ipc_event *e, __u32 image)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct ipc_event *slot = 0;
 
-	if (!e)
+	if (!e || !is_in(told, e->object))
 		return 0;
 	if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) < RING_BYTES - RING_RESERVE)
 		slot = bpf_ringbuf_reserve(&ring, sizeof(*slot), 0);
@@ -127,10 +136,12 @@ SEPARATE int emit(struct ipc_event *e, __u32 image)
 	}
 	if (!(e->flags & IPC_F_INSIDE) && task->signal->nr_threads > 1)
 		e->flags |= IPC_F_THREADS;
-	__u64 now = bpf_ktime_get_ns();
+	__u64 end = now();
 	*slot = *e;
-	slot->start = e->start ?: now;
-	slot->duration = now - slot->start;
+	if (e->start & UNSEEN)
+		slot->flags |= IPC_F_NO_START;
+	slot->start = (e->start & ~UNSEEN) ?: end;
+	slot->duration = end - slot->start;
 	bpf_ringbuf_submit(slot, BPF_RB_NO_WAKEUP);
 	return 0;
 }
@@ -138,7 +149,7 @@ SEPARATE int emit(struct ipc_event *e, __u32 image)
 /* Sends a definition with `text` bytes behind it. */
 static void define(struct ipc_def *def, __u32 text)
 {
-	def->time = bpf_ktime_get_ns();
+	def->time = now();
 	def->text = text;
 	if (bpf_ringbuf_output(&ring, def, sizeof(*def) + text, BPF_RB_NO_WAKEUP))
 		count_lost(IPC_REASON_dropped);

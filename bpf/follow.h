@@ -4,7 +4,7 @@
 #ifndef IPC_BPF_FOLLOW_H
 #define IPC_BPF_FOLLOW_H
 
-#include "call.h"
+#include "select.h"
 
 struct followed followed;
 
@@ -33,7 +33,7 @@ int follow(struct bpf_iter__task *ctx)
 	if (!t || t->image)
 		return 0;
 	followed.found = 1;
-	t->prev = followed.image;
+	t->left = followed.image;
 	if (!followed.image)
 		bpf_task_storage_delete(&tasks, task);
 	return 0;

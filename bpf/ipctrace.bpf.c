@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * The eBPF source: follows the command's tasks through their system calls at the BTF raw tracepoints and
- * writes the records of common/event.h into a ring buffer.
+ * The eBPF source: follows tasks through their system calls at the BTF raw tracepoints and writes the records
+ * of common/event.h into a ring buffer.
  *
- * A task is tracked when it has a task_state; nothing else is looked at for the others.
+ * A task is tracked when it has a task_state with an image; nothing else is looked at for the others.
  */
 #include <linux/bpf.h>
 
-#include "follow.h"
+#include "call.h"
+#include "select.h"
 
 #include <bpf/bpf_tracing.h>
 
@@ -52,6 +53,7 @@ int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 	if (t->parked && unpark(t, regs, nr))
 		return 0;
 	t->call = IPC_CALL_none;
+	t->fresh = 0;
 	if (!regs_compat(&task->thread_info))
 		return enter(t, regs, nr);
 	if (!t->alien) {
@@ -71,11 +73,15 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
 
-	if (!t)
+	if (!t || !t->image)
 		return 0;
 	if (t->fresh) {
+		_Bool forked = t->fresh == FORKED;
 		t->fresh = 0;
-		return walk(t, IPC_CALL_inherit, 0, -1);
+		if (forked)
+			return walk(t, IPC_CALL_inherit, 0, -1);
+		if (t->call == IPC_CALL_none && !regs_compat(&task->thread_info))
+			resume(t, regs);
 	}
 	if (t->call == IPC_CALL_none)
 		return 0;
@@ -100,6 +106,19 @@ static __u32 next_id(void)
 	return __sync_fetch_and_add(&ids, 1) + 1;
 }
 
+enum { PID_NUMBERS = 1024 }; /* bytes; there are fewer: for the verifier */
+
+/* As the innermost namespace has it. */
+static __s32 own_pid(struct pid *pid)
+{
+	__u64 at = pid->level * (__u64)bpf_core_type_size(struct upid) & (PID_NUMBERS - 1);
+	__s32 nr = 0;
+
+	at += bpf_core_field_offset(struct pid, numbers) + bpf_core_field_offset(struct upid, nr);
+	bpf_probe_read_kernel(&nr, sizeof(nr), (void *)pid + at);
+	return nr;
+}
+
 static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 image)
 {
 	__builtin_memset(def, 0, sizeof(*def));
@@ -108,6 +127,7 @@ static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 imag
 	def->image.pid = task->tgid;
 	def->image.ppid = task->real_parent->tgid;
 	def->image.uid = task->cred->euid.val;
+	def->image.ns_pid = own_pid(task->group_leader->thread_pid);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -116,44 +136,49 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 	struct task_state *p = bpf_task_storage_get(&tasks, parent, 0, 0);
 	struct ipc_def def;
 
-	if (!p || !p->image)
+	if (!p || (!p->image && (everybody || (p->chosen && child->tgid == parent->tgid))))
 		return 0;
 	struct task_state *c = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!c) {
 		count_lost(IPC_REASON_spawn_unseen);
 		return 0;
 	}
+	if (!p->image) {
+		c->chosen = p->chosen;
+		return 0;
+	}
 	c->thread = next_id();
 	c->image = p->image;
 	if (child->tgid != parent->tgid) {
 		c->image = next_id();
-		c->fresh = 1;
+		c->fresh = FORKED;
 		p->child = child->tgid;
 		fill_image(&def, child, c->image);
 		def.thread = p->thread;
 		def.image.parent = p->image;
 		def.image.via = IPC_VIA_FORK;
-		def.image.spawn_time = p->call ? p->start : 0;
+		def.image.spawn_time = p->call ? p->start & ~UNSEEN : 0;
 		define(&def, 0);
 	}
 	define_thread(child, c->thread, c->image);
 	return 0;
 }
 
-/* Text of an image: comm, exe, cgroup (not known here), arguments as they stand in memory, each ended by NUL.
- */
-static __noinline __u32 image_text(struct scratch *s)
+/* Text of an image: comm, exe, cgroup, arguments as they stand in memory, each ended by NUL. Those of another
+ * task cannot be read. */
+static __noinline __u32 image_text(struct scratch *s, struct task_struct *task)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 args = task->mm->arg_start;
 	__u64 len = task->mm->arg_end - args;
 
 	__u32 at = bpf_probe_read_kernel_str(s->text, COMM_ROOM, task->comm);
 	at = append_path(s, at, path_of(task->mm->exe_file, PATH_DEPTH));
-	at &= 2 * PATH_ROOM - 1;
-	s->text[at++] = 0;
+	at = append_path(s, at, cgroup_path(s, task));
+	at &= IPC_TEXT_MAX - 1;
 	if (len >= ARGS_ROOM)
 		len = ARGS_ROOM - 1;
+	if (walking())
+		len = 0;
 	len &= ARGS_ROOM - 1;
 	if (bpf_probe_read_user(&s->text[at], len, (void *)args))
 		len = 0;
@@ -161,23 +186,56 @@ static __noinline __u32 image_text(struct scratch *s)
 	return at + len + 1;
 }
 
+/* A new image of the process: after the one before, if there was one. */
+static __noinline int define_image(struct task_state *t, struct task_struct *task, __u32 image, __u32 prev,
+				   __u32 via)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return 0;
+	fill_image(&s->def, task, image);
+	s->def.thread = t->thread;
+	s->def.image.prev = prev;
+	s->def.image.via = via;
+	define(&s->def, image_text(s, task) & (IPC_TEXT_MAX - 1));
+	return 0;
+}
+
+/* The new program is not selected. Its end will be told, for whoever waits for it. */
+static __noinline int leave_selection(struct task_state *t, struct task_struct *task)
+{
+	__u32 image = next_id();
+
+	if (!t->image)
+		return 0;
+	define_image(t, task, image, t->image, IPC_VIA_UNSELECTED);
+	__builtin_memset(t, 0, sizeof(*t));
+	t->left = image;
+	return 0;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(task_execs, struct task_struct *task)
 {
 	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
-	struct scratch *s = scratch_get();
 
-	if (!t || !s)
+	if ((!t && !everybody) || (!settled && !(t && t->image)))
 		return 0;
-	struct task_state old = *t;
-	__builtin_memset(t, 0, sizeof(*t));
-	t->image = next_id();
-	t->thread = next_id();
-	fill_image(&s->def, task, t->image);
-	s->def.thread = t->thread;
-	s->def.image.prev = old.image ?: old.prev;
-	s->def.image.via = s->def.image.prev ? IPC_VIA_EXEC : IPC_VIA_START;
-	define(&s->def, image_text(s) & (IPC_TEXT_MAX - 1));
+	if (!is_selected(task))
+		return t ? leave_selection(t, task) : 0;
+	if (!t)
+		t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t) {
+		count_lost(IPC_REASON_spawn_unseen);
+		return 0;
+	}
+	struct task_state new = { .thread = next_id(), .image = next_id() };
+	__u32 prev = t->image ?: t->left;
+	if (!prev) /* it may be found just now (attach.h) */
+		prev = __sync_val_compare_and_swap(&t->image, 0, new.image);
+	*t = new;
+	define_image(t, task, t->image, prev, prev ? IPC_VIA_EXEC : IPC_VIA_START);
 	define_thread(task, t->thread, t->image);
 	walk(t, IPC_CALL_inherit, 0, -1);
 	return 0;
@@ -206,13 +264,17 @@ int BPF_PROG(task_ends, struct task_struct *task)
 {
 	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
 
-	if (!t || !t->image)
+	if (!t || !(t->image | t->left))
 		return 0;
-	leave_unfinished(t);
+	if (t->image)
+		leave_unfinished(t);
 	if (task->signal->live.counter == 0)
 		process_ends(t, task);
 	return 0;
 }
+
+#include "attach.h"
+#include "follow.h"
 
 /* Run by the loader when the recording has ended: what tasks are inside then. */
 SEC("iter/task")

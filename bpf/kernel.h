@@ -118,8 +118,30 @@ struct nsproxy {
 	struct ipc_namespace *ipc_ns;
 };
 
+struct kernfs_node {
+	struct kernfs_node *parent;
+	const char *name;
+	__u64 id;
+};
+
+struct kernfs_node___new { /* Linux 6.15 */
+	struct kernfs_node *__parent;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp; /* of the unified hierarchy */
+};
+
 struct task_struct {
 	struct thread_info thread_info;
+	unsigned int __state, flags;
+	int on_cpu, exit_state;
+	struct pid *thread_pid;
+	struct css_set *cgroups;
 	struct fs_struct *fs;
 	struct mm_struct *mm;
 	struct files_struct *files;
@@ -127,7 +149,6 @@ struct task_struct {
 	struct signal_struct *signal;
 	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
-	struct pid *thread_pid;
 	int pid, tgid, exit_code;
 	char comm[16];
 };
@@ -202,7 +223,12 @@ struct socket_alloc {
 	struct inode vfs_inode;
 };
 
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
 struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
 	struct task_struct *task;
 };
 
@@ -218,6 +244,10 @@ enum {
 	ANON_INODE_MAGIC = 0x09041934,
 	MINOR_BITS = 20,
 	SIGNAL_GROUP_EXIT = 0x4,
+	PF_EXITING = 0x4,
+	PF_NO_PROGRAM = 0x00200000 | 0x10, /* PF_KTHREAD, PF_IO_WORKER: the kernel's own threads */
+	TASK_ASLEEP = 0x3,
+	TASK_NEW = 0x800, /* still being made */
 	AF_UNIX = 1,
 	AF_INET = 2,
 	AF_INET6 = 10,

@@ -8,6 +8,7 @@
  * is read, every event that ended before T is.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -33,13 +34,21 @@
 
 struct source {
 	struct ipctrace_bpf *skel;
-	bool attached;
+	bool attached, walks;
 	size_t page;
 	_Atomic uint64_t *consumed; /* the ring's consumer page, ours to write */
 	const _Atomic uint64_t *produced;
 	const uint8_t *data;	    /* twice in a row, so that no record wraps */
 	uint64_t lost[IPC_REASONS]; /* told to the collector so far */
 	uint64_t *counts;	    /* room for a counter of each processor */
+	uint64_t *early;	    /* records from before the first poll, each behind its length */
+	size_t earlies, early_room; /* words */
+};
+
+enum {
+	ARGUMENTS_MAX = 1000,		  /* bytes of a command line that are kept */
+	WALKS_MAX = 1000,		  /* however fast others fork */
+	PID_NAMESPACE_FIRST = 0xEFFFFFFC, /* inode of the one that has all pids */
 };
 
 static char complaint[256]; /* of libbpf: the verifier's last line, or else libbpf's own */
@@ -63,12 +72,34 @@ static int keep_complaint(enum libbpf_print_level level, const char *format, va_
 	return 0;
 }
 
-/* Chains the rows of each system call in their order. */
-static void index_calls(struct ipctrace_bpf *skel)
+#define SET(mechanism) (1ULL << IPC_MECH_##mechanism)
+
+/* The mechanisms that a call may be on. */
+static uint64_t mechanisms_of(const struct ipc_call *call)
+{
+	switch (IPC_OBJ_KIND(call->object)) {
+	case IPC_OBJ_CHILD:
+	case IPC_OBJ_SELF:
+		return SET(process);
+	case IPC_OBJ_KIND_MSGQ:
+		return SET(sysv_msg);
+	case IPC_OBJ_KIND_SEMS:
+		return SET(sysv_sem);
+	case IPC_OBJ_KIND_SIGNAL:
+		return SET(signal);
+	case IPC_OBJ_KIND_PROCESS:
+		return SET(process_vm);
+	default:
+		return ~(SET(process) | SET(sysv_msg) | SET(sysv_sem) | SET(process_vm));
+	}
+}
+
+/* Chains the rows of each system call in their order; those that no chosen mechanism has are left out. */
+static void index_calls(struct ipctrace_bpf *skel, uint64_t mechanisms)
 {
 	for (unsigned int row = IPC_CALLS - 1; row > IPC_CALL_none; row--) {
 		unsigned int nr = ipc_calls[row].nr;
-		if (nr >= SYSCALLS_MAX)
+		if (nr >= SYSCALLS_MAX || !(mechanisms_of(&ipc_calls[row]) & mechanisms))
 			continue;
 		skel->rodata->next_row[row] = skel->rodata->first_row[nr];
 		skel->rodata->first_row[nr] = row;
@@ -97,11 +128,54 @@ static void bpf_close(struct source *s)
 	if (s->produced)
 		munmap((void *)s->produced, s->page + 2 * RING_BYTES);
 	ipctrace_bpf__destroy(s->skel);
+	free(s->early);
 	free(s->counts);
 	free(s);
 }
 
-static int load(struct source *s)
+/* What is selected becomes constants of the programs. */
+static void select_all(struct source *s, const struct selection *what)
+{
+	struct ipctrace_bpf__rodata *constants = s->skel->rodata;
+	uint64_t sockets = SET(unix_stream) | SET(unix_dgram) | SET(unix_seqpacket);
+
+	index_calls(s->skel, what->mechanisms);
+	constants->everybody = what->everybody;
+	constants->chosen_cgroup = what->cgroup;
+	memcpy((char *)constants->chosen_comm, what->comm, sizeof(constants->chosen_comm));
+	constants->told = constants->looked_at = what->mechanisms | 1ULL << IPC_MECH_none;
+	if (what->mechanisms & SET(fd_passing)) /* goes through these */
+		constants->looked_at |= sockets;
+	s->walks = what->everybody || what->npids;
+}
+
+/* The task's state until it is met. */
+static int mark(struct source *s, pid_t pid, const struct task_state *state)
+{
+	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return -errno;
+	int err = bpf_map_update_elem(bpf_map__fd(s->skel->maps.tasks), &pidfd, state, BPF_ANY);
+	close(pidfd);
+	return err;
+}
+
+static int mark_chosen(struct source *s, const struct selection *what, char *error, size_t error_size)
+{
+	for (unsigned int i = 0; i < what->npids; i++) {
+		int err = mark(s, what->pids[i], &(struct task_state){ .chosen = 1 });
+		if (err) {
+			snprintf(error, error_size, "cannot record process %d: %s", what->pids[i],
+				 err == -ESRCH			    ? "there is none"
+				 : err == -EINVAL || err == -ENOENT ? "it is a thread of another"
+								    : strerror(-err));
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int load(struct source *s, const struct selection *what)
 {
 	s->page = sysconf(_SC_PAGESIZE);
 	s->counts = calloc(libbpf_num_possible_cpus(), sizeof(*s->counts));
@@ -110,7 +184,7 @@ static int load(struct source *s)
 	s->skel = ipctrace_bpf__open();
 	if (!s->skel)
 		return -errno;
-	index_calls(s->skel);
+	select_all(s, what);
 	s->skel->rodata->fast_reads = machine_has(MACHINE_FAST_READS);
 	int err = ipctrace_bpf__load(s->skel);
 	return err ? err : map_ring(s);
@@ -126,40 +200,109 @@ int bpf_check(char *error, size_t error_size)
 	return 0;
 }
 
-static int bpf_open(struct source **out, char *error, size_t error_size)
+/* Behind why eBPF cannot be used: what can, where the shim could record that. */
+static const char *way_out(const struct selection *what)
+{
+	bool needs_kernel = what->everybody || what->npids || what->cgroup || *what->comm;
+	return needs_kernel ? "" : ", or use --source=shim";
+}
+
+static int bpf_open(struct source **out, const struct selection *what, char *error, size_t error_size)
 {
 	int err = bpf_check(error, error_size);
 
 	if (err) {
 		size_t length = strlen(error);
-		snprintf(error + length, error_size - length, ", or use --source=shim");
+		snprintf(error + length, error_size - length, "%s", way_out(what));
 		return err;
 	}
 	libbpf_set_print(keep_complaint);
 	complaint[0] = '\0';
 	struct source *s = calloc(1, sizeof(*s));
-	err = s ? load(s) : -ENOMEM;
-	if (err) {
-		snprintf(error, error_size, "cannot load the eBPF programs (%s: %s), use --source=shim",
-			 strerror(-err), complaint);
-		if (s)
+	err = s ? load(s, what) : -ENOMEM;
+	if (!err) {
+		err = mark_chosen(s, what, error, error_size);
+		if (err)
 			bpf_close(s);
+		else
+			*out = s;
 		return err;
 	}
-	*out = s;
+	snprintf(error, error_size, "cannot load the eBPF programs (%s: %s)%s", strerror(-err), complaint,
+		 way_out(what));
+	if (s)
+		bpf_close(s);
+	return err;
+}
+
+static long consume(struct source *s, struct collector *c, uint64_t end, bool *whole);
+
+static uint64_t produced(const struct source *s)
+{
+	return atomic_load_explicit(s->produced, memory_order_acquire);
+}
+
+/* Runs an iterator over all tasks; it says something whenever the ring should be read. */
+static int run_iterator(struct source *s, const struct bpf_link *link)
+{
+	int fd = bpf_iter_create(bpf_link__fd(link));
+	char something[1];
+	bool whole;
+
+	if (fd < 0)
+		return -errno;
+	while (read(fd, something, sizeof(something)) > 0)
+		consume(s, NULL, produced(s), &whole);
+	close(fd);
 	return 0;
+}
+
+/* Finds what runs already. */
+static int find_running(struct source *s)
+{
+	struct ipctrace_bpf__bss *shared = s->skel->bss;
+	int err = 0;
+
+	for (shared->walks = 0; shared->walks < WALKS_MAX && !err; shared->walks++) {
+		shared->walk_found = shared->walk_alive = 0;
+		err = run_iterator(s, s->skel->links.find_running);
+		if (!shared->walk_found && shared->settled)
+			break;
+		shared->settled |= !shared->walk_found;
+	}
+	return err;
+}
+
+static bool bpf_over(struct source *s)
+{
+	return !find_running(s) && !s->skel->bss->walk_alive;
 }
 
 static int attach_programs(struct source *s)
 {
 	int err = s->attached ? 0 : ipctrace_bpf__attach(s->skel);
 
+	if (!err && !s->attached && s->walks)
+		err = find_running(s);
 	s->attached |= !err;
+	s->skel->bss->settled = 1;
 	return err;
 }
 
-/* Runs a program of type iter over everything, and closes what bpf_iter_create() gave. */
-static int run_iterator(int fd)
+/* What the child holds and calls until its exec is still ours, so its state says: from the exec on. */
+static int bpf_attach(struct source *s, pid_t child, enum ipc_reason *outside)
+{
+	int err = child ? mark(s, child, &(struct task_state){}) : 0;
+
+	if (!err)
+		err = attach_programs(s);
+	if (!err)
+		*outside = IPC_REASON_none;
+	return err;
+}
+
+/* Runs a program of type iter that says nothing to its end. */
+static int finish_iterator(int fd)
 {
 	char none[1];
 
@@ -181,25 +324,8 @@ int bpf_follow(struct source *s, uint32_t pid_ns, uint32_t tid, uint32_t image)
 	if (!pid_ns && !stat("/proc/self/ns/pid", &own))
 		pid_ns = own.st_ino;
 	s->skel->bss->followed = (struct followed){ .pid_ns = pid_ns, .tid = tid, .image = image };
-	err = run_iterator(bpf_iter_create(bpf_link__fd(s->skel->links.follow)));
+	err = finish_iterator(bpf_iter_create(bpf_link__fd(s->skel->links.follow)));
 	return err || s->skel->bss->followed.found ? err : -ESRCH;
-}
-
-/* What the child holds and calls until its exec is still ours, so its state says: from the exec on. */
-static int bpf_attach(struct source *s, pid_t child, enum ipc_reason *outside)
-{
-	struct task_state state = {};
-	int err = attach_programs(s);
-
-	if (err)
-		return err;
-	*outside = IPC_REASON_none;
-	int pidfd = syscall(SYS_pidfd_open, child, 0);
-	if (pidfd < 0)
-		return -errno;
-	err = bpf_map_update_elem(bpf_map__fd(s->skel->maps.tasks), &pidfd, &state, BPF_ANY);
-	close(pidfd);
-	return err;
 }
 
 static uint64_t clock_now(void)
@@ -208,6 +334,25 @@ static uint64_t clock_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* The arguments of a process that ran already: other tasks' memory is not for the programs to read. Returns
+ * the length. In a PID namespace of ours its pid is another one here. */
+static size_t read_arguments(int pid, char *text, size_t room)
+{
+	static struct stat own;
+	char path[32];
+	ssize_t n = 0;
+
+	if (!own.st_ino && stat("/proc/self/ns/pid", &own))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	int fd = own.st_ino == PID_NAMESPACE_FIRST ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (fd >= 0) {
+		n = read(fd, text, room);
+		close(fd);
+	}
+	return n > 0 ? n : 0;
 }
 
 /* Hands on an image's definition with its arguments, NUL-ended in the program's memory, joined by spaces. */
@@ -225,6 +370,8 @@ static void pass_image(struct collector *c, const struct ipc_def *def)
 	memcpy(&copy, def, sizeof(*def) + def->text);
 	for (int i = 0; i < 3 && text < end; i++)
 		text += strnlen(text, end - text) + 1;
+	if (def->image.via == IPC_VIA_START && text + 1 == end)
+		end = text + read_arguments(def->image.pid, text, ARGUMENTS_MAX);
 	while (end > text && end[-1] == '\0')
 		end--;
 	copy.def.text = def->text ? end + 1 - copy.text : 0;
@@ -242,8 +389,38 @@ static void pass(struct collector *c, const struct ipc_event *slots)
 		collector_record(c, COLLECTOR_BPF, slots);
 }
 
-/* Reads up to the position `end`. Returns how many records, and whether it got there in `whole` (a record
- * that is being written stands in the way). */
+/* Puts a record by until there is a collector. False: out of memory. */
+static bool keep(struct source *s, const void *record, size_t length)
+{
+	size_t words = (length + sizeof(*s->early) - 1) / sizeof(*s->early), need = s->earlies + 1 + words;
+
+	if (need > s->early_room) {
+		uint64_t *early = realloc(s->early, 2 * need * sizeof(*early));
+		if (!early)
+			return false;
+		s->early = early;
+		s->early_room = 2 * need;
+	}
+	s->early[s->earlies] = words;
+	memcpy(s->early + s->earlies + 1, record, length);
+	s->earlies = need;
+	return true;
+}
+
+static long pass_early(struct source *s, struct collector *c)
+{
+	long records = 0;
+
+	for (size_t at = 0; at < s->earlies; at += 1 + s->early[at], records++)
+		pass(c, (const struct ipc_event *)(s->early + at + 1));
+	free(s->early);
+	s->early = NULL;
+	s->earlies = s->early_room = 0;
+	return records;
+}
+
+/* Reads up to the position `end`; without a collector, for later. Returns how many records, and whether it
+ * got there in `whole` (a record that is being written stands in the way). */
 static long consume(struct source *s, struct collector *c, uint64_t end, bool *whole)
 {
 	uint64_t at = atomic_load_explicit(s->consumed, memory_order_relaxed);
@@ -254,11 +431,14 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 		uint32_t len = atomic_load_explicit((const _Atomic uint32_t *)head, memory_order_acquire);
 		if (len & BPF_RINGBUF_BUSY_BIT)
 			break;
-		if (!(len & BPF_RINGBUF_DISCARD_BIT)) {
+		bool discarded = len & BPF_RINGBUF_DISCARD_BIT;
+		len &= ~BPF_RINGBUF_DISCARD_BIT;
+		if (!c && !discarded && !keep(s, head + BPF_RINGBUF_HDR_SZ, len))
+			break;
+		if (c && !discarded) {
 			pass(c, (const struct ipc_event *)(head + BPF_RINGBUF_HDR_SZ));
 			records++;
 		}
-		len &= ~BPF_RINGBUF_DISCARD_BIT;
 		at += (len + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
 		atomic_store_explicit(s->consumed, at, memory_order_release);
 	}
@@ -300,7 +480,7 @@ static void finish(struct source *s)
 	ipctrace_bpf__detach(s->skel);
 	s->attached = false;
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); /* programs that still run finish */
-	run_iterator(fd);
+	finish_iterator(fd);
 }
 
 static long bpf_poll(struct source *s, struct collector *c, bool end)
@@ -310,8 +490,8 @@ static long bpf_poll(struct source *s, struct collector *c, bool end)
 	if (end && s->attached)
 		finish(s);
 	uint64_t now = clock_now();
-	uint64_t produced = atomic_load_explicit(s->produced, memory_order_acquire);
-	long records = consume(s, c, produced, &whole);
+	uint64_t position = produced(s);
+	long records = pass_early(s, c) + consume(s, c, position, &whole);
 	tell_lost(s, c);
 	if (end)
 		tell_dropped(s, c);
@@ -324,6 +504,7 @@ const struct source_ops source_bpf = {
 	.name = "bpf",
 	.open = bpf_open,
 	.attach = bpf_attach,
+	.over = bpf_over,
 	.poll = bpf_poll,
 	.close = bpf_close,
 };

@@ -10,8 +10,9 @@ enum { PATH_DEPTH = 48, PATH_ROOM = 1024, NAME_ROOM = 256, ADDRESS_ROOM = 128 };
 
 struct scratch {
 	struct ipc_def def;
-	char text[IPC_TEXT_MAX];
+	char text[IPC_TEXT_MAX + PATH_ROOM];
 	char path[PATH_ROOM + NAME_ROOM];
+	char name[NAME_ROOM];
 	/* the climb from a file to the root */
 	struct dentry *dentry;
 	struct mount *mount;
@@ -21,15 +22,15 @@ struct scratch {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2); /* a walk may be interrupted by the other programs, and has its own */
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
 static struct scratch *scratch_get(void)
 {
-	__u32 zero = 0;
-	return bpf_map_lookup_elem(&scratch, &zero);
+	__u32 which = walking();
+	return bpf_map_lookup_elem(&scratch, &which);
 }
 
 static int climb_step(__u32 i, void *unused)
@@ -72,7 +73,7 @@ static __noinline __u32 path_of(struct file *file, __u32 depth)
 		return PATH_ROOM;
 	s->dentry = PEEK(file, file, f_path.dentry);
 	s->mount = (void *)PEEK(file, file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
-	struct fs_struct *fs = bpf_get_current_task_btf()->fs;
+	__u64 fs = OF_SUBJECT(fs);
 	s->root.mnt = PEEK(fs_struct, fs, root.mnt);
 	s->root.dentry = PEEK(fs_struct, fs, root.dentry);
 	s->start = PATH_ROOM;

@@ -28,11 +28,14 @@ static __u64 queue_object(const struct task_state *t, __u32 id)
 	return ipc_object(IPC_MECH_sysv_msg, (__u64)(t->ipcns & 0xffffff) << 32 | id);
 }
 
+static __always_inline __u32 ipc_namespace(void)
+{
+	return PEEK(ipc_namespace, PEEK(nsproxy, OF_SUBJECT(nsproxy), ipc_ns), ns.inum);
+}
+
 static __noinline int enter_queue(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-
-	t->ipcns = task->nsproxy->ipc_ns->ns.inum;
+	t->ipcns = ipc_namespace();
 	t->object = row_of(call)->object == IPC_OBJ_MSGQ_RET ? 0 : queue_object(t, regs_arg(regs, 0));
 	t->object2 = 0;
 	t->arg0 = NO_DESCRIPTOR;

@@ -37,9 +37,7 @@ static __u32 first_number(const struct pt_regs *regs, __u32 call)
 
 static __noinline int enter_sem(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-
-	t->ipcns = task->nsproxy->ipc_ns->ns.inum;
+	t->ipcns = ipc_namespace();
 	t->object = call == IPC_CALL_semget
 			    ? 0
 			    : ipc_sem_object(t->ipcns, regs_arg(regs, 0), first_number(regs, call));

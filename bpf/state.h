@@ -5,16 +5,23 @@
 
 #include <linux/types.h>
 
+#define UNSEEN (1ULL << 63)
+
 enum {
 	RING_BYTES = 16 << 20,
 	SYSCALLS_MAX = 512, /* numbers at and above are none of ours */
 };
 
-/* In task storage: exists for tracked tasks and no others. */
+/* Until it begins or ends its first call that is seen. */
+enum fresh {
+	FORKED = 1, /* a fork child that has not returned to its program yet */
+	FOUND,	    /* it ran when recording began */
+};
+
+/* In task storage: exists for tracked tasks and, in a tree (select.h), for all of it, and no others. */
 struct task_state {
-	__u32 thread, image;   /* numbers of definitions; 0: tracked from its next successful exec on, */
-	__u32 prev;	       /* as what follows this image of the other source (0: nothing does) */
-	__u64 start;	       /* of the call it is inside */
+	__u32 thread, image;   /* numbers of definitions; 0: not tracked (yet) */
+	__u64 start;	       /* of the call it is inside, or with UNSEEN when it was found there */
 	__u64 ip;	       /* where a parked call returns to */
 	__u64 object, object2; /* 0: that descriptor is no channel */
 	__u64 arg0, arg0_2, arg1;
@@ -24,9 +31,12 @@ struct task_state {
 	__u16 nr;
 	__u8 asked;   /* for more than 0 bytes */
 	__u8 parked;  /* a signal stopped the call: it will go on, fail with EINTR, or die */
-	__u8 fresh;   /* a fork child that has not returned to its program yet */
+	__u8 fresh;   /* enum fresh */
 	__u8 alien;   /* a call of another architecture was met and told */
 	__u8 unbound; /* the call is on a UDP socket without a port: it gets one with its first send */
+	__u8 chosen;  /* will be found */
+	__u32 left;   /* the image before, of a process that is not selected any more, or not yet ours
+			 (follow.h) */
 	/* the process's, in its group leader's state */
 	__u8 exiting; /* exit_group was told, with `status` */
 	__u32 gone;

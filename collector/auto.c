@@ -20,6 +20,7 @@ enum { LINE = 512 };
 
 struct source {
 	struct source *shim;
+	struct selection what;
 	struct source *bpf;   /* once it was needed */
 	_Atomic bool has_bpf; /* set before its first record is made */
 	bool may;	      /* eBPF, as far as can be told without trying */
@@ -33,7 +34,7 @@ static int load(struct source *s)
 {
 	if (s->bpf)
 		return 0;
-	int err = s->may ? source_bpf.open(&s->bpf, s->error, sizeof(s->error)) : -EPERM;
+	int err = s->may ? source_bpf.open(&s->bpf, &s->what, s->error, sizeof(s->error)) : -EPERM;
 	if (err) {
 		s->may = false;
 		atomic_store(&s->has_error, *s->error);
@@ -55,7 +56,7 @@ static bool answer(void *context, const struct asked *asked)
 			   asked->what == ARENA_ASK_FOLLOW ? asked->image : 0);
 }
 
-static int auto_open(struct source **out, char *error, size_t error_size)
+static int auto_open(struct source **out, const struct selection *what, char *error, size_t error_size)
 {
 	char reason[LINE];
 	struct source *s = calloc(1, sizeof(*s));
@@ -64,11 +65,12 @@ static int auto_open(struct source **out, char *error, size_t error_size)
 		snprintf(error, error_size, "out of memory");
 		return -ENOMEM;
 	}
-	int err = source_shim.open(&s->shim, error, error_size);
+	int err = source_shim.open(&s->shim, what, error, error_size);
 	if (err) {
 		free(s);
 		return err;
 	}
+	s->what = *what;
 	s->may = !bpf_check(reason, sizeof(reason));
 	*out = s;
 	return 0;

@@ -71,7 +71,8 @@ struct channel *channel_new(struct collector *c, unsigned int mechanism, const c
 		return NULL;
 	ch->peer = ch;
 	ch->data.key = collector_text(c, key, strlen(key));
-	channel_row(c, ch);
+	if (collector_wants(c, mechanism))
+		channel_row(c, ch);
 	return ch;
 }
 
@@ -202,7 +203,7 @@ void channel_define(struct collector *c, enum collector_source source, const str
 	if (ch->kind->define)
 		ch->kind->define(c, ch, d);
 	set_name(c, ch, d, text, strnlen(text, length));
-	collector_dirty(c, &ch->row);
+	channel_dirty(c, ch);
 }
 
 void channel_partial(struct collector *c, struct channel *ch)
@@ -302,7 +303,7 @@ struct endpoint *endpoint_of(struct collector *c, struct process *p, struct chan
 		return NULL;
 	if (*place)
 		return *place;
-	struct endpoint *ep = collector_new(c, sizeof(*ep));
+	struct endpoint *ep = collector_wants(c, ch->data.mechanism) ? collector_new(c, sizeof(*ep)) : NULL;
 	*place = ep;
 	if (ep)
 		add_endpoint(c, ep, p, ch);

@@ -174,6 +174,17 @@ int collector_open(struct collector **out, const char *path)
 	return 0;
 }
 
+void collector_select(struct collector *c, uint64_t mechanisms, bool outlive)
+{
+	c->left_out = ~mechanisms;
+	c->outlive = outlive;
+}
+
+void collector_look_around(struct collector *c)
+{
+	KIND_EACH(look_around, c);
+}
+
 void collector_meta(struct collector *c, const char *key, const char *value)
 {
 	store_meta(c->store, key, value);

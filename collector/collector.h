@@ -28,6 +28,15 @@ enum collector_source { COLLECTOR_SHIM, COLLECTOR_BPF, COLLECTOR_SOURCES };
  */
 int collector_open(struct collector **out, const char *path);
 
+/* Before the first record: only what passes through channels of these mechanisms is stored (a set of 1 <<
+ * enum ipc_mechanism); processes are rows whatever they do. `outlive`: that they go on when the recording
+ * ends is no loss. */
+void collector_select(struct collector *c, uint64_t mechanisms, bool outlive);
+
+/* Before the first record, but when those who run already are recorded: looks again at what queues hold,
+ * which was sent by nobody known. */
+void collector_look_around(struct collector *c);
+
 /* Sets a key of `meta`. The value is copied. */
 void collector_meta(struct collector *c, const char *key, const char *value);
 

@@ -678,8 +678,9 @@ struct arena_file *shim_arena(struct source *shim)
 	return &shim->file;
 }
 
-static int shim_open(struct source **out, char *error, size_t error_size)
+static int shim_open(struct source **out, const struct selection *what, char *error, size_t error_size)
 {
+	(void)what;
 	char *shim = find_shim();
 	if (!shim) {
 		snprintf(error, error_size,

@@ -150,7 +150,8 @@ static void find_place(struct collector *c, struct act *a)
 	struct channel *ch = find_channel(c, a);
 	if (ch)
 		a->endpoint = endpoint_of(c, a->thread->process, ch);
-	a->lane = lane_of(c, a);
+	if (a->endpoint || !c->left_out)
+		a->lane = lane_of(c, a);
 }
 
 /* What tells where an event belongs; of epoll the user data does. */

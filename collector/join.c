@@ -118,8 +118,7 @@ static void take_texts(struct collector *c, struct process *p, const char *text,
 	}
 }
 
-/* The command's cgroup of the unified hierarchy; all that it starts inherits it. A process that is moved
- * later is not followed. */
+/* Its cgroup of the unified hierarchy, where the source does not tell; what it forks inherits it. */
 static void take_cgroup(struct collector *c, struct process *p)
 {
 	char path[32], line[1024];
@@ -197,14 +196,26 @@ static struct process *image_of_fork(struct collector *c, enum collector_source 
 	return p;
 }
 
+/* It executes a program that is left out. */
+static struct process *image_unselected(struct collector *c, struct process *prev, uint64_t time)
+{
+	struct life *l = prev->life;
+	life_exec_unseen(c, l->latest, time);
+	return l->latest;
+}
+
 static struct process *make_image(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
-	if (d->image.via == IPC_VIA_EXEC) {
+	bool unselected = d->image.via == IPC_VIA_UNSELECTED;
+	if (unselected || d->image.via == IPC_VIA_EXEC) {
 		struct process *prev = image_by(c, source, d->image.prev, d->image.pid);
 		bool same = prev && (prev->source != source || prev->data.pid == d->image.pid);
 		if (same && !prev->life->ended)
-			return image_of_exec(c, source, d, prev);
+			return unselected ? image_unselected(c, prev, d->time)
+					  : image_of_exec(c, source, d, prev);
 	}
+	if (unselected)
+		return NULL;
 	struct process *parent = image_by(c, source, d->image.parent, d->image.ppid);
 	return image_of_fork(c, source, d, parent);
 }
@@ -213,7 +224,7 @@ void join_image(struct collector *c, enum collector_source source, const struct 
 		size_t length)
 {
 	void **place = d->image.image ? table_put(&c->images, d->image.image) : NULL;
-	if (d->image.via > IPC_VIA_EXEC || d->image.pid <= 0 || !place || *place) {
+	if (d->image.via > IPC_VIA_UNSELECTED || d->image.pid <= 0 || !place || *place) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;
 	}
@@ -223,10 +234,11 @@ void join_image(struct collector *c, enum collector_source source, const struct 
 	*table_put(&c->images, d->image.image) = p;
 	p->data.ppid = d->image.ppid;
 	p->data.uid = d->image.uid;
+	p->data.ns_pid = d->image.ns_pid ? d->image.ns_pid : d->image.pid;
 	take_texts(c, p, text, length);
 	if (d->image.via == IPC_VIA_START && !p->data.cgroup)
 		take_cgroup(c, p);
-	life_running(c, p->life, true);
+	life_running(c, p->life, !p->untraced);
 	if (d->image.via == IPC_VIA_FORK && !p->life->start.endpoint) {
 		life_event(c, p->life, p, &p->life->start, IPC_CALL_start, d->time);
 		life_message(c, &p->life->spawn, &p->life->start);

@@ -186,11 +186,11 @@ static void doubt_channels(struct collector *c, struct process *p)
 	}
 }
 
-/* The exec that `p` is in went well, into a program that is not seen. */
-static void exec_unseen(struct collector *c, struct process *p)
+void life_exec_unseen(struct collector *c, struct process *p, uint64_t time)
 {
 	struct life *l = p->life;
-	uint64_t time = p->exec_ns;
+	if (p->exec_ns)
+		time = p->exec_ns;
 	struct process *next = untraced_new(c, l, time);
 	p->exec_ns = 0;
 	if (!next)
@@ -213,7 +213,7 @@ static void exec_unseen(struct collector *c, struct process *p)
 static void settle_exec(struct collector *c, struct life *l)
 {
 	if (l->latest && l->latest->exec_ns && !l->ended)
-		exec_unseen(c, l->latest);
+		life_exec_unseen(c, l->latest, c->now);
 }
 
 void life_settle_execs(struct collector *c, bool all)
@@ -225,7 +225,7 @@ void life_settle_execs(struct collector *c, bool all)
 		if (all && !due)
 			p->exec_ns = 0; /* it may have been about to report: as far as we know it runs on */
 		if (p->exec_ns && due && p->life->latest == p)
-			exec_unseen(c, p);
+			life_exec_unseen(c, p, c->now);
 		if (p->exec_ns && p->life->latest == p) {
 			link = &p->next_exec;
 		} else {
@@ -287,6 +287,7 @@ void life_event(struct collector *c, struct life *l, struct process *p, struct m
 {
 	struct endpoint *ep = endpoint_of(c, p, l->channel);
 	bool starts = call == IPC_CALL_start;
+	m->time = time;
 	if (!ep || !p->main)
 		return;
 	uint64_t event = event_unseen(c, ep, call, starts ? 0 : IPC_F_NO_START,
@@ -384,6 +385,7 @@ static struct channel *life_exit(struct collector *c, struct process *p, const s
 {
 	if (p->life->latest == p && !p->life->ended) {
 		KIND_EACH(process_ends, c, p->life, e->start, true);
+		p->life->exit.time = e->start;
 		life_end(c, p->life, order_end(e), (int32_t)e->arg0);
 	}
 	return p->life->channel;
@@ -461,7 +463,7 @@ void life_close(struct collector *c)
 	for (struct life *l = c->all_lives; l; l = l->next) {
 		if (!l->first)
 			make_placeholder(c, l, l->running ? IPC_REASON_outlived : IPC_REASON_spawn_unseen);
-		else if (l->running)
+		else if (l->running && !c->outlive)
 			collector_lose(c, l->source, IPC_REASON_outlived, l->latest, l->latest->data.comm, 1,
 				       c->now);
 	}

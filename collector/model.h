@@ -264,6 +264,8 @@ struct timed;
 
 struct collector {
 	struct store *store;
+	uint64_t left_out; /* mechanisms that are not to be stored: a set of 1 << enum ipc_mechanism */
+	bool outlive;	   /* processes go on afterwards */
 	int error;
 	struct pool_block *pool;
 	struct spare *spare[SPARE_MAX / 16 + 1]; /* freed, by size */
@@ -338,6 +340,11 @@ static inline uint64_t source_key(enum collector_source source, uint32_t number)
 	return (uint64_t)(source + 1) << 32 | number;
 }
 
+static inline bool collector_wants(const struct collector *c, unsigned int mechanism)
+{
+	return !(c->left_out >> mechanism & 1);
+}
+
 /* join.c: definitions. Text is within `length` bytes, NULs anywhere. */
 void join_image(struct collector *c, enum collector_source source, const struct ipc_def *d, const char *text,
 		size_t length);
@@ -360,6 +367,8 @@ void life_hand_over(struct collector *c, struct life *l, enum collector_source s
 struct process *image_of(const struct collector *c, uint32_t number); /* NULL: not defined (yet) */
 void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status);
 void life_running(struct collector *c, struct life *l, bool running);
+/* The exec that `p` is in, or was at `time`, went well, into a program that is not seen. */
+void life_exec_unseen(struct collector *c, struct process *p, uint64_t time);
 /* An event that no source saw, made for the sake of the message: a start or an exit. */
 void life_event(struct collector *c, struct life *l, struct process *p, struct moment *m,
 		enum ipc_call_id call, uint64_t time);

@@ -38,7 +38,15 @@ static void pipe_opened(struct collector *c, struct endpoint *ep, const struct i
 
 const struct channel_kind pipe_kind = { .key = key_bracket, .makes = pipe_makes, .opened = pipe_opened };
 
-const struct channel_kind fifo_kind = { .defined_key = key_file, .restarts = true };
+/* FIFOs. What a process has that ran before the recording others may have written to. */
+
+static void fifo_opened(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+{
+	(void)c;
+	opened(ep->channel, e->call != IPC_CALL_inherit);
+}
+
+const struct channel_kind fifo_kind = { .defined_key = key_file, .opened = fifo_opened, .restarts = true };
 
 /* Eventfds. */
 

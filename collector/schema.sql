@@ -9,7 +9,7 @@
 -- either in its send's `link` or in one row of `links`, never in both.
 
 PRAGMA application_id = 1229996884; -- 0x49504354, "IPCT"
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 
@@ -28,7 +28,7 @@ CREATE TABLE calls (
 CREATE TABLE processes (
 	id INTEGER PRIMARY KEY, host_id INTEGER, pid INTEGER, ppid INTEGER, parent_id INTEGER, prev_id INTEGER,
 	comm TEXT, exe TEXT, cmdline TEXT, uid INTEGER, cgroup TEXT, start_ns INTEGER, end_ns INTEGER,
-	exit_status INTEGER, source TEXT, coverage TEXT
+	exit_status INTEGER, source TEXT, coverage TEXT, ns_pid INTEGER, container TEXT
 );
 
 CREATE TABLE threads (

@@ -14,12 +14,23 @@
 
 struct source;
 
+/* What is to be recorded. Of whom: of everybody, of some processes or of the command, the latter two with
+ * their descendants; and what else is said must hold too. The recorder itself is left out. */
+struct selection {
+	bool everybody;
+	const pid_t *pids;
+	unsigned int npids;
+	char comm[16];	     /* what the process is called; "": anything */
+	uint64_t cgroup;     /* it is in this one of the unified hierarchy, or below; 0: in any */
+	uint64_t mechanisms; /* set of 1 << enum ipc_mechanism */
+};
+
 struct source_ops {
 	const char *name; /* as users give it to --source */
 
-	/* Makes the source ready. On failure returns -errno and writes one line (cause and remedy, no full
-	 * stop) to `error`. */
-	int (*open)(struct source **out, char *error, size_t error_size);
+	/* Makes the source ready to record what is selected; the shim sees nobody but the command. On failure
+	 * returns -errno and writes one line (cause and remedy, no full stop) to `error`. */
+	int (*open)(struct source **out, const struct selection *what, char *error, size_t error_size);
 
 	/* How to record semaphores and locks (enum arena_sync_mode), told before anything is recorded. NULL:
 	 * the source records none. */
@@ -29,10 +40,14 @@ struct source_ops {
 	 * anything is recorded; fails as open does. NULL: the source cannot. */
 	int (*sample)(struct source *s, unsigned int ms, char *error, size_t error_size);
 
-	/* Called in the parent while the child waits before its exec: from here on the child and its
-	 * descendants are recorded. `outside`: why the shim cannot enter the child's program; set to
+	/* Called in the parent while the child waits before its exec: from here on what was selected is
+	 * recorded. `child` 0: there is no command. `outside`: why the shim cannot enter its program; set to
 	 * IPC_REASON_none where it will be recorded all the same. Returns 0 or -errno. */
 	int (*attach)(struct source *s, pid_t child, enum ipc_reason *outside);
+
+	/* Whether all that were selected by their pids have ended, and their descendants. NULL: cannot tell.
+	 */
+	bool (*over)(struct source *s);
 
 	/* The environment for the command (shim: with LD_PRELOAD), or NULL where the source needs none.
 	 * Returns a NULL-terminated array that lives as long as the source, or NULL: out of memory. */

@@ -21,6 +21,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "container.h"
 #include "schema.h"
 #include "sql.h"
 #include "store.h"
@@ -142,10 +143,20 @@ static const char *known(const char *value)
 	return value && *value ? value : NULL;
 }
 
+static void find_container(char *id, size_t size, const char *cgroup)
+{
+	size_t length = 0;
+	const char *found = cgroup ? container_of_cgroup(cgroup, &length) : NULL;
+
+	snprintf(id, size, "%.*s", (int)length, found ? found : "");
+}
+
 void store_process(struct store *s, const struct store_process *p)
 {
 	struct sql_row r = sql_row(&s->sql, SQL_PROCESS);
+	char container[256];
 
+	find_container(container, sizeof(container), p->cgroup);
 	sql_number(&r, p->id);
 	sql_maybe(&r, p->pid);
 	sql_maybe(&r, p->ppid);
@@ -167,6 +178,8 @@ void store_process(struct store *s, const struct store_process *p)
 		sql_number(&r, p->exit_status);
 	sql_text(&r, p->source);
 	sql_text(&r, p->coverage);
+	sql_maybe(&r, p->ns_pid);
+	sql_text(&r, known(container));
 	sql_put(&s->sql, &r);
 }
 
@@ -508,7 +521,7 @@ static int create(struct store *s, const char *path)
 	if (err)
 		return err;
 	snprintf(start, sizeof(start), "%llu", (unsigned long long)s->start_ns);
-	store_meta(s, "schema_version", "3");
+	store_meta(s, "schema_version", "4");
 	store_meta(s, "start_ns", start);
 	store_host(s);
 	store_mechanisms(s);

@@ -30,6 +30,7 @@ struct store_process {
 	uint64_t start_ns, end_ns;		   /* end 0: has not ended */
 	int32_t exit_status;			   /* wait(2) form; -1: unknown */
 	const char *source, *coverage;
+	int32_t ns_pid; /* 0: unknown */
 };
 
 struct store_thread {

@@ -106,7 +106,7 @@ static void wake_ended(struct collector *c, const struct act *a)
 	endpoint_role(c, ep, ROLE_READER);
 	if (!w->life || !life_has_ended(c, w->life, order_end(e), STATUS_UNKNOWN))
 		return; /* wake_outside() */
-	if (!w->ended.endpoint && w->life->exit.endpoint)
+	if (!w->ended.endpoint && w->life->exit.time)
 		put_end(c, ch);
 	life_message(c, &w->ended, &(struct moment){ a->call.event, order_end(e), ep });
 }

@@ -55,7 +55,8 @@ enum {
 	IPC_F_INSIDE = 1 << 5,	  /* the task died, or the recording ended, inside this call */
 	IPC_F_THREADS = 1 << 6,	  /* the process had several threads (only the eBPF source tells) */
 	IPC_F_ENTRY = 1 << 7,	  /* execve: announced at entry; what follows tells how it went (see below) */
-	IPC_F_NO_START = 1 << 8,  /* the entry was not seen: start is the end, duration 0 */
+	IPC_F_NO_START = 1 << 8,  /* the entry was not seen: start is the end, duration 0, or since when it is
+				   * known to be under way */
 	IPC_F_SECOND = 1 << 9, /* on the call's second object (the sending side of splice, tee, sendfile) */
 	IPC_F_OOB = 1 << 10,   /* moved as urgent data (MSG_OOB): not in its place in the stream */
 	IPC_F_FULL = 1 << 11,  /* a received datagram filled the buffer: it may have been longer */
@@ -263,8 +264,8 @@ enum ipc_def_kind {
 	IPC_DEF_LAST = IPC_DEF_ADDRESS,
 };
 
-/* How an image came to be. */
-enum ipc_via { IPC_VIA_START, IPC_VIA_FORK, IPC_VIA_EXEC };
+/* How an image came to be. UNSELECTED: by an exec, and nothing more will be told of it than its end. */
+enum ipc_via { IPC_VIA_START, IPC_VIA_FORK, IPC_VIA_EXEC, IPC_VIA_UNSELECTED };
 
 struct ipc_def_image {
 	__u32 image;  /* number, unique among all images and threads; never 0 */
@@ -273,8 +274,8 @@ struct ipc_def_image {
 	__s32 pid;
 	__s32 ppid;
 	__u32 uid;
-	__u32 via; /* enum ipc_via */
-	__u32 reserved;
+	__u32 via;	  /* enum ipc_via */
+	__s32 ns_pid;	  /* as its own PID namespace has it; 0: that is `pid` */
 	__u64 spawn_time; /* when the parent entered the call that made it, or 0 */
 	/* text: comm, exe, cgroup, command line (arguments joined by spaces), each ended by a NUL. No text:
 	 * all as in `prev` or `parent`. */

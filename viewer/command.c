@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "selection.h"
 
 const struct command *const commands[] = {
 #define COMMAND_ROW(name) &cmd_##name,
@@ -21,6 +22,7 @@ const struct command *const commands[] = {
 
 static const char main_usage[] =
 	"usage: ipctrace [-o FILE] [-q] [--follow] [--source=auto|shim|bpf] -- COMMAND [ARG...]\n"
+	"       ipctrace record -a | -p PID | --cgroup PATH | --comm NAME [OPTION...]\n"
 	"       ipctrace COMMAND-OF-IPCTRACE [OPTION...]   (see ipctrace --help)\n";
 
 const struct command *command_find(const char *name)
@@ -111,7 +113,7 @@ static int run(const struct command *c, const struct command *whole, int argc, c
 		command_help(stdout, whole);
 		return EXIT_SUCCESS;
 	}
-	if (!whole && !o.separator)
+	if (!whole && !o.separator && !selection_of_kernel(&o))
 		return o.nargs ? command_misused(NULL, "put -- before the program to run: -- %s", o.args[0])
 			       : command_misused(NULL, "no program to run");
 	if (!c->privileged)

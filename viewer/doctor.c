@@ -25,6 +25,8 @@ enum { ALL_WELL = EXIT_SUCCESS, SHIM_ONLY = 1, NO_SHIM = 3 };
 /* OPTIONAL: it is not there, and recording goes without. */
 enum state { OK, NO, OPTIONAL };
 
+static const struct selection everything = { .mechanisms = UINT64_MAX };
+
 struct doctor {
 	bool json;
 	unsigned int told;
@@ -94,7 +96,7 @@ static bool look_at_shim(struct doctor *d)
 
 	d->part = "shim";
 	d->failed = false;
-	int err = source_shim.open(&s, text, sizeof(text));
+	int err = source_shim.open(&s, &everything, text, sizeof(text));
 	tell(d, "library", err ? NO : OK, err ? text : "goes with any user's programs");
 	if (err)
 		return false;
@@ -118,7 +120,7 @@ static void load_programs(struct doctor *d)
 	char text[512] = "";
 	double start = seconds();
 
-	int err = source_bpf.open(&s, text, sizeof(text));
+	int err = source_bpf.open(&s, &everything, text, sizeof(text));
 	if (!err) {
 		source_bpf.close(s);
 		snprintf(text, sizeof(text), "the kernel takes them, in %.0f ms", (seconds() - start) * 1e3);

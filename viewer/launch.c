@@ -72,6 +72,13 @@ int launch_begin(struct launch *l, char **argv, char **envp)
 	return err;
 }
 
+int launch_nothing(struct launch *l)
+{
+	*l = (struct launch){ .ended = true };
+	take_signals(l);
+	return l->signals < 0 ? -errno : 0;
+}
+
 int launch_run(struct launch *l)
 {
 	int err = 0;

@@ -31,6 +31,9 @@ struct launch {
  * launch_abandon(). */
 int launch_begin(struct launch *l, char **argv, char **envp);
 
+/* There is no command: as after one has ended. Returns 0 or -errno. */
+int launch_nothing(struct launch *l);
+
 /* Lets the command run. Returns 0, or the -errno of its exec: then it is gone. */
 int launch_run(struct launch *l);
 

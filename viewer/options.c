@@ -88,13 +88,58 @@ static int set_comm(struct options *o, const char *value)
 	return 0;
 }
 
+/* Its number, or IPC_MECH_none. */
+static int mechanism_of(const char *name, size_t length)
+{
+	for (int i = IPC_MECH_none + 1; i < IPC_MECHANISMS; i++)
+		if (!strncmp(name, ipc_mechanisms[i].name, length) && !ipc_mechanisms[i].name[length])
+			return i;
+	return IPC_MECH_none;
+}
+
 static int set_mechanism(struct options *o, const char *value)
 {
 	o->mechanism = value;
-	for (int i = IPC_MECH_none + 1; i < IPC_MECHANISMS; i++)
-		if (!strcmp(value, ipc_mechanisms[i].name))
+	return mechanism_of(value, strlen(value)) ? 0 : -EINVAL;
+}
+
+static int set_mechanisms(struct options *o, const char *value)
+{
+	for (size_t n;; value += n + 1) {
+		n = strcspn(value, ",");
+		int mechanism = mechanism_of(value, n);
+		if (!mechanism)
+			return -EINVAL;
+		o->mechanisms |= 1ULL << mechanism;
+		if (!value[n])
 			return 0;
-	return -EINVAL;
+	}
+}
+
+static int set_pids(struct options *o, const char *value)
+{
+	for (char *end;; value = end + 1) {
+		long pid = strtol(value, &end, 10);
+		if (end == value || (*end && *end != ',') || pid < 1 || pid > INT32_MAX ||
+		    o->npids == PIDS_MAX)
+			return -EINVAL;
+		o->pids[o->npids++] = (int)pid;
+		if (!*end)
+			return 0;
+	}
+}
+
+static int set_cgroup(struct options *o, const char *value)
+{
+	o->cgroup = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int set_machine(struct options *o, const char *value)
+{
+	(void)value;
+	o->machine = true;
+	return 0;
 }
 
 static int set_verb(struct options *o, const char *value)
@@ -186,6 +231,13 @@ static const struct option_row rows[] = {
 	  "the trace file to write (" DEFAULT_TRACE "); an older one becomes FILE.old", set_output },
 	{ OPT_QUIET, 'q', NULL, NULL, "no summary at the end", set_quiet },
 	{ OPT_FOLLOW, 0, "follow", NULL, "go on until no traced process runs", set_follow },
+	{ OPT_MACHINE, 'a', "all", NULL, "the whole machine (by eBPF), until the program ends, or Ctrl-C",
+	  set_machine },
+	{ OPT_PIDS, 'p', "pid", "PID[,PID...]", "processes that run, and all that they start (by eBPF)",
+	  set_pids },
+	{ OPT_CGROUP, 0, "cgroup", "PATH", "only processes of this cgroup, or below it (by eBPF)",
+	  set_cgroup },
+	{ OPT_MECHANISMS, 'm', "mechanism", "NAME[,NAME...]", "only these mechanisms", set_mechanisms },
 	{ OPT_SOURCE, 0, "source", "NAME", "auto (default), shim (no privilege needed), bpf (root), or both",
 	  set_source },
 	{ OPT_VERIFY, 0, "verify", NULL, "compare what both sources recorded (--source=both)", set_verify },
@@ -264,11 +316,9 @@ int options_parse(struct options *o, unsigned int accepted, int argc, char **arg
 {
 	int n = 1;
 
-	*o = (struct options){ .input = DEFAULT_TRACE,
-			       .output = DEFAULT_TRACE,
-			       .source = "auto",
-			       .limit = -1,
-			       .args = argv + 1 };
+	*o = (struct options){
+		.input = DEFAULT_TRACE, .output = DEFAULT_TRACE, .limit = -1, .args = argv + 1
+	};
 	for (int i = 1; i < argc; i++) {
 		const char *value;
 		bool option = argv[i][0] == '-' && argv[i][1] && !o->separator;

@@ -32,6 +32,10 @@ enum option_bit {
 	OPT_SYNC = 1 << 17,
 	OPT_PRIVATE = 1 << 18,
 	OPT_SHM_SAMPLE = 1 << 19,
+	OPT_MACHINE = 1 << 20,
+	OPT_PIDS = 1 << 21,
+	OPT_CGROUP = 1 << 22,
+	OPT_MECHANISMS = 1 << 23,
 	OPT_LIST = 1 << 24,
 	OPT_ALL = 1 << 25,
 	OPT_COMPARE = 1 << 26,
@@ -41,10 +45,16 @@ enum option_bit {
 	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
 
+enum { PIDS_MAX = 64 };
+
 struct options {
-	const char *input;     /* default ipctrace.db */
-	const char *output;    /* default ipctrace.db */
-	const char *source;    /* default auto */
+	const char *input;   /* default ipctrace.db */
+	const char *output;  /* default ipctrace.db */
+	const char *source;  /* NULL: the one that fits */
+	const char *cgroup;  /* NULL: all */
+	uint64_t mechanisms; /* to record: set of 1 << enum ipc_mechanism; 0: all */
+	int pids[PIDS_MAX];  /* to record, with their descendants */
+	unsigned int npids;
 	const char *ledger;    /* NULL: none */
 	const char *sort;      /* a column of the view, or NULL: the view's own order */
 	const char *comm;      /* NULL: all */
@@ -54,6 +64,7 @@ struct options {
 	int64_t pid;	       /* 0: all */
 	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
 	bool descending;       /* of `sort` */
+	bool machine;	       /* record all of it */
 	bool json, quiet, follow, verify, resolve, help;
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool sync_private; /* also of those that are private to a process */

@@ -2,9 +2,12 @@
 /* processes: one row per program image; a fork and the exec behind it are two rows with one pid. */
 #include "view.h"
 
-static const struct column columns[] = {
+/* ns_pid, container: of few, so that they have a heading only where there are any. */
+enum { NS_PID = 2, CONTAINER = 10 };
+static struct column columns[] = {
 	{ "id", "ID", UNIT_NUMBER, MARK_NONE },
 	{ "pid", "PID", UNIT_NUMBER, MARK_NONE },
+	{ "ns_pid", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "ppid", "PPID", UNIT_NUMBER, MARK_NONE },
 	{ "comm", "COMM", UNIT_TEXT, MARK_NONE },
 	{ "start_ns", "START", UNIT_TIME, MARK_NONE },
@@ -12,6 +15,7 @@ static const struct column columns[] = {
 	{ "exit_status", "STATUS", UNIT_STATUS, MARK_NONE },
 	{ "source", "SOURCE", UNIT_TEXT, MARK_NONE },
 	{ "coverage", "COVERAGE", UNIT_TEXT, MARK_NONE },
+	{ "container", NULL, UNIT_TEXT, MARK_NONE },
 	{ "cmdline", "COMMAND LINE", UNIT_TEXT, MARK_NONE },
 	{ "host_id", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "parent_id", NULL, UNIT_NUMBER, MARK_NONE },
@@ -31,6 +35,10 @@ static const struct view view = {
 
 static int run(const struct command *self, const struct options *o)
 {
+	if (view_any(o, "processes WHERE ns_pid != pid"))
+		columns[NS_PID].heading = "OWN PID";
+	if (view_any(o, "processes WHERE container IS NOT NULL"))
+		columns[CONTAINER].heading = "CONTAINER";
 	return view_run(&view, self, o);
 }
 

@@ -22,6 +22,7 @@
 #include "command.h"
 #include "launch.h"
 #include "rotate.h"
+#include "selection.h"
 #include "source.h"
 #include "summary.h"
 #include "verify.h"
@@ -45,6 +46,7 @@ struct recording {
 	const struct options *o;
 	struct track tracks[COLLECTOR_SOURCES]; /* the first one's trace is the one that -o names */
 	unsigned int n;
+	struct selection what;
 	struct launch launch;
 };
 
@@ -152,12 +154,15 @@ static void set_system(struct track *t)
 
 static void set_beginning(struct track *t, const struct options *o)
 {
-	char *line = quoted(o->args);
+	char *line = o->nargs ? quoted(o->args) : NULL, *selected = selection_text(o);
 
 	collector_meta(t->collector, "tool_version", IPCTRACE_VERSION);
 	if (line)
 		collector_meta(t->collector, "command", line);
+	if (selected)
+		collector_meta(t->collector, "selection", selected);
 	free(line);
+	free(selected);
 	collector_meta(t->collector, "source", t->ops->name);
 	set_meta(t, "settings", "%s%s%s", o->follow ? "--follow " : "", o->sync_all ? "--sync=all " : "",
 		 o->sync_private ? "--private " : "");
@@ -170,20 +175,23 @@ static void set_beginning(struct track *t, const struct options *o)
 /* Returns 0 or an exit status. */
 static int choose_sources(struct recording *r, const struct command *self)
 {
-	bool both = !strcmp(r->o->source, "both");
+	bool chosen = selection_of_kernel(r->o);
+	const char *name = r->o->source ? r->o->source : chosen ? "bpf" : "auto";
+	bool both = !strcmp(name, "both");
 
+	if (chosen && strcmp(name, "bpf"))
+		return command_misused(self, "-a, -p, --cgroup and --comm need --source=bpf");
 	if (both != r->o->verify)
 		return command_misused(self, both ? "--source=both needs --verify"
 						  : "--verify needs --source=both");
 	for (unsigned int i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
-		if (both ? sources[i].ops != &source_auto : !strcmp(sources[i].ops->name, r->o->source)) {
+		if (both ? sources[i].ops != &source_auto : !strcmp(sources[i].ops->name, name)) {
 			struct track *t = &r->tracks[r->n++];
 			t->ops = sources[i].ops;
 			t->number = sources[i].number;
 		}
 	if (!r->n)
-		return command_misused(self, "no source '%s'; there are auto, shim, bpf and both",
-				       r->o->source);
+		return command_misused(self, "no source '%s'; there are auto, shim, bpf and both", name);
 	if (r->o->shm_sample && !r->tracks[0].ops->sample)
 		return command_misused(self, "--shm-sample needs the shim");
 	r->tracks[0].path = strdup(r->o->output);
@@ -196,10 +204,10 @@ static int choose_sources(struct recording *r, const struct command *self)
 }
 
 /* Source ready, trace open. Returns 0 or an exit status, with nothing left behind. */
-static int prepare(struct track *t, const struct options *o)
+static int prepare(struct track *t, const struct selection *what, const struct options *o)
 {
 	char error[512] = "";
-	int err = t->ops->open(&t->source, error, sizeof(error));
+	int err = t->ops->open(&t->source, what, error, sizeof(error));
 
 	if (err)
 		return failed("%s", *error ? error : strerror(-err));
@@ -221,6 +229,7 @@ static int prepare(struct track *t, const struct options *o)
 		return failed("cannot write '%s': %s", t->path, strerror(-err));
 	}
 	rotation_created(&t->rotation);
+	collector_select(t->collector, what->mechanisms, selection_of_kernel(o));
 	set_beginning(t, o);
 	return 0;
 }
@@ -239,7 +248,7 @@ static void undo(struct recording *r, unsigned int n)
 static int prepare_all(struct recording *r)
 {
 	for (unsigned int i = 0; i < r->n; i++) {
-		int status = prepare(&r->tracks[i], r->o);
+		int status = prepare(&r->tracks[i], &r->what, r->o);
 		if (status) {
 			undo(r, i);
 			return status;
@@ -279,8 +288,18 @@ static int attach(struct recording *r)
 		int err = t->ops->attach ? t->ops->attach(t->source, r->launch.pid, &t->outside) : 0;
 		if (err)
 			return failed("cannot trace by --source=%s: %s", t->ops->name, strerror(-err));
+		if (selection_of_kernel(r->o))
+			collector_look_around(t->collector);
 	}
 	return 0;
+}
+
+/* There is no command. */
+static int start_alone(struct recording *r)
+{
+	int err = launch_nothing(&r->launch);
+
+	return err ? failed("cannot read signals: %s", strerror(-err)) : attach(r);
 }
 
 /* Forks the command, attaches the sources, lets the command run. Returns 0 or an exit status. */
@@ -327,6 +346,18 @@ static int pause_ms(long moved)
 	return PAUSE_MAX_MS - (int)(moved * (PAUSE_MAX_MS - PAUSE_MIN_MS) / BUSY_RECORDS);
 }
 
+/* `still`: nothing comes any more, nobody who is recorded runs. */
+static bool is_over(struct recording *r, bool still)
+{
+	const struct track *t = r->tracks;
+
+	if (!r->launch.ended || r->launch.interrupted)
+		return r->launch.ended;
+	if (!r->launch.pid)
+		return still && r->what.npids && t->ops->over(t->source);
+	return !r->o->follow || still;
+}
+
 static void watch(struct recording *r)
 {
 	for (;;) {
@@ -336,8 +367,7 @@ static void watch(struct recording *r)
 			moved += drain(t, false);
 			running += collector_running(t->collector);
 		}
-		bool still = moved == 0 && running == 0;
-		if (r->launch.ended && (!r->o->follow || still || r->launch.interrupted))
+		if (is_over(r, moved == 0 && running == 0))
 			return;
 		launch_wait(&r->launch, pause_ms(moved));
 	}
@@ -380,7 +410,8 @@ static void finish(struct recording *r)
 	uint64_t end = clock_ns(CLOCK_MONOTONIC);
 
 	for (struct track *t = r->tracks; t < last; t++) {
-		tell_status(t, &r->launch);
+		if (r->launch.pid)
+			tell_status(t, &r->launch);
 		drain(t, true);
 	}
 	for (struct track *t = r->tracks; t < last; t++)
@@ -406,9 +437,14 @@ static void report(const struct recording *r)
 static int run(const struct command *self, const struct options *o)
 {
 	struct recording r = { .o = o };
+	char error[512];
 
-	if (!o->nargs)
+	if (!o->nargs && !selection_of_kernel(o))
 		return command_misused(self, "no program to run");
+	if (o->nargs && o->npids)
+		return command_misused(self, "-p is of processes that run: no program can be run with it");
+	if (selection_make(&r.what, o, error, sizeof(error)))
+		return failed("%s", error);
 	int status = choose_sources(&r, self);
 	if (status)
 		return status;
@@ -418,7 +454,7 @@ static int run(const struct command *self, const struct options *o)
 	status = prepare_all(&r);
 	if (status)
 		return status;
-	status = start(&r);
+	status = o->nargs ? start(&r) : start_alone(&r);
 	if (status) {
 		undo(&r, r.n);
 		return status;
@@ -430,14 +466,19 @@ static int run(const struct command *self, const struct options *o)
 	report(&r);
 	if (o->verify && verify_show(stderr, r.tracks[0].path, r.tracks[1].path, o))
 		return EXIT_FAILURE;
+	if (!r.launch.pid)
+		return EXIT_SUCCESS;
 	launch_end_like(&r.launch);
 }
 
 const struct command cmd_record = {
 	.name = "record",
 	.summary = "Runs a program and records its communication and that of all it starts",
-	.usage = "[--] PROGRAM [ARG...]",
+	.usage = "[[--] PROGRAM [ARG...]]",
 	.details =
+		"Without a program, -a, --cgroup and --comm record until Ctrl-C or SIGTERM, -p until the "
+		"processes have\n"
+		"ended too. Given together, all must hold.\n"
 		"The exit status is the program's; 125: ipctrace itself failed, 126: the program cannot be\n"
 		"executed, 127: there is none. 'ipctrace [OPTION...] -- PROGRAM [ARG...]' is short for "
 		"this.\n"
@@ -445,7 +486,8 @@ const struct command cmd_record = {
 		"and\n"
 		"one beside it with .bpf before its suffix. The status is 1 where they differ.",
 	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_SYNC | OPT_PRIVATE |
-		   OPT_SHM_SAMPLE | OPT_JSON | OPT_REST,
+		   OPT_MACHINE | OPT_PIDS | OPT_CGROUP | OPT_COMM | OPT_MECHANISMS | OPT_SHM_SAMPLE |
+		   OPT_JSON | OPT_REST,
 	.privileged = true,
 	.run = run,
 };

@@ -77,7 +77,8 @@ static const char *plural(int64_t n)
 
 static void show_head(FILE *out, struct trace *t)
 {
-	char *command = trace_meta(t, "command"), *end = trace_meta(t, "end_ns");
+	char *command = trace_meta(t, "command") ?: trace_meta(t, "selection"),
+	     *end = trace_meta(t, "end_ns");
 	/* Those at the other end of a socket did not run as part of the command. */
 	int64_t processes = trace_number(
 		t, "SELECT count(DISTINCT pid) FROM processes WHERE coverage IS NOT 'remote' AND NOT"

@@ -8,7 +8,7 @@
 #include <sqlite3.h>
 
 /* As collector/schema.sql sets them. */
-enum { TRACE_APPLICATION_ID = 0x49504354, TRACE_SCHEMA = 3 };
+enum { TRACE_APPLICATION_ID = 0x49504354, TRACE_SCHEMA = 4 };
 
 struct trace {
 	sqlite3 *db;

@@ -7,7 +7,7 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct pt_regs {
-	unsigned long r10, r9, r8, dx, si, di, ip;
+	unsigned long r10, r9, r8, dx, si, di, orig_ax, ip;
 };
 
 struct thread_info {
@@ -38,6 +38,12 @@ static __always_inline __u64 regs_arg(const struct pt_regs *regs, unsigned int n
 	default:
 		return regs->r9;
 	}
+}
+
+/* The number of the system call that the task is in; -1: in none. */
+static __always_inline long regs_nr(const struct pt_regs *regs)
+{
+	return regs->orig_ax;
 }
 
 /* The number and the arguments are those of another table of system calls (int 0x80, a 32-bit program). */

@@ -84,6 +84,7 @@ void collector_watermark(struct collector *c, enum collector_source source, uint
 
 /* ---- recording a case ---- */
 
+static const struct selection everything = { .mechanisms = ~0ULL };
 static int target; /* pid of the case's first process */
 
 static void become_target(int go, const char *name)
@@ -113,7 +114,7 @@ static inline int record_status(const char *name, bool blind)
 	dropped_sends = dropped_recvs = dropped_sent = dropped_received = 0;
 	memset(lost, 0, sizeof(lost));
 	memset(facts, 0, SHARED);
-	if (source_bpf.open(&s, error, sizeof(error)))
+	if (source_bpf.open(&s, &everything, error, sizeof(error)))
 		fail_msg("%s", error);
 	make_pipe(go, 0);
 	target = fork();
@@ -292,7 +293,7 @@ static int run_cases(const struct CMUnitTest *tests, size_t count)
 	char error[512];
 	struct source *s;
 
-	int err = source_bpf.open(&s, error, sizeof(error));
+	int err = source_bpf.open(&s, &everything, error, sizeof(error));
 	if (err == -EOPNOTSUPP || err == -EPERM) {
 		printf("SKIP: %s\n", error);
 		return 77;

@@ -126,6 +126,18 @@ static void test_dup(void **state)
 	expect_exit(&a, target, 0, NONE);
 }
 
+static void expect_own_cgroup(const char *path)
+{
+	char line[512], own[600];
+	FILE *f = fopen("/proc/self/cgroup", "r");
+
+	snprintf(own, sizeof(own), "0::%s\n", path);
+	while (fgets(line, sizeof(line), f) && strncmp(line, "0::", 3))
+		;
+	fclose(f);
+	assert_string_equal(line, own);
+}
+
 static void test_exec(void **state)
 {
 	(void)state;
@@ -147,9 +159,13 @@ static void test_exec(void **state)
 	const struct definition *d = find(IPC_DEF_IMAGE, child, 1);
 	assert_int_equal(d->def.image.via, IPC_VIA_EXEC);
 	assert_int_equal(d->def.image.prev, image_of(child, 0)->image);
-	static const char text[] = "true\0/usr/bin/true\0\0true a b  c";
-	assert_int_equal(d->def.text, sizeof(text));
+	static const char text[] = "true\0/usr/bin/true", args[] = "true a b  c";
+	const char *cgroup = d->text + sizeof(text);
 	assert_memory_equal(d->text, text, sizeof(text));
+	expect_own_cgroup(cgroup);
+	assert_string_equal(cgroup + strlen(cgroup) + 1, args);
+	assert_int_equal(d->def.text, sizeof(text) + strlen(cgroup) + 1 + sizeof(args));
+	assert_int_equal(d->def.image.ns_pid, child);
 	char exe[256] = {};
 	const struct definition *first = find(IPC_DEF_IMAGE, target, 0);
 	assert_true(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);

@@ -570,6 +570,71 @@ static void test_fork_exec_exit(void **state)
 	assert_int_equal(fake.threads_count, 4);
 }
 
+/* A program that is not selected: its end is known from its parent, and who has what it held from it. */
+static void test_unselected(void **state)
+{
+	(void)state;
+	static const char ls[] = "ls\0/bin/ls\0/lxc/web\0ls /";
+	begin();
+	process(10, 1, IPC_VIA_START);
+	spawn(10, 11);
+	process(11, 10, IPC_VIA_FORK);
+	hold(11, W);
+	exec_entry(11, 11);
+	uint64_t entry = now;
+	struct ipc_def d = { .call = IPC_DEF_IMAGE, .thread = 11 };
+	d.image = (struct ipc_def_image){
+		.image = 1011, .pid = 11, .prev = 11, .via = IPC_VIA_UNSELECTED, .ns_pid = 3
+	};
+	define(d, ls, sizeof(ls));
+	step();
+	assert_int_equal(collector_running(c), 1);
+	gone(11, 0x300);
+	waits(10, 11, 0x300);
+	end();
+	const struct store_process *before = row_of(11, 0), *after = row_of(11, 1);
+	assert_int_equal(before->end_ns, entry);
+	assert_string_equal(before->coverage, "full");
+	assert_int_equal(after->prev_id, before->id);
+	assert_string_equal(after->coverage, "untraced");
+	assert_string_equal(after->exe, "/bin/ls");
+	assert_int_equal(after->exit_status, 0x300);
+	assert_int_equal(after->ns_pid, 3);
+	assert_int_equal(before->ns_pid, 11);
+	assert_int_equal(edge(11, 10, "process:11")->src_id, after->id);
+	assert_int_equal(fake.processes_count, 4);
+}
+
+/* Only pipes are wanted: processes are rows, their channels are none. */
+static void test_selected_mechanisms(void **state)
+{
+	(void)state;
+	begin();
+	collector_select(c, 1 << IPC_MECH_pipe, true);
+	process(10, 1, IPC_VIA_START);
+	spawn(10, 11);
+	process(11, 10, IPC_VIA_FORK);
+	process(12, 10, IPC_VIA_FORK);
+	hold(11, W);
+	hold(12, R);
+	now++;
+	event_at(11, IPC_CALL_eventfd2, now, now, ipc_object(IPC_MECH_eventfd, 5), 7, ipc_arg0(7, O_RDWR), 0);
+	event_at(11, IPC_CALL_write, now, now + 5, ipc_object(IPC_MECH_eventfd, 5), 8, ipc_arg0(7, O_RDWR),
+		 0);
+	event_at(11, IPC_CALL_epoll_wait, now, now + 5, 0, 1, 0, 0);
+	do_write(11, now, now + 5, 10);
+	do_read(12, now, now + 5, 10);
+	exits(11, 11, 0x100);
+	waits(10, 11, 0x100);
+	end();
+	assert_int_equal(edge(11, 12, "pipe:[77]")->bytes, 10);
+	assert_int_equal(fake.channels_count, 2);
+	assert_int_equal(fake.endpoints_count, 3);
+	assert_int_equal(fake.edges_count, 1);
+	assert_int_equal(row_of(11, 0)->exit_status, 0x100);
+	assert_int_equal(fake.losses_count, 0); /* that two go on is none */
+}
+
 /* clone() returns in the parent after the child has begun. */
 static void test_child_seen_first(void **state)
 {
@@ -934,6 +999,8 @@ int main(void)
 		cmocka_unit_test(test_late_event),
 		cmocka_unit_test(test_event_of_a_handler),
 		cmocka_unit_test(test_fork_exec_exit),
+		cmocka_unit_test(test_unselected),
+		cmocka_unit_test(test_selected_mechanisms),
 		cmocka_unit_test(test_child_seen_first),
 		cmocka_unit_test(test_failing_exec),
 		cmocka_unit_test(test_static_exec),

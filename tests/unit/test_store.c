@@ -163,7 +163,7 @@ static const char *const contract[][2] = {
 	{ "hosts", "id, name, boot_id, kernel" },
 	{ "processes",
 	  "id, host_id, pid, ppid, parent_id, prev_id, comm, exe, cmdline, uid, cgroup, start_ns, end_ns, "
-	  "exit_status, source, coverage" },
+	  "exit_status, source, coverage, ns_pid, container" },
 	{ "threads", "id, process_id, tid, name, start_ns, end_ns" },
 	{ "channels", "id, mechanism, key, name, scope, first_ns, last_ns, bytes_sent, bytes_received, "
 		      "partial, lost, nonblocking" },
@@ -263,9 +263,9 @@ static void test_identity(void **state)
 	uname(&name);
 	assert_int_equal(store_close(open_store()), 0);
 	check_file("PRAGMA application_id", "1229996884\n"); /* "IPCT" read as a big-endian number */
-	check_file("PRAGMA user_version", "3\n");
+	check_file("PRAGMA user_version", "4\n");
 	check_file("PRAGMA page_size", "16384\n");
-	check_file("SELECT key, value FROM meta ORDER BY key", "schema_version|3\nstart_ns|5000000000000\n");
+	check_file("SELECT key, value FROM meta ORDER BY key", "schema_version|4\nstart_ns|5000000000000\n");
 	snprintf(expected, sizeof(expected), "1|%s|%s|%s\n", name.nodename, boot_id, name.release);
 	check_file("SELECT * FROM hosts", expected);
 }
@@ -309,13 +309,14 @@ static void test_processes(void **state)
 		.comm = "ls",
 		.exe = "/bin/ls",
 		.cmdline = "ls /usr",
-		.cgroup = "/user",
+		.cgroup = "/lxc/web",
 		.uid = 1000,
 		.start_ns = START + 5,
 		.end_ns = START + 9,
 		.exit_status = 256,
 		.source = "shim",
 		.coverage = "full",
+		.ns_pid = 2,
 	};
 
 	(void)state;
@@ -328,8 +329,9 @@ static void test_processes(void **state)
 				.id = 1, .process_id = 2, .tid = 43, .name = "w", .start_ns = START });
 	assert_int_equal(store_commit(s, START), 0);
 	check_file("SELECT * FROM processes",
-		   "1|1|42|7|-|-|-|-|-|0|-|5000000000000|-|-|-|-\n"
-		   "2|1|42|41|1|1|ls|/bin/ls|ls /usr|1000|/user|5000000000005|5000000000009|256|shim|full\n");
+		   "1|1|42|7|-|-|-|-|-|0|-|5000000000000|-|-|-|-|-|-\n"
+		   "2|1|42|41|1|1|ls|/bin/ls|ls "
+		   "/usr|1000|/lxc/web|5000000000005|5000000000009|256|shim|full|2|web\n");
 	p.comm = "ls2"; /* given again: replaced */
 	store_process(s, &p);
 	store_thread(s, &(struct store_thread){ 1, 2, 43, "w", START, START + 3 });

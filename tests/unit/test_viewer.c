@@ -31,7 +31,7 @@ static void defaults(void **state)
 	assert_int_equal(PARSE(o, OPT_VIEW), 0);
 	assert_string_equal(o.input, "ipctrace.db");
 	assert_string_equal(o.output, "ipctrace.db");
-	assert_string_equal(o.source, "auto");
+	assert_null(o.source);
 	assert_int_equal(o.limit, -1);
 	assert_int_equal(o.pid, 0);
 	assert_null(o.sort);
@@ -634,7 +634,7 @@ static void an_older_trace_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(trace_open(&t, path), -EPROTONOSUPPORT);
-	assert_non_null(strstr(t.error, "has schema version 1 and this ipctrace knows 3: record it again"));
+	assert_non_null(strstr(t.error, "has schema version 1 and this ipctrace knows 4: record it again"));
 	remove_trace(path);
 }
 

@@ -168,8 +168,9 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 }
 
 /*
- * The task is found in a call, or at its end: what it was called with is known, and whether it was that for
- * certain where it is of a kind that may wait. What reads the program's memory waits for the end.
+ * A task is found inside a call, or at its end: begins it with what its registers say. Calls that tell
+ * something when they begin, or whose descriptor is gone when they end, are let go; what is to be read in the
+ * program's memory waits for the end.
  */
 static __always_inline int resume(struct task_state *t, const struct pt_regs *regs)
 {

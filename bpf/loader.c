@@ -34,7 +34,7 @@
 
 struct source {
 	struct ipctrace_bpf *skel;
-	bool attached, walks;
+	bool attached, walks, keeps; /* keeps: what the ring has, for the first poll */
 	size_t page;
 	_Atomic uint64_t *consumed; /* the ring's consumer page, ours to write */
 	const _Atomic uint64_t *produced;
@@ -251,8 +251,10 @@ static int run_iterator(struct source *s, const struct bpf_link *link)
 
 	if (fd < 0)
 		return -errno;
+	s->keeps = true;
 	while (read(fd, something, sizeof(something)) > 0)
 		consume(s, NULL, produced(s), &whole);
+	s->keeps = false;
 	close(fd);
 	return 0;
 }
@@ -389,7 +391,7 @@ static void pass(struct collector *c, const struct ipc_event *slots)
 		collector_record(c, COLLECTOR_BPF, slots);
 }
 
-/* Puts a record by until there is a collector. False: out of memory. */
+/* Puts a record by for the first poll. False: out of memory. */
 static bool keep(struct source *s, const void *record, size_t length)
 {
 	size_t words = (length + sizeof(*s->early) - 1) / sizeof(*s->early), need = s->earlies + 1 + words;
@@ -419,7 +421,7 @@ static long pass_early(struct source *s, struct collector *c)
 	return records;
 }
 
-/* Reads up to the position `end`; without a collector, for later. Returns how many records, and whether it
+/* Reads up to the position `end`. Returns how many records, and whether it
  * got there in `whole` (a record that is being written stands in the way). */
 static long consume(struct source *s, struct collector *c, uint64_t end, bool *whole)
 {
@@ -433,9 +435,9 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 			break;
 		bool discarded = len & BPF_RINGBUF_DISCARD_BIT;
 		len &= ~BPF_RINGBUF_DISCARD_BIT;
-		if (!c && !discarded && !keep(s, head + BPF_RINGBUF_HDR_SZ, len))
+		if (s->keeps && !discarded && !keep(s, head + BPF_RINGBUF_HDR_SZ, len))
 			break;
-		if (c && !discarded) {
+		if (!s->keeps && !discarded) {
 			pass(c, (const struct ipc_event *)(head + BPF_RINGBUF_HDR_SZ));
 			records++;
 		}

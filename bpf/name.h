@@ -85,7 +85,7 @@ static __noinline __u32 path_of(struct file *file, __u32 depth)
 static __u32 append_path(struct scratch *s, __u32 at, __u32 start)
 {
 	__u32 len = (PATH_ROOM - start) & (PATH_ROOM - 1);
-	at &= PATH_ROOM - 1;
+	at &= 2 * PATH_ROOM - 1;
 	start &= PATH_ROOM - 1;
 	bpf_probe_read_kernel(&s->text[at], len, &s->path[start]);
 	s->text[at + len] = 0;

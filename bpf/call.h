@@ -7,30 +7,31 @@
 #ifndef IPC_BPF_CALL_H
 #define IPC_BPF_CALL_H
 
+#include "delivery.h"
+#include "file_lock.h"
+#include "futex.h"
 #include "message.h"
+#include "process_vm.h"
 #include "queue.h"
+#include "region.h"
 #include "sem.h"
 #include "wait.h"
 
 #include <linux/sched.h>
 
 enum {
-	ROWS_PER_NR = 8,
+	ROWS_PER_NR = 16,
 	NR_EINPROGRESS = 115,
-	NR_EINTR = 4,
 	CLOSE_RANGE_UNSHARE_ = 2,
+	IORING_ENTER_REGISTERED_RING_ = 16,
+	MAY_RUN = -2, /* in the place of a status */
 };
+
+const volatile _Bool sees_rings; /* the kernel has the tracepoints (ring.h) */
 
 /* Rows of one system call: first_row[nr], then next_row[row] until 0. Made by the loader from calls.def. */
 const volatile __u8 first_row[SYSCALLS_MAX];
 const volatile __u8 next_row[CALLS_ROOM];
-
-struct {
-	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct task_state);
-} tasks SEC(".maps");
 
 /* ---- a call begins ---- */
 
@@ -49,32 +50,41 @@ static __u32 call_of(const struct pt_regs *regs, long nr)
 	return IPC_CALL_none;
 }
 
-static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
+/* The call is on this channel, and that one where it has two. */
+static __always_inline int enter_ends(struct task_state *t, const struct pt_regs *regs, __u32 call,
+				      const struct end *end, const struct end *end2)
 {
 	const struct ipc_call *row = row_of(call);
-	struct end end = {}, end2 = {};
 
-	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
-	if (row->object2)
-		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
-	if (reads_state(end.object, call))
-		end.object = 0;
-	if (!end.object && !end2.object)
+	t->object = reads_state(end->object, call) ? 0 : end->object;
+	t->arg0 = end->arg0;
+	t->object2 = end2->object;
+	t->arg0_2 = end2->arg0;
+	if (!t->object && !t->object2)
 		return 0;
-	t->object = end.object;
-	t->arg0 = end.arg0;
-	t->object2 = end2.object;
-	t->arg0_2 = end2.arg0;
 	t->call = call;
-	t->unbound = binds_late(end.object) && socket_is_unbound(end.sk);
+	t->unbound = binds_late(end->object) && socket_is_unbound(end->sk);
 	t->arg1 = row->asks ? regs_arg(regs, row->asks - 1) : 0;
 	t->asked = row->asks ? t->arg1 != 0 : regs_arg(regs, 2) != 0; /* of a vector: that it is not empty */
 	t->start = bpf_ktime_get_ns();
 	return 0;
 }
 
+static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
+{
+	const struct ipc_call *row = row_of(call);
+	struct end end = {}, end2 = {};
+
+	if (call == IPC_CALL_io_uring_enter && regs_arg(regs, 3) & IORING_ENTER_REGISTERED_RING_)
+		return 0; /* its descriptor is none */
+	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
+	if (row->object2)
+		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
+	return enter_ends(t, regs, call, &end, &end2);
+}
+
 /* Calls whose object only the result tells. dup2 and dup3 close what they replace; an accept is from a
- * listener. */
+ * listener, a pidfd_getfd from a process. */
 static __noinline int enter_maker(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
 	struct end old = {}, listener = {};
@@ -84,7 +94,7 @@ static __noinline int enter_maker(struct task_state *t, const struct pt_regs *re
 			return 0; /* changes nothing */
 		classify(regs_arg(regs, 1), &old);
 	}
-	if (call == IPC_CALL_accept || call == IPC_CALL_accept4)
+	if (call == IPC_CALL_accept || call == IPC_CALL_accept4 || call == IPC_CALL_pidfd_getfd)
 		find_end(regs_arg(regs, 0), &listener, t->thread);
 	t->object = listener.object;
 	t->object2 = old.object;
@@ -145,6 +155,8 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	t->nr = nr;
 	switch (IPC_OBJ_KIND(row_of(call)->object)) {
 	case IPC_OBJ_KIND_FD:
+		if (locks_file(row_of(call)))
+			return enter_lock(t, regs, call);
 		return enter_descriptor(t, regs, call);
 	case IPC_OBJ_SELF:
 		return enter_self(t, regs, call);
@@ -159,10 +171,20 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 		return enter_queue(t, regs, call);
 	case IPC_OBJ_KIND_SEMS:
 		return enter_sem(t, regs, call);
+	case IPC_OBJ_KIND_SIGNAL:
+		return enter_signal(t, regs, call);
+	case IPC_OBJ_KIND_PROCESS:
+		return enter_process(t, regs, call);
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
 		return enter_wait(t, call);
+	case IPC_OBJ_KIND_MEMORY:
+		return enter_region(t, regs, call);
+	case IPC_OBJ_KIND_WORD:
+		return enter_futex(t, regs, call);
+	case IPC_OBJ_NONE:
+		return nr == __NR_madvise ? enter_advice(t, regs) : 0;
 	}
 	return 0;
 }
@@ -238,7 +260,7 @@ static __noinline int redefine(struct task_state *t, __u32 state)
 	return 0;
 }
 
-/* After a success. */
+/* After a success. Returns whether there are messages that have still to be told. */
 static __noinline int leave_message(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	const struct ipc_call *row = row_of(t->call);
@@ -252,9 +274,9 @@ static __noinline int leave_message(struct task_state *t, const struct pt_regs *
 	m->receives = row->verb == IPC_VERB_recv;
 	switch (row->size) {
 	case IPC_SIZE_MESSAGE:
-		return tell_header(m, regs, result);
 	case IPC_SIZE_MESSAGES:
-		return tell_headers(m, regs, result);
+		begin_messages(m, regs, result);
+		return 1;
 	}
 	return row->asks ? tell_buffer(m, regs, result) : tell_vector(m, regs, result);
 }
@@ -268,24 +290,28 @@ static void define_changed(struct task_state *t, __s64 result)
 		redefine(t, connects ? IPC_SOCKET_CONNECTED : 0);
 }
 
-static __noinline int leave_control(struct task_state *t, __s64 result)
+static __noinline int leave_control(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	struct ipc_event e = event_of(t, result);
 
 	e.arg0 = t->arg0;
-	if (t->call != IPC_CALL_shutdown)
+	if (t->call == IPC_CALL_inotify_add_watch && result >= 0)
+		define_watch(t->object, regs_arg(regs, 1));
+	else if (t->call != IPC_CALL_shutdown)
 		define_changed(t, result);
+	if (!result && ipc_object_mechanism(t->object) == IPC_MECH_pty)
+		e.arg1 = pty_told(t->call, regs_arg(regs, 2));
 	return emit(&e, t->image);
 }
 
-static void leave_replaced(const struct task_state *t)
+static __noinline int leave_replaced(const struct task_state *t)
 {
 	struct ipc_event e = {
 		.object = t->object2, .arg0 = t->arg0_2, .thread = t->thread, .call = IPC_CALL_close
 	};
 
 	e.flags = IPC_F_PART;
-	emit(&e, t->image);
+	return emit(&e, t->image);
 }
 
 /* What socket() made has nothing to tell yet; accept made the other side's peer; a copy is known already. */
@@ -306,6 +332,8 @@ static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, _
 
 	if (t->object2)
 		leave_replaced(t);
+	if (t->call == IPC_CALL_io_uring_setup && !sees_rings)
+		define_loss(t->thread, IPC_REASON_io_uring);
 	if (!classify(fd, &end))
 		return 0;
 	if (end.sk)
@@ -348,6 +376,22 @@ static __u64 clone_flags(__u32 call, const struct pt_regs *regs)
 	}
 }
 
+/* CLONE_PIDFD: clone puts it where its third argument says, clone3 where the second word of its struct does.
+ */
+static void leave_pidfd(struct task_state *t, const struct pt_regs *regs)
+{
+	__u64 place = regs_arg(regs, 2);
+	__u32 fd;
+
+	if (t->call == IPC_CALL_clone3 &&
+	    bpf_probe_read_user(&place, sizeof(place), (void *)(regs_arg(regs, 0) + sizeof(place))))
+		return;
+	if (bpf_probe_read_user(&fd, sizeof(fd), (void *)place))
+		return;
+	t->call = IPC_CALL_clone_pidfd;
+	leave_open(t, fd, fd, 0);
+}
+
 static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *regs, __s64 result)
 {
 	struct ipc_event e = event_of(t, t->child);
@@ -356,36 +400,99 @@ static __noinline int leave_spawn(struct task_state *t, const struct pt_regs *re
 		return 0;
 	e.object = ipc_object(IPC_MECH_process, t->child);
 	e.arg0 = clone_flags(t->call, regs);
-	return emit(&e, t->image);
+	emit(&e, t->image);
+	if (e.arg0 & CLONE_PIDFD)
+		leave_pidfd(t, regs);
+	return 0;
 }
 
-/* The child that wait4 or waitid reaped and its status in the form of wait(2). Returns 0: none. */
+/* A process as its parent calls it: by its number in the parent's namespace. */
+struct child_name {
+	__u32 ns;
+	__s32 pid;
+};
+
+/* One that has ended, and may not have been reaped yet. */
+struct ended {
+	__u32 pid; /* as we call it */
+	__s32 status;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct child_name);
+	__type(value, struct ended);
+} ended SEC(".maps");
+
+/* `pid` as this task calls it; NULL: `pid` is of no interest. */
+static __always_inline struct child_name name_for(struct task_struct *task, struct pid *pid)
+{
+	struct pid *own = task->thread_pid;
+	__u64 at = bpf_core_field_offset(struct pid, numbers) +
+		   (__u64)PEEK(pid, own, level) * bpf_core_type_size(struct upid);
+	struct child_name name = {};
+
+	name.ns = PEEK(pid_namespace, PEEK(upid, (__u64)own + at, ns), ns.inum);
+	if (pid)
+		name.pid = PEEK(upid, (__u64)pid + at, nr);
+	return name;
+}
+
+static __noinline int note_ended(struct task_struct *task, __s32 status)
+{
+	struct child_name name = name_for(task->real_parent, task->thread_pid);
+	struct ended end = { .pid = task->tgid, .status = status };
+
+	return bpf_map_update_elem(&ended, &name, &end, BPF_ANY);
+}
+
+/* The child that wait4 or waitid reaped and its status in the form of wait(2), -1: not told, MAY_RUN: not
+ * even whether it has ended. Returns 0: none. */
 static __u32 reaped_by_wait4(const struct pt_regs *regs, __s64 result, __u64 *status)
 {
+	enum { WUNTRACED_ = 2, WCONTINUED_ = 8 };
 	__s32 word;
 
 	if (result <= 0)
 		return 0;
+	*status = regs_arg(regs, 2) & (WUNTRACED_ | WCONTINUED_) ? MAY_RUN : -1;
 	if (bpf_probe_read_user(&word, sizeof(word), (void *)regs_arg(regs, 1)))
-		*status = -1;
-	else if ((word & 0xff) == 0x7f || word == 0xffff) /* stopped, continued */
+		return result;
+	if ((word & 0xff) == 0x7f || word == 0xffff) /* stopped, continued */
 		return 0;
-	else
-		*status = (__u32)word;
+	*status = (__u32)word;
 	return result;
+}
+
+/* The one child that waitid was asked for; 0: any. */
+static __u32 waited_for(const struct pt_regs *regs)
+{
+	enum { PID = 1, PIDFD = 3 };
+	struct end end = {};
+
+	if (regs_arg(regs, 0) == PID)
+		return regs_arg(regs, 1);
+	if (regs_arg(regs, 0) != PIDFD ||
+	    ipc_object_mechanism(classify(regs_arg(regs, 1), &end)) != IPC_MECH_pidfd)
+		return 0;
+	return ipc_object_id(end.object);
 }
 
 static __u32 reaped_by_waitid(const struct pt_regs *regs, __s64 result, __u64 *status)
 {
-	enum { WNOWAIT_ = 0x01000000, EXITED = 1, KILLED = 2, DUMPED = 3 };
+	enum { WEXITED_ = 4, WNOWAIT_ = 0x01000000, EXITED = 1, KILLED = 2, DUMPED = 3 };
+	__u64 options = regs_arg(regs, 3);
 	struct {
 		__s32 signo, error, code, pad, pid, uid, status;
 	} info;
 
-	if (result || regs_arg(regs, 3) & WNOWAIT_)
+	if (result || options & WNOWAIT_)
 		return 0;
-	if (bpf_probe_read_user(&info, sizeof(info), (void *)regs_arg(regs, 2)))
-		return 0;
+	if (bpf_probe_read_user(&info, sizeof(info), (void *)regs_arg(regs, 2))) {
+		*status = MAY_RUN;
+		return options & WEXITED_ ? waited_for(regs) : 0;
+	}
 	if (info.pid <= 0 || info.code < EXITED || info.code > DUMPED)
 		return 0;
 	*status = info.code == EXITED ? (info.status & 0xff) << 8
@@ -398,12 +505,21 @@ static __noinline int leave_reap(struct task_state *t, const struct pt_regs *reg
 	__u64 status = 0;
 	__u32 pid = t->call == IPC_CALL_wait4 ? reaped_by_wait4(regs, result, &status)
 					      : reaped_by_waitid(regs, result, &status);
+	struct child_name name = name_for(bpf_get_current_task_btf(), 0);
 	struct ipc_event e = event_of(t, pid);
 
-	if (!pid)
+	name.pid = pid;
+	const struct ended *end = pid ? bpf_map_lookup_elem(&ended, &name) : 0;
+	if (end) {
+		e.result = end->pid;
+		e.arg0 = (__u32)end->status;
+		bpf_map_delete_elem(&ended, &name);
+	} else if (pid && status != MAY_RUN) {
+		e.arg0 = status;
+	} else {
 		return 0;
-	e.object = ipc_object(IPC_MECH_process, pid);
-	e.arg0 = status;
+	}
+	e.object = ipc_object(IPC_MECH_process, e.result);
 	return emit(&e, t->image);
 }
 
@@ -416,18 +532,21 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_KIND_FD:
 		if (t->unbound && row->verb == IPC_VERB_send) /* also of one that failed */
 			redefine(t, 0);
-		if (row->nr == __NR_epoll_ctl)
+		if (locks_file(row))
+			leave_lock(t, regs, result);
+		else if (row->nr == __NR_epoll_ctl)
 			leave_epoll(t, regs, result);
 		else if (row->verb == IPC_VERB_control)
-			leave_control(t, result);
+			leave_control(t, regs, result);
 		else if (row->size != IPC_SIZE_NONE && is_queue(t->object))
 			leave_queue(t, regs, result);
+		else if (row->size != IPC_SIZE_NONE && result > 0 &&
+			 ipc_object_mechanism(t->object) == IPC_MECH_signal)
+			leave_signalfd(t, regs, result);
 		else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
 			leave_descriptor(t, result, 0);
-		else {
-			leave_message(t, regs, result);
-			tell_passed(t, regs, result);
-		}
+		else if (leave_message(t, regs, result))
+			tell_messages();
 		break;
 	case IPC_OBJ_KIND_MSGQ:
 		leave_queue(t, regs, result);
@@ -435,14 +554,28 @@ static __noinline int leave(struct task_state *t, const struct pt_regs *regs, __
 	case IPC_OBJ_KIND_SEMS:
 		leave_sem(t, regs, result);
 		break;
+	case IPC_OBJ_KIND_SIGNAL:
+		leave_signal(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_PROCESS:
+		leave_process(t, result);
+		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
 		leave_wait(t, regs, result);
 		break;
+	case IPC_OBJ_KIND_MEMORY:
+		leave_region(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, result, 0);
+		break;
 	case IPC_OBJ_RET:
 		if (result >= 0)
 			leave_open(t, result, result, 0);
+		if (result >= 0 && t->call == IPC_CALL_pidfd_getfd)
+			tell_taken(t, regs, result);
 		break;
 	case IPC_OBJ_KIND_PAIR:
 		if (result == 0)
@@ -467,11 +600,15 @@ static void leave_unfinished(struct task_state *t)
 {
 	switch (IPC_OBJ_KIND(row_of(t->call)->object)) {
 	case IPC_OBJ_KIND_FD:
+	case IPC_OBJ_KIND_SIGNAL:
 		leave_descriptor(t, 0, IPC_F_INSIDE);
 		break;
 	case IPC_OBJ_KIND_MSGQ:
 	case IPC_OBJ_KIND_SEMS:
 		leave_queue_unfinished(t);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, 0, IPC_F_INSIDE);
 	}
 	t->call = IPC_CALL_none;
 }

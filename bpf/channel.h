@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* Which channel is behind a descriptor of the calling task: a pipe or a socket by its inode, a FIFO or a
  * POSIX message queue by a hash of device, inode and generation (defined once, with its path or its name), an
- * eventfd by its id, anything else is none. */
+ * eventfd by its id, an end of a pseudo-terminal by its index, anything else is none. */
 #ifndef IPC_BPF_CHANNEL_H
 #define IPC_BPF_CHANNEL_H
 
+#include "pty.h"
 #include "socket.h"
 
 enum { DESCRIPTORS_MAX = 1 << 20 };
@@ -24,17 +25,11 @@ static __u64 hash56(__u64 a, __u64 b)
 	return (h ^ h >> 32) * 0x9e3779b97f4a7c15ULL >> 8;
 }
 
-static __noinline int define_file(struct file *file, __u64 object)
+/* Of a file, with `text` bytes in scratch->text. */
+static void define_inode(struct scratch *s, struct inode *inode, __u64 object, __u32 text)
 {
-	struct scratch *s = scratch_get();
-	__u8 one = 1;
-
-	if (!s || bpf_map_update_elem(&defined, &object, &one, BPF_NOEXIST))
-		return 0;
-	struct inode *inode = PEEK(file, file, f_inode);
 	__u32 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
-	_Bool is_fifo = ipc_object_mechanism(object) == IPC_MECH_fifo; /* a queue has no folders */
-	__u32 text = append_path(s, 0, path_of(file, is_fifo ? PATH_DEPTH : 1));
+
 	__builtin_memset(&s->def, 0, sizeof(s->def));
 	s->def.call = IPC_DEF_OBJECT;
 	s->def.object.object = object;
@@ -43,15 +38,32 @@ static __noinline int define_file(struct file *file, __u64 object)
 	s->def.object.dev_major = dev >> MINOR_BITS;
 	s->def.object.dev_minor = dev & ((1 << MINOR_BITS) - 1);
 	define(&s->def, text & (2 * PATH_ROOM - 1));
+}
+
+static __noinline int define_file(struct file *file, __u64 object)
+{
+	struct scratch *s = scratch_get();
+	__u8 one = 1;
+
+	if (!s || bpf_map_update_elem(&defined, &object, &one, BPF_NOEXIST))
+		return 0;
+	_Bool is_queue = ipc_object_mechanism(object) == IPC_MECH_posix_mq; /* has no folders */
+	__u32 text = append_path(s, 0, path_of(file, is_queue ? 1 : PATH_DEPTH));
+	define_inode(s, PEEK(file, file, f_inode), object, text);
 	return 0;
+}
+
+static __always_inline __u64 file_hash(struct inode *inode)
+{
+	__u64 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
+	__u64 generation = PEEK(inode, inode, i_generation);
+
+	return hash56(PEEK(inode, inode, i_ino), dev << 32 | generation);
 }
 
 static __always_inline __u64 file_object(struct file *file, __u32 mechanism)
 {
-	struct inode *inode = PEEK(file, file, f_inode);
-	__u64 dev = PEEK(super_block, PEEK(inode, inode, i_sb), s_dev);
-	__u64 generation = PEEK(inode, inode, i_generation);
-	__u64 object = ipc_object(mechanism, hash56(PEEK(inode, inode, i_ino), dev << 32 | generation));
+	__u64 object = ipc_object(mechanism, file_hash(PEEK(file, file, f_inode)));
 	if (!bpf_map_lookup_elem(&defined, &object))
 		define_file(file, object);
 	return object;
@@ -96,37 +108,94 @@ static __always_inline __u64 socket_object(struct inode *inode, struct end *end)
 	return end->sk ? ipc_object(socket_mechanism(end->sk), PEEK(inode, inode, i_ino)) : 0;
 }
 
-static __always_inline __u64 eventfd_object(struct file *file)
-{
-	const __u64 wanted = 0x6466746e6576655b; /* "[eventfd", and then "]" */
-	struct dentry *dentry = PEEK(file, file, f_path.dentry);
-	__u64 name;
+/* Timerfds and inotify instances have no number in the kernel: here is ours, by the address of what the file
+ * stands for. That may be another one's later: then its maker tells so. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u64);
+} numbers SEC(".maps");
 
-	if (!bpf_core_field_exists(struct eventfd_ctx, id) || PEEK(dentry, dentry, d_name.len) != 9 ||
-	    bpf_probe_read_kernel(&name, sizeof(name), PEEK(dentry, dentry, d_name.name)) || name != wanted)
-		return 0;
-	return ipc_object(IPC_MECH_eventfd, PEEK(eventfd_ctx, PEEK(file, file, private_data), id));
+__u64 last_number;
+
+static __always_inline __u64 numbered_object(struct file *file, __u32 mechanism)
+{
+	__u64 key = (__u64)PEEK(file, file, private_data), next;
+	const __u64 *number = bpf_map_lookup_elem(&numbers, &key);
+
+	if (number)
+		return ipc_object(mechanism, *number);
+	next = __sync_fetch_and_add(&last_number, 1) + 1;
+	bpf_map_update_elem(&numbers, &key, &next, BPF_ANY);
+	return ipc_object(mechanism, next);
 }
 
-static __always_inline __u64 queue_or_eventfd(struct file *file, struct inode *inode)
+static __always_inline __u64 pid_object(struct pid *pid)
 {
-	switch (PEEK(super_block, PEEK(inode, inode, i_sb), s_magic)) {
-	case MQUEUE_MAGIC:
-		return file_object(file, IPC_MECH_posix_mq);
-	case ANON_INODE_MAGIC:
-		return eventfd_object(file);
+	return ipc_object(IPC_MECH_pidfd, PEEK(pid, pid, numbers[0].nr));
+}
+
+/* By the first eight letters of its name. */
+static __noinline __u64 anonymous_object(struct file *file, __u64 name)
+{
+	switch (name) {
+	case 0x6466746e6576655b: /* "[eventfd" */
+		if (!bpf_core_field_exists(struct eventfd_ctx, id))
+			return 0;
+		return ipc_object(IPC_MECH_eventfd, PEEK(eventfd_ctx, PEEK(file, file, private_data), id));
+	case 0x646672656d69745b: /* "[timerfd" */
+		return numbered_object(file, IPC_MECH_timerfd);
+	case 0x00796669746f6e69: /* "inotify" */
+		return numbered_object(file, IPC_MECH_inotify);
+	case 0x005d64666469705b: /* "[pidfd]" */
+		return pid_object(PEEK(file, file, private_data));
+	case 0x6e6972755f6f695b: /* "[io_urin" */
+		return ipc_object(IPC_MECH_io_uring, PEEK(inode, PEEK(file, file, f_inode), i_ino));
+	case 0x666c616e6769735b: /* "[signalf": it gives each process its own */
+		return ipc_object(IPC_MECH_signal, 0);
 	}
 	return 0;
 }
 
-/* The object behind the caller's descriptor, 0: no channel. */
-SEPARATE __u64 classify(__u32 fd, struct end *end)
+static __always_inline __u64 queue_or_anonymous(struct file *file, struct inode *inode)
 {
-	if (!end)
+	struct dentry *dentry;
+	__u64 name;
+
+	switch (PEEK(super_block, PEEK(inode, inode, i_sb), s_magic)) {
+	case MQUEUE_MAGIC:
+		return file_object(file, IPC_MECH_posix_mq);
+	case PID_FS_MAGIC:
+		return pid_object(PEEK(inode, inode, i_private));
+	case ANON_INODE_MAGIC:
+		dentry = PEEK(file, file, f_path.dentry);
+		if (!bpf_probe_read_kernel(&name, sizeof(name), PEEK(dentry, dentry, d_name.name)))
+			return anonymous_object(file, name);
+	}
+	return 0;
+}
+
+/* An inotify instance watches another path from now on: that is its name. */
+static __noinline int define_watch(__u64 object, __u64 path)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s)
 		return 0;
+	__builtin_memset(&s->def, 0, sizeof(s->def));
+	s->def.call = IPC_DEF_OBJECT;
+	s->def.object.object = object;
+	long text = bpf_probe_read_user_str(s->text, PATH_ROOM, (void *)path);
+	if (text > 0)
+		define(&s->def, text & (2 * PATH_ROOM - 1));
+	return 0;
+}
+
+static __always_inline __u64 describe_end(struct file *file, __u32 fd, struct end *end)
+{
 	end->object = 0;
 	end->sk = 0;
-	struct file *file = file_of(fd);
 	if (!file)
 		return 0;
 	struct inode *inode = PEEK(file, file, f_inode);
@@ -137,12 +206,26 @@ SEPARATE __u64 classify(__u32 fd, struct end *end)
 		end->object = fifo_or_pipe(file, inode);
 	else if (type == S_IFSOCK)
 		end->object = socket_object(inode, end);
+	else if (type == S_IFCHR)
+		end->object = pty_object(file, inode);
 	else if (type == S_IFREG || !type) /* anonymous inodes have either by the kernel's version */
-		end->object = queue_or_eventfd(file, inode);
+		end->object = queue_or_anonymous(file, inode);
 	if (!is_in(looked_at, end->object))
 		return end->object = 0;
 	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));
 	return end->object;
+}
+
+/* The object of an open file, 0: no channel. `fd`: the descriptor that the call was given. */
+SEPARATE __u64 classify_file(__u64 file, __u32 fd, struct end *end)
+{
+	return end ? describe_end((struct file *)file, fd, end) : 0;
+}
+
+/* The object behind the caller's descriptor, 0: no channel. */
+SEPARATE __u64 classify(__u32 fd, struct end *end)
+{
+	return end ? describe_end(file_of(fd), fd, end) : 0;
 }
 
 /* Likewise; a socket that is seen for the first time is told. */

@@ -21,8 +21,11 @@
 enum {
 	RING_RESERVE = 1 << 20,
 	COMM_ROOM = 16,
+	NR_EINTR = 4,
 	NR_EAGAIN = 11,
-	CALLS_ROOM = 256, /* a power of two; the rows behind the last are empty */
+	RING_THREAD = 1 << 31, /* with a thread's number: it did that through a ring (ring.h) */
+	CALLS_ROOM = 256,      /* a power of two; the rows behind the last are empty */
+	NO_DESCRIPTOR = 0xffffffff,
 };
 _Static_assert(IPC_CALLS <= CALLS_ROOM, "the table of calls has room");
 
@@ -50,6 +53,13 @@ static __always_inline const struct ipc_call *row_of(__u64 call)
 }
 
 struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} tasks SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, RING_BYTES);
 } ring SEC(".maps");
@@ -68,6 +78,13 @@ struct {
 	__type(key, struct dropped_key);
 	__type(value, struct dropped);
 } dropped SEC(".maps");
+
+__u32 ids = IPC_BPF_NUMBERS; /* of images and threads, given so far */
+
+static __u32 next_id(void)
+{
+	return __sync_fetch_and_add(&ids, 1) + 1;
+}
 
 static void count_lost(__u32 reason)
 {
@@ -117,6 +134,7 @@ static struct ipc_event event_of(const struct task_state *t, __s64 result)
 		.start = t->start, .object = t->object, .result = result, .thread = t->thread
 	};
 	e.call = t->call;
+	e.woken_by = result < 0 ? 0 : t->woken_by;
 	return e;
 }
 
@@ -134,10 +152,15 @@ SEPARATE int emit(struct ipc_event *e, __u32 image)
 		count_dropped(e, image);
 		return 0;
 	}
+	if (e->thread & RING_THREAD)
+		e->flags |= IPC_F_RING;
+	if (e->flags & (IPC_F_INSIDE | IPC_F_PART))
+		e->woken_by = 0; /* nobody ended the wait; told already */
 	if (!(e->flags & IPC_F_INSIDE) && task->signal->nr_threads > 1)
 		e->flags |= IPC_F_THREADS;
 	__u64 end = now();
 	*slot = *e;
+	slot->thread &= ~RING_THREAD;
 	if (e->start & UNSEEN)
 		slot->flags |= IPC_F_NO_START;
 	slot->start = (e->start & ~UNSEEN) ?: end;
@@ -151,8 +174,21 @@ static void define(struct ipc_def *def, __u32 text)
 {
 	def->time = now();
 	def->text = text;
+	def->thread &= ~RING_THREAD;
 	if (bpf_ringbuf_output(&ring, def, sizeof(*def) + text, BPF_RB_NO_WAKEUP))
 		count_lost(IPC_REASON_dropped);
+}
+
+/* One more thing that was not recorded, of the process of this thread. */
+static __noinline int define_loss(__u32 thread, __u32 reason)
+{
+	struct ipc_def def = { .call = IPC_DEF_LOSS, .thread = thread };
+
+	def.loss.reason = reason;
+	def.loss.pid = bpf_get_current_pid_tgid() >> 32;
+	def.loss.count = 1;
+	define(&def, 0);
+	return 0;
 }
 
 static void define_thread(struct task_struct *task, __u32 thread, __u32 image)

@@ -7,6 +7,9 @@
  */
 #include <linux/bpf.h>
 
+#include "locks.h"
+#include "ring.h"
+#include "woken.h"
 #include "call.h"
 #include "select.h"
 
@@ -15,8 +18,6 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 enum { ARGS_ROOM = 1024 };
-
-__u32 ids = IPC_BPF_NUMBERS; /* of images and threads, given so far */
 
 /* ---- calls that a signal stops ---- */
 
@@ -54,14 +55,11 @@ int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 		return 0;
 	t->call = IPC_CALL_none;
 	t->fresh = 0;
+	t->woken_by = 0;
 	if (!regs_compat(&task->thread_info))
 		return enter(t, regs, nr);
 	if (!t->alien) {
-		struct ipc_def def = { .call = IPC_DEF_LOSS, .thread = t->thread };
-		def.loss.reason = IPC_REASON_other_arch;
-		def.loss.pid = task->tgid;
-		def.loss.count = 1;
-		define(&def, 0);
+		define_loss(t->thread, IPC_REASON_other_arch);
 		t->alien = 1;
 	}
 	return 0;
@@ -99,12 +97,53 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 	return leave(t, regs, result);
 }
 
-/* ---- life of a process ---- */
+/* ---- rings; of two programs the kernel takes the one with its own arguments (loader.c) ---- */
 
-static __u32 next_id(void)
+SEC("tp_btf/io_uring_submit_req")
+int BPF_PROG(ring_submits, struct io_kiocb *req)
 {
-	return __sync_fetch_and_add(&ids, 1) + 1;
+	return submits(req);
 }
+
+SEC("tp_btf/io_uring_submit_sqe") /* until Linux 6.2 */
+int BPF_PROG(ring_submits_old, struct io_kiocb *req, _Bool force)
+{
+	return submits(req);
+}
+
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(ring_completes, void *ring, void *req, struct io_uring_cqe *cqe)
+{
+	return completes((__u64)ring, (__u64)req, cqe->user_data, cqe->res, cqe->flags);
+}
+
+SEC("tp_btf/io_uring_complete") /* until Linux 6.12 */
+int BPF_PROG(ring_completes_old, void *ring, void *req, __u64 user_data, int result, __u32 flags)
+{
+	return completes((__u64)ring, (__u64)req, user_data, result, flags);
+}
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(task_wakes, struct task_struct *task)
+{
+	return wakes(task, ctx);
+}
+
+/* ---- semaphores and locks; attached to each of libc's functions (library.c) ---- */
+
+SEC("uprobe")
+int lock_begins(struct pt_regs *ctx)
+{
+	return library_begins(ctx, bpf_get_attach_cookie(ctx));
+}
+
+SEC("uretprobe")
+int lock_ends(struct pt_regs *ctx)
+{
+	return library_ends(ctx);
+}
+
+/* ---- life of a process ---- */
 
 enum { PID_NUMBERS = 1024 }; /* bytes; there are fewer: for the verifier */
 
@@ -161,6 +200,8 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		define(&def, 0);
 	}
 	define_thread(child, c->thread, c->image);
+	if (child->tgid != parent->tgid)
+		fork_regions(p, c, child, child->mm == parent->mm);
 	return 0;
 }
 
@@ -230,7 +271,9 @@ int BPF_PROG(task_execs, struct task_struct *task)
 		count_lost(IPC_REASON_spawn_unseen);
 		return 0;
 	}
-	struct task_state new = { .thread = next_id(), .image = next_id() };
+	struct task_state new = {
+		.thread = next_id(), .image = next_id(), .older = t->thread, .nr = IPC_NO_NR
+	};
 	__u32 prev = t->image ?: t->left;
 	if (!prev) /* it may be found just now (attach.h) */
 		prev = __sync_val_compare_and_swap(&t->image, 0, new.image);
@@ -255,6 +298,9 @@ static void process_ends(struct task_state *t, struct task_struct *task)
 		def.gone.status = task->signal->group_exit_code;
 	else
 		def.gone.status = first->exit_code;
+	end_regions(t, leader, task);
+	tell_death(t, leader, def.gone.status);
+	note_ended(task, def.gone.status);
 	if (!leader->exiting || leader->status != def.gone.status)
 		define(&def, 0);
 }
@@ -275,6 +321,50 @@ int BPF_PROG(task_ends, struct task_struct *task)
 
 #include "attach.h"
 #include "follow.h"
+/* ---- locks on files that the kernel releases ---- */
+
+/* Before it looks for them: from here on they may be gone. */
+SEC("tp_btf/locks_get_lock_context")
+int BPF_PROG(unlock_begins, struct inode *inode, int type)
+{
+	struct task_state *t =
+		type == F_UNLCK ? bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0) : 0;
+
+	if (t)
+		t->unlock_start = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __always_inline int kernel_releases(struct file_lock *lock)
+{
+	struct file_lock___old *old = (void *)lock;
+	_Bool is_old = bpf_core_field_exists(old->fl_owner);
+
+	if (!lock || !((is_old ? old->fl_flags : lock->c.flc_flags) & FL_CLOSE)) /* a call asked for it */
+		return 0;
+	__u64 file = 0, owner = 0; /* bare addresses */
+	if (is_old) {
+		bpf_core_read(&file, sizeof(file), &old->fl_file);
+		bpf_core_read(&owner, sizeof(owner), &old->fl_owner);
+	} else {
+		bpf_core_read(&file, sizeof(file), &lock->c.flc_file);
+		bpf_core_read(&owner, sizeof(owner), &lock->c.flc_owner);
+	}
+	return tell_released(bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0), (void *)file,
+			     owner);
+}
+
+SEC("tp_btf/flock_lock_inode")
+int BPF_PROG(flock_released, struct inode *inode, struct file_lock *lock)
+{
+	return kernel_releases(lock);
+}
+
+SEC("tp_btf/locks_remove_posix")
+int BPF_PROG(posix_lock_released, struct inode *inode, struct file_lock *lock)
+{
+	return kernel_releases(lock);
+}
 
 /* Run by the loader when the recording has ended: what tasks are inside then. */
 SEC("iter/task")
@@ -286,4 +376,17 @@ int calls_under_way(struct bpf_iter__task *ctx)
 	if (t && t->image)
 		leave_unfinished(t);
 	return 0;
+}
+
+/* Run by the loader for what it attaches to: the memory that processes share already. */
+SEC("iter/task_vma")
+int shared_memory(struct bpf_iter__task_vma *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct vm_area_struct *vma = ctx->vma;
+
+	if (!task || !vma || task->pid != task->tgid)
+		return 0;
+	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	return t && t->image ? adopt_region(t, task, vma) : 0;
 }

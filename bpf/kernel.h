@@ -27,8 +27,11 @@ struct super_block {
 struct inode {
 	__u16 i_mode;
 	__u32 i_generation;
+	__u32 i_rdev; /* as s_dev */
+	long long i_size;
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	void *i_private;
 };
 
 struct qstr {
@@ -66,6 +69,7 @@ struct file {
 	unsigned int f_flags;
 	struct path f_path;
 	void *private_data;
+	long long f_pos;
 };
 
 struct eventfd_ctx {
@@ -80,6 +84,13 @@ struct fdtable {
 
 struct files_struct {
 	struct fdtable *fdt;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start, vm_end;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff; /* in pages of 4 KiB */
+	struct file *vm_file;
 };
 
 struct mm_struct {
@@ -136,6 +147,14 @@ struct css_set {
 	struct cgroup *dfl_cgrp; /* of the unified hierarchy */
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state, flags;
@@ -149,12 +168,29 @@ struct task_struct {
 	struct signal_struct *signal;
 	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
+	void *stack;
+	struct hlist_node pid_links[4];
 	int pid, tgid, exit_code;
 	char comm[16];
 };
 
+struct xarray {
+	void *xa_head;
+};
+
+struct xa_node {
+	unsigned char shift;
+	void *slots[64];
+};
+
+struct idr {
+	struct xarray idr_rt;
+	unsigned int idr_base;
+};
+
 struct pid_namespace {
 	struct ns_common ns;
+	struct idr idr; /* struct pid, by number */
 };
 
 struct upid {
@@ -163,8 +199,9 @@ struct upid {
 };
 
 struct pid {
-	unsigned int level;
-	struct upid numbers[1]; /* of each namespace that it is in, its own the last (`level`) */
+	unsigned int level;	    /* of the innermost namespace that it is in */
+	struct hlist_head tasks[4]; /* its thread is the first of the first */
+	struct upid numbers[1];	    /* one for each level */
 };
 
 struct net {
@@ -227,9 +264,71 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 };
 
+struct io_ring_ctx {
+	unsigned int flags;
+	__u32 *sq_array; /* of the entries' places, where the ring has it */
+	struct io_uring_sqe *sq_sqes;
+	unsigned int cached_sq_head, sq_entries; /* of the queue: behind the entry that is looked at */
+};
+
+struct io_kiocb {
+	struct file *file; /* while it is carried out */
+	__u8 opcode;
+	struct io_ring_ctx *ctx;
+};
+
+struct sigaction {
+	void *sa_handler;
+};
+
+struct k_sigaction {
+	struct sigaction sa;
+};
+
+struct kernel_siginfo; /* begins as struct siginfo does, which is told to user space as it is */
+struct tty_driver {
+	int major; /* of its devices */
+};
+
+struct tty_struct {
+	int index;
+	struct tty_driver *driver;
+	struct tty_struct *link; /* the other end of a pseudo-terminal */
+	void *driver_data;	 /* of a master: struct pts_fs_info */
+};
+
+struct tty_file_private {
+	struct tty_struct *tty;
+};
+
+struct pts_fs_info {
+	struct super_block *sb;
+};
+
+struct file_lock_core {
+	void *flc_owner;
+	unsigned int flc_flags;
+	struct file *flc_file;
+};
+
+struct file_lock {
+	struct file_lock_core c;
+};
+
+struct file_lock___old { /* before Linux 6.9 */
+	void *fl_owner;
+	unsigned int fl_flags;
+	struct file *fl_file;
+};
+
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
+};
+
+struct bpf_iter__task_vma {
+	struct task_struct *task;
+	struct vm_area_struct *vma;
 };
 
 #pragma clang attribute pop
@@ -237,15 +336,23 @@ struct bpf_iter__task {
 enum {
 	S_IFMT = 0170000,
 	S_IFIFO = 0010000,
+	S_IFCHR = 0020000,
 	S_IFREG = 0100000,
 	S_IFSOCK = 0140000,
 	PIPEFS_MAGIC = 0x50495045,
 	MQUEUE_MAGIC = 0x19800202,
 	ANON_INODE_MAGIC = 0x09041934,
+	PID_FS_MAGIC = 0x50494446, /* of pidfds since Linux 6.9 */
 	MINOR_BITS = 20,
+	TTYAUX_MAJOR = 5,
+	UNIX98_PTY_SLAVE_MAJOR = 136,
+	UNIX98_PTY_LAST_MAJOR = 143,
+	FL_CLOSE = 64,
 	SIGNAL_GROUP_EXIT = 0x4,
-	PF_EXITING = 0x4,
-	PF_NO_PROGRAM = 0x00200000 | 0x10, /* PF_KTHREAD, PF_IO_WORKER: the kernel's own threads */
+	PF_EXITING = 0x4, /* of a task */
+	PF_IO_WORKER = 0x10,
+	PF_KTHREAD = 0x00200000,
+	PF_NO_PROGRAM = PF_KTHREAD | PF_IO_WORKER, /* the kernel's own threads */
 	TASK_ASLEEP = 0x3,
 	TASK_NEW = 0x800, /* still being made */
 	AF_UNIX = 1,
@@ -257,6 +364,7 @@ enum {
 	TCP_LISTEN = 10, /* skc_state of UNIX sockets too */
 	MSG_OOB = 0x1,
 	MSG_PEEK = 0x2,
+	MSG_CTRUNC = 0x8,
 	MSG_TRUNC = 0x20,
 	MSG_ERRQUEUE = 0x2000,
 	SOL_SOCKET = 1,

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "state.h" /* types of the skeleton's variables */
@@ -29,6 +30,8 @@
 #include "ipctrace.skel.h"
 #include "loader.h"
 #include "machine.h"
+#include "probes.h"
+#include "regions.h"
 #include "source.h"
 #include "tables.h"
 
@@ -41,6 +44,9 @@ struct source {
 	const uint8_t *data;	    /* twice in a row, so that no record wraps */
 	uint64_t lost[IPC_REASONS]; /* told to the collector so far */
 	uint64_t *counts;	    /* room for a counter of each processor */
+	struct regions *regions;
+	struct probes *probes; /* NULL: none */
+	bool probes_together;
 	uint64_t *early;	    /* records from before the first poll, each behind its length */
 	size_t earlies, early_room; /* words */
 };
@@ -94,6 +100,36 @@ static uint64_t mechanisms_of(const struct ipc_call *call)
 	}
 }
 
+/* How many arguments the kernel's tracepoint gives, 0: it has none of this name. */
+static unsigned int tracepoint_arguments(const struct btf *btf, const char *name)
+{
+	char type[64];
+	snprintf(type, sizeof(type), "btf_trace_%s", name);
+	int id = btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+	while (t && !btf_is_func_proto(t))
+		t = btf__type_by_id(btf, t->type);
+	return t ? btf_vlen(t) - 1U : 0;
+}
+
+/* io_uring's tracepoints have changed. */
+static void choose_ring_programs(struct ipctrace_bpf *skel)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool submit = btf && tracepoint_arguments(btf, "io_uring_submit_req");
+	bool submit_old = btf && !submit && tracepoint_arguments(btf, "io_uring_submit_sqe");
+	unsigned int arguments = btf ? tracepoint_arguments(btf, "io_uring_complete") : 0;
+	bool sees = (submit || submit_old) && (arguments == 3 || arguments == 7);
+
+	skel->rodata->sees_rings = sees;
+	bpf_program__set_autoload(skel->progs.ring_submits, sees && submit);
+	bpf_program__set_autoload(skel->progs.ring_submits_old, sees && submit_old);
+	bpf_program__set_autoload(skel->progs.ring_completes, sees && arguments == 3);
+	bpf_program__set_autoload(skel->progs.ring_completes_old, sees && arguments == 7);
+	btf__free(btf);
+}
+
 /* Chains the rows of each system call in their order; those that no chosen mechanism has are left out. */
 static void index_calls(struct ipctrace_bpf *skel, uint64_t mechanisms)
 {
@@ -129,6 +165,8 @@ static void bpf_close(struct source *s)
 		munmap((void *)s->produced, s->page + 2 * RING_BYTES);
 	ipctrace_bpf__destroy(s->skel);
 	free(s->early);
+	probes_free(s->probes);
+	regions_free(s->regions);
 	free(s->counts);
 	free(s);
 }
@@ -179,13 +217,18 @@ static int load(struct source *s, const struct selection *what)
 {
 	s->page = sysconf(_SC_PAGESIZE);
 	s->counts = calloc(libbpf_num_possible_cpus(), sizeof(*s->counts));
-	if (!s->counts)
+	s->regions = regions_new();
+	if (!s->counts || !s->regions)
 		return -ENOMEM;
 	s->skel = ipctrace_bpf__open();
 	if (!s->skel)
 		return -errno;
 	select_all(s, what);
 	s->skel->rodata->fast_reads = machine_has(MACHINE_FAST_READS);
+	s->probes_together = machine_has(MACHINE_PROBES_TOGETHER);
+	probes_choose(s->skel->progs.lock_begins, s->probes_together);
+	probes_choose(s->skel->progs.lock_ends, s->probes_together);
+	choose_ring_programs(s->skel);
 	int err = ipctrace_bpf__load(s->skel);
 	return err ? err : map_ring(s);
 }
@@ -330,6 +373,23 @@ int bpf_follow(struct source *s, uint32_t pid_ns, uint32_t tid, uint32_t image)
 	return err || s->skel->bss->followed.found ? err : -ESRCH;
 }
 
+static void bpf_sync(struct source *s, unsigned int mode)
+{
+	s->skel->bss->sync_mode = mode;
+}
+
+static int bpf_probe(struct source *s, char *error, size_t error_size)
+{
+	int err = probes_attach(&s->probes, s->skel->progs.lock_begins, s->skel->progs.lock_ends,
+				s->probes_together);
+
+	s->skel->bss->sees_library = !err;
+	if (err)
+		snprintf(error, error_size, "cannot attach to libc (%s), leave out --uprobes",
+			 strerror(-err));
+	return err;
+}
+
 static uint64_t clock_now(void)
 {
 	struct timespec now;
@@ -383,12 +443,20 @@ static void pass_image(struct collector *c, const struct ipc_def *def)
 	collector_record(c, COLLECTOR_BPF, copy.slots);
 }
 
-static void pass(struct collector *c, const struct ipc_event *slots)
+static void pass(struct source *s, struct collector *c, const struct ipc_event *slots)
 {
-	if (slots->call == IPC_DEF_IMAGE)
-		pass_image(c, (const struct ipc_def *)slots);
-	else
+	const struct ipc_def *def = (const struct ipc_def *)slots;
+
+	if (raw_is(slots->call)) {
+		regions_raw(s->regions, c, (const struct raw *)slots);
+	} else if (slots->call == IPC_DEF_IMAGE) {
+		regions_gone(s->regions, def->image.prev);
+		pass_image(c, def);
+	} else if (slots->call < IPC_DEF_FIRST && ipc_object_mechanism(slots->object) == IPC_MECH_futex) {
+		regions_futex(s->regions, c, slots);
+	} else {
 		collector_record(c, COLLECTOR_BPF, slots);
+	}
 }
 
 /* Puts a record by for the first poll. False: out of memory. */
@@ -414,7 +482,7 @@ static long pass_early(struct source *s, struct collector *c)
 	long records = 0;
 
 	for (size_t at = 0; at < s->earlies; at += 1 + s->early[at], records++)
-		pass(c, (const struct ipc_event *)(s->early + at + 1));
+		pass(s, c, (const struct ipc_event *)(s->early + at + 1));
 	free(s->early);
 	s->early = NULL;
 	s->earlies = s->early_room = 0;
@@ -438,7 +506,7 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 		if (s->keeps && !discarded && !keep(s, head + BPF_RINGBUF_HDR_SZ, len))
 			break;
 		if (!s->keeps && !discarded) {
-			pass(c, (const struct ipc_event *)(head + BPF_RINGBUF_HDR_SZ));
+			pass(s, c, (const struct ipc_event *)(head + BPF_RINGBUF_HDR_SZ));
 			records++;
 		}
 		at += (len + BPF_RINGBUF_HDR_SZ + 7) & ~7ULL;
@@ -462,16 +530,26 @@ static void tell_lost(struct source *s, struct collector *c)
 	}
 }
 
+/* A futex is counted by its address. */
+static uint64_t real_object(struct source *s, struct collector *c, const struct dropped_key *key)
+{
+	if (ipc_object_mechanism(key->object) != IPC_MECH_futex)
+		return key->object;
+	return regions_word(s->regions, c, key->image, ipc_object_id(key->object));
+}
+
 static void tell_dropped(struct source *s, struct collector *c)
 {
 	int fd = bpf_map__fd(s->skel->maps.dropped);
 	struct dropped_key key, *previous = NULL;
 	struct dropped d;
 
-	for (; !bpf_map_get_next_key(fd, previous, &key); previous = &key)
-		if (!bpf_map_lookup_elem(fd, &key, &d))
-			collector_overflow(c, COLLECTOR_BPF, key.image, key.object, d.sends, d.recvs,
+	for (; !bpf_map_get_next_key(fd, previous, &key); previous = &key) {
+		uint64_t object = real_object(s, c, &key);
+		if (object && !bpf_map_lookup_elem(fd, &key, &d))
+			collector_overflow(c, COLLECTOR_BPF, key.image, object, d.sends, d.recvs,
 					   d.bytes_sent, d.bytes_received);
+	}
 }
 
 /* Stops the recording, and lets the programs tell of the calls that are under way. */
@@ -479,6 +557,8 @@ static void finish(struct source *s)
 {
 	int fd = bpf_iter_create(bpf_link__fd(s->skel->links.calls_under_way));
 
+	if (s->probes)
+		probes_detach(s->probes);
 	ipctrace_bpf__detach(s->skel);
 	s->attached = false;
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); /* programs that still run finish */
@@ -495,6 +575,9 @@ static long bpf_poll(struct source *s, struct collector *c, bool end)
 	uint64_t position = produced(s);
 	long records = pass_early(s, c) + consume(s, c, position, &whole);
 	tell_lost(s, c);
+	if (s->probes)
+		probes_tell(s->probes, c, bpf_map__fd(s->skel->maps.lock_counts),
+			    bpf_map__fd(s->skel->maps.lock_slots), end);
 	if (end)
 		tell_dropped(s, c);
 	if (whole)
@@ -505,6 +588,8 @@ static long bpf_poll(struct source *s, struct collector *c, bool end)
 const struct source_ops source_bpf = {
 	.name = "bpf",
 	.open = bpf_open,
+	.sync = bpf_sync,
+	.probe = bpf_probe,
 	.attach = bpf_attach,
 	.over = bpf_over,
 	.poll = bpf_poll,

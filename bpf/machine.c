@@ -95,6 +95,12 @@ const struct machine_feature machine_features[MACHINE_FEATURES] = {
 	[MACHINE_FAST_READS] = { "fast reads", "the kernel's memory is read in 1 ns (bpf_rdonly_cast)",
 				 "each read of the kernel's memory takes 26 ns (Linux 6.2 has "
 				 "bpf_rdonly_cast)" },
+	[MACHINE_IO_URING] = { "io_uring", "what programs do through rings is recorded",
+			       "what programs do through rings is not seen (no tracepoints of io_uring)" },
+	[MACHINE_PROBES_TOGETHER] = { "uprobes", "--uprobes attaches to all functions of libc at once",
+				      "--uprobes attaches to each function of libc by itself (Linux 6.6 to "
+				      "all at "
+				      "once)" },
 };
 
 static bool has[MACHINE_FEATURES];
@@ -105,6 +111,11 @@ static void probe(void)
 
 	if (!btf)
 		return;
+	has[MACHINE_IO_URING] =
+		btf__find_by_name_kind(btf, "btf_trace_io_uring_submit_req", BTF_KIND_TYPEDEF) > 0 ||
+		btf__find_by_name_kind(btf, "btf_trace_io_uring_submit_sqe", BTF_KIND_TYPEDEF) > 0;
+	has[MACHINE_PROBES_TOGETHER] =
+		btf__find_by_name_kind(btf, "bpf_uprobe_multi_link", BTF_KIND_STRUCT) > 0;
 	has[MACHINE_FAST_READS] = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	btf__free(btf);
 }

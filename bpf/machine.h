@@ -18,7 +18,7 @@ struct machine_need {
 extern const struct machine_need machine_needs[]; /* ended by one without a name */
 
 /* What only newer kernels have. */
-enum machine_feature_id { MACHINE_FAST_READS, MACHINE_FEATURES };
+enum machine_feature_id { MACHINE_FAST_READS, MACHINE_IO_URING, MACHINE_PROBES_TOGETHER, MACHINE_FEATURES };
 struct machine_feature {
 	const char *name;
 	const char *with, *without; /* what that means, a line each */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * After a send or receive on a socket: its events, one per message, and one per descriptor that came with it;
- * after a post or wait on an eventfd: its event, with the value.
- * What the program's memory says of a message is read after the kernel has done so: then it is there.
+ * After a send or receive on a socket: its events, one per message, and behind it those of the descriptors
+ * that went or came with it; after a post or wait on an eventfd, or a read of a timerfd: its event, with the
+ * value. What the program's memory says of a message is read after the kernel has done so: then it is there.
  */
 #ifndef IPC_BPF_MESSAGE_H
 #define IPC_BPF_MESSAGE_H
@@ -13,8 +13,8 @@
 
 enum {
 	MESSAGES_MAX = 1024, /* of one call: the kernel's own limit (UIO_MAXIOV), also that of iovecs */
-	PASSED_MAX =
-		253 + 64, /* descriptors in a message (the kernel's limit), and heads of control messages */
+	PASSED_MAX = 253,    /* descriptors in a message: the kernel's limit */
+	CONTROLS_MAX = 64,
 	TAG_ROOM = 64,
 };
 
@@ -40,20 +40,23 @@ struct user_cmsghdr {
 struct message {
 	struct ipc_event event; /* of the call */
 	struct user_msghdr header;
-	__u64 messages; /* of a call with several: where the next one stands */
+	__u64 messages; /* where the next one stands */
+	__s64 result;	/* of the call */
+	__u32 left;	/* messages to come */
 	__u32 flags;	/* that the call was given */
 	__u32 image;
+	__u16 part; /* IPC_F_PART: not the first */
 	_Bool receives;
+	_Bool several; /* messages, each with its size */
 	/* of its content */
 	__u64 buffer, size; /* where it is no vector */
 	__u64 room;	    /* in all buffers */
 	__u32 wanted, filled;
 	__u8 content[2 * TAG_ROOM] __attribute__((aligned(8)));
 	__u8 address[ADDRESS_ROOM];
-	/* the walk over the descriptors that came with it */
+	/* the walk over the descriptors that go with it */
 	__u64 at, end, next;
 	__u32 passed; /* in this control message, still to tell */
-	__u32 left;   /* messages */
 };
 
 struct {
@@ -77,10 +80,17 @@ static struct message *message_get(void)
 	return bpf_map_lookup_elem(&messages, &zero);
 }
 
+/* What moves is a number. */
+static __always_inline _Bool has_value(__u64 object)
+{
+	__u32 mechanism = ipc_object_mechanism(object);
+	return mechanism == IPC_MECH_eventfd || mechanism == IPC_MECH_timerfd;
+}
+
 /* What moves has more to it than its size. */
 static __always_inline _Bool has_content(__u64 object)
 {
-	return is_socket(object) || ipc_object_mechanism(object) == IPC_MECH_eventfd;
+	return is_socket(object) || has_value(object);
 }
 
 /* ---- the other side ---- */
@@ -200,7 +210,7 @@ SEPARATE int tell_message(__s64 result, __u16 part)
 	e.flags = part | (m->flags & MSG_OOB ? IPC_F_OOB : 0);
 	__u32 mechanism = ipc_object_mechanism(e.object);
 	m->wanted = 0;
-	if (mechanism == IPC_MECH_udp || mechanism == IPC_MECH_eventfd) {
+	if (mechanism == IPC_MECH_udp || has_value(e.object)) {
 		__builtin_memset(m->content, 0, TAG_ROOM);
 		m->wanted = result < IPC_TAG_BYTES ? result : IPC_TAG_BYTES;
 	}
@@ -209,44 +219,8 @@ SEPARATE int tell_message(__s64 result, __u16 part)
 		judge_receive(m, &e);
 	if (mechanism == IPC_MECH_udp && !(e.flags & (IPC_F_TRUNCATED | IPC_F_PEEK)))
 		e.tag = ipc_tag((const __u64 *)m->content, e.result);
-	e.arg1 = mechanism == IPC_MECH_eventfd ? units_of(m)
-		 : has_addresses(e.object)     ? address_of(m)
-					       : m->room;
+	e.arg1 = has_value(e.object) ? units_of(m) : has_addresses(e.object) ? address_of(m) : m->room;
 	return emit(&e, m->image);
-}
-
-static __always_inline int tell_header(struct message *m, const struct pt_regs *regs, __s64 result)
-{
-	m->flags = regs_arg(regs, 2);
-	m->size = 0;
-	if (bpf_probe_read_user(&m->header, sizeof(m->header), (void *)regs_arg(regs, 1)))
-		__builtin_memset(&m->header, 0, sizeof(m->header));
-	if (!m->receives) /* the kernel does not look at it */
-		m->header.flags = 0;
-	return tell_message(result, 0);
-}
-
-static int several_step(__u32 i, void *unused)
-{
-	struct message *m = message_get();
-	struct user_mmsghdr next;
-
-	if (!m || bpf_probe_read_user(&next, sizeof(next), (void *)m->messages))
-		return 1;
-	m->header = next.header;
-	if (!m->receives)
-		m->header.flags = 0;
-	m->messages += sizeof(next);
-	return tell_message(next.length, i ? IPC_F_PART : 0);
-}
-
-static __always_inline int tell_headers(struct message *m, const struct pt_regs *regs, __s64 result)
-{
-	m->flags = regs_arg(regs, 3);
-	m->messages = regs_arg(regs, 1);
-	m->size = 0;
-	bpf_loop(result < MESSAGES_MAX ? result : MESSAGES_MAX, several_step, 0, 0);
-	return 0;
 }
 
 /* sendto and recvfrom, read and write. */
@@ -280,72 +254,162 @@ static __always_inline int tell_vector(struct message *m, const struct pt_regs *
 	return tell_message(result, 0);
 }
 
-/* ---- descriptors that came with it ---- */
+/* ---- descriptors that go with it ---- */
 
-/* The head of the next control message, of this message or the next. Returns whether to go on. */
-static __always_inline _Bool next_control(struct message *m)
+/* As stat(2) tells it. */
+static __always_inline __u64 stat_device(__u32 device)
+{
+	__u64 major = device >> MINOR_BITS, minor = device & ((1 << MINOR_BITS) - 1);
+	return (minor & 0xff) | major << 8 | (minor & ~0xffULL) << 12;
+}
+
+/* Of the file's numbers, which are the same at both ends. 0: not known. */
+static __noinline __u32 file_tag(__u32 fd)
+{
+	struct file *file = file_of(fd);
+	__u64 hash = 0x9e3779b97f4a7c15ULL;
+
+	if (!file)
+		return 0;
+	struct inode *inode = PEEK(file, file, f_inode);
+	__u64 numbers[] = { stat_device(PEEK(super_block, PEEK(inode, inode, i_sb), s_dev)),
+			    PEEK(inode, inode, i_ino), stat_device(PEEK(inode, inode, i_rdev)) };
+	for (int i = 0; i < 3; i++) {
+		hash = (hash ^ numbers[i]) * 0xbf58476d1ce4e5b9ULL;
+		hash ^= hash >> 31;
+	}
+	return hash >> 32 ?: 1;
+}
+
+/* What came is open now. */
+static __always_inline void tell_arrived(const struct message *m, __u32 fd, const struct end *end)
+{
+	struct ipc_event e = m->event;
+
+	e.call = IPC_CALL_recvmsg_fd;
+	e.result = fd;
+	e.object = end->object;
+	e.arg0 = end->arg0;
+	e.flags = IPC_F_PART;
+	emit(&e, m->image);
+}
+
+static __always_inline int tell_passed(struct message *m)
+{
+	struct ipc_event e = m->event;
+	struct end end = {};
+	__u32 fd;
+
+	m->passed--;
+	if (bpf_probe_read_user(&fd, sizeof(fd), (void *)m->at))
+		return 1;
+	m->at += sizeof(fd);
+	if (find_end(fd, &end, e.thread) && m->receives)
+		tell_arrived(m, fd, &end);
+	e.call = m->receives ? IPC_CALL_recvmsg_passed : IPC_CALL_sendmsg_passed;
+	e.object = ipc_object(IPC_MECH_fd_passing, ipc_object_id(e.object));
+	e.arg1 = end.object;
+	e.result = fd;
+	e.tag = file_tag(fd);
+	e.flags = IPC_F_PART;
+	if (m->receives)
+		e.flags |= (m->flags & MSG_PEEK ? IPC_F_PEEK : 0) |
+			   (m->header.flags & MSG_CTRUNC ? IPC_F_TRUNCATED : 0);
+	return emit(&e, m->image);
+}
+
+static __always_inline int next_control(struct message *m)
 {
 	struct user_cmsghdr head;
 
 	m->at = m->next;
-	if (m->at + sizeof(head) > m->end) {
-		if (!m->left || bpf_probe_read_user(&m->header, sizeof(m->header), (void *)m->messages))
-			return 0;
-		m->left--;
-		m->messages += sizeof(struct user_mmsghdr);
-		m->next = m->header.control;
-		m->end = m->next + m->header.control_length;
-		return 1;
-	}
+	m->next = m->end;
 	if (bpf_probe_read_user(&head, sizeof(head), (void *)m->at) || head.length < sizeof(head) ||
 	    head.length > m->end - m->at)
 		return 0;
 	if (head.level == SOL_SOCKET && head.type == SCM_RIGHTS)
 		m->passed = (head.length - sizeof(head)) / sizeof(__u32);
+	if (m->passed > PASSED_MAX) /* another thread writes there */
+		m->passed = PASSED_MAX;
 	m->next = m->at + ((head.length + 7) & ~7ULL);
 	m->at += sizeof(head);
-	return 1;
+	return 0;
 }
 
-static int passed_step(__u32 i, void *unused)
+/* ---- sendmsg and recvmsg, and those of several messages ---- */
+
+static __always_inline void begin_messages(struct message *m, const struct pt_regs *regs, __s64 result)
+{
+	m->several = row_of(m->event.call)->size == IPC_SIZE_MESSAGES;
+	m->flags = m->several ? regs_arg(regs, 3) : regs_arg(regs, 2);
+	m->messages = regs_arg(regs, 1);
+	m->left = m->several ? result : 1;
+	m->result = result;
+	m->part = 0;
+	m->size = 0;
+	m->next = m->end = m->passed = 0;
+}
+
+/* Returns whether it was the last. */
+static __always_inline int next_message(struct message *m)
+{
+	struct user_mmsghdr next = {};
+	__u32 size = m->several ? sizeof(next) : sizeof(next.header);
+
+	if (!m->left || (bpf_probe_read_user(&next, size, (void *)m->messages) && m->several))
+		return 1;
+	m->left--;
+	m->messages += size;
+	m->header = next.header;
+	if (!m->receives) /* the kernel does not look at it */
+		m->header.flags = 0;
+	if (ipc_object_mechanism(m->event.object) <= IPC_MECH_unix_seqpacket) {
+		m->next = m->header.control;
+		m->end = m->next + m->header.control_length;
+	}
+	tell_message(m->several ? next.length : m->result, m->part);
+	m->part = IPC_F_PART;
+	return 0;
+}
+
+static int message_step(__u32 i, void *unused)
 {
 	struct message *m = message_get();
-	struct end end = {};
-	__u32 fd;
 
 	if (!m)
 		return 1;
-	if (!m->passed)
-		return !next_control(m);
-	m->passed--;
-	if (bpf_probe_read_user(&fd, sizeof(fd), (void *)m->at))
-		return 1;
-	m->at += sizeof(fd);
-	struct ipc_event e = m->event;
-	if (!find_end(fd, &end, e.thread))
-		return 0;
-	e.call = IPC_CALL_recvmsg_fd;
-	e.result = fd;
-	e.object = end.object;
-	e.arg0 = end.arg0;
-	e.flags = IPC_F_PART;
-	return emit(&e, m->image);
+	if (m->passed)
+		return tell_passed(m);
+	if (m->next + sizeof(struct user_cmsghdr) <= m->end)
+		return next_control(m);
+	return next_message(m);
 }
 
-/* After the events of all messages of the call: a loop in their loop would be too deep for the verifier. */
-static __always_inline void tell_passed(const struct task_state *t, const struct pt_regs *regs, __s64 result)
+/* One loop: one in another's would be too deep for the verifier. */
+static __always_inline void tell_messages(void)
 {
-	const struct ipc_call *row = row_of(t->call);
 	struct message *m = message_get();
-	__u32 mechanism = ipc_object_mechanism(t->object);
+	__u32 left = m ? m->left : 0;
 
-	if (!m || row->verb != IPC_VERB_recv || mechanism > IPC_MECH_unix_seqpacket ||
-	    (row->size != IPC_SIZE_MESSAGE && row->size != IPC_SIZE_MESSAGES))
-		return;
-	m->messages = regs_arg(regs, 1);
-	m->left = row->size == IPC_SIZE_MESSAGES ? result : 1;
-	m->next = m->end = m->passed = 0;
-	bpf_loop(PASSED_MAX, passed_step, 0, 0);
+	if (left > MESSAGES_MAX)
+		left = MESSAGES_MAX;
+	bpf_loop(left * (1 + CONTROLS_MAX + PASSED_MAX), message_step, 0, 0);
+}
+
+/* What pidfd_getfd has made; of whom, its first argument said. */
+static __noinline int tell_taken(struct task_state *t, const struct pt_regs *regs, __u32 fd)
+{
+	struct ipc_event e = event_of(t, fd);
+	struct end end = {};
+
+	if (ipc_object_mechanism(t->object) != IPC_MECH_pidfd)
+		return 0;
+	e.object = ipc_object(IPC_MECH_fd_passing, IPC_PASSING_PID | ipc_object_id(t->object));
+	e.arg0 = (__u32)regs_arg(regs, 0);
+	e.arg1 = find_end(fd, &end, t->thread);
+	e.tag = file_tag(fd);
+	e.flags = e.arg1 ? IPC_F_PART : 0;
+	return emit(&e, t->image);
 }
 
 #endif

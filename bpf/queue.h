@@ -8,7 +8,7 @@
 
 #include "channel.h"
 
-enum { NR_EFAULT = 14, NR_EINVAL = 22, NR_ENOSYS = 38, NO_DESCRIPTOR = 0xffffffff };
+enum { NR_EFAULT = 14, NR_EINVAL = 22, NR_ENOSYS = 38 };
 
 static __always_inline _Bool is_queue(__u64 object)
 {

@@ -70,7 +70,7 @@ static __always_inline _Bool has_addresses(__u64 object)
 static __always_inline _Bool is_stream(__u64 object)
 {
 	__u32 mechanism = ipc_object_mechanism(object);
-	return mechanism <= IPC_MECH_tcp && mechanism != IPC_MECH_unix_dgram;
+	return (mechanism <= IPC_MECH_tcp && mechanism != IPC_MECH_unix_dgram) || mechanism == IPC_MECH_pty;
 }
 
 static __u32 socket_mechanism(struct sock *sk)

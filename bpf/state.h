@@ -18,6 +18,13 @@ enum fresh {
 	FOUND,	    /* it ran when recording began */
 };
 
+/* What the kernel says of a signal; number 0: nothing. */
+struct signal_told {
+	__s32 number, code;
+	__s32 pid; /* who sent it; 0: the kernel */
+	__u32 tag; /* as of an event */
+};
+
 /* In task storage: exists for tracked tasks and, in a tree (select.h), for all of it, and no others. */
 struct task_state {
 	__u32 thread, image;   /* numbers of definitions; 0: not tracked (yet) */
@@ -25,9 +32,11 @@ struct task_state {
 	__u64 ip;	       /* where a parked call returns to */
 	__u64 object, object2; /* 0: that descriptor is no channel */
 	__u64 arg0, arg0_2, arg1;
-	__u32 child; /* pid that the call made */
-	__u32 ipcns; /* inode of the namespace of the System V queue that the call is on */
-	__u16 call;  /* it is inside, or IPC_CALL_none */
+	__u32 child;	/* pid that the call made */
+	__u64 stack;	/* of the last one that woke it */
+	__u32 woken_by; /* out of the call: an image, or IPC_WOKEN_* */
+	__u32 ipcns;	/* inode of the namespace of the System V queue that the call is on */
+	__u16 call;	/* it is inside, or IPC_CALL_none */
 	__u16 nr;
 	__u8 asked;   /* for more than 0 bytes */
 	__u8 parked;  /* a signal stopped the call: it will go on, fail with EINTR, or die */
@@ -37,10 +46,22 @@ struct task_state {
 	__u8 chosen;  /* will be found */
 	__u32 left;   /* the image before, of a process that is not selected any more, or not yet ours
 			 (follow.h) */
+	/* of a call that sends a signal */
+	__u8 several; /* 1: to several processes; 2: and the first of these was told */
+	__u8 sent;    /* IPC_SIGNAL_IGNORED, IPC_SIGNAL_MERGED, or 0 */
+	__u32 sent_tag;
+	/* of locks on files */
+	__u64 file;	    /* address of what the call locks */
+	__u64 unlock_start; /* the kernel began to release a lock */
+	__u32 older;	    /* thread before the exec; `nr` is IPC_NO_NR until its program makes a call */
 	/* the process's, in its group leader's state */
 	__u8 exiting; /* exit_group was told, with `status` */
 	__u32 gone;
 	__s32 status;
+	__u64 shared_start, shared_end; /* all memory it ever shared lies between; end 0: none */
+	struct signal_told fatal;	/* what it dies of, if of that number, */
+	__u32 fatal_thread;		/* and the thread that it was sent to, or 0 */
+	__u32 epoch;			/* changes with its shared memory */
 };
 
 /* Which thread is to be tracked from its next exec on (follow.h). */

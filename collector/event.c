@@ -230,12 +230,22 @@ static uint64_t bytes_of(const struct channel *ch, const struct ipc_event *e)
 	return ch->counts || ch->kind->no_bytes ? 0 : (uint64_t)e->result;
 }
 
+/* What a thread submits through a ring need not be carried out in that order: to the matchers each operation
+ * is of a thread of its own. */
+static uint32_t party_of(struct collector *c, const struct act *a)
+{
+	return a->event->flags & IPC_F_RING ? 1U << 31 | (c->operations++ & INT32_MAX >> 1)
+					    : a->thread->data.id;
+}
+
 static struct match_call match_call_of(const struct act *a)
 {
 	const struct ipc_event *e = a->event;
 	const struct channel *ch = a->endpoint->channel;
 	uint64_t moved = ch->counts ? e->arg1 : bytes_of(ch, e);
-	return (struct match_call){ e->start, order_end(e), moved, 0, a->endpoint, a->thread->data.id };
+	return (struct match_call){
+		e->start, order_end(e), moved, 0, a->endpoint, party_of(ch->collector, a)
+	};
 }
 
 /* A party that is not known to hold the channel open uses it: take nothing for granted. */
@@ -342,6 +352,20 @@ void event_stream(struct collector *c, const struct act *a)
 		match_receive(st, &a->call);
 }
 
+/* The kernel told who ended the wait. */
+static void woken(struct collector *c, const struct act *a, uint64_t event)
+{
+	uint32_t image = a->event->woken_by;
+	if (!image || a->thread->source != COLLECTOR_BPF || !a->endpoint)
+		return;
+	const struct process *p = table_get(&c->images, source_key(COLLECTOR_BPF, image));
+	if (p)
+		store_wake(c->store, event, p->data.id, STORE_SEEN);
+	else if (image == IPC_WOKEN_INDIRECTLY || image == IPC_WOKEN_FROM_OUTSIDE)
+		store_wake(c->store, event, 0,
+			   image == IPC_WOKEN_INDIRECTLY ? STORE_SEEN_INDIRECT : STORE_SEEN_OUTSIDE);
+}
+
 /* A send or receive that moved something. */
 static void moved(struct collector *c, struct act *a)
 {
@@ -352,6 +376,7 @@ static void moved(struct collector *c, struct act *a)
 	struct store_event row = { e->start, e->duration, a->lane, (int64_t)bytes };
 	bool linkable = ch->is_stream || (kind->transfer && !kind->one_event);
 	a->call.event = store_event(c->store, &row, a->sends && linkable);
+	woken(c, a, a->call.event);
 	if (a->sends)
 		count_send(a->endpoint, e, bytes);
 	else
@@ -366,7 +391,9 @@ static uint64_t store_plain(struct collector *c, const struct act *a, bool links
 {
 	const struct ipc_event *e = a->event;
 	struct store_event row = { e->start, e->duration, a->lane, e->result < 0 ? e->result : 0 };
-	return store_event(c->store, &row, links);
+	uint64_t event = store_event(c->store, &row, links);
+	woken(c, a, event);
+	return event;
 }
 
 static bool moves(const struct channel *ch, const struct ipc_event *e)
@@ -424,6 +451,8 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 		return;
 	}
 	join_note(c, t, e);
+	if (e->flags & IPC_F_RING)
+		join_concurrent(t->process);
 	if (wait_register(c, t->process, e))
 		return;
 	struct act a = { .event = e, .thread = t, .late = late };

@@ -51,6 +51,14 @@ static void several_threads(struct process *p)
 	}
 }
 
+void join_concurrent(struct process *p)
+{
+	if (p->thread_count > 1)
+		return;
+	p->thread_count = 2;
+	several_threads(p);
+}
+
 static void define_thread(struct collector *c, struct thread *t, struct process *p)
 {
 	int32_t tid = t->data.tid;

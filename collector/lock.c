@@ -2,7 +2,8 @@
 /*
  * Locks on files: who owns them, and when the kernel releases them. A lock belongs to an open file
  * description, until its last descriptor is closed, or to a process, until it closes any descriptor of the
- * file. flock and fcntl do not see each other's locks: a matcher for each.
+ * file. The eBPF source is told so by the kernel; of what the shim tells, who has descriptors is kept here.
+ * flock and fcntl do not see each other's locks: a matcher for each.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -92,7 +93,7 @@ static void hold(struct collector *c, struct lock_owner *o, struct life *l, uint
 	LIST_INSERT_HEAD(&l->locks, h, of_life);
 }
 
-/* The owner of an event's lock, held by its process from now on. */
+/* The owner of an event's lock, held by its process from now on if somebody has to know. */
 static struct lock_owner *owner_of(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
 {
 	struct lock_file *f = file_of(c, ep->channel);
@@ -111,8 +112,8 @@ static struct lock_owner *owner_of(struct collector *c, struct endpoint *ep, con
 					  .next = f->owners };
 		f->owners = o;
 	}
-	if (!o)
-		return NULL;
+	if (!o || ep->process->source == COLLECTOR_BPF)
+		return o;
 	hold(c, o, l, fd);
 	if (inherited && !parent->ended)
 		hold(c, o, parent, fd);
@@ -214,6 +215,23 @@ static void lock_operation(struct collector *c, const struct act *a)
 		ownership_acquire(m, call, number_of(o), range_of(e), e->arg1 & IPC_LOCK_SHARED);
 }
 
+/* The kernel said so. */
+static void released(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
+{
+	struct process *p = ep->process;
+	enum ipc_call_id call = p->life->ended	 ? IPC_CALL_exit_group
+				: p->data.end_ns ? IPC_CALL_execve
+						 : IPC_CALL_close;
+	const struct ending how = { p, call, e->start, order_end(e), !(e->flags & IPC_F_NO_START) };
+	struct lock_owner *o = ep->channel->locks
+				       ? find_owner(ep->channel->locks, e->tag ? NULL : p->life, e->tag, 0)
+				       : NULL;
+	if (!o)
+		return;
+	release(c, o, &how);
+	free_owner(c, o);
+}
+
 static void closed(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
 {
 	const struct ending how = { ep->process, e->call, e->start, order_end(e), true };
@@ -251,6 +269,8 @@ static void lock_control(struct collector *c, const struct act *a)
 		inherited(c, ep, e);
 	else if (ipc_calls[e->call].verb == IPC_VERB_open)
 		owner_of(c, ep, e);
+	else if (e->flags & IPC_F_UNDO)
+		released(c, ep, e);
 	else
 		closed(c, ep, e);
 }

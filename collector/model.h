@@ -287,7 +287,8 @@ struct collector {
 	uint32_t epoch;		  /* of the cached lanes; changes when a key may mean another channel */
 	uint32_t rows[ROW_KINDS]; /* ids given */
 	uint32_t channel_count, mapping_count;
-	uint32_t releases; /* how often channels were forgotten */
+	uint32_t releases;   /* how often channels were forgotten */
+	uint32_t operations; /* that went through rings of io_uring */
 	struct row *dirty;
 	struct process *processes, *execs;
 	struct life *all_lives;
@@ -351,6 +352,8 @@ void join_image(struct collector *c, enum collector_source source, const struct 
 void join_thread(struct collector *c, enum collector_source source, const struct ipc_def *d);
 void join_loss(struct collector *c, enum collector_source source, const struct ipc_def *d, const char *text,
 	       size_t length);
+/* The process makes calls at the same time, whether it has several threads or not. */
+void join_concurrent(struct process *p);
 struct thread *join_thread_of(struct collector *c, enum collector_source source, uint32_t number);
 /* Before each event of a thread: a loss that named a program belonged to no exec. */
 void join_note(struct collector *c, struct thread *t, const struct ipc_event *e);

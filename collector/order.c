@@ -11,7 +11,7 @@ struct ordered {
 	int64_t result;
 	uint64_t arg0, arg1;
 	uint16_t call, flags;
-	uint32_t tag;
+	uint32_t tag, woken_by;
 };
 
 struct order_block {
@@ -119,8 +119,9 @@ int order_push(struct order *o, struct order_queue *q, const struct ipc_event *e
 		return -ENOSPC;
 	if ((!q->last || q->tail == ORDER_BLOCK) && add_block(o, q))
 		return -ENOMEM;
-	q->last->events[q->tail] = (struct ordered){ e->start, e->duration, e->object, e->result, e->arg0,
-						     e->arg1,  e->call,	    e->flags,  e->tag };
+	q->last->events[q->tail] =
+		(struct ordered){ e->start, e->duration, e->object, e->result, e->arg0,
+				  e->arg1,  e->call,	 e->flags,  e->tag,    e->woken_by };
 	if (!q->count && !q->parked && heap_add(o, q))
 		return -ENOMEM;
 	q->tail++;
@@ -175,6 +176,7 @@ void order_pop(struct order *o, struct ipc_event *e)
 		.call = head->call,
 		.flags = head->flags,
 		.tag = head->tag,
+		.woken_by = head->woken_by,
 	};
 	o->queued--;
 	if (--q->count == 0 || q->head == ORDER_BLOCK)

@@ -16,9 +16,9 @@
 #include "event.h"
 
 enum {
-	ORDER_BLOCK = 72,	    /* events: with its link a block has 4 KiB */
+	ORDER_BLOCK = 63,	    /* events: with its link a block has 4 KiB */
 	ORDER_PARKED_MAX = 1 << 20, /* events of undefined threads: as many as an arena holds */
-	ORDER_QUEUED_MAX = 1 << 20, /* 56 MiB of events; beyond it the watermark is not waited for */
+	ORDER_QUEUED_MAX = 1 << 20, /* 64 MiB of events; beyond it the watermark is not waited for */
 };
 
 struct order_block;

@@ -90,7 +90,7 @@ const struct channel_kind eventfd_kind = {
 	.control = eventfd_control,
 };
 
-/* Rings: what goes through them is not seen. */
+/* Rings: what goes through them is not seen by the shim, and is on other channels by the eBPF source. */
 
 static bool ring_makes(const struct channel *ch, const struct ipc_event *e)
 {
@@ -100,7 +100,8 @@ static bool ring_makes(const struct channel *ch, const struct ipc_event *e)
 
 static void ring_opened(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
 {
-	channel_partial(c, ep->channel);
+	if (ep->process->source == COLLECTOR_SHIM)
+		channel_partial(c, ep->channel);
 	opened(ep->channel, ring_makes(ep->channel, e));
 }
 

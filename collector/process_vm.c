@@ -34,14 +34,17 @@ static struct life *life_outside(struct collector *c, enum collector_source sour
 	return l;
 }
 
-/* The channel of the process that now has this pid. */
+/* The channel of the process that now has this pid, or a thread of this number. */
 static struct channel *process_vm_find(struct collector *c, const struct act *a)
 {
-	const struct ipc_event *e = a->event;
-	struct channel *ch = channel_of(c, e->object);
-	struct life *l = life_of(c, a->thread->source, (int32_t)ipc_object_id(e->object));
+	uint64_t object = a->event->object;
+	int32_t pid = (int32_t)ipc_object_id(object);
+	struct life *l = life_of(c, a->thread->source, pid);
+	if (!l && !channel_known(c, object) && (l = life_of_thread(c, a->thread->source, pid)))
+		object = ipc_object(IPC_MECH_process_vm, (uint32_t)l->pid);
+	struct channel *ch = channel_of(c, object);
 	if (ch && l && l->latest && ch->life && ch->life != l)
-		ch = channel_renew(c, ch, e->object);
+		ch = channel_renew(c, ch, object);
 	if (ch && l && l->latest)
 		ch->life = l;
 	return ch;
@@ -54,8 +57,6 @@ static void process_vm_transfer(struct collector *c, const struct act *a)
 	struct channel *ch = caller->channel;
 	enum collector_source source = caller->process->source;
 	int32_t pid = (int32_t)ipc_object_id(a->event->object);
-	if (!ch->life)
-		ch->life = life_of_thread(c, source, pid);
 	if (!ch->life)
 		ch->life = life_outside(c, source, pid, call->start);
 	struct endpoint *target = ch->life ? endpoint_of(c, ch->life->latest, ch) : NULL;

@@ -124,13 +124,8 @@ static void end(struct collector *c, struct endpoint *ep, struct mapping **link,
 	collector_free(c, m, sizeof(*m));
 }
 
-static bool holds(const struct mapping *m, uint64_t offset, uint64_t bytes)
-{
-	return m->data.offset <= offset && offset + bytes <= m->data.offset + m->data.bytes;
-}
-
-/* The mapping that holds this part: if there are several the most alike, of this protection (or, `other`, of
- * another) and no larger, and of those the oldest. */
+/* The mapping that has the page at `offset`: if there are several the most alike, of this protection (or,
+ * `other`, of another), with all of the part, and no larger, and of those the oldest. */
 static struct mapping **find(struct endpoint *ep, uint64_t offset, uint64_t bytes, uint8_t protection,
 			     bool other)
 {
@@ -138,8 +133,10 @@ static struct mapping **find(struct endpoint *ep, uint64_t offset, uint64_t byte
 	int best = 0;
 	for (struct mapping **link = &ep->mappings; *link; link = &(*link)->next) {
 		const struct mapping *m = *link;
-		int alike = 1 + 2 * ((m->protection == protection) != other) + (m->data.bytes == bytes);
-		if (!holds(m, offset, bytes) || alike < best)
+		uint64_t end = m->data.offset + m->data.bytes;
+		int alike = 1 + 4 * ((m->protection == protection) != other) + 2 * (offset + bytes <= end) +
+			    (m->data.bytes == bytes);
+		if (offset < m->data.offset || offset >= end || alike < best)
 			continue;
 		best = alike;
 		found = link;
@@ -186,22 +183,39 @@ static void map(struct collector *c, struct endpoint *ep, const struct ipc_event
 	add(c, ep, &data, protection);
 }
 
+/* Ends the part that the event names, of one mapping or, where others have taken from those that it was
+ * given, of several. Returns whether there was any. */
+static bool cut_part(struct collector *c, struct endpoint *ep, const struct ipc_event *e, uint8_t protection,
+		     bool other, uint64_t time)
+{
+	uint64_t begin = (uint64_t)e->tag * PAGE, offset = begin, stop = begin + e->arg1;
+	while (offset < stop) {
+		struct mapping **link = find(ep, offset, stop - offset, protection, other);
+		if (!link || (other && (*link)->protection == protection))
+			break;
+		uint64_t end = (*link)->data.offset + (*link)->data.bytes;
+		end = end < stop ? end : stop;
+		cut(c, ep, link, offset, end - offset, time);
+		offset = end;
+	}
+	return offset > begin;
+}
+
 static void unmap(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
 {
-	uint64_t offset = (uint64_t)e->tag * PAGE;
-	struct mapping **link = find(ep, offset, e->arg1, (uint8_t)(e->arg0 >> 32), false);
-	if (link) /* what mremap moves is there all the time */
-		cut(c, ep, link, offset, e->arg1, e->call == IPC_CALL_mremap ? order_end(e) : e->start);
+	/* What mremap moves is there all the time. */
+	uint64_t time = e->call == IPC_CALL_mremap ? order_end(e) : e->start;
+	cut_part(c, ep, e, (uint8_t)(e->arg0 >> 32), false, time);
 }
 
 static void protect(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
 {
-	uint64_t offset = (uint64_t)e->tag * PAGE;
-	struct mapping **link = find(ep, offset, e->arg1, (uint8_t)(e->arg0 >> 32), true);
-	if (!link || (*link)->protection == (uint8_t)(e->arg0 >> 32))
+	uint8_t protection = (uint8_t)(e->arg0 >> 32), old = (uint8_t)(e->arg0 >> 40);
+	bool told = old;
+	if (told && (uint8_t)(old - 1) == protection)
 		return;
-	cut(c, ep, link, offset, e->arg1, order_end(e));
-	map(c, ep, e, order_end(e));
+	if (cut_part(c, ep, e, told ? (uint8_t)(old - 1) : protection, !told, order_end(e)))
+		map(c, ep, e, order_end(e));
 }
 
 static bool shm_makes(const struct channel *ch, const struct ipc_event *e)

@@ -84,8 +84,9 @@ CREATE TABLE event_rows (ts INTEGER, dur INTEGER, lane INTEGER, res INTEGER, lin
 -- Every other message: a send that several receives shared, or that was stored before it was matched.
 CREATE TABLE links (send INTEGER, recv INTEGER, bytes INTEGER, exact INTEGER);
 
--- Events that waited for what is no message: a lock, a semaphore. process: who ended the wait.
-CREATE TABLE wakes (event INTEGER PRIMARY KEY, process INTEGER);
+-- Events that waited. process: who ended the wait. seen: 0 it follows from what was counted (a lock, a semaphore); 1 the
+-- kernel told; 2 an interrupt or a thread of the kernel did; 3 a process that is not in the trace.
+CREATE TABLE wakes (event INTEGER PRIMARY KEY, process INTEGER, seen INTEGER);
 
 CREATE VIEW channels AS
 SELECT c.id, m.name AS mechanism, c.key, c.name, m.scope, c.first_ns, c.last_ns, c.bytes_sent, c.bytes_received,
@@ -96,7 +97,7 @@ FROM channel_rows c LEFT JOIN mechanisms m ON m.id = c.mechanism;
 CREATE VIEW events AS
 SELECT e.rowid AS id,
 	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + e.ts AS ts_ns,
-	e.dur AS dur_ns, t.process_id, p.pid, t.tid, p.comm, k.name AS call, l.verb, m.name AS mechanism,
+	e.dur AS dur_ns, t.process_id, p.pid, t.tid, p.comm, CASE WHEN l.flags & 8192 THEN 'io_uring:' ELSE '' END || k.name AS call, l.verb, m.name AS mechanism,
 	n.channel_id, l.fd, CASE WHEN l.verb IN ('send', 'recv') AND e.res > 0 THEN e.res ELSE 0 END AS bytes,
 	CASE WHEN e.res < 0 THEN -e.res ELSE 0 END AS errno, l.flags, (l.flags & 4) != 0 AS part, l.source
 FROM event_rows e
@@ -189,23 +190,29 @@ LEFT JOIN synchronised s ON s.channel_id = m.channel_id AND s.process_id = m.pro
 LEFT JOIN sampled t ON t.channel_id = m.channel_id AND t.process_id = m.process_id
 GROUP BY m.channel_id, m.process_id;
 
--- Receives that were entered before the send that ended them: one row per event, by its first message; and what
--- waited for a lock or a semaphore.
+-- Receives that were entered before the send that ended them: one row per event, by its first message; what waited for
+-- a lock or a semaphore; and what the kernel saw woken.
 CREATE VIEW waits AS
-SELECT x.recv_event AS id, t.process_id, p.pid, t.tid, p.comm, x.channel_id, x.mechanism, k.name AS call,
-	x.received_ns - r.dur AS start_ns, r.dur AS dur_ns, x.src_id AS woken_by_id
-FROM (
+WITH blocked AS (
 	SELECT recv_event, channel_id, mechanism, received_ns, src_id, min(sent_ns)
 	FROM messages WHERE recv_blocked_ns > 0 GROUP BY recv_event
-) x
+)
+SELECT x.recv_event AS id, t.process_id, p.pid, t.tid, p.comm, x.channel_id, x.mechanism,
+	CASE WHEN l.flags & 8192 THEN 'io_uring:' ELSE '' END || k.name AS call,
+	x.received_ns - r.dur AS start_ns, r.dur AS dur_ns, coalesce(w.process, x.src_id) AS woken_by_id,
+	CASE w.seen WHEN 1 THEN 'process' WHEN 2 THEN 'indirect' WHEN 3 THEN 'outside' END AS seen
+FROM blocked x
 JOIN event_rows r ON r.rowid = x.recv_event
+LEFT JOIN wakes w ON w.event = x.recv_event
 LEFT JOIN lanes l ON l.id = r.lane
 LEFT JOIN threads t ON t.id = l.thread_id
 LEFT JOIN processes p ON p.id = t.process_id
 LEFT JOIN calls k ON k.id = l.call
 UNION ALL
-SELECT w.event, t.process_id, p.pid, t.tid, p.comm, n.channel_id, m.name, k.name,
-	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + r.ts, r.dur, w.process
+SELECT w.event, t.process_id, p.pid, t.tid, p.comm, n.channel_id, m.name,
+	CASE WHEN l.flags & 8192 THEN 'io_uring:' ELSE '' END || k.name,
+	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + r.ts, r.dur, w.process,
+	CASE w.seen WHEN 1 THEN 'process' WHEN 2 THEN 'indirect' WHEN 3 THEN 'outside' END
 FROM wakes w
 JOIN event_rows r ON r.rowid = w.event
 LEFT JOIN lanes l ON l.id = r.lane
@@ -214,7 +221,8 @@ LEFT JOIN processes p ON p.id = t.process_id
 LEFT JOIN calls k ON k.id = l.call
 LEFT JOIN endpoints n ON n.id = l.endpoint_id
 LEFT JOIN channel_rows c ON c.id = n.channel_id
-LEFT JOIN mechanisms m ON m.id = c.mechanism;
+LEFT JOIN mechanisms m ON m.id = c.mechanism
+WHERE w.event NOT IN (SELECT recv_event FROM blocked);
 
 CREATE VIEW losses AS
 SELECT kind, source, reason, nullif(process_id, 0) AS process_id, nullif(comm, '') AS comm, count, first_ns,

@@ -23,10 +23,12 @@
 enum {
 	NUMBERS = 64,
 	STANDARD_LAST = 31,
-	MERGED_MAX = 64, /* sends of a queue of which one waits at a time; the first ones, and the last */
-	QUEUED_MAX = 1 << 16, /* of others, not received; then the oldest are forgotten: they are ignored */
-	WAITING_MAX = 512,    /* of a channel, received; then the oldest is given up */
-	GROUPS_MAX = 4096,    /* sends to several processes that are remembered */
+	MERGED_MAX = 64, /* sends of a queue of which one waits at a time; the first ones, and each sender's
+			    last */
+	MERGED_WAITING = 2048, /* the same while something that was received waits for its send */
+	QUEUED_MAX = 1 << 16,  /* of others, not received; then the oldest are forgotten: they are ignored */
+	WAITING_MAX = 512,     /* of a channel, received; then the oldest is given up */
+	GROUPS_MAX = 4096,     /* sends to several processes that are remembered */
 	COMM_MAX = 64,
 	ANYONE = -1, /* in the place of a sender's pid: not told */
 };
@@ -283,13 +285,18 @@ static struct signal_call *fresh(const struct signal_queue *q, const struct sign
 	return s;
 }
 
-/* The newest of all. */
+/* The first that may have been pending since the target last took one: it was dequeued before its handler's
+ * time was taken. Or else the newest of all. */
 static struct signal_call *stale(const struct signal_queue *q, const struct signal_call *r)
 {
 	struct signal_call *found = NULL;
-	for (struct signal_call *s = q->sends; s; s = s->next)
-		if (fits(s, r))
-			found = s;
+	for (struct signal_call *s = q->sends; s; s = s->next) {
+		if (!fits(s, r))
+			continue;
+		found = s;
+		if (s->end > q->taken_before)
+			break;
+	}
 	return found;
 }
 
@@ -542,6 +549,19 @@ static bool is_waited_for(struct collector *c, struct channel *ch, const struct 
 	return false;
 }
 
+/* Makes room for a send: the one before it of the same process, most likely, is merged with another. */
+static void merge_one(struct collector *c, struct signal_queue *q, const struct signal_call *s)
+{
+	struct signal_call *found = q->last;
+	for (struct signal_call *other = q->sends; other; other = other->next)
+		if (other->pid == s->pid)
+			found = other;
+	q->merged++;
+	if (found->start > q->merged_start)
+		q->merged_start = found->start;
+	drop_send(c, q, found);
+}
+
 static void send(struct collector *c, struct channel *ch, const struct signal_call *s)
 {
 	if (is_waited_for(c, ch, s))
@@ -549,12 +569,8 @@ static void send(struct collector *c, struct channel *ch, const struct signal_ca
 	struct signal_queue *q = queue_of(c, ch, s->number, s->tid);
 	if (!q)
 		return;
-	if (merges(s->number) && q->count >= MERGED_MAX) {
-		q->merged++;
-		q->merged_start = q->last->start;
-		*q->last = *s;
-		return;
-	}
+	if (merges(s->number) && q->count >= (ch->signals->waiting ? MERGED_WAITING : MERGED_MAX))
+		merge_one(c, q, s);
 	if (q->count >= QUEUED_MAX)
 		drop_send(c, q, q->sends);
 	struct signal_call *copy = collector_new(c, sizeof(*copy));
@@ -639,7 +655,9 @@ static void signal_event(struct collector *c, struct act *a)
 			send_to_several(c, e, &call);
 	} else if (sends) {
 		ep->data.sends += !inside;
-		send(c, ep->channel, &call);
+		ep->channel->shared->data.lost += e->result == IPC_SIGNAL_MERGED;
+		if (!e->result)
+			send(c, ep->channel, &call);
 	} else {
 		ep->data.receives++;
 		if (call.code == IPC_SIGNAL_UNTOLD)
@@ -676,7 +694,7 @@ static void die(struct collector *c, struct channel *ch, struct process *p, uint
 static void signal_ended(struct collector *c, struct life *l, int32_t status)
 {
 	bool killed = status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) <= NUMBERS &&
-		      l->source == COLLECTOR_SHIM; /* the other source does not see who sends signals */
+		      l->source == COLLECTOR_SHIM; /* the other source has told of it */
 	struct channel *ch = killed ? of_life(c, l) : l->signals;
 	if (!ch || ch->signals->dead)
 		return;

@@ -36,6 +36,10 @@ struct source_ops {
 	 * the source records none. */
 	void (*sync)(struct source *s, unsigned int mode);
 
+	/* Semaphores and locks that make no system call are to be seen too, told before anything is recorded;
+	 * fails as open does. NULL: the source sees them, or cannot. */
+	int (*probe)(struct source *s, char *error, size_t error_size);
+
 	/* Whose pages of shared memory were touched is to be seen every so many milliseconds, told before
 	 * anything is recorded; fails as open does. NULL: the source cannot. */
 	int (*sample)(struct source *s, unsigned int ms, char *error, size_t error_size);

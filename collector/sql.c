@@ -38,7 +38,7 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_ENDPOINT_GONE] = "DELETE FROM endpoints WHERE id = ?",
 	[SQL_LANE_ENDPOINT] = "UPDATE lanes SET endpoint_id = ? WHERE id = ?",
 	[SQL_LINK] = "INSERT INTO links VALUES (?,?,?,?)",
-	[SQL_WAKE] = "INSERT INTO wakes VALUES (?,?)",
+	[SQL_WAKE] = "INSERT INTO wakes VALUES (?,?,?)",
 	[SQL_DOUBT_EVENT] = "UPDATE event_rows SET link = link | 1 WHERE rowid = ?",
 	[SQL_DOUBT_LINK] = "UPDATE links SET exact = 0 WHERE rowid = ?",
 	[SQL_EVENT] = "INSERT INTO event_rows VALUES " EVENT_ROW,

@@ -333,12 +333,13 @@ void store_endpoint_gone(struct store *s, uint32_t id)
 	numbers(s, SQL_ENDPOINT_GONE, id, 0);
 }
 
-void store_wake(struct store *s, uint64_t event, uint32_t process)
+void store_wake(struct store *s, uint64_t event, uint32_t process, enum store_seen seen)
 {
 	struct sql_row r = sql_row(&s->sql, SQL_WAKE);
 
 	sql_number(&r, event);
-	sql_number(&r, process);
+	sql_maybe(&r, process);
+	sql_number(&r, seen);
 	sql_put(&s->sql, &r);
 }
 

@@ -136,8 +136,10 @@ void store_doubt(struct store *s, uint64_t send, uint64_t link);
  * end. The channels' endpoints have been given. */
 void store_doubt_channels(struct store *s, const uint32_t *channels, unsigned int n);
 
-/* What the event waited for was ended by this process; no message tells. */
-void store_wake(struct store *s, uint64_t event, uint32_t process);
+/* What the event waited for was ended by this process. `seen`: the kernel told so, or (0) that none of the
+ * trace did; else it follows from what was counted. */
+enum store_seen { STORE_NOT_SEEN, STORE_SEEN, STORE_SEEN_INDIRECT, STORE_SEEN_OUTSIDE };
+void store_wake(struct store *s, uint64_t event, uint32_t process, enum store_seen seen);
 
 /* Rows given since the last commit: what is worth one (10,000 rows, or 100 ms). */
 unsigned int store_pending(const struct store *s);

@@ -222,7 +222,7 @@ static void sync_event(struct collector *c, struct act *a)
 		e->arg1 && e->arg1 <= UINT32_MAX && !gives ? image_of(c, (uint32_t)e->arg1) : NULL;
 	endpoint_role(c, ep, gives ? ROLE_WRITER : ROLE_READER);
 	if (waker)
-		store_wake(c->store, event, waker->data.id);
+		store_wake(c->store, event, waker->data.id, STORE_NOT_SEEN);
 }
 
 /* One that is made anew where another was: what that had left is gone. */

@@ -54,10 +54,10 @@ static void wake_opened(struct collector *c, struct endpoint *ep, const struct i
 	struct channel *ch = ep->channel;
 	if (!from_kernel(ch))
 		wake_of(c, ch, ep->process, e);
-	/* What came over an exec or a socket others may have too, under another number. */
+	/* What came over an exec or a socket others may have too, under another number of the shim's. */
 	bool handed = e->call == IPC_CALL_inherit || e->call == IPC_CALL_recvmsg_fd ||
 		      e->call == IPC_CALL_pidfd_getfd;
-	if (!ch->created && handed && from_kernel(ch))
+	if (!ch->created && handed && from_kernel(ch) && ep->process->source == COLLECTOR_SHIM)
 		channel_partial(c, ch);
 	ch->created = true;
 }
@@ -134,6 +134,14 @@ static void wake_outside(struct collector *c, struct channel *ch)
 	}
 }
 
+/* The address that the number stood for may have been another one's. */
+static bool own_makes(const struct channel *ch, const struct ipc_event *e)
+{
+	(void)ch;
+	return e->call == IPC_CALL_timerfd_create || e->call == IPC_CALL_inotify_init ||
+	       e->call == IPC_CALL_inotify_init1;
+}
+
 static void own_key(uint64_t object, char *key, size_t size)
 {
 	unsigned long long id = ipc_object_id(object);
@@ -143,9 +151,9 @@ static void own_key(uint64_t object, char *key, size_t size)
 
 #define WAKE .opened = wake_opened, .outside = wake_outside, .by_deed = true
 
-const struct channel_kind timerfd_kind = { WAKE, .key = own_key, .no_bytes = true };
+const struct channel_kind timerfd_kind = { WAKE, .key = own_key, .makes = own_makes, .no_bytes = true };
 
-const struct channel_kind inotify_kind = { WAKE, .key = own_key, .name = inotify_name };
+const struct channel_kind inotify_kind = { WAKE, .key = own_key, .makes = own_makes, .name = inotify_name };
 
 const struct channel_kind pidfd_kind = {
 	WAKE,

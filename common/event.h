@@ -40,10 +40,17 @@ struct ipc_event {
 	__u32 thread; /* number of a thread definition of the same source */
 	__u16 call;   /* enum ipc_call_id, or enum ipc_def_kind for a definition */
 	__u16 flags;  /* IPC_F_* */
-	__u32 seq;    /* shim: set last, tells the drain that the slot is whole (arena.h). bpf: 0 */
-	__u32 tag;    /* udp: ipc_tag() of the datagram, if it was not cut off for certain, or 0. epoll_ctl,
-		       * epoll_wait: the epoll descriptor. file_lock: who owns it */
+	union {
+		__u32 seq;	/* shim: set last, tells the drain that the slot is whole (arena.h) */
+		__u32 woken_by; /* bpf: the image that ended the wait, or enum ipc_woken; 0: there was none */
+	};
+	__u32 tag; /* udp: ipc_tag() of the datagram, if it was not cut off for certain, or 0. epoll_ctl,
+		    * epoll_wait: the epoll descriptor. file_lock: who owns it */
 };
+
+/* Who woke the task is no process of the trace: an interrupt or a thread of the kernel's did, which says
+ * nothing of who caused it; or a process that is not recorded. */
+enum ipc_woken { IPC_WOKEN_INDIRECTLY = 0xffffffff, IPC_WOKEN_FROM_OUTSIDE = 0xfffffffe };
 
 enum {
 	IPC_F_NONBLOCK = 1 << 0,  /* the descriptor was non-blocking (known only when the call said EAGAIN) */
@@ -60,7 +67,8 @@ enum {
 	IPC_F_SECOND = 1 << 9, /* on the call's second object (the sending side of splice, tee, sendfile) */
 	IPC_F_OOB = 1 << 10,   /* moved as urgent data (MSG_OOB): not in its place in the stream */
 	IPC_F_FULL = 1 << 11,  /* a received datagram filled the buffer: it may have been longer */
-	IPC_F_UNDO = 1 << 12,  /* semop: with SEM_UNDO */
+	IPC_F_UNDO = 1 << 12, /* semop: with SEM_UNDO. file_lock: a close, the kernel has released the lock */
+	IPC_F_RING = 1 << 13, /* submitted through a ring of io_uring (only the eBPF source tells) */
 };
 
 /*
@@ -95,15 +103,16 @@ enum {
  * that ended the wait; `result` is -EOWNERDEAD where the lock was acquired so; sem_init and sem_open: arg1
  * the first value, tag 1 if the call made it. Signals: arg1 is the number, and above it, in the high 32 bits,
  * the thread that it was sent to (0: the process); tag ipc_signal_tag() of its value; of a received one (call
- * `handler`, a sigwait, a read of a signalfd: an event each) `result` is the sender's pid, 0: the kernel, and
- * arg0's high half si_code (IPC_SIGNAL_UNTOLD: not told). Memory: arg1 the length, arg0's high half the
- * protection (PROT_READ 1, PROT_WRITE 2; of what is unmapped: what it had), tag the offset in the file in
- * pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the call touches, with IPC_F_SECOND
- * what mmap, shmat and mremap took away. A fork child tells map_inherit of each mapping. process_vm, ptrace:
- * `result` the bytes moved. A descriptor that is passed is an event sendmsg_passed and recvmsg_passed
- * besides, just behind its message's: arg0 is the socket's, arg1 the object of what is passed (0: no
- * channel), `result` its number, tag a hash of its file's numbers, which are the same at both ends (0: not
- * known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one too, a receive.
+ * `handler`, a sigwait, a read of a signalfd; by eBPF `default`, of one that stopped or ended it: an event
+ * each) `result` is the sender's pid, 0: the kernel, and arg0's high half si_code (IPC_SIGNAL_UNTOLD: not
+ * told). Memory: arg1 the length, arg0's high half ipc_protection() (of what is unmapped: what it had), tag
+ * the offset in the file in pages of 4 KiB, `result` 0 or -errno; one event for each mapping that the call
+ * touches, with IPC_F_SECOND what mmap, shmat and mremap took away. A fork child tells map_inherit of each
+ * mapping. process_vm, ptrace: `result` the bytes moved. A descriptor that is passed is an event
+ * sendmsg_passed and recvmsg_passed besides, just behind its message's: arg0 is the socket's, arg1 the object
+ * of what is passed (0: no channel), `result` its number, tag a hash of its file's numbers, which are the
+ * same at both ends (0: not known). IPC_F_TRUNCATED: the receiver had no room for all. pidfd_getfd gives one
+ * too, a receive.
  *
  * Where the pages of shared memory are sampled an event shm_sampled says since when those of a mapping are,
  * and shm_read and shm_write of a run of pages that the process read, or wrote, from `start` to the end: arg1
@@ -111,6 +120,13 @@ enum {
  * have been read too, and is not told as read.
  */
 enum { IPC_PAGES_MAX = 1 << 18 }; /* of a file, of 4 KiB each; those behind are not sampled */
+
+/* Of memory (PROT_READ 1, PROT_WRITE 2, PROT_EXEC 4), and of that which mprotect changed what it was before.
+ */
+static inline __u32 ipc_protection(__u8 now, __u8 before)
+{
+	return (__u32)(before + 1) << 8 | now;
+}
 
 static inline __u64 ipc_pages(__u64 first, __u64 count)
 {
@@ -126,6 +142,10 @@ static inline __u64 ipc_pages(__u64 first, __u64 count)
  * arg1 is that one's image, and all processes between may have it too. A copy of a descriptor that was locked
  * is an event, and so is its close and, on a file that the process locked with F_SETLK, any close; with
  * IPC_F_ENTRY: it will be closed by the exec that is about to be told.
+ *
+ * The eBPF source tells no copies, no closes and nothing of `inherit`, since the kernel says when it releases
+ * what an owner (tag) has: an event of call close with IPC_F_UNDO, in whichever process that was: by a close,
+ * an exec, its end. Without a task that is tracked it is of the thread that last locked, with IPC_F_NO_START.
  */
 #define IPC_LOCK_SHARED (1ULL << 63)
 enum { IPC_LOCK_INHERITED = 1 };
@@ -144,6 +164,10 @@ enum {
 };
 
 enum { IPC_SIGNAL_UNTOLD = 0x7fffffff };
+
+/* `result` of a send that the kernel source saw come to nothing: the target ignores it, or it was merged with
+ * one that was pending. */
+enum { IPC_SIGNAL_IGNORED = 1, IPC_SIGNAL_MERGED = 2 };
 
 /* Whether a signal of this si_code was sent by a process: what the kernel makes, for a timer or a message
  * queue (SI_TIMER, SI_MESGQ) too, has something else in the place of the pid. */
@@ -208,7 +232,8 @@ static inline __u64 ipc_object_id(__u64 object)
  *            of a send those of several processes, or of one that is not known
  *   process_vm  the pid whose memory it is
  *   timerfd, inotify  have no id in the kernel: a number of the source's own, ipc_own_object(),
- *            which fork children share and the next program and receivers of the descriptor do not
+ *            which fork children share, and of the shim's the next program and receivers of the
+ *            descriptor do not
  *   pidfd    the pid it stands for
  *   io_uring the inode of the ring
  *   pty      the index of its /dev/pts; two ends, told apart by IPC_PTY_MASTER; above them the minor number

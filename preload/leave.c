@@ -262,6 +262,17 @@ static bool has_ended(long pid)
 	return raw_syscall(__NR_prlimit64, pid, RLIMIT_NOFILE, NULL, NULL) == -ESRCH;
 }
 
+/* The one child that waitid was asked for, or 0: any. */
+static long waited_for(struct shim_thread *t, const struct pending *p)
+{
+	struct descriptor d;
+	if (p->arg[0] == P_PID)
+		return p->arg[1];
+	bool by_pidfd = p->arg[0] == P_PIDFD && descriptor_find(t, p->arg[1], &d) &&
+			ipc_object_mechanism(d.object) == IPC_MECH_pidfd;
+	return by_pidfd ? (long)ipc_object_id(d.object) : 0;
+}
+
 /* wait4 and waitid tell of children that ended; stops and continuations are not the end of a process, and
  * with WNOWAIT the child is still there to be waited for. */
 static void return_wait(struct shim_thread *t, const struct pending *p, long result)
@@ -276,9 +287,13 @@ static void return_wait(struct shim_thread *t, const struct pending *p, long res
 			return;
 		if (status)
 			e.arg0 = (uint64_t)*status;
+	} else if (!p->arg[2]) {
+		e.result = waited_for(t, p);
+		if (e.result <= 0 || !(p->arg[3] & WEXITED) || p->arg[3] & WNOWAIT || !has_ended(e.result))
+			return;
 	} else {
 		const siginfo_t *info = (const siginfo_t *)p->arg[2];
-		if (!info || !info->si_pid || p->arg[3] & WNOWAIT)
+		if (!info->si_pid || p->arg[3] & WNOWAIT)
 			return;
 		if (info->si_code == CLD_EXITED)
 			e.arg0 = (uint64_t)(info->si_status & 0xff) << 8;

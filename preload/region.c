@@ -248,8 +248,8 @@ static bool is_going(const struct entry *e, const struct pending *p)
 	return (atomic_load_explicit(&e->word, memory_order_acquire) & STATE) == GOING && e->owner == p;
 }
 
-static void tell(struct shim_thread *t, const struct pending *p, const struct region *r, long result,
-		 uint16_t flags)
+static struct ipc_event region_event(struct shim_thread *t, const struct pending *p, const struct region *r,
+				     long result, uint16_t flags)
 {
 	struct ipc_event e = hook_event(t, p, result < 0 ? result : 0);
 	e.object = r->object;
@@ -257,6 +257,13 @@ static void tell(struct shim_thread *t, const struct pending *p, const struct re
 	e.arg1 = r->end - r->start;
 	e.tag = (uint32_t)(r->offset >> PAGE_SHIFT);
 	e.flags = flags;
+	return e;
+}
+
+static void tell(struct shim_thread *t, const struct pending *p, const struct region *r, long result,
+		 uint16_t flags)
+{
+	struct ipc_event e = region_event(t, p, r, result, flags);
 	shim_emit(t, &e);
 }
 
@@ -303,13 +310,17 @@ static bool renew(struct entry *e, long maps)
 		set_state(e, word, LIVE);
 		return true;
 	}
+	uintptr_t reached = r.start; /* the kernel may have all of it in parts (MADV_DONTFORK) */
 	for (; known && m.start < r.end; known = maps_ask(maps, m.end, &m)) {
 		clip(&left, &m, r.start, r.end);
-		if (is_same_file(&r, &m))
-			add(&left);
+		if (!is_same_file(&r, &m))
+			continue;
+		add(&left);
+		if (left.start == reached && left.offset - r.offset == left.start - r.start)
+			reached = left.end;
 	}
 	set_state(e, word, FREE);
-	return false;
+	return reached == r.end;
 }
 
 /* Of a call that failed some may have been done. */
@@ -533,10 +544,11 @@ static void return_mprotect(struct shim_thread *t, const struct pending *p, long
 		if (!read_entry(&table[i], &r) || r.start < start || r.end > end)
 			continue;
 		long done = result && ask(r.start, &m) && m.protection == protection ? 0 : result;
-		r.protection = protection;
+		struct ipc_event e = region_event(t, p, &r, done, part);
+		e.arg0 = ipc_arg0((uint32_t)p->arg0, ipc_protection(protection, r.protection));
 		if (!done)
 			__atomic_store_n(&table[i].region.protection, protection, __ATOMIC_RELAXED);
-		tell(t, p, &r, done, part);
+		shim_emit(t, &e);
 		part = IPC_F_PART;
 	}
 }

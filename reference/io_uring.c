@@ -138,13 +138,6 @@ static int leave(struct reference_run *run)
 	return close(ends[0]) || close(ends[1]);
 }
 
-/* No source sees what goes through a ring. */
-static bool never_exact(const struct reference_options *o)
-{
-	(void)o;
-	return false;
-}
-
 const struct reference reference_io_uring = {
 	.name = "io_uring",
 	.summary = "a pipe, written and read through rings shared with the kernel",
@@ -155,7 +148,6 @@ const struct reference reference_io_uring = {
 	.synchronisation = "none",
 	.relationship = "a common ancestor",
 	.refuses = refuse,
-	.exact = never_exact,
 	.open = open_pipe,
 	.produce = produce,
 	.consume = consume,

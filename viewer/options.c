@@ -185,6 +185,13 @@ static int set_private(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_uprobes(struct options *o, const char *value)
+{
+	(void)value;
+	o->uprobes = true;
+	return 0;
+}
+
 static int set_shm_sample(struct options *o, const char *value)
 {
 	int err = parse_number(value, 1, &o->shm_sample);
@@ -245,6 +252,9 @@ static const struct option_row rows[] = {
 	  "calls on semaphores and locks that become events: waits (default), all", set_sync },
 	{ OPT_PRIVATE, 0, "private", NULL, "semaphores and locks that one process alone can use, too",
 	  set_private },
+	{ OPT_UPROBES, 0, "uprobes", NULL,
+	  "eBPF sees semaphores and locks of libc too; each process's cost some 10 us a call then",
+	  set_uprobes },
 	{ OPT_SHM_SAMPLE, 0, "shm-sample", "MS",
 	  "who reads and writes which pages of shared memory, seen every MS milliseconds", set_shm_sample },
 	{ OPT_INPUT, 'i', NULL, "FILE", "the trace file to read (" DEFAULT_TRACE ")", set_input },

@@ -42,6 +42,8 @@ enum option_bit {
 	OPT_FOREIGN =
 		1 << 27, /* no option: with OPT_REST, options that nobody knows are the command's own too */
 
+	OPT_UPROBES = 1 << 28,
+
 	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
 
@@ -67,6 +69,7 @@ struct options {
 	bool machine;	       /* record all of it */
 	bool json, quiet, follow, verify, resolve, help;
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
+	bool uprobes;	   /* eBPF sees semaphores and locks of libc too */
 	bool sync_private; /* also of those that are private to a process */
 	bool list, all, compare;
 	bool separator; /* "--" stood before `args` */

@@ -194,6 +194,8 @@ static int choose_sources(struct recording *r, const struct command *self)
 		return command_misused(self, "no source '%s'; there are auto, shim, bpf and both", name);
 	if (r->o->shm_sample && !r->tracks[0].ops->sample)
 		return command_misused(self, "--shm-sample needs the shim");
+	if (r->o->uprobes && !r->tracks[0].ops->probe)
+		return command_misused(self, "--uprobes needs --source=bpf");
 	r->tracks[0].path = strdup(r->o->output);
 	if (both)
 		r->tracks[1].path = verify_path(r->o->output, r->tracks[1].ops->name);
@@ -214,7 +216,9 @@ static int prepare(struct track *t, const struct selection *what, const struct o
 	if (t->ops->sync)
 		t->ops->sync(t->source,
 			     (o->sync_all ? ARENA_SYNC_ALL : 0) | (o->sync_private ? ARENA_SYNC_PRIVATE : 0));
-	if (o->shm_sample && t->ops->sample)
+	if (o->uprobes && t->ops->probe)
+		err = t->ops->probe(t->source, error, sizeof(error));
+	if (!err && o->shm_sample && t->ops->sample)
 		err = t->ops->sample(t->source, (unsigned int)o->shm_sample, error, sizeof(error));
 	if (!err)
 		err = rotation_begin(&t->rotation, t->path, error, sizeof(error));
@@ -486,8 +490,8 @@ const struct command cmd_record = {
 		"and\n"
 		"one beside it with .bpf before its suffix. The status is 1 where they differ.",
 	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_SYNC | OPT_PRIVATE |
-		   OPT_MACHINE | OPT_PIDS | OPT_CGROUP | OPT_COMM | OPT_MECHANISMS | OPT_SHM_SAMPLE |
-		   OPT_JSON | OPT_REST,
+		   OPT_MACHINE | OPT_PIDS | OPT_CGROUP | OPT_COMM | OPT_MECHANISMS | OPT_UPROBES |
+		   OPT_SHM_SAMPLE | OPT_JSON | OPT_REST,
 	.privileged = true,
 	.run = run,
 };

@@ -2,8 +2,9 @@
 /*
  * Compared are, per process (pid and name), channel and verb, the calls that moved something and their bytes;
  * and the edges, messages and bytes, that both traces call exact: what is approximate is no promise.
- * Processes outside the trace have no ends of their own. What the shim itself asks the kernel is left out,
- * and so are mechanisms that only one of the sources records.
+ * Processes outside the trace have no ends of their own. What the shim itself asks the kernel and maps is
+ * left out, and so are mechanisms that only one of the sources records; of these eBPF sees the futexes
+ * inside.
  *
  * A difference is listed with a note, and does not count, where a trace says itself that it cannot know:
  * the shim could not enter the process (or its ancestor, when it does not know the process at all), and saw
@@ -37,8 +38,14 @@ enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 /* A process in words that both traces share. The kernel's names have 15 bytes. */
 #define NAME(comm, pid) "coalesce(substr(" comm ", 1, 15), '?') || ':' || " pid
 
+/* Of a channel, likewise: timers and inotify instances have numbers of the source's own. */
+#define KEY "CASE WHEN c.mechanism IN ('timerfd', 'inotify') THEN c.mechanism ELSE c.key END"
+
+/* Of who sent what was received of a partial channel of signals something is missing. */
+#define EXACT "e.exact AND NOT (c.partial AND c.mechanism = 'signal')"
+
 #define ENDS(db, verb, calls, bytes)                                                                         \
-	"SELECT " NAME("p.comm", "p.pid") " AS a, NULL AS b, c.key AS key, '" verb "' AS verb,"              \
+	"SELECT " NAME("p.comm", "p.pid") " AS a, NULL AS b, " KEY " AS key, '" verb "' AS verb,"            \
 					  " 1 AS exact, " FIGURES_##db(                                      \
 						  calls,                                                     \
 						  bytes) " FROM " #db ".endpoints n JOIN " #db               \
@@ -52,9 +59,8 @@ enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
 #define EDGES(db)                                                                                            \
 	"SELECT " NAME("s.comm", "s.pid") ", " NAME(                                                         \
-		"d.comm",                                                                                    \
-		"d.pid") ", c.key, 'edge', e.exact, " FIGURES_##db("e.messages",                             \
-								   "e.bytes") " FROM " #db                   \
+		"d.comm", "d.pid") ", " KEY ", 'edge', " EXACT                                               \
+				   ", " FIGURES_##db("e.messages", "e.bytes") " FROM " #db                   \
 									      ".edges e JOIN " #db           \
 									      ".processes s ON s.id = "      \
 									      "e.src_id"                     \
@@ -170,8 +176,14 @@ static const char begin_sql[] = "CREATE TEMP TABLE known AS SELECT DISTINCT " NA
 /*
  * Who is at the other end of a UNIX socket the shim asks sock_diag, through a netlink socket that only eBPF
  * sees: 40 bytes are its question. Of the processes that have UNIX sockets eBPF may have more of that.
+ *
+ * A program is seen by eBPF from its exec on, by the shim somewhat later: which of a process's programs had
+ * the memory that a debugger read in between they do not agree on.
  */
 static const char forgive_sql[] =
+	"DELETE FROM differ WHERE verb = 'edge' AND key IN (SELECT key FROM compared"
+	" WHERE verb = 'edge' AND key GLOB 'process_vm:*'"
+	" GROUP BY key HAVING sum(sc) IS sum(bc) AND sum(sb) IS sum(bb));"
 	"DELETE FROM differ WHERE key GLOB 'netlink:*:sock_diag:*' AND bc > coalesce(sc, 0)"
 	" AND (verb = 'recv' AND bb >= coalesce(sb, 0)"
 	" OR verb = 'send' AND bb - coalesce(sb, 0) = 40 * (bc - coalesce(sc, 0)))"
@@ -179,6 +191,34 @@ static const char forgive_sql[] =
 						     " JOIN main.processes p ON p.id = n.process_id JOIN "
 						     "main.channels c ON c.id = n.channel_id"
 						     " WHERE c.mechanism GLOB 'unix_*')";
+
+/* The arena, which the shim maps in each process. */
+static const char arena_sql[] = "DELETE FROM differ WHERE sc IS NULL AND key IN (SELECT key FROM bpf.channels"
+				" WHERE mechanism = 'posix_shm' AND name GLOB '/dev/shm/ipctrace-*/*')";
+
+/* What libc does for a semaphore or lock is to eBPF a futex, on a word inside it: none of them is larger. */
+#define MEMORY(key) "substr(" key ", instr(" key ", ':') + 1, instr(" key ", '+') - instr(" key ", ':'))"
+#define OFFSET(key) "CAST(substr(" key ", instr(" key ", '+') + 1) AS INTEGER)"
+static const char locks_sql[] =
+	"DELETE FROM differ WHERE key GLOB 'futex:*' AND sc IS NULL AND EXISTS ("
+	"SELECT 1 FROM main.channels c WHERE c.mechanism IN ('posix_sem', 'mutex',"
+	" 'rwlock', 'cond', 'barrier') AND " MEMORY("c.key") " = " MEMORY("differ.key") " AND " OFFSET(
+		"differ.key") " - " OFFSET("c.key") " BETWEEN 0 AND 55)";
+
+/*
+ * Of signals eBPF alone sees the default action: that a process stopped, and what it died of where nobody
+ * asks for its status. And of one that was sent to several, or that killed its sender, who got it though the
+ * shim does not see that it was taken.
+ */
+#define PROCESS NAME("comm", "pid")
+static const char forgive_signals_sql[] =
+	"WITH actions AS (SELECT " PROCESS " AS name, 1 AS n FROM bpf.events WHERE call = 'default' UNION ALL"
+	" SELECT " PROCESS ", -1 FROM main.events WHERE mechanism = 'signal' AND call = 'exit_group'),"
+	" unsure AS (SELECT " PROCESS " FROM main.events WHERE verb = 'send'"
+	" AND (channel_id IS NULL OR (mechanism = 'signal' AND flags & 32)))"
+	"DELETE FROM differ WHERE key GLOB 'signal:*' AND bc > coalesce(sc, 0) AND CASE verb"
+	" WHEN 'send' THEN a IN unsure"
+	" ELSE bc - coalesce(sc, 0) <= (SELECT sum(n) FROM actions WHERE name = coalesce(b, a)) END";
 
 static const char rows_sql[] =
 	"SELECT a || coalesce(' -> ' || b, '') AS process, key AS channel, verb, sc AS shim_calls,"
@@ -214,7 +254,10 @@ static int compare(struct trace *t, const char *bpf)
 		sqlite3_step(stmt);
 		sqlite3_finalize(stmt);
 		if (sqlite3_exec(t->db, begin_sql, NULL, NULL, NULL) ||
-		    sqlite3_exec(t->db, forgive_sql, NULL, NULL, NULL)) {
+		    sqlite3_exec(t->db, forgive_sql, NULL, NULL, NULL) ||
+		    sqlite3_exec(t->db, arena_sql, NULL, NULL, NULL) ||
+		    sqlite3_exec(t->db, locks_sql, NULL, NULL, NULL) ||
+		    sqlite3_exec(t->db, forgive_signals_sql, NULL, NULL, NULL)) {
 			snprintf(t->error, sizeof(t->error), "%s", sqlite3_errmsg(t->db));
 			err = -EIO;
 		}

@@ -4,31 +4,26 @@
 #include "view.h"
 
 static const struct column columns[] = {
-	{ "start_ns", "FROM", UNIT_TIME, MARK_NONE },
-	{ "dur_ns", "WAITED", UNIT_DURATION, MARK_NONE },
-	{ "process", "PROCESS", UNIT_TEXT, MARK_NONE },
-	{ "call", "CALL", UNIT_TEXT, MARK_NONE },
-	{ "channel", "CHANNEL", UNIT_TEXT, MARK_NONE },
-	{ "woken_by", "WOKEN BY", UNIT_TEXT, MARK_NONE },
-	{ "id", NULL, UNIT_NUMBER, MARK_NONE },
-	{ "process_id", NULL, UNIT_NUMBER, MARK_NONE },
-	{ "pid", NULL, UNIT_NUMBER, MARK_NONE },
-	{ "tid", NULL, UNIT_NUMBER, MARK_NONE },
-	{ "comm", NULL, UNIT_TEXT, MARK_NONE },
-	{ "channel_id", NULL, UNIT_NUMBER, MARK_NONE },
-	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
-	{ "woken_by_id", NULL, UNIT_NUMBER, MARK_NONE },
-	{ 0 },
+	{ "start_ns", "FROM", UNIT_TIME, MARK_NONE },	{ "dur_ns", "WAITED", UNIT_DURATION, MARK_NONE },
+	{ "process", "PROCESS", UNIT_TEXT, MARK_NONE }, { "call", "CALL", UNIT_TEXT, MARK_NONE },
+	{ "channel", "CHANNEL", UNIT_TEXT, MARK_NONE }, { "woken_by", "WOKEN BY", UNIT_TEXT, MARK_NONE },
+	{ "id", NULL, UNIT_NUMBER, MARK_NONE },		{ "process_id", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "pid", NULL, UNIT_NUMBER, MARK_NONE },	{ "tid", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "comm", NULL, UNIT_TEXT, MARK_NONE },		{ "channel_id", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },	{ "woken_by_id", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "seen", NULL, UNIT_TEXT, MARK_NONE },		{ 0 },
 };
 
 static const struct view view = {
 	.name = "(SELECT w.*, " PROCESS_NAME("p", "''") " AS process, " CHANNEL_NAME(
 		"c", "0",
-		"c.key") " AS channel, " PROCESS_NAME("b",
-						      "''") " AS woken_by FROM waits w"
-							    " LEFT JOIN channels c ON c.id = w.channel_id"
-							    " LEFT JOIN processes p ON p.id = w.process_id"
-							    " LEFT JOIN processes b ON b.id = w.woken_by_id)",
+		"c.key") " AS channel, CASE WHEN w.woken_by_id IS NULL AND w.seen = 'indirect' THEN "
+			 "'(kernel)' ELSE " PROCESS_NAME("b",
+							 "''") " END AS woken_by FROM waits w"
+							       " LEFT JOIN channels c ON c.id = w.channel_id"
+							       " LEFT JOIN processes p ON p.id = w.process_id"
+							       " LEFT JOIN processes b ON b.id = "
+							       "w.woken_by_id)",
 	.columns = columns,
 	.order = "dur_ns DESC, id",
 	.pid = "pid = :pid",
@@ -47,7 +42,9 @@ const struct command cmd_waits = {
 	.usage = "",
 	.details = "Receives, semaphores, locks and wake-ups. A wait that nobody ended (a timeout, a signal) "
 		   "is an\n"
-		   "event, not a row here.",
+		   "event, not a row here. With --source=bpf every call on a channel, also a send that found "
+		   "it\n"
+		   "full, and the kernel tells who ended the wait.",
 	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM,
 	.run = run,
 };

@@ -7,7 +7,7 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct pt_regs {
-	unsigned long r10, r9, r8, dx, si, di, orig_ax, ip;
+	unsigned long r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, sp;
 };
 
 struct thread_info {
@@ -20,7 +20,7 @@ struct user_epoll_event {
 	__u64 data;
 } __attribute__((packed));
 
-enum { TS_COMPAT = 0x0002 };
+enum { TS_COMPAT = 0x0002, STACK_BYTES = 16384 /* of a task in the kernel */ };
 
 static __always_inline __u64 regs_arg(const struct pt_regs *regs, unsigned int n)
 {
@@ -44,6 +44,28 @@ static __always_inline __u64 regs_arg(const struct pt_regs *regs, unsigned int n
 static __always_inline long regs_nr(const struct pt_regs *regs)
 {
 	return regs->orig_ax;
+}
+
+/* Of a function: its arguments when it begins, its result and where its stack was when it has returned. */
+static __always_inline __u64 regs_parameter(const struct pt_regs *regs, unsigned int n)
+{
+	return n == 0 ? regs->di : n == 1 ? regs->si : n == 2 ? regs->dx : regs->cx;
+}
+
+static __always_inline __u64 regs_result(const struct pt_regs *regs)
+{
+	return regs->ax;
+}
+
+static __always_inline __u64 regs_stack_of_call(const struct pt_regs *regs)
+{
+	return regs->sp - sizeof(long); /* the return address has been taken */
+}
+
+/* Of a task: that it entered the kernel by a system call; else an interrupt or a fault brought it there. */
+static __always_inline _Bool regs_of_call(const struct pt_regs *regs)
+{
+	return regs->orig_ax != (unsigned long)-1;
 }
 
 /* The number and the arguments are those of another table of system calls (int 0x80, a 32-bit program). */

@@ -30,15 +30,34 @@ def failed(out):
     return sorted(int(line.split()[1]) for line in out.decode().splitlines() if line.startswith("failed"))
 
 
-@test
-def who_woke_whom(s):
-    for name in NAMES:
-        result, trace = s.record([program("futexes.c"), name])
+def who_woke_whom(s, source):
+    for name in NAMES if source == "shim" else [name for name in NAMES if name != "private"]:
+        result, trace = s.record([program("futexes.c"), name], source)
         assert result.status == 0, (name, shorten(result))
         errors = failed(result.out)
         compare(name, trace, b"\n".join(line for line in result.out.splitlines() if not line.startswith(b"failed")))
         assert errors == sorted(row[0] for row in trace.rows(
             "SELECT errno FROM events WHERE mechanism = 'futex' AND errno > 0")), (name, errors)
+
+
+@test
+def who_woke_whom_by_the_shim(s):
+    who_woke_whom(s, "shim")
+
+
+@test(users=("root",))
+def who_woke_whom_by_ebpf(s):
+    who_woke_whom(s, "bpf")
+
+
+@test(users=("root",))
+def the_kernel_sees_the_futex_in_a_mutex(s):
+    """And nothing of what is private, or says that it is."""
+    result, trace = s.record([program("futexes.c"), "private"], "bpf")
+    assert result.status == 0, shorten(result)
+    keys = trace.rows("SELECT key FROM channels WHERE mechanism = 'futex'")
+    assert len(keys) == 1 and keys[0][0].endswith("+24"), keys  # struct words.mutex
+    trace.check_sound()
 
 
 def ends(trace, column):
@@ -48,11 +67,10 @@ def ends(trace, column):
                            GROUP BY 1 HAVING sum({column})"""))
 
 
-@test
-def strace_counts_the_same(s):
-    for name in ("pingpong", "several", "failing", "private"):
+def strace_counts_the_same(s, source):
+    for name in ("pingpong", "several", "failing", "private")[:4 if source == "shim" else 3]:
         log = s.path("strace.log")
-        result, trace = s.record(["strace", "-f", "-o", log, "-e", "trace=futex", program("futexes.c"), name])
+        result, trace = s.record(["strace", "-f", "-o", log, "-e", "trace=futex", program("futexes.c"), name], source)
         assert result.status == 0, (name, shorten(result))
         waits, wakes, errors = collections.Counter(), collections.Counter(), []
         for pid, _, rest, number in truth.finished(log):
@@ -68,12 +86,31 @@ def strace_counts_the_same(s):
 
 
 @test
-def what_the_channels_are_called(s):
-    result, trace = s.record([program("futexes.c"), "memory"])
+def strace_counts_the_same_as_the_shim(s):
+    strace_counts_the_same(s, "shim")
+
+
+@test(users=("root",))
+def strace_counts_the_same_as_ebpf(s):
+    strace_counts_the_same(s, "bpf")
+
+
+def what_the_channels_are_called(s, source):
+    result, trace = s.record([program("futexes.c"), "memory"], source)
     assert result.status == 0, shorten(result)
     words = trace.rows("SELECT key, name FROM channels WHERE mechanism = 'futex' ORDER BY name")
     assert len(words) == 2 and all(key.count(":") == 3 and "+" in key for key, _ in words), words
     assert any("/dev/shm/futexes-" in (name or "") for _, name in words), words
+
+
+@test
+def what_the_shim_calls_the_channels(s):
+    what_the_channels_are_called(s, "shim")
+
+
+@test(users=("root",))
+def what_ebpf_calls_the_channels(s):
+    what_the_channels_are_called(s, "bpf")
 
 
 main()

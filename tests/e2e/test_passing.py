@@ -3,7 +3,7 @@
 """Descriptors that are passed: the programs say who gave how many to whom, and so must their traces."""
 import re
 
-from harness import main, needs, program, script, shorten, test
+from harness import Trace, by_source, main, needs, program, script, shorten, test
 
 NAMES = ("stream", "seqpacket", "dgram", "named", "senders", "mmsg", "peeked", "truncated", "unread", "used", "taken")
 
@@ -35,12 +35,22 @@ def compare(name, trace, out):
     trace.check_sound()
 
 
-@test
-def who_passed_to_whom(s):
+@by_source
+def who_passed_to_whom(s, source):
     for name in NAMES:
-        result, trace = s.record([program("fds.c"), name])
+        result, trace = s.record([program("fds.c"), name], source)
         assert result.status == 0, (name, shorten(result))
         compare(name, trace, result.out)
+
+
+@test(users=("root",))
+def both_sources_agree(s):
+    for name in NAMES:
+        path = s.new_trace()
+        result = s.run([s.ipctrace, "-q", "-o", path, "--source=both", "--verify", "--", program("fds.c"), name])
+        assert result.status == 0, (name, shorten(result))
+        compare(name, Trace(path), result.out)
+        compare(name, Trace(path.replace(".db", ".bpf.db")), result.out)
 
 
 def by_strace(path, processes):
@@ -62,12 +72,12 @@ def by_strace(path, processes):
     return moved
 
 
-@test
-def strace_saw_the_same(s):
+@by_source
+def strace_saw_the_same(s, source):
     strace, = needs("strace")
     for command in (["/usr/bin/python3", script("handover.py")], [program("fds.c"), "named"], [program("fds.c"), "peeked"]):
         log = s.path("strace.log")
-        result, trace = s.record([strace, "-f", "-s", "100", "-o", log, "-e", "trace=sendmsg,recvmsg", *command])
+        result, trace = s.record([strace, "-f", "-s", "100", "-o", log, "-e", "trace=sendmsg,recvmsg", *command], source)
         assert result.status == 0, (command, shorten(result))
         found = {pid: row for pid, *row in trace.rows(
             "SELECT pid, sum(sends), sum(receives) FROM endpoints n JOIN channels c ON c.id = n.channel_id "

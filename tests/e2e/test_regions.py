@@ -15,7 +15,7 @@ def of(lines, word):
     return [line[1:] for line in lines if line[0] == word]
 
 
-def compare(name, trace, out):
+def compare(name, source, trace, out):
     lines = [line.split() for line in out.decode().splitlines()]
     edges = collections.Counter((int(src), int(dst)) for src, dst in of(lines, "edge"))
     found = trace.rows(f"SELECT src_pid, dst_pid, messages, bytes, latency_p50_ns, exact FROM edges "
@@ -41,19 +41,68 @@ def compare(name, trace, out):
         assert {by[0]} == {row[0] for row in trace.rows("SELECT synchronised_by FROM regions WHERE channel_id IN "
                                                         "(SELECT channel_id FROM edges)")}, (name, by)
     # The one that is killed may still be in the write that says that it is there.
-    known = {"killed": "killed", "many": "many-maps"}.get(name, "")
-    assert name != "many" or trace.lost(known)
+    known = {"killed": "killed", "many": "many-maps"}.get(name, "") if source == "shim" else ""
+    assert known != "many-maps" or trace.lost(known)
     losses = trace.rows("SELECT * FROM losses WHERE reason != ?", known)
     assert not losses, losses
     trace.check_sound()
 
 
-@test
-def who_mapped_what(s):
+def who_mapped_what(s, source):
     for name in NAMES:
-        result, trace = s.record([program("regions.c"), name])
+        result, trace = s.record([program("regions.c"), name], source)
         assert result.status == 0, (name, shorten(result))
-        compare(name, trace, result.out)
+        compare(name, source, trace, result.out)
+
+
+@test
+def who_mapped_what_by_the_shim(s):
+    who_mapped_what(s, "shim")
+
+
+@test(users=("root",))
+def who_mapped_what_by_ebpf(s):
+    who_mapped_what(s, "bpf")
+
+
+def pages(trace):
+    """How often each process has each page of a file mapped at its end, with each protection."""
+    found = collections.Counter()
+    for pid, key, size, offset, protection in trace.rows("""SELECT p.pid, c.key, m.bytes, m.offset, m.protection
+            FROM mappings m JOIN processes p ON p.id = m.process_id JOIN channels c ON c.id = m.channel_id
+            WHERE m.end_ns = p.end_ns"""):
+        what = "sysv_shm" if key.startswith("sysv_shm") else key.split(":", 1)[1]
+        for at in range(offset, offset + size, 4096):
+            found[str(pid), what, str(at), protection.replace("none", "")] += 1
+    return found
+
+
+def random_calls_agree_with_the_kernel(s, source, calls):
+    """`calls`: which ones, by the number of threads."""
+    for threads, which in calls.items():
+        for seed in range(3):
+            result, trace = s.record([program("remaps.c"), str(threads), str(100 * seed), str(which)], source)
+            assert result.status == 0, shorten(result)
+            told = collections.Counter(tuple((line + " ").split(" ")[:4]) for line in result.out.decode().splitlines())
+            segments = {key.rsplit(":", 1)[1] for key, in trace.rows("SELECT key FROM channels WHERE mechanism = 'sysv_shm'")}
+            told = sum((collections.Counter({(pid, "sysv_shm" if what.split(":")[2] in segments else what, at, how): n})
+                        for (pid, what, at, how), n in told.items()), collections.Counter())
+            found = pages(trace)
+            assert found == told, (threads, seed, "lacks", told - found, "has", found - told)
+            losses = trace.rows("SELECT * FROM losses WHERE reason != 'many-maps'")
+            assert not losses, (threads, seed, losses)
+            trace.check_sound()
+
+
+@test(users=("nobody",))
+def random_calls_by_the_shim(s):
+    random_calls_agree_with_the_kernel(s, "shim", {1: 0xfff, 4: 0xfff})
+
+
+@test(users=("root",))
+def random_calls_by_ebpf(s):
+    """While other threads change mappings the kernel does not say what a call that failed has left."""
+    random_calls_agree_with_the_kernel(s, "bpf", {1: 0xfff, 4: 0xc0d})
 
 
 PYTHON = """

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import time
 
-from harness import Trace, main, program, shorten, test
+from harness import Skip, Trace, by_source, main, program, shorten, test
 
 NAMES = ("handlers", "self", "merged", "flood", "queued", "threads", "descriptor", "deaths", "kernels", "group", "errors",
          "hidden")
-# Of what was sent to all of a group nobody says that a process died of it; and who does not ask is not told who it was.
-DOUBTFUL = {"group", "threads"}
+# Of what was sent to all of a group nobody tells the shim that a process died of it; and who does not ask is not told who
+# it was.
+DOUBTFUL = {("group", "shim"), ("threads", "shim"), ("threads", "bpf")}
 
 
 def edges(trace):
@@ -22,7 +23,7 @@ def edges(trace):
     return {(src or 0, dst): n for src, dst, n, _ in rows}
 
 
-def compare(name, trace, out):
+def compare(name, source, trace, out):
     lines = [line.split() for line in out.decode().splitlines()]
     wanted = {}
     for _, src, dst, n in (line for line in lines if line[0] == "edge"):
@@ -35,7 +36,7 @@ def compare(name, trace, out):
     assert failed == sorted(row[0] for row in trace.rows(
         "SELECT errno FROM events WHERE mechanism = 'signal' AND errno NOT IN (0, ?)", errno.EINTR)), name
     inexact = trace.one("SELECT count(*) FROM edges WHERE mechanism = 'signal' AND NOT exact")
-    assert bool(inexact) == (name in DOUBTFUL), name
+    assert bool(inexact) == ((name, source) in DOUBTFUL), name
     assert not trace.one("SELECT count(*) FROM losses"), trace.rows("SELECT * FROM losses")
     trace.check_sound()
     trace.none("endpoints against messages", """SELECT n.* FROM endpoints n JOIN channels c ON c.id = n.channel_id
@@ -45,12 +46,43 @@ def compare(name, trace, out):
                 WHERE e.channel_id = c.id AND e.dst_id = n.process_id))""")
 
 
-@test
-def who_received_whose(s):
+@by_source
+def who_received_whose(s, source):
     for name in NAMES:
-        result, trace = s.record([program("signal_channel.c"), name])
+        result, trace = s.record([program("signal_channel.c"), name], source)
         assert result.status == 0, (name, shorten(result))
-        compare(name, trace, result.out)
+        compare(name, source, trace, result.out)
+
+
+@test(users=("root",))
+def what_the_kernel_alone_tells(s):
+    for name, *flags in (("unasked",), ("unasked", "-static"), ("storm", "-static"), ("deaths", "-static")):
+        result, trace = s.record([program("signal_channel.c", *flags), name], "bpf")
+        assert result.status == 0, (name, shorten(result))
+        compare(name, "bpf", trace, result.out)
+
+
+@test(users=("root",))
+def in_a_pid_namespace(s):
+    """The program's pids are others than the trace's."""
+    for name, wanted in (("merged", [50, 100]), ("deaths", [1, 1, 1, 1, 50]), ("descriptor", [5, 5])):
+        result, trace = s.record(["unshare", "--pid", "--fork", program("signal_channel.c"), name], "bpf")
+        if b"unshare failed" in result.err:
+            raise Skip(result.err.decode())
+        assert result.status == 0, (name, shorten(result))
+        assert sorted(edges(trace).values()) == wanted, (name, edges(trace))
+        assert not trace.one("SELECT count(*) FROM losses"), trace.rows("SELECT * FROM losses")
+        ends = trace.rows("SELECT src_pid, dst_pid FROM edges WHERE mechanism = 'process' GROUP BY 1, 2")
+        both_ways = [pair for pair in ends if pair[::-1] in ends]
+        assert len(ends) == len(both_ways), ends
+
+
+@test(users=("root",))
+def both_sources_agree(s):
+    for name in NAMES + ("unasked", "storm"):
+        result = s.run([s.ipctrace, "-q", "--source=both", "--verify", "-o", s.new_trace(), "--",
+                        program("signal_channel.c"), name])
+        assert result.status == 0 and b"both sources agree" in result.err, (name, shorten(result))
 
 
 @test
@@ -61,9 +93,9 @@ def more_handlers_than_can_be_watched(s):
     assert list(edges(trace).values()) == [64], edges(trace)
 
 
-@test
-def a_signalfd_is_opened_read_and_polled(s):
-    result, trace = s.record([program("signal_channel.c"), "descriptor"])
+@by_source
+def a_signalfd_is_opened_read_and_polled(s, source):
+    result, trace = s.record([program("signal_channel.c"), "descriptor"], source)
     assert result.status == 0, shorten(result)
     calls = dict(trace.rows("SELECT call, count(*) FROM events WHERE mechanism = 'signal' AND errno = 0 GROUP BY 1"))
     assert calls == {"signalfd4": 1, "inherit": 1, "poll": 5, "read": 8, "readv": 2, "close": 1, "rt_sigqueueinfo": 10}, calls
@@ -75,19 +107,19 @@ def handlers_on_small_stacks(s):
     assert trace.one("SELECT count(*) FROM events WHERE call = 'handler'")
 
 
-@test
-def the_name_is_the_targets(s):
-    result, trace = s.record([program("signal_channel.c"), "handlers"])
+@by_source
+def the_name_is_the_targets(s, source):
+    result, trace = s.record([program("signal_channel.c"), "handlers"], source)
     names = trace.rows("SELECT DISTINCT name FROM channels WHERE mechanism = 'signal'")
     assert names == [("signal_channel",)], names
     assert result.status == 0
 
 
-@test
-def sent_from_outside_and_to_outside(s):
+@by_source
+def sent_from_outside_and_to_outside(s, source):
     path = s.new_trace()
-    child = subprocess.Popen(s.prefix + [s.ipctrace, "-q", "-o", path, "--", program("signal_channel.c"), "outside"],
-                             cwd=s.dir, stdout=subprocess.PIPE)
+    child = subprocess.Popen(s.prefix + [s.ipctrace, "-q", f"--source={source}", "-o", path, "--",
+                                         program("signal_channel.c"), "outside"], cwd=s.dir, stdout=subprocess.PIPE)
     pid = int(child.stdout.readline().split()[1])
     time.sleep(0.3)
     os.kill(pid, signal.SIGUSR1)
@@ -101,18 +133,18 @@ def sent_from_outside_and_to_outside(s):
         (os.getpid(), "untraced", open("/proc/self/comm", encoding="utf-8").read().strip(), pid, "full", 1, 1)], rows
 
 
-@test
-def a_command_that_is_timed_out(s):
-    trace = s.same(["timeout", "0.2", "sleep", "5"])
+@by_source
+def a_command_that_is_timed_out(s, source):
+    trace = s.same(["timeout", "0.2", "sleep", "5"], source)
     rows = trace.rows("SELECT src_comm, dst_comm, messages FROM edges WHERE mechanism = 'signal' "
                       "AND src_comm != 'kernel' AND src_id != dst_id")
     assert [tuple(row) for row in rows] == [("timeout", "sleep", 1)], rows
 
 
-@test
-def traps_of_a_shell(s):
+@by_source
+def traps_of_a_shell(s, source):
     script = "trap 'echo got' USR1; kill -USR1 $$; kill -USR1 $$; kill -TERM $$"
-    trace = s.same(["bash", "-c", script])
+    trace = s.same(["bash", "-c", script], source)
     assert trace.one("SELECT sum(messages) FROM edges WHERE mechanism = 'signal' AND src_id = dst_id") == 3
 
 

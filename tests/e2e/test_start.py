@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """How the shim gets into a process: by a libc that the recorder prepared, or by patching in place where files in
 /dev/shm may not be executed."""
+import contextlib
+import ctypes
+import os
 import re
+import shutil
+import struct
 
 from harness import IS_ROOT, Skip, main, needs, program, run, test
 
@@ -26,6 +31,27 @@ def ways(s):
     yield OWN
 
 
+@contextlib.contextmanager
+def probed(path, symbol):
+    """A breakpoint of the kernel's (a uprobe) on a function of this library, in whoever maps it."""
+    library = ctypes.CDLL(path)
+    address = ctypes.cast(getattr(library, symbol), ctypes.c_void_p).value
+    with open("/proc/self/maps", encoding="ascii") as lines:
+        parts = [line.split() for line in lines if line.rstrip().endswith(path)]
+    ranges = [([int(word, 16) for word in part[0].split("-")], int(part[2], 16)) for part in parts]
+    offset, = [address - first + behind for (first, last), behind in ranges if first <= address < last]
+    with open("/sys/bus/event_source/devices/uprobe/type", encoding="ascii") as kind:
+        name = ctypes.create_string_buffer(path.encode())
+        attr = struct.pack("IIQQQQQIIQQ", int(kind.read()), 72, 0, 0, 0, 0, 0, 0, 0, ctypes.addressof(name), offset)
+    fd = ctypes.CDLL(None, use_errno=True).syscall(298, attr, -1, 0, -1, 8)
+    if fd < 0:
+        raise Skip(f"no uprobes here: {os.strerror(ctypes.get_errno())}")
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
 def maps(s, *before):
     result, trace = s.record([*before, "cat", "/proc/self/maps"])
     assert result.status == 0 and not result.err, result
@@ -46,6 +72,17 @@ def nothing_in_dev_shm_is_executed(s):
     forbid(s)
     text = maps(s)
     assert re.findall(OWN, text, re.M) and not re.findall(r"^\S+ r-x.*/dev/shm", text, re.M), text
+
+
+@test(users=("root",))
+def others_may_probe_libc(s):
+    """Their breakpoints are not for the copy, where nobody knew what they mean."""
+    own, = re.findall(r"r-xp .* (/\S+/libc\.so\.6)$", s.run(["cat", "/proc/self/maps"]).out.decode(), re.M)
+    shutil.copy(own, s.path("libc.so.6"))
+    with probed(s.path("libc.so.6"), "getppid"):
+        result, trace = s.record(["sh", "-c", "echo $PPID | cat"], env={**os.environ, "LD_LIBRARY_PATH": s.dir})
+    assert result.status == 0 and not result.err, result
+    assert trace.edge("sh", "cat")[0] == 1, trace.rows("SELECT * FROM edges")
 
 
 @test

@@ -53,6 +53,48 @@ def counts_and_hand_overs(s):
         check(name, trace, result.out)
 
 
+# No probe can stand on spin locks' first instruction; a cancelled wait returns from no function; and a handler every
+# 0.2 ms leaves little time for calls that take 0.1 ms.
+UNPROBED = ("spin", "cond_cancelled", "handler", "short_threads")
+
+
+@test(users=("root",))
+def probes_count_the_same(s):
+    for name in NAMES:
+        if name in UNPROBED:
+            continue
+        result, trace = s.record([program("sync.c"), name], "bpf", ("--uprobes",))
+        assert result.status == 0, (name, shorten(result))
+        check(name, trace, result.out)
+        assert not trace.one("SELECT count(*) FROM channels WHERE mechanism = 'futex'"), name  # the locks' own
+
+
+@test(users=("root",))
+def probes_tell_waits(s):
+    result, trace = s.record([program("sync.c"), "pair"], "bpf", ("--uprobes",))
+    assert result.status == 0, shorten(result)
+    rows = trace.rows("SELECT w.pid, p.pid, w.call, w.dur_ns FROM waits w JOIN processes p ON p.id = w.woken_by_id "
+                      "WHERE w.mechanism = 'posix_sem'")
+    assert len(rows) > 100, len(rows)
+    assert all(waiter != waker and call == "sem_wait" and duration > 0 for waiter, waker, call, duration in rows)
+    result, trace = s.record([program("sync.c"), "robust"], "bpf", ("--uprobes", "--sync=all"))
+    check("robust", trace, result.out)
+    assert trace.one("SELECT count(*) FROM events WHERE mechanism = 'mutex' AND errno = 130") == 2
+
+
+@test(users=("root",))
+def probes_leave_private_ones_alone(s):
+    _, trace = s.record([program("sync.c"), "private"], "bpf", ("--uprobes",))
+    assert not trace.one(f"SELECT count(*) FROM channels WHERE mechanism IN {ALL}")
+
+
+@test()
+def probes_need_ebpf(s):
+    for options in (["--uprobes"], ["--uprobes", "--source=both", "--verify"]):
+        result = s.run([s.ipctrace, *options, "--", "true"])
+        assert (result.status, result.err.splitlines()[0]) == (2, b"ipctrace: --uprobes needs --source=bpf"), result
+
+
 @test()
 def every_call_an_event(s):
     for name in NAMES:

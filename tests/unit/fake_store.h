@@ -196,9 +196,9 @@ void store_endpoint_gone(struct store *s, uint32_t id)
 	*FAKE_AT(endpoints, id) = (struct store_endpoint){ 0 };
 }
 
-void store_wake(struct store *s, uint64_t event, uint32_t process)
+void store_wake(struct store *s, uint64_t event, uint32_t process, enum store_seen seen)
 {
-	(void)s;
+	(void)s, (void)seen;
 	fake.wakes += event && process;
 }
 

@@ -186,7 +186,7 @@ static void test_killed(void **state)
 	expect(&a, clone, process_id(x), x, FORK_FLAGS, 0, NONE);
 	expect(&a, waitid, process_id(x), x, SIGKILL, 0, NONE);
 	expect(&a, clone, process_id(y), y, FORK_FLAGS, 0, NONE);
-	expect(&a, wait4, process_id(y), y, -1, 0, NONE);
+	expect(&a, wait4, process_id(y), y, SIGTERM, 0, NONE);
 	expect_exit(&a, target, 0, NONE);
 
 	struct cursor *both[] = { &b, &c };

@@ -207,10 +207,11 @@ static void test_eventfd(void **state)
 {
 	(void)state;
 	record("eventfd");
-	uint64_t child = facts[PID], x = eventfd_id(EVENTFD);
+	uint64_t child = facts[PID], x = eventfd_id(EVENTFD), timer = ipc_own_object(IPC_MECH_timerfd, 0, 1);
 	struct cursor a = cursor_of(target, 0, 0), b = cursor_of(child, 0, 0);
 
 	expect(&a, eventfd2, x, 3, rw(3), 5, NONE);
+	expect(&a, timerfd_create, timer, 5, rw(5), 0, NONE);
 	expect(&a, write, x, 8, rw(3), 7, NONE);
 	expect(&a, read, x, 8, rw(3), 12, NONE);
 	expect(&a, writev, x, 16, rw(3), 0x100000007, NONE);
@@ -219,10 +220,13 @@ static void test_eventfd(void **state)
 	expect(&a, clone, process_id(child), child, FORK_FLAGS, 0, NONE);
 	expect(&a, wait4, process_id(child), child, 0, 0, NONE);
 	expect(&a, read, x, -EINVAL, rw(3), 0, NONE);
+	expect(&a, timerfd_settime, timer, 0, rw(5), 0, NONE);
+	expect(&a, read, timer, 8, rw(5), 1, NONE);
 	expect(&a, close, x, 0, rw(3), 0, NONE);
 	expect(&a, eventfd, eventfd_id(EVENTFD_2), 3, rw(3), 0, NONE);
 	expect_exit(&a, target, 0, NONE);
 	expect(&b, inherit, x, 3, rw(3), 0, NONE);
+	expect(&b, inherit, timer, 5, rw(5), 0, NONE);
 	expect(&b, readv, x, 8, rw(3), 0x100000007, NONE);
 	expect_exit(&b, child, 0, NONE);
 }

@@ -286,6 +286,62 @@ static void a_mapping_goes_in_parts(void **state)
 	assert_int_equal(fake.mappings_count, 1 + sizeof(truth) / sizeof(*truth));
 }
 
+static size_t mappings_with(uint64_t offset, uint64_t bytes, const char *protection, uint64_t until)
+{
+	size_t n = 0;
+	for (size_t i = 1; i < fake.mappings_count; i++) {
+		const struct store_mapping *m = &fake.mappings[i];
+		n += m->offset == offset * 4096 && m->bytes == bytes * 4096 && m->end_ns == until &&
+		     !strcmp(m->protection, protection);
+	}
+	return n;
+}
+
+/* The same part is mapped twice: whichever was cut, all of it goes. */
+static void alike_mappings_go_in_parts(void **state)
+{
+	(void)state;
+	begin();
+	process(10, 1, IPC_VIA_START);
+	memory_event(0, IPC_CALL_mmap, 0, 4, READ, 1005, 1010);
+	memory_event(0, IPC_CALL_mmap, 2, 4, READ, 1015, 1020);
+	memory_event(0, IPC_CALL_munmap, 2, 2, READ, 1030, 1035);
+	memory_event(0, IPC_CALL_munmap, 0, 4, READ, 1040, 1045);
+	memory_event(0, IPC_CALL_munmap, 4, 2, READ, 1050, 1055);
+	now = 1099;
+	exits(10, 10, 0);
+	end();
+	for (size_t i = 1; i < fake.mappings_count; i++)
+		assert_true(fake.mappings[i].end_ns < 1100);
+	assert_int_equal(mappings_with(2, 2, "r", 1030), 1);
+	assert_int_equal(mappings_with(4, 2, "r", 1050), 1);
+}
+
+/* Of two that are not alike the one changes that had what the event says. */
+static void the_right_one_is_protected(void **state)
+{
+	(void)state;
+	begin();
+	process(10, 1, IPC_VIA_START);
+	memory_event(0, IPC_CALL_mmap, 0, 1, READ, 1005, 1010);
+	memory_event(0, IPC_CALL_mmap, 0, 1, READ | WRITE, 1015, 1020);
+	memory_event(0, IPC_CALL_mprotect, 0, 1, (uint8_t)0, 1030, 1035);
+	struct ipc_event e = { .start = 1040,
+			       .duration = 5,
+			       .object = ipc_object(IPC_MECH_memfd, INODE),
+			       .arg0 = ipc_arg0((uint32_t)-1, ipc_protection(WRITE, READ | WRITE)),
+			       .arg1 = 4096,
+			       .thread = (uint32_t)pid_of(0),
+			       .call = IPC_CALL_mprotect };
+	tell(&e);
+	now = 1099;
+	exits(10, 10, 0);
+	end();
+	assert_int_equal(mappings_with(0, 1, "rw", 1045), 1);
+	assert_int_equal(mappings_with(0, 1, "w", 1100), 1);
+	assert_int_equal(mappings_with(0, 1, "none", 1100), 1);
+}
+
 static void removed_memory_is_new_by_the_same_id(void **state)
 {
 	const uint64_t object = ipc_object(IPC_MECH_sysv_shm, 7);
@@ -387,6 +443,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_could_is_who_has_an_edge),
 		cmocka_unit_test(a_mapping_goes_in_parts),
+		cmocka_unit_test(alike_mappings_go_in_parts),
+		cmocka_unit_test(the_right_one_is_protected),
 		cmocka_unit_test(removed_memory_is_new_by_the_same_id),
 		cmocka_unit_test(pages_go_from_who_wrote_to_who_read),
 	};

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -498,6 +499,72 @@ static void killed(char how)
 	join(child);
 }
 
+/* A child that had the description before it was locked has the lock too. */
+static void forked_before(void)
+{
+	int fd = open_file(0);
+	pid_t child = start();
+	if (!child) {
+		await(1);
+		nap();
+		released(me);
+		_exit(0);
+	}
+	lock('f', fd, 'x', -1);
+	pid_t other = waiter('f', 1, 0);
+	await(0);
+	close(fd);
+	nap();
+	show(1);
+	join(child);
+	join(other);
+}
+
+/* Sends the descriptor (0 and above), or returns the one that came. */
+static int pass(int s, int fd)
+{
+	char byte = 0;
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .head = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+	struct iovec iov = { &byte, 1 };
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = control.bytes,
+			    .msg_controllen = sizeof(control.bytes) };
+	if (fd >= 0)
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	must((fd >= 0 ? sendmsg(s, &m, 0) : recvmsg(s, &m, 0)) == 1);
+	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	return fd;
+}
+
+/* So has who was sent it. */
+static void sent(void)
+{
+	int ends[2];
+	must(!socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	pid_t child = start();
+	if (!child) {
+		int got = pass(ends[0], -1);
+		show(0);
+		await(1);
+		nap();
+		released(me);
+		close(got);
+		_exit(0);
+	}
+	int fd = open_file(0);
+	lock('o', fd, 'x', -1);
+	pass(ends[1], fd);
+	await(0);
+	close(fd);
+	pid_t other = waiter('o', 1, 1);
+	join(child);
+	join(other);
+}
+
 static void run(const char *name)
 {
 	const char *dash = strchr(name, '-');
@@ -528,6 +595,10 @@ static void run(const char *name)
 		threads(how);
 	else if (!strncmp(name, "killed", 6))
 		killed(how);
+	else if (!strcmp(name, "forked_before"))
+		forked_before();
+	else if (!strcmp(name, "sent"))
+		sent();
 	else
 		must(0);
 }

@@ -514,6 +514,122 @@ static void stacks(void)
 	}
 }
 
+static void *kills(void *arg)
+{
+	must(!pthread_kill(*(const pthread_t *)arg, SIGTERM));
+	return NULL;
+}
+
+/* Both sources know it by then. */
+static void waits(void)
+{
+	raise(0);
+	for (;;)
+		pause();
+}
+
+/* What nobody but the kernel tells: a stop; a death of which the parent does not ask; that one was ignored,
+ * and not merged with a later one; who did not take what was sent to all. */
+static void unasked(void)
+{
+	pid_t child = start(), parent = getpid();
+	if (!child)
+		waits();
+	usleep(20000);
+	must(!kill(child, SIGSTOP) && waitpid(child, NULL, WUNTRACED) == child);
+	must(!kill(child, SIGCONT) && !kill(child, SIGTERM) && waitpid(child, NULL, 0) == child);
+	edge(parent, child, 2);
+	if (!(child = start())) {
+		ualarm(20000, 0);
+		waits();
+	}
+	must(waitpid(child, NULL, 0) == child);
+	edge(0, child, 1);
+	if (!(child = start())) {
+		pthread_t own = pthread_self(), other;
+		must(!pthread_create(&other, NULL, kills, &own));
+		waits();
+	}
+	must(waitpid(child, NULL, 0) == child);
+	edge(child, child, 1);
+	block(SIGUSR1);
+	must(!setpgid(0, 0));
+	if (!(child = start())) {
+		handle(SIGUSR2, SIG_IGN, 0);
+		must(!kill(parent, SIGUSR1));
+		waits();
+	}
+	must(wait_info(SIGUSR1).si_pid == child);
+	handle(SIGUSR2, SIG_IGN, 0);
+	must(!kill(parent, SIGUSR2) && !kill(parent, SIGUSR2));
+	handle(SIGUSR2, counts, 0);
+	must(!kill(0, SIGUSR2) && count == 1);
+	must(!kill(child, SIGKILL) && waitpid(child, NULL, 0) == child);
+	edge(child, parent, 1);
+	edge(parent, parent, 1);
+	edge(parent, child, 1);
+}
+
+/* All to all, as fast as they can: ordinary ones, which merge, and one of the queued for each. */
+static struct {
+	atomic_int ready, sent[MEMBERS], got[MEMBERS][MEMBERS];
+	pid_t pid[MEMBERS];
+} * storm_of;
+static int self_index;
+
+static void storm_handler(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)context;
+	for (int i = 0; i < MEMBERS; i++)
+		if (storm_of->pid[i] == info->si_pid)
+			storm_of->got[i][self_index]++;
+}
+
+static void storm_member(void)
+{
+	int queued = SIGRTMIN + 1;
+	struct sigaction action = { .sa_sigaction = storm_handler, .sa_flags = SA_SIGINFO };
+	must(!sigaction(SIGUSR1, &action, NULL) && !sigaction(queued, &action, NULL));
+	storm_of->ready++;
+	while (storm_of->ready < MEMBERS)
+		usleep(100);
+	for (int i = 0; i < 20 * ROUNDS; i++)
+		for (int to = 0; to < MEMBERS; to++) {
+			must(!kill(storm_of->pid[to], SIGUSR1));
+			storm_of->sent[to]++;
+			while (sigqueue(storm_of->pid[to], queued, (union sigval){ .sival_int = i }))
+				must(errno == EAGAIN && !usleep(100));
+		}
+	storm_of->ready++;
+	while (storm_of->ready < 2 * MEMBERS)
+		usleep(100);
+}
+
+static void storm(void)
+{
+	storm_of = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	must(storm_of != MAP_FAILED);
+	for (self_index = 0; self_index < MEMBERS; self_index++) {
+		pid_t child = start();
+		storm_of->pid[self_index] = child ? child : getpid();
+		if (!child) {
+			storm_member();
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < MEMBERS; i++)
+		must(!join(storm_of->pid[i]));
+	for (int to = 0; to < MEMBERS; to++) {
+		int taken = 0;
+		for (int from = 0; from < MEMBERS; from++) {
+			edge(storm_of->pid[from], storm_of->pid[to], storm_of->got[from][to]);
+			taken += storm_of->got[from][to];
+		}
+		printf("lost %d %d\n", storm_of->pid[to], storm_of->sent[to] + MEMBERS * 20 * ROUNDS - taken);
+	}
+}
+
 /* Says its pid and waits for one from outside. */
 static void outside(void)
 {
@@ -535,6 +651,7 @@ int main(int argc, char **argv)
 		{ "deaths", deaths },	      { "group", group },     { "errors", errors },
 		{ "descriptor", descriptor }, { "kernels", kernels }, { "hidden", hidden },
 		{ "outside", outside },	      { "many", many },	      { "stacks", stacks },
+		{ "unasked", unasked },	      { "storm", storm },
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)

@@ -22,7 +22,7 @@ enum { IPC_SLOT = 64, IPC_TEXT_MAX = 4096 };
 
 /* The eBPF source's numbers of images and threads are above this, the shim's below: an image may follow one
  * of the other source. */
-#define IPC_BPF_NUMBERS (1U << 31)
+#define IPC_BPF_NUMBERS (1U << 30)
 
 struct ipc_event {
 	__u64 start;

@@ -187,11 +187,17 @@ C_FILES = $(shell git ls-files '*.c' '*.h')
 format:
 	$(Q)clang-format -i $(C_FILES)
 
+# GROUP: who may record by eBPF without being root: the command gets the capabilities for that, and nobody else
+# may execute it.
+GROUP ?=
 MANUALS := $(wildcard docs/man/*.1)
 install: all
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/ipctrace $(DESTDIR)$(PREFIX)/share/man/man1 \
 		$(DESTDIR)$(PREFIX)/share/doc/ipctrace
-	$(Q)install -m 755 $(BUILD)/ipctrace $(DESTDIR)$(PREFIX)/bin/
+	$(Q)install $(if $(GROUP),-g '$(GROUP)' -m 750,-m 755) $(BUILD)/ipctrace $(DESTDIR)$(PREFIX)/bin/
+	$(Q)[ -z '$(GROUP)' ] || setcap cap_bpf,cap_perfmon+ep $(DESTDIR)$(PREFIX)/bin/ipctrace || { \
+		rm -f $(DESTDIR)$(PREFIX)/bin/ipctrace; \
+		echo 'GROUP=$(GROUP) needs root, and setcap of the package libcap2-bin' >&2; exit 1; }
 	$(Q)install -m 755 $(BUILD)/libipctrace.so $(DESTDIR)$(PREFIX)/lib/ipctrace/
 	$(Q)install -m 644 $(MANUALS) $(DESTDIR)$(PREFIX)/share/man/man1/
 	$(Q)install -m 644 README.md NEWS LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/ipctrace/
@@ -205,6 +211,7 @@ help:
 	@echo 'make demo              install what is missing, build, trace a pipeline, show the result'
 	@echo 'make check             every test; TESTS="name ..." only those'
 	@echo 'make install           DESTDIR= PREFIX=/usr/local; make uninstall'
+	@echo 'make install GROUP=g   only for this group, which then records by eBPF without root'
 	@echo 'make bench             measure, and write docs/performance.md'
 	@echo 'make fuzz              feed the collector random records for FUZZ_SECONDS=60'
 	@echo 'make deps              install the Debian packages that the build needs (deps-check: and the tests)'

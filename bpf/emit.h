@@ -49,7 +49,7 @@ struct {
 	__uint(max_entries, 1 << 16); /* the loader says how large it is */
 } ring SEC(".maps");
 
-__u32 ids; /* numbers images and threads; the first is 1 */
+__u32 ids = IPC_BPF_NUMBERS; /* of images and threads, given so far */
 
 static __u32 next_id(void)
 {

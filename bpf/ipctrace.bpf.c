@@ -357,6 +357,9 @@ int BPF_PROG(task_ends, struct task_struct *task)
 	return 0;
 }
 
+#include "attach.h"
+#include "follow.h"
+
 /* ---- locks on files that the kernel releases ---- */
 
 /* Before it looks for them: from here on they may be gone. */
@@ -401,7 +404,6 @@ int BPF_PROG(posix_lock_released, struct inode *inode, struct file_lock *lock)
 {
 	return kernel_releases(lock);
 }
-#include "attach.h"
 
 /* Run by the loader when the recording has ended: what tasks are inside then. */
 SEC("iter/task")

@@ -161,8 +161,9 @@ struct hlist_head {
 
 struct task_struct {
 	struct thread_info thread_info;
-	unsigned int __state;
+	unsigned int __state, flags;
 	int on_cpu, exit_state;
+	struct pid *thread_pid;
 	struct css_set *cgroups;
 	struct fs_struct *fs;
 	struct mm_struct *mm;
@@ -172,8 +173,6 @@ struct task_struct {
 	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
 	void *stack;
-	unsigned int flags;
-	struct pid *thread_pid;
 	struct hlist_node pid_links[4];
 	int pid, tgid, exit_code;
 	char comm[16];
@@ -357,7 +356,7 @@ enum {
 	PF_EXITING = 0x4, /* of a task */
 	PF_IO_WORKER = 0x10,
 	PF_KTHREAD = 0x00200000,
-	PF_NO_PROGRAM = PF_KTHREAD | PF_IO_WORKER,
+	PF_NO_PROGRAM = PF_KTHREAD | PF_IO_WORKER, /* the kernel's own threads */
 	TASK_ASLEEP = 0x3,
 	TASK_NEW = 0x800, /* still being made */
 	AF_UNIX = 1,

@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,11 +23,14 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "state.h" /* types of the skeleton's variables */
+
 #include "ipctrace.skel.h"
+#include "loader.h"
+#include "machine.h"
 #include "probes.h"
 #include "regions.h"
 #include "source.h"
-#include "state.h"
 #include "tables.h"
 #include "totals.h"
 
@@ -80,25 +82,26 @@ static int keep_complaint(enum libbpf_print_level level, const char *format, va_
 	return 0;
 }
 
-static bool may_load(void)
+#define SET(mechanism) (1ULL << IPC_MECH_##mechanism)
+
+/* The mechanisms that a call may be on. */
+static uint64_t mechanisms_of(const struct ipc_call *call)
 {
-	const uint64_t need = 1ULL << CAP_BPF | 1ULL << CAP_PERFMON, all = 1ULL << CAP_SYS_ADMIN;
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = {};
-
-	if (syscall(SYS_capget, &header, data))
-		return false;
-	uint64_t effective = (uint64_t)data[1].effective << 32 | data[0].effective;
-	return effective & all || (effective & need) == need;
-}
-
-static bool kernel_has(const char *name, uint32_t kind)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool has = btf && btf__find_by_name_kind(btf, name, kind) > 0;
-
-	btf__free(btf);
-	return has;
+	switch (IPC_OBJ_KIND(call->object)) {
+	case IPC_OBJ_CHILD:
+	case IPC_OBJ_SELF:
+		return SET(process);
+	case IPC_OBJ_KIND_MSGQ:
+		return SET(sysv_msg);
+	case IPC_OBJ_KIND_SEMS:
+		return SET(sysv_sem);
+	case IPC_OBJ_KIND_SIGNAL:
+		return SET(signal);
+	case IPC_OBJ_KIND_PROCESS:
+		return SET(process_vm);
+	default:
+		return ~(SET(process) | SET(sysv_msg) | SET(sysv_sem) | SET(process_vm));
+	}
 }
 
 /* How many arguments the kernel's tracepoint gives, 0: it has none of this name. */
@@ -129,28 +132,6 @@ static void choose_ring_programs(struct ipctrace_bpf *skel)
 	bpf_program__set_autoload(skel->progs.ring_completes, sees && arguments == 3);
 	bpf_program__set_autoload(skel->progs.ring_completes_old, sees && arguments == 7);
 	btf__free(btf);
-}
-
-#define SET(mechanism) (1ULL << IPC_MECH_##mechanism)
-
-/* The mechanisms that a call may be on. */
-static uint64_t mechanisms_of(const struct ipc_call *call)
-{
-	switch (IPC_OBJ_KIND(call->object)) {
-	case IPC_OBJ_CHILD:
-	case IPC_OBJ_SELF:
-		return SET(process);
-	case IPC_OBJ_KIND_MSGQ:
-		return SET(sysv_msg);
-	case IPC_OBJ_KIND_SEMS:
-		return SET(sysv_sem);
-	case IPC_OBJ_KIND_SIGNAL:
-		return SET(signal);
-	case IPC_OBJ_KIND_PROCESS:
-		return SET(process_vm);
-	default:
-		return ~(SET(process) | SET(sysv_msg) | SET(sysv_sem) | SET(process_vm));
-	}
 }
 
 /* Chains the rows of each system call in their order; those that no chosen mechanism has are left out. */
@@ -257,8 +238,8 @@ static int load(struct source *s, const struct source_settings *settings)
 	if (!s->skel)
 		return -errno;
 	select_all(s, settings->what);
-	s->skel->rodata->fast_reads = kernel_has("bpf_rdonly_cast", BTF_KIND_FUNC);
-	s->probes_together = kernel_has("bpf_uprobe_multi_link", BTF_KIND_STRUCT);
+	s->skel->rodata->fast_reads = machine_has(MACHINE_FAST_READS);
+	s->probes_together = machine_has(MACHINE_PROBES_TOGETHER);
 	probes_choose(s->skel->progs.lock_begins, s->probes_together);
 	probes_choose(s->skel->progs.lock_ends, s->probes_together);
 	choose_ring_programs(s->skel);
@@ -274,32 +255,38 @@ static int load(struct source *s, const struct source_settings *settings)
 	return err ? err : map_ring(s);
 }
 
-/* The shim could not record that. */
-static bool needs_kernel(const struct selection *what)
+int bpf_check(char *error, size_t error_size)
 {
-	return what->everybody || what->npids || what->cgroup || *what->comm;
+	for (const struct machine_need *need = machine_needs; need->name; need++) {
+		int err = need->check(error, error_size);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Behind why eBPF cannot be used: what can, where the shim could record that. */
+static const char *way_out(const struct selection *what)
+{
+	bool needs_kernel = what->everybody || what->npids || what->cgroup || *what->comm;
+	return needs_kernel ? "" : ", or use --source=shim";
 }
 
 static int bpf_open(struct source **out, const struct source_settings *settings, char *error,
 		    size_t error_size)
 {
 	const struct selection *what = settings->what;
+	int err = bpf_check(error, error_size);
 
-	if (access("/sys/kernel/btf/vmlinux", R_OK)) {
-		snprintf(error, error_size, "this kernel has no BTF (/sys/kernel/btf/vmlinux): %s",
-			 needs_kernel(what) ? "one with CONFIG_DEBUG_INFO_BTF is needed"
-					    : "use --source=shim");
-		return -EOPNOTSUPP;
-	}
-	if (!may_load()) {
-		snprintf(error, error_size, "eBPF needs root or CAP_BPF and CAP_PERFMON: run with sudo%s",
-			 needs_kernel(what) ? "" : ", or use --source=shim");
-		return -EPERM;
+	if (err) {
+		size_t length = strlen(error);
+		snprintf(error + length, error_size - length, "%s", way_out(what));
+		return err;
 	}
 	libbpf_set_print(keep_complaint);
 	complaint[0] = '\0';
 	struct source *s = calloc(1, sizeof(*s));
-	int err = s ? load(s, settings) : -ENOMEM;
+	err = s ? load(s, settings) : -ENOMEM;
 	if (!err) {
 		err = mark_chosen(s, what, error, error_size);
 		if (err)
@@ -308,8 +295,8 @@ static int bpf_open(struct source **out, const struct source_settings *settings,
 			*out = s;
 		return err;
 	}
-	snprintf(error, error_size, "cannot load the eBPF programs (%s)%s: %s", strerror(-err),
-		 needs_kernel(what) ? "" : ", use --source=shim", complaint);
+	snprintf(error, error_size, "cannot load the eBPF programs (%s: %s)%s", strerror(-err), complaint,
+		 way_out(what));
 	if (s)
 		bpf_close(s);
 	return err;
@@ -360,22 +347,56 @@ static bool bpf_over(struct source *s)
 	return !find_running(s) && !s->skel->bss->walk_alive;
 }
 
-/* What the child holds and calls until its exec is still ours, so its state says: from the exec on. */
-static int bpf_attach(struct source *s, pid_t child)
+static int attach_programs(struct source *s)
 {
 	int err = s->attached ? 0 : ipctrace_bpf__attach(s->skel);
 
-	if (err)
-		return err;
-	s->attached = true;
-	if (child)
-		err = mark(s, child, &(struct task_state){});
-	if (!err && s->walks)
+	if (!err && !s->attached && s->walks)
 		err = find_running(s);
-	if (!err && s->walks)
+	if (!err && !s->attached && s->walks)
 		err = run_iterator(s, s->skel->links.shared_memory);
+	s->attached |= !err;
 	s->skel->bss->settled = 1;
 	return err;
+}
+
+/* What the child holds and calls until its exec is still ours, so its state says: from the exec on. */
+static int bpf_attach(struct source *s, pid_t child, enum ipc_reason *outside)
+{
+	int err = child ? mark(s, child, &(struct task_state){}) : 0;
+
+	if (!err)
+		err = attach_programs(s);
+	if (!err)
+		*outside = IPC_REASON_none;
+	return err;
+}
+
+/* Runs a program of type iter that says nothing to its end. */
+static int finish_iterator(int fd)
+{
+	char none[1];
+
+	if (fd < 0)
+		return fd;
+	while (read(fd, none, sizeof(none)) > 0)
+		;
+	close(fd);
+	return 0;
+}
+
+int bpf_follow(struct source *s, uint32_t pid_ns, uint32_t tid, uint32_t image)
+{
+	struct stat own;
+	int err = attach_programs(s);
+
+	if (err)
+		return err;
+	if (!pid_ns && !stat("/proc/self/ns/pid", &own))
+		pid_ns = own.st_ino;
+	s->skel->bss->followed = (struct followed){ .pid_ns = pid_ns, .tid = tid, .image = image };
+	err = finish_iterator(bpf_iter_create(bpf_link__fd(s->skel->links.follow)));
+	return err || s->skel->bss->followed.found ? err : -ESRCH;
 }
 
 static void bpf_sync(struct source *s, unsigned int mode)
@@ -521,18 +542,13 @@ static long consume(struct source *s, struct collector *c, uint64_t end, bool *w
 static void finish(struct source *s)
 {
 	int fd = bpf_iter_create(bpf_link__fd(s->skel->links.calls_under_way));
-	char none[1];
 
 	if (s->probes)
 		probes_detach(s->probes);
 	ipctrace_bpf__detach(s->skel);
 	s->attached = false;
 	totals_quiesce(); /* programs that still run finish */
-	if (fd < 0)
-		return;
-	while (read(fd, none, sizeof(none)) > 0)
-		;
-	close(fd);
+	finish_iterator(fd);
 }
 
 static long bpf_poll(struct source *s, struct collector *c, bool end)

@@ -49,7 +49,8 @@ struct task_state {
 	__u8 untold;  /* UNTOLD_*: definitions that found no room; `via` is the image's */
 	__u8 via;
 	__u8 chosen; /* will be found */
-	__u32 left;  /* the image that was recorded, of a process that is not selected any more */
+	__u32 left;  /* the image before, of a process that is not selected any more, or not yet ours
+			(follow.h) */
 	/* of a call that sends a signal */
 	__u8 several; /* 1: to several processes; 2: and the first of these was told */
 	__u8 sent;    /* IPC_SIGNAL_IGNORED, IPC_SIGNAL_MERGED, or 0 */
@@ -66,6 +67,13 @@ struct task_state {
 	struct signal_told fatal;	/* what it dies of, if of that number, */
 	__u32 fatal_thread;		/* and the thread that it was sent to, or 0 */
 	__u32 epoch;			/* changes with its shared memory */
+};
+
+/* Which thread is to be tracked from its next exec on (follow.h). */
+struct followed {
+	__u32 pid_ns, tid; /* in: the inode of its pid namespace, and its number there */
+	__u32 image;	   /* in: of the other source; 0: it shall not be tracked */
+	__u32 found;	   /* out */
 };
 
 enum { UNTOLD_IMAGE = 1, UNTOLD_THREAD = 2 };

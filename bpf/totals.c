@@ -15,6 +15,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "state.h" /* types of the skeleton's variables */
+
 #include "ipctrace.skel.h"
 #include "regions.h"
 #include "tables.h"

@@ -168,6 +168,7 @@ void arena_file_offer(struct arena_file *a, uint32_t chunk)
 {
 	struct arena_control *control = &a->controls[chunk];
 	atomic_store(&control->base, 0);
+	atomic_store(&control->ask, ARENA_ASK_NONE);
 	atomic_store(&control->owner, 0);
 	atomic_fetch_or(&a->header->free_map[chunk / 64], 1ULL << chunk % 64);
 }

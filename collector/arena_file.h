@@ -25,6 +25,11 @@ struct arena_file {
 	bool exhausted;	    /* no more can be had */
 };
 
+struct source;
+
+/* The shim's (drain.c). */
+struct arena_file *shim_arena(struct source *shim);
+
 /* Makes folder and file, maps it, fills the constants of the header and offers the first chunks. On failure
  * returns -errno, writes one line to `error` and leaves nothing behind. */
 int arena_file_open(struct arena_file *a, enum arena_clock kind, char *error, size_t error_size);

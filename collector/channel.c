@@ -160,22 +160,45 @@ static void set_name(struct collector *c, struct channel *ch, const struct ipc_d
 		ch->data.name = collector_text(c, text, length);
 }
 
-void channel_define(struct collector *c, const struct ipc_def *d, const char *text, size_t length)
+/* A file has another number from each source, as only one of them knows when it was born: what the other has
+ * defined under the same key is the same. */
+static bool other_has_defined(struct collector *c, enum collector_source source, uint64_t object,
+			      const char *key)
+{
+	struct channel *ch = channel_known(c, object);
+	if (!ch)
+		ch = table_get(&c->defined, table_hash_text(key, strlen(key)));
+	if (!ch || !ch->defined || ch->source == source)
+		return false;
+	void **place = table_put(&c->objects, object);
+	if (place)
+		*place = ch;
+	return true;
+}
+
+void channel_define(struct collector *c, enum collector_source source, const struct ipc_def *d,
+		    const char *text, size_t length)
 {
 	uint64_t object = d->object.object;
 	unsigned int mechanism = ipc_object_mechanism(object);
+	char key[64];
 	if (!mechanism || mechanism >= IPC_MECHANISMS || kind_of(object)->make) {
-		collector_lose(c, 0, IPC_REASON_rejected, NULL, NULL, 1, d->time);
+		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;
 	}
+	defined_key(d, key, sizeof(key));
+	if (other_has_defined(c, source, object, key))
+		return;
 	struct channel *ch = channel_of(c, object);
 	if (ch && ch->generation && d->object.generation && ch->generation != d->object.generation)
 		ch = channel_renew(c, ch, object);
-	if (!ch)
+	void **place = table_put(&c->defined, table_hash_text(key, strlen(key)));
+	if (!ch || !place)
 		return;
+	*place = ch;
+	ch->defined = true;
+	ch->source = source;
 	ch->generation = d->object.generation;
-	char key[64];
-	defined_key(d, key, sizeof(key));
 	ch->data.key = collector_text(c, key, strlen(key));
 	if (ch->kind->define)
 		ch->kind->define(c, ch, d);

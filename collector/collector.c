@@ -355,7 +355,7 @@ static void define(struct collector *c, const struct timed *t)
 		join_thread(c, t->source, &t->def);
 		break;
 	case IPC_DEF_OBJECT:
-		channel_define(c, &t->def, t->text, t->def.text);
+		channel_define(c, t->source, &t->def, t->text, t->def.text);
 		break;
 	case IPC_DEF_LOSS:
 		join_loss(c, t->source, &t->def, t->text, t->def.text);
@@ -541,7 +541,7 @@ static void free_all(struct collector *c)
 	struct table *tables[] = { &c->threads, &c->images, &c->lives,	   &c->objects,	 &c->endpoints,
 				   &c->edges,	&c->lanes,  &c->losses,	   &c->texts,	 &c->addresses,
 				   &c->pairs,	&c->names,  &c->connects,  &c->outsides, &c->places,
-				   &c->flows,	&c->epolls, &c->leftovers, &c->touched };
+				   &c->flows,	&c->epolls, &c->leftovers, &c->touched,	 &c->defined };
 	for (unsigned int i = 0; i < sizeof(tables) / sizeof(*tables); i++)
 		free(tables[i]->slots);
 	while (c->pool) {

@@ -693,6 +693,11 @@ static int source_make(struct source **out, char *error, size_t error_size)
 	return 0;
 }
 
+struct arena_file *shim_arena(struct source *shim)
+{
+	return &shim->file;
+}
+
 static int shim_open(struct source **out, const struct source_settings *settings, char *error,
 		     size_t error_size)
 {
@@ -712,10 +717,11 @@ static int shim_open(struct source **out, const struct source_settings *settings
 	return ret;
 }
 
-static int shim_attach(struct source *s, pid_t child)
+static int shim_attach(struct source *s, pid_t child, enum ipc_reason *outside)
 {
 	(void)s;
 	(void)child;
+	(void)outside;
 	return 0;
 }
 

@@ -360,7 +360,7 @@ static void woken(struct collector *c, const struct act *a, uint64_t event)
 	uint32_t image = a->event->woken_by;
 	if (!image || a->thread->source != COLLECTOR_BPF || !a->endpoint)
 		return;
-	const struct process *p = table_get(&c->images, source_key(COLLECTOR_BPF, image));
+	const struct process *p = image_of(c, image);
 	if (p)
 		store_wake(c->store, event, p->data.id, STORE_SEEN);
 	else if (image == IPC_WOKEN_INDIRECTLY || image == IPC_WOKEN_FROM_OUTSIDE)

@@ -87,7 +87,7 @@ void join_thread(struct collector *c, enum collector_source source, const struct
 	t->data.start_ns = d->time;
 	size_t length = strnlen(d->thread_def.name, sizeof(d->thread_def.name));
 	t->data.name = length ? collector_text(c, d->thread_def.name, length) : NULL;
-	struct process *p = table_get(&c->images, source_key(source, d->thread_def.image));
+	struct process *p = image_of(c, d->thread_def.image);
 	if (p) {
 		define_thread(c, t, p);
 		return;
@@ -147,26 +147,34 @@ static struct life *life_of_fork(struct collector *c, enum collector_source sour
 	return life_new(c, source, d->image.pid);
 }
 
-static struct process *image_by(struct collector *c, enum collector_source source, uint32_t number,
+struct process *image_of(const struct collector *c, uint32_t number)
+{
+	return table_get(&c->images, number);
+}
+
+static struct process *image_by(const struct collector *c, enum collector_source source, uint32_t number,
 				int32_t pid)
 {
-	struct process *p = number ? table_get(&c->images, source_key(source, number)) : NULL;
+	struct process *p = number ? image_of(c, number) : NULL;
 	if (p)
 		return p;
 	struct life *l = pid > 0 ? life_of(c, source, pid) : NULL;
 	return l ? l->latest : NULL;
 }
 
-static struct process *image_of_exec(struct collector *c, struct process *prev, uint64_t time)
+static struct process *image_of_exec(struct collector *c, enum collector_source source,
+				     const struct ipc_def *d, struct process *prev)
 {
 	struct life *l = prev->life;
-	uint64_t began = prev->exec_ns && l->latest == prev ? prev->exec_ns : time;
+	uint64_t began = prev->exec_ns && l->latest == prev ? prev->exec_ns : d->time;
 	prev = l->latest; /* may be an untraced image between */
 	prev->exec_ns = 0;
 	prev->note.reason = IPC_REASON_none;
 	process_end(c, prev, began);
 	KIND_EACH(executed, c, l, began);
 	fd_close_all(c, prev, began);
+	if (l->source != source)
+		life_hand_over(c, l, source, d->image.pid);
 	struct process *p = process_new(c, l, began);
 	if (!p)
 		return NULL;
@@ -209,9 +217,10 @@ static struct process *make_image(struct collector *c, enum collector_source sou
 	bool unselected = d->image.via == IPC_VIA_UNSELECTED;
 	if (unselected || d->image.via == IPC_VIA_EXEC) {
 		struct process *prev = image_by(c, source, d->image.prev, d->image.pid);
-		if (prev && prev->data.pid == d->image.pid && !prev->life->ended)
+		bool same = prev && (prev->source != source || prev->data.pid == d->image.pid);
+		if (same && !prev->life->ended)
 			return unselected ? image_unselected(c, prev, d->time)
-					  : image_of_exec(c, prev, d->time);
+					  : image_of_exec(c, source, d, prev);
 	}
 	if (unselected)
 		return NULL;
@@ -222,15 +231,15 @@ static struct process *make_image(struct collector *c, enum collector_source sou
 void join_image(struct collector *c, enum collector_source source, const struct ipc_def *d, const char *text,
 		size_t length)
 {
-	void **place = table_put(&c->images, source_key(source, d->image.image));
-	if (!d->image.image || d->image.via > IPC_VIA_UNSELECTED || d->image.pid <= 0 || !place || *place) {
+	void **place = d->image.image ? table_put(&c->images, d->image.image) : NULL;
+	if (d->image.via > IPC_VIA_UNSELECTED || d->image.pid <= 0 || !place || *place) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;
 	}
 	struct process *p = make_image(c, source, d);
 	if (!p)
 		return;
-	*table_put(&c->images, source_key(source, d->image.image)) = p;
+	*table_put(&c->images, d->image.image) = p;
 	p->data.ppid = d->image.ppid;
 	p->data.uid = d->image.uid;
 	p->data.ns_pid = d->image.ns_pid ? d->image.ns_pid : d->image.pid;
@@ -267,7 +276,10 @@ static void lose_of(struct collector *c, enum collector_source source, struct pr
 void join_loss(struct collector *c, enum collector_source source, const struct ipc_def *d, const char *text,
 	       size_t length)
 {
-	struct note note = { .reason = d->loss.reason, .count = d->loss.count, .time = d->time };
+	struct note note = { .reason = d->loss.reason,
+			     .count = d->loss.count,
+			     .time = d->time,
+			     .followed = d->loss.followed };
 	if (note.reason == IPC_REASON_none || note.reason >= IPC_REASONS) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, d->time);
 		return;

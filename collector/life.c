@@ -14,9 +14,14 @@
 
 #define EXEC_PATIENCE_NS 1000000000ULL /* for the failure of an exec into a program that will not be seen */
 
-struct life *life_of(struct collector *c, enum collector_source source, int32_t pid)
+struct life *life_of(const struct collector *c, enum collector_source source, int32_t pid)
 {
-	return table_get(&c->lives, source_key(source, (uint32_t)pid));
+	struct life *l = table_get(&c->lives, source_key(source, (uint32_t)pid));
+	for (int other = 0; other < COLLECTOR_SOURCES && (!l || l->ended); other++) {
+		struct life *theirs = table_get(&c->lives, source_key(other, (uint32_t)pid));
+		l = theirs && (!l || !theirs->ended) ? theirs : l;
+	}
+	return l;
 }
 
 /* The pid was given to another process: its end was not seen. */
@@ -49,6 +54,14 @@ struct life *life_new(struct collector *c, enum collector_source source, int32_t
 	c->all_lives = l;
 	*place = l;
 	return l;
+}
+
+void life_hand_over(struct collector *c, struct life *l, enum collector_source source, int32_t pid)
+{
+	void **place = table_put(&c->lives, source_key(source, (uint32_t)pid));
+	if (place)
+		*place = l;
+	l->source = source;
 }
 
 struct thread *thread_add(struct collector *c, struct thread *t, struct process *p, int32_t tid,
@@ -160,7 +173,7 @@ static struct process *untraced_new(struct collector *c, struct life *l, uint64_
 /* Whether the note says that the program will not be seen, not only why in case it is not. */
 static bool note_is_certain(const struct note *note)
 {
-	return note->reason != IPC_REASON_none && note->reason != IPC_REASON_no_arena;
+	return note->reason != IPC_REASON_none && note->reason != IPC_REASON_no_arena && !note->followed;
 }
 
 /* A program that is not seen gets the descriptors of `p`: nothing is certain about their channels. */

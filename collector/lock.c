@@ -251,8 +251,7 @@ static void closed(struct collector *c, struct endpoint *ep, const struct ipc_ev
 static void inherited(struct collector *c, struct endpoint *ep, const struct ipc_event *e)
 {
 	struct lock_owner *o = owner_of(c, ep, e);
-	const struct process *p = ep->process,
-			     *from = table_get(&c->images, source_key(p->source, (uint32_t)e->arg1));
+	const struct process *p = ep->process, *from = image_of(c, (uint32_t)e->arg1);
 	struct life *l = p->life;
 	for (int i = 0; o && from && i < FORKS_MAX && l != from->life && l->parent; i++) {
 		l = l->parent->life;

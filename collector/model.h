@@ -57,6 +57,7 @@ struct note {
 	enum ipc_reason reason; /* IPC_REASON_none: there is none */
 	const char *comm;
 	uint64_t count, time;
+	bool followed; /* it will most likely be seen all the same */
 };
 
 /* An open descriptor of a process. */
@@ -182,6 +183,8 @@ struct channel {
 	bool counted;		 /* sync.c: its edges are to be made anew */
 	struct channel *next_counted;
 	uint32_t number, open_ends, open_writers, open_readers, receivers;
+	bool defined;			/* has a definition, */
+	enum collector_source source;	/* of this source */
 	uint64_t generation, closed_ns; /* closed_ns: since when no end is open, or it is removed, or 0 */
 	uint64_t met_ns; /* when an open returned that had met an end already closed (channel.c) */
 	struct endpoint *endpoints;
@@ -284,6 +287,7 @@ struct collector {
 	uint64_t commit_ns; /* when the last commit was, by the clock */
 	struct table threads, images, lives, objects, endpoints, edges, lanes, losses, texts;
 	struct table addresses, pairs, names, connects, outsides, places, flows, epolls; /* socket.h */
+	struct table defined;	    /* channels, by key (channel.c) */
 	struct table touched;	    /* pages of shared memory (sample.c) */
 	struct table leftovers;	    /* queues that hold messages at the begin (queue.c) */
 	struct thread *last_thread; /* of collector_record */
@@ -373,8 +377,14 @@ void join_note(struct collector *c, struct thread *t, const struct ipc_event *e)
 
 /* life.c: processes and lives. */
 enum { STATUS_UNKNOWN = -1 };
-struct life *life_of(struct collector *c, enum collector_source source, int32_t pid); /* the latest */
+/* The latest of this pid, as the source calls it; of another source where it knows none that runs. */
+struct life *life_of(const struct collector *c, enum collector_source source, int32_t pid);
 struct life *life_new(struct collector *c, enum collector_source source, int32_t pid);
+/* From now on this source records it, and calls it so. */
+void life_hand_over(struct collector *c, struct life *l, enum collector_source source, int32_t pid);
+/* Images have numbers of their own whatever the source: a process may be recorded by one of them, and then by
+ * the other. */
+struct process *image_of(const struct collector *c, uint32_t number); /* NULL: not defined (yet) */
 void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status);
 void life_running(struct collector *c, struct life *l, bool running);
 /* The exec that `p` is in, or was at `time`, went well, into a program that is not seen. */
@@ -410,7 +420,8 @@ void channel_row(struct collector *c, struct channel *ch); /* a row, if it has n
 void channel_dirty(struct collector *c, struct channel *ch);
 /* The object's number stands for something new. */
 struct channel *channel_renew(struct collector *c, struct channel *old, uint64_t object);
-void channel_define(struct collector *c, const struct ipc_def *d, const char *text, size_t length);
+void channel_define(struct collector *c, enum collector_source source, const struct ipc_def *d,
+		    const char *text, size_t length);
 struct endpoint *endpoint_of(struct collector *c, struct process *p, struct channel *ch);
 struct endpoint *endpoint_known(const struct collector *c, const struct process *p, const struct channel *ch);
 void endpoint_role(struct collector *c, struct endpoint *ep, uint8_t roles);

@@ -54,8 +54,9 @@ struct source_ops {
 	int (*sample)(struct source *s, unsigned int ms, char *error, size_t error_size);
 
 	/* Called in the parent while the child waits before its exec: from here on what was selected is
-	 * recorded. `child` 0: there is no command. Returns 0 or -errno. */
-	int (*attach)(struct source *s, pid_t child);
+	 * recorded. `child` 0: there is no command. `outside`: why the shim cannot enter its program; set to
+	 * IPC_REASON_none where it will be recorded all the same. Returns 0 or -errno. */
+	int (*attach)(struct source *s, pid_t child, enum ipc_reason *outside);
 
 	/* Whether all that were selected by their pids have ended, and their descendants. NULL: cannot tell.
 	 */
@@ -76,5 +77,6 @@ struct source_ops {
 
 extern const struct source_ops source_shim;
 extern const struct source_ops source_bpf;
+extern const struct source_ops source_auto; /* the shim, and eBPF for what it cannot enter (auto.c) */
 
 #endif

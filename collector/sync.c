@@ -176,8 +176,8 @@ static void add(struct collector *c, struct process *p, const struct collector_c
 static bool take(struct collector *c, const struct sync_count *s)
 {
 	const struct collector_count *n = &s->count;
-	struct process *p = table_get(&c->images, source_key(s->source, n->image));
-	struct process *from = n->from ? table_get(&c->images, source_key(s->source, n->from)) : NULL;
+	struct process *p = image_of(c, n->image);
+	struct process *from = n->from ? image_of(c, n->from) : NULL;
 	if (!p || (n->from && !from))
 		return false;
 	add(c, p, n, from);
@@ -219,9 +219,7 @@ static void sync_event(struct collector *c, struct act *a)
 	uint64_t event = store_event(c->store, &row, false);
 	bool gives = e->flags & IPC_F_SECOND || ipc_calls[e->call].verb == IPC_VERB_send;
 	struct process *waker =
-		e->arg1 && e->arg1 <= UINT32_MAX && !gives
-			? table_get(&c->images, source_key(ep->process->source, (uint32_t)e->arg1))
-			: NULL;
+		e->arg1 && e->arg1 <= UINT32_MAX && !gives ? image_of(c, (uint32_t)e->arg1) : NULL;
 	endpoint_role(c, ep, gives ? ROLE_WRITER : ROLE_READER);
 	if (waker)
 		store_wake(c->store, event, waker->data.id, STORE_NOT_SEEN);

@@ -82,7 +82,13 @@ struct arena_header {
 	uint64_t sample_interval;
 	/* written by the recorder while it runs */
 	_Alignas(64) _Atomic uint32_t stop; /* 1: record nothing any more */
+	/* Its thread that can have programs recorded that the shim cannot enter (enum arena_ask), 0: there is
+	 * none. A futex word of that thread's robust list: FUTEX_OWNER_DIED if it was killed. */
+	_Atomic uint32_t assistant;
 	/* written by both */
+	_Alignas(64) _Atomic uint32_t asks; /* a futex: it changes with each new ask, */
+	_Atomic uint32_t unanswered;	    /* 1: one was in vain: do not wait. The recorder clears it */
+	_Atomic uint64_t asked[ARENA_CHUNKS_MAX / 64]; /* in whose chunks' control blocks they stand */
 	_Alignas(64) _Atomic uint32_t full;   /* 1: a claim waited in vain: do not wait, count. The recorder
 					       * clears it when chunks are free again */
 	_Alignas(64) _Atomic uint32_t claims; /* numbers chunk claims; base = claims * CHUNK_SLOTS + 1 */
@@ -141,6 +147,13 @@ struct arena_sync {
 	struct arena_sync_line line[ARENA_SYNC_LINES];
 };
 
+/*
+ * What a thread asks of the recorder, by its chunk's control block, and waits for, for a bounded time. Its
+ * next program cannot be entered by the shim: may another source record it, from its start on? Then the same
+ * for an exec that failed: it shall not. The recorder answers with ARENA_ASK_GRANTED or ARENA_ASK_NONE.
+ */
+enum arena_ask { ARENA_ASK_NONE, ARENA_ASK_FOLLOW, ARENA_ASK_LEAVE, ARENA_ASK_GRANTED };
+
 struct arena_control {
 	/* first line: written by the producer at every call */
 	_Atomic uint32_t ending; /* >0: an end time was taken and its event not yet published */
@@ -153,7 +166,11 @@ struct arena_control {
 	_Alignas(64) _Atomic uint64_t owner; /* pid << 32 | enum arena_state */
 	uint32_t image;			     /* valid once owner says OWNED and `base` is not 0 */
 	_Atomic uint32_t base;
-	uint64_t reserved2[5];
+	_Atomic uint32_t ask; /* enum arena_ask; a futex */
+	uint32_t asking;      /* the image that asks, */
+	uint32_t tid,
+		pid_ns; /* its thread, as it is called in the pid namespace of this inode (0: not known) */
+	uint64_t reserved2[3];
 };
 
 _Static_assert(sizeof(struct arena_control) == 128, "two cache lines");

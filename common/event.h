@@ -20,6 +20,10 @@
 
 enum { IPC_SLOT = 64, IPC_TEXT_MAX = 4096 };
 
+/* The eBPF source's numbers of images and threads are above this, the shim's below: an image may follow one
+ * of the other source. */
+#define IPC_BPF_NUMBERS (1U << 30)
+
 struct ipc_event {
 	__u64 start;
 	__u64 duration;
@@ -289,7 +293,7 @@ enum ipc_def_kind {
 enum ipc_via { IPC_VIA_START, IPC_VIA_FORK, IPC_VIA_EXEC, IPC_VIA_UNSELECTED };
 
 struct ipc_def_image {
-	__u32 image;  /* number, unique among the images and threads of this source; never 0 */
+	__u32 image;  /* number, unique among all images and threads; never 0 */
 	__u32 parent; /* image that forked this pid, or 0: look for the image of ppid */
 	__u32 prev;   /* image before the exec, or 0: look for the latest image of this pid */
 	__s32 pid;
@@ -324,7 +328,8 @@ struct ipc_def_loss {
 	__u32 reason; /* enum ipc_reason */
 	__s32 pid;
 	__u64 count;
-	__u64 reserved[3];
+	__u64 followed; /* before an exec: 1: the eBPF source was told to record the program all the same */
+	__u64 reserved[2];
 	/* text: comm or path of the program concerned; empty: the thread's own process */
 };
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "action.h"
+#include "ask.h"
 #include "hooks.h"
 #include "lock.h"
 #include "program.h"
@@ -105,16 +106,21 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	return false;
 }
 
-void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path)
+static void define_loss_of(struct shim_thread *t, enum ipc_reason reason, const char *path, bool followed)
 {
 	struct ipc_def def = { .time = shim_now(), .thread = shim_number(t), .call = IPC_DEF_LOSS };
-	def.loss = (struct ipc_def_loss){ .reason = reason,
-					  .pid = (int32_t)raw_syscall(__NR_getpid),
-					  .count = 1 };
+	def.loss = (struct ipc_def_loss){
+		.reason = reason, .pid = (int32_t)raw_syscall(__NR_getpid), .count = 1, .followed = followed
+	};
 	size_t length = 0;
 	while (length < SHIM_PATH && path[length])
 		length++;
 	shim_define(t, &def, path, length);
+}
+
+void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path)
+{
+	define_loss_of(t, reason, path, false);
 }
 
 /* After a chroot or a change of user, ld.so would complain that it cannot find the shim. access(2) looks with
@@ -125,12 +131,13 @@ static bool shim_in_reach(void)
 }
 
 /* Announces the exec and puts our variables into the new program's environment, where it can be entered. */
-static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registers *r)
+static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p)
 {
 	bool at = call == IPC_CALL_execveat;
 	const char *path = (const char *)r->arg[at ? 1 : 0];
 	long *envp = &r->arg[at ? 3 : 2];
 	uintptr_t page = 0;
+	p->followed = false;
 	if (!readable_string(path, SHIM_PATH, &page) || !environment_is_readable((char *const *)*envp))
 		return;
 	int dirfd = at ? (int)r->arg[0] : AT_FDCWD;
@@ -146,8 +153,9 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	uint64_t mask = signals_block(); /* the program is opened */
 	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
 	signals_restore(mask);
+	p->followed = reason != IPC_REASON_none && ask(t, ARENA_ASK_FOLLOW);
 	if (reason != IPC_REASON_none) {
-		define_loss(t, reason, path);
+		define_loss_of(t, reason, path, p->followed);
 	} else if (environment_is_traced((char *const *)*envp)) {
 		define_loss(t, IPC_REASON_other_recorder, path);
 	} else {
@@ -180,10 +188,12 @@ static void enter_exit(struct shim_thread *t, long code)
 		hook_show(t, NULL);
 }
 
-/* Under these the time-stamp counter or a system call of ours faults: recording ends before they take effect.
- */
-static void enter_sandbox(struct shim_thread *t)
+/* Under these the time-stamp counter or a system call of ours faults: recording ends before they take effect,
+ * until the thread executes a program, if it may. */
+static void enter_sandbox(struct shim_thread *t, bool may_exec)
 {
+	if (may_exec)
+		ask(t, ARENA_ASK_FOLLOW);
 	define_loss(t, IPC_REASON_sandboxed, "");
 	hook_show(t, NULL);
 	shim.ready = false;
@@ -193,7 +203,7 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 {
 	const struct sock_fprog *program = (const struct sock_fprog *)r->arg[2];
 	if (sandbox_stops_us(program))
-		enter_sandbox(t);
+		enter_sandbox(t, !sandbox_stops_exec(program));
 	else if (sandbox_stops_questions(program))
 		shim.no_diag = true;
 	if (sandbox_stops_semctl(program))
@@ -219,18 +229,18 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 		break;
 	case IPC_CALL_prctl_seccomp:
 		if (r->arg[1] == SECCOMP_MODE_STRICT)
-			enter_sandbox(t);
+			enter_sandbox(t, false);
 		else if (r->arg[1] == SECCOMP_MODE_FILTER)
 			enter_filter(t, r);
 		break;
 	case IPC_CALL_seccomp:
 		if (r->arg[0] == SECCOMP_SET_MODE_STRICT)
-			enter_sandbox(t);
+			enter_sandbox(t, false);
 		else if (r->arg[0] == SECCOMP_SET_MODE_FILTER)
 			enter_filter(t, r);
 		break;
 	case IPC_CALL_prctl_tsc:
-		enter_sandbox(t);
+		enter_sandbox(t, true);
 		break;
 	case IPC_CALL_userfaultfd:
 		sample_stop(t);
@@ -295,7 +305,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 			enter_exit(t, r->arg[0]);
 			return false;
 		}
-		enter_exec(t, call, r);
+		enter_exec(t, call, r, p);
 		p->object = ipc_object(IPC_MECH_process, (uint32_t)raw_syscall(__NR_getpid));
 		return true;
 	case IPC_OBJ_NONE:

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "ask.h"
 #include "hooks.h"
 #include "lock.h"
 #include "passing.h"
@@ -310,6 +311,8 @@ static void return_exec(struct shim_thread *t, const struct pending *p, long res
 {
 	struct ipc_event e = hook_event(t, p, result);
 	shim_emit(t, &e);
+	if (p->followed)
+		ask(t, ARENA_ASK_LEAVE);
 	if (t->exec_memory)
 		raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
 	t->exec_memory = NULL;

@@ -30,7 +30,7 @@ static const uint16_t ours[] = {
 	__NR_readlinkat,  __NR_sched_yield,
 	__NR_sigaltstack, __NR_remap_file_pages,
 	__NR_statx,	  __NR_rt_sigprocmask,
-	__NR_lseek,
+	__NR_lseek,	  __NR_futex,
 };
 
 /* To ask sock_diag who is at the other end; without them we do not ask. */
@@ -140,6 +140,12 @@ static bool stops(const struct sock_fprog *program, const uint16_t *numbers, uns
 bool sandbox_stops_us(const struct sock_fprog *program)
 {
 	return stops(program, ours, sizeof(ours) / sizeof(*ours));
+}
+
+bool sandbox_stops_exec(const struct sock_fprog *program)
+{
+	static const uint16_t exec[] = { __NR_execve };
+	return stops(program, exec, 1);
 }
 
 bool sandbox_stops_semctl(const struct sock_fprog *program)

@@ -14,6 +14,9 @@ bool sandbox_stops_us(const struct sock_fprog *program);
 /* The same of the system calls that ask sock_diag, without which recording can go on. */
 bool sandbox_stops_questions(const struct sock_fprog *program);
 
+/* The same of execve. */
+bool sandbox_stops_exec(const struct sock_fprog *program);
+
 /* The same of semctl. */
 bool sandbox_stops_semctl(const struct sock_fprog *program);
 

@@ -31,6 +31,7 @@ struct pending {
 	bool late;     /* its entry was not seen */
 	bool unbound;  /* on a UDP socket without a port: it gets one with its first send */
 	bool once;     /* of rt_sigaction, see action.c */
+	bool followed; /* of an exec: the program will be recorded by another source */
 	uint32_t room; /* for the other side's address: bytes that the kernel may write where the program says
 			*/
 	struct arch_action action; /* what rt_sigaction is given in place of the program's */

@@ -3,9 +3,12 @@
  * The way from a command line to one of them. A first word that is no command is an
  * error and never a program to run: so no later command's name can take a program's place.
  */
+#include <linux/capability.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "selection.h"
@@ -18,7 +21,7 @@ const struct command *const commands[] = {
 };
 
 static const char main_usage[] =
-	"usage: ipctrace [-o FILE] [-q] [--follow] [--source=shim|bpf] -- COMMAND [ARG...]\n"
+	"usage: ipctrace [-o FILE] [-q] [--follow] [--source=auto|shim|bpf] -- COMMAND [ARG...]\n"
 	"       ipctrace record -a | -p PID | --cgroup PATH | --comm NAME [OPTION...]\n"
 	"       ipctrace COMMAND-OF-IPCTRACE [OPTION...]   (see ipctrace --help)\n";
 
@@ -87,6 +90,17 @@ int command_failed(const char *format, ...)
 	return EXIT_FAILURE;
 }
 
+/* Where the file of ipctrace has capabilities (make install GROUP=...), what only reads a trace, which
+ * somebody else may have written, needs none. Root's mean more than that and stay. */
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[2] = {};
+
+	if (geteuid())
+		syscall(SYS_capset, &header, none);
+}
+
 /* `argv[0]` stands for the command's name. `whole`: what the usage line is of, NULL: ipctrace itself. */
 static int run(const struct command *c, const struct command *whole, int argc, char **argv)
 {
@@ -102,6 +116,8 @@ static int run(const struct command *c, const struct command *whole, int argc, c
 	if (!whole && !o.separator && !selection_of_kernel(&o))
 		return o.nargs ? command_misused(NULL, "put -- before the program to run: -- %s", o.args[0])
 			       : command_misused(NULL, "no program to run");
+	if (!c->privileged)
+		drop_capabilities();
 	int status = c->run(c, &o);
 	/* A full disk or a closed pipe behind stdout must not look like success. */
 	if ((fflush(stdout) || ferror(stdout)) && status == EXIT_SUCCESS)

@@ -22,6 +22,7 @@ struct command {
 	const char *usage;    /* what follows the name and the options, or "" */
 	const char *details;  /* more for --help, or NULL */
 	unsigned int options; /* set of enum option_bit */
+	bool privileged;      /* keeps the capabilities that its file may have */
 	int (*run)(const struct command *self, const struct options *o); /* returns the exit status */
 };
 
@@ -37,6 +38,7 @@ struct command {
 	ROW(waits)                                                                                           \
 	ROW(events)                                                                                          \
 	ROW(losses)                                                                                          \
+	ROW(doctor)                                                                                          \
 	ROW(query)                                                                                           \
 	ROW(reference)                                                                                       \
 	ROW(help)                                                                                            \

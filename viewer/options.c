@@ -48,7 +48,7 @@ static int set_output(struct options *o, const char *value)
 
 static int set_source(struct options *o, const char *value)
 {
-	o->source = value;
+	o->source = strcmp(value, "preload") ? value : "shim";
 	return 0;
 }
 
@@ -271,7 +271,8 @@ static const struct option_row rows[] = {
 	{ OPT_CGROUP, 0, "cgroup", "PATH", "only processes of this cgroup, or below it (by eBPF)",
 	  set_cgroup },
 	{ OPT_MECHANISMS, 'm', "mechanism", "NAME[,NAME...]", "only these mechanisms", set_mechanisms },
-	{ OPT_SOURCE, 0, "source", "NAME", "shim (no privilege needed), bpf (root), or both", set_source },
+	{ OPT_SOURCE, 0, "source", "NAME", "auto (default), shim (no privilege needed), bpf (root), or both",
+	  set_source },
 	{ OPT_VERIFY, 0, "verify", NULL, "compare what both sources recorded (--source=both)", set_verify },
 	{ OPT_SYNC, 0, "sync", "WHAT",
 	  "calls on semaphores and locks that become events: waits (default), all", set_sync },

@@ -50,9 +50,13 @@ struct recording {
 	struct launch launch;
 };
 
-static const struct source_ops *const sources[] = {
-	[COLLECTOR_SHIM] = &source_shim,
-	[COLLECTOR_BPF] = &source_bpf,
+static const struct {
+	const struct source_ops *ops;
+	enum collector_source number;
+} sources[] = {
+	{ &source_auto, COLLECTOR_SHIM },
+	{ &source_shim, COLLECTOR_SHIM },
+	{ &source_bpf, COLLECTOR_BPF },
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -176,7 +180,7 @@ static void set_beginning(struct track *t, const struct options *o)
 static int choose_sources(struct recording *r, const struct command *self)
 {
 	bool chosen = selection_of_kernel(r->o);
-	const char *name = r->o->source ? r->o->source : chosen ? "bpf" : "shim";
+	const char *name = r->o->source ? r->o->source : chosen ? "bpf" : "auto";
 	bool both = !strcmp(name, "both");
 
 	if (chosen && strcmp(name, "bpf"))
@@ -184,16 +188,16 @@ static int choose_sources(struct recording *r, const struct command *self)
 	if (both != r->o->verify)
 		return command_misused(self, both ? "--source=both needs --verify"
 						  : "--verify needs --source=both");
-	for (unsigned int i = 0; i < COLLECTOR_SOURCES; i++)
-		if (both || !strcmp(sources[i]->name, name)) {
+	for (unsigned int i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
+		if (both ? sources[i].ops != &source_auto : !strcmp(sources[i].ops->name, name)) {
 			struct track *t = &r->tracks[r->n++];
-			t->ops = sources[i];
-			t->number = i;
+			t->ops = sources[i].ops;
+			t->number = sources[i].number;
 		}
 	if (!r->n)
-		return command_misused(self, "no source '%s'; there are shim, bpf and both", name);
+		return command_misused(self, "no source '%s'; there are auto, shim, bpf and both", name);
 	if (r->o->shm_sample && !r->tracks[0].ops->sample)
-		return command_misused(self, "--shm-sample needs --source=shim");
+		return command_misused(self, "--shm-sample needs the shim");
 	if (r->o->aggregate && !(r->n == 1 && r->tracks[0].ops->has_settings))
 		return command_misused(self, "--aggregate needs --source=bpf");
 	if (r->o->buffer && !r->tracks[r->n - 1].ops->has_settings)
@@ -296,7 +300,7 @@ static char **environment_of(struct recording *r)
 static int attach(struct recording *r)
 {
 	for (struct track *t = r->tracks; t < r->tracks + r->n; t++) {
-		int err = t->ops->attach ? t->ops->attach(t->source, r->launch.pid) : 0;
+		int err = t->ops->attach ? t->ops->attach(t->source, r->launch.pid, &t->outside) : 0;
 		if (err)
 			return failed("cannot trace by --source=%s: %s", t->ops->name, strerror(-err));
 		if (selection_of_kernel(r->o))
@@ -499,5 +503,6 @@ const struct command cmd_record = {
 	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_SYNC | OPT_PRIVATE |
 		   OPT_MACHINE | OPT_PIDS | OPT_CGROUP | OPT_COMM | OPT_MECHANISMS | OPT_UPROBES |
 		   OPT_SHM_SAMPLE | OPT_AGGREGATE | OPT_BUFFER | OPT_JSON | OPT_REST,
+	.privileged = true,
 	.run = run,
 };

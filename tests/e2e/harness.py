@@ -90,9 +90,10 @@ class Session:
         return self.path(f"trace-{self.traces}.db")
 
     def record(self, command, source="shim", recorder=(), **options):
-        """Runs the command traced. Returns its Result and the Trace."""
+        """Runs the command traced. Returns its Result and the Trace. Without privilege the shim is the default."""
         path = self.new_trace()
-        chosen = [] if source == "shim" else [f"--source={source}"]
+        default = source == "auto" or (source == "shim" and self.user == "nobody")
+        chosen = [] if default else [f"--source={source}"]
         result = self.run([self.ipctrace, "-q", "-o", path, *chosen, *recorder, "--", *command], **options)
         assert os.path.exists(path), f"no trace: {result}"
         return result, Trace(path)

@@ -71,9 +71,9 @@ def compare_ledger(ledger, trace, mechanism):
     trace.check_sound()
 
 
-def compare(s, source, mechanism, shape, *options):
+def compare(s, source, command, mechanism, shape, *options):
     path = s.path(f"ledger-{mechanism}-{source}")
-    result, trace = s.record([s.ipctrace, "reference", "--ledger", path, mechanism, *SHAPES[shape], *options], source)
+    result, trace = s.record([*command, mechanism, "--ledger", path, *SHAPES[shape], *options], source)
     if result.status == 3:
         assert b"not applicable" in result.err, shorten(result)
         REFUSED[shape] += 1
@@ -86,7 +86,7 @@ def compare(s, source, mechanism, shape, *options):
 
 def add(source, mechanism, shape, users, *options):
     def workload(s):
-        compare(s, source, mechanism, shape, *options)
+        compare(s, source, [s.ipctrace, "reference"], mechanism, shape, *options)
     workload.__name__ = " ".join(["reference", mechanism, shape, *options, "by", source])
     test(workload, users)
 
@@ -160,13 +160,11 @@ def the_shim_counts_a_static_program(s):
     assert not trace.rows("SELECT * FROM edges")
 
 
-@test(users=("root",))
-def the_ebpf_source_sees_into_a_static_program(s):
-    for mechanism in (name for name, source in RECORDED.items() if source in ("BPF", "BOTH")):
-        path = s.path("ledger")
-        result, trace = s.record([static_program(), mechanism, "--messages", "40", "--ledger", path], "bpf")
-        assert result.status == 0, shorten(result)
-        compare_ledger(load(path), trace, mechanism)
+def add_static(source, mechanism, shape, *shell):
+    def workload(s):
+        compare(s, source, [*shell, static_program()], mechanism, shape)
+    workload.__name__ = f"static reference {mechanism} {shape} by {source}"
+    test(workload, ("root",))
 
 
 RECORDED = sources()
@@ -178,6 +176,11 @@ if __name__ == "__main__":
                 add("shim", row["mechanism"], name, ("root", "nobody"))
             if RECORDED[row["mechanism"]] in ("BPF", "BOTH") and IS_ROOT:
                 add("bpf", row["mechanism"], name, ("root",))
+        if RECORDED[row["mechanism"]] in ("BPF", "BOTH") and IS_ROOT:
+            # What the shim cannot enter: by eBPF alone, and by the shim, which is in the shell, and eBPF.
+            add_static("bpf", row["mechanism"], "many to many")
+            add_static("bpf", row["mechanism"], "killed pair")
+            add_static("auto", row["mechanism"], "many to one", "sh", "-c", 'exec "$@"', "sh")
         for variant in variants(row["mechanism"]) if RECORDED[row["mechanism"]] in ("SHIM", "BOTH") else ():
             add("shim", row["mechanism"], "one pair", ("nobody",), "--variant", variant)
             add("shim", row["mechanism"], "many to many", ("nobody",), "--variant", variant)

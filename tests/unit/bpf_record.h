@@ -150,7 +150,7 @@ static inline int record_status(const char *name, bool blind)
 	target = fork();
 	if (!target)
 		become_target(go[0], name);
-	assert_int_equal(source_bpf.attach(s, target), 0);
+	assert_int_equal(source_bpf.attach(s, target, &(enum ipc_reason){ 0 }), 0);
 	assert_int_equal(write(go[1], "x", 1), 1);
 	while (waitpid(target, &status, WNOHANG) == 0) {
 		if (!blind)

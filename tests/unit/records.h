@@ -17,13 +17,14 @@ enum { PIPE = 77, R = O_RDONLY, W = O_WRONLY };
 
 static struct collector *c;
 static uint64_t now;
+static enum collector_source teller; /* the shim, unless the test says otherwise */
 
 /* What a source tells. A process's image and its main thread have the number of its pid, an image after an
  * exec has pid + 1000 * n, further threads what the test gives. */
 
 static inline void tell(const struct ipc_event *e)
 {
-	collector_record(c, COLLECTOR_SHIM, e);
+	collector_record(c, teller, e);
 }
 
 static inline void define(struct ipc_def d, const char *text, size_t length)
@@ -62,12 +63,19 @@ static inline void process(int pid, int ppid, enum ipc_via via)
 	image_text(pid, pid, ppid, via, NULL, 0);
 }
 
-static inline void loss(uint32_t thread_number, enum ipc_reason reason, const char *text)
+static inline void loss_of_next(uint32_t thread_number, enum ipc_reason reason, const char *text,
+				bool followed)
 {
 	struct ipc_def d = { .call = IPC_DEF_LOSS, .thread = thread_number };
 	d.loss.reason = reason;
 	d.loss.count = 1;
+	d.loss.followed = followed;
 	define(d, text, strlen(text));
+}
+
+static inline void loss(uint32_t thread_number, enum ipc_reason reason, const char *text)
+{
+	loss_of_next(thread_number, reason, text, false);
 }
 
 static inline void gone(int pid, int status)

@@ -704,6 +704,68 @@ static void test_static_exec(void **state)
 }
 
 /* Told of a program that was not executed after all. */
+static void define_fifo(uint64_t object, uint64_t generation)
+{
+	struct ipc_def d = { .call = IPC_DEF_OBJECT };
+	d.object = (struct ipc_def_object){ object, 4711, generation, 8, 1, 0 };
+	define(d, "/tmp/f", 7);
+}
+
+/* Process 11 executes a program that the shim cannot enter, in which it holds the pipe and a FIFO: the eBPF
+ * source takes over, which knows the process and the FIFO by other numbers. */
+static void test_taken_over_by_the_other_source(void **state)
+{
+	(void)state;
+	enum { IMAGE = IPC_BPF_NUMBERS + 1, ITS_PID = 2011, FIFO_HERE = 5, FIFO_THERE = 6 };
+	const uint64_t here = ipc_object(IPC_MECH_fifo, FIFO_HERE),
+		       there = ipc_object(IPC_MECH_fifo, FIFO_THERE);
+	pipe_between(1, 1);
+	now++;
+	define_fifo(here, 1);
+	event_at(21, IPC_CALL_openat, now, now + 1, here, 5, ipc_arg0(5, R), 0);
+	event_at(11, IPC_CALL_openat, now, now + 1, here, 5, ipc_arg0(5, W), 0);
+	do_write(11, 10100, 10110, 10);
+	do_read(21, 10120, 10130, 10);
+	loss_of_next(11, IPC_REASON_static_exe, "/bin/busybox", true);
+	exec_entry(11, 11);
+	step();
+	teller = COLLECTOR_BPF;
+	struct ipc_def d = { .call = IPC_DEF_IMAGE };
+	d.image = (struct ipc_def_image){ .image = IMAGE, .prev = 11, .pid = ITS_PID, .via = IPC_VIA_EXEC };
+	define(d, "busybox", 8);
+	thread(IMAGE, IMAGE, ITS_PID);
+	hold(IMAGE, W);
+	define_fifo(there, 7);
+	event_at(IMAGE, IPC_CALL_inherit, now, now, there, 0, ipc_arg0(5, W), 0);
+	do_write(IMAGE, 20100, 20110, 30);
+	event_at(IMAGE, IPC_CALL_write, 20200, 20210, there, 8, ipc_arg0(5, W), 0);
+	collector_watermark(c, COLLECTOR_BPF, now);
+	teller = COLLECTOR_SHIM;
+	do_read(21, 20120, 20130, 30);
+	define_fifo(here, 1); /* again: it is still the same */
+	event_at(21, IPC_CALL_read, 20220, 20230, here, 8, ipc_arg0(5, R), 0);
+	step();
+	teller = COLLECTOR_BPF;
+	exits(IMAGE, ITS_PID, 0x300);
+	teller = COLLECTOR_SHIM;
+	waits(10, 11, 0x300);
+	end();
+	const struct store_process *before = row_of(11, 0), *after = row_of(11, 1);
+	assert_string_equal(before->source, "shim");
+	assert_string_equal(after->source, "bpf");
+	assert_string_equal(after->comm, "busybox");
+	assert_string_equal(after->coverage, "full");
+	assert_int_equal(after->prev_id, before->id);
+	assert_int_equal(after->exit_status, 0x300);
+	assert_int_equal(edge(11, 10, "process:11")->messages, 1);
+	assert_int_equal(fake.losses_count, 2); /* 10 and 21 have outlived it */
+	assert_false(channel(KEY, 0)->partial);
+	expect(10100, 10120, 10, true);
+	expect(20100, 20120, 30, true);
+	expect(20200, 20220, 8, true);
+	assert_int_equal(edge(11, 21, "fifo:8:1:4711")->src_id, after->id);
+}
+
 static void test_loss_without_exec(void **state)
 {
 	(void)state;
@@ -1023,6 +1085,7 @@ int main(void)
 		cmocka_unit_test(test_child_seen_first),
 		cmocka_unit_test(test_failing_exec),
 		cmocka_unit_test(test_static_exec),
+		cmocka_unit_test(test_taken_over_by_the_other_source),
 		cmocka_unit_test(test_loss_without_exec),
 		cmocka_unit_test(test_child_never_seen),
 		cmocka_unit_test(test_killed),

@@ -1,0 +1,105 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""ipctrace doctor: what it says is so, and its status too."""
+import json
+import os
+import re
+import shutil
+
+from harness import Skip, main, shorten, test
+
+FULL = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+
+def doctor(s, prefix=(), status=0):
+    """{(part, name): (state, text)}"""
+    result = s.run([*prefix, s.ipctrace, "doctor"])
+    found = {}
+    for line in result.out.decode().splitlines():
+        match = re.fullmatch(r"(ok|no|--)  (shim|eBPF)  (\S.{13}) (\S.*)", line)
+        assert match, line
+        found[match[2], match[3].rstrip()] = match[1], match[4]
+    assert result.status == status and not result.err, (status, shorten(result), found)
+    return found
+
+
+def loads(s, prefix=()):
+    """Whether eBPF does record."""
+    return s.run([*prefix, s.ipctrace, "-q", "--source=bpf", "-o", s.new_trace(), "--", "true"]).status == 0
+
+
+@test(users=("root",))
+def root_can_do_all(s):
+    if not loads(s):
+        raise Skip("eBPF cannot be used here")
+    found = doctor(s)
+    assert {state for state, _ in found.values()} <= {"ok", "--"}, found
+    assert [name for part, name in found if part == "eBPF"][:5] == ["kernel", "BTF", "lockdown", "capabilities", "programs"]
+    assert re.search(r"\d+ places", found["shim", "libc"][1]), found
+
+
+@test(users=("root",))
+def json_says_the_same(s):
+    found = doctor(s)
+    rows = json.loads(s.run([s.ipctrace, "doctor", "--json"]).out)
+    told = {(row["part"], row["name"]): row["state"] for row in rows}
+    assert told == {key: state for key, (state, _) in found.items()}, rows
+
+
+@test(users=("nobody",))
+def a_user_can_do_what_the_shim_can(s):
+    found = doctor(s, status=1)
+    assert {state for (part, _), (state, _) in found.items() if part == "shim"} <= {"ok", "--"}, found
+    assert found["eBPF", "capabilities"] == ("no", "eBPF needs root or CAP_BPF and CAP_PERFMON: run with sudo"), found
+    assert ("eBPF", "programs") not in found and not loads(s)
+
+
+@test(users=("root",))
+def two_capabilities_are_enough_and_one_is_not(s):
+    if not loads(s):
+        raise Skip("eBPF cannot be used here")
+    both = FULL + ["--inh-caps=+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon"]
+    found = doctor(s, both)
+    assert found["eBPF", "capabilities"] == ("ok", "CAP_BPF and CAP_PERFMON"), found
+    assert loads(s, both)
+    for one, other in (("bpf", "CAP_PERFMON)"), ("perfmon", "(CAP_BPF is missing)")):
+        alone = FULL + [f"--inh-caps=+{one}", f"--ambient-caps=+{one}"]
+        found = doctor(s, alone, 1)
+        assert found["eBPF", "capabilities"][0] == "no" and not loads(s, alone), found
+
+
+@test(users=("root",))
+def what_is_missing_is_told(s):
+    hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o noexec none /dev/shm && mount -t tmpfs none /sys/kernel/btf '
+              '&& exec "$@"', "sh"]
+    if s.run([*hidden, "true"]).status:
+        raise Skip("nothing can be mounted here")
+    found = doctor(s, hidden, 1)
+    assert found["eBPF", "BTF"][0] == "no" and "CONFIG_DEBUG_INFO_BTF" in found["eBPF", "BTF"][1], found
+    assert found["shim", "prepared libc"][0] == "--", found
+    assert ("eBPF", "programs") not in found
+    full = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=64k none /dev/shm && exec "$@"', "sh"]
+    found = doctor(s, full, 3)
+    assert found["shim", "library"][0] == "no" and "remount" in found["shim", "library"][1], found
+
+
+@test
+def without_the_shim_beside_it(s):
+    alone = s.path("ipctrace")
+    shutil.copy(s.ipctrace, alone)
+    os.chmod(alone, 0o755)
+    result = s.run([alone, "doctor"])
+    assert result.status == 3 and result.out.startswith(b"no  shim  library        libipctrace.so is neither"), shorten(result)
+
+
+@test
+def nothing_is_left_behind(s):
+    before = set(os.listdir("/dev/shm"))
+    doctor(s, status=0 if s.user == "root" and loads(s) else 1)
+    mine = [name for name in set(os.listdir("/dev/shm")) - before
+            if name.startswith("ipctrace-") and not os.path.exists(f"/dev/shm/{name}")]
+    assert not mine, mine
+
+
+if __name__ == "__main__":
+    main()

@@ -231,7 +231,7 @@ static bool makes_sense(const struct collector_total *t)
 
 void total_take(struct collector *c, enum collector_source source, const struct collector_total *t)
 {
-	struct process *p = table_get(&c->images, source_key(source, t->image));
+	struct process *p = image_of(c, t->image);
 	if (!makes_sense(t))
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);
 	else if (p)
@@ -243,7 +243,7 @@ void total_take(struct collector *c, enum collector_source source, const struct 
 void total_close(struct collector *c)
 {
 	for (struct waiting_total *w = c->waiting_totals; w; w = w->next) {
-		struct process *p = table_get(&c->images, source_key(w->source, w->total.image));
+		struct process *p = image_of(c, w->total.image);
 		if (p)
 			take(c, w->source, p, &w->total);
 		else

@@ -184,7 +184,8 @@ static const char *const contract[][2] = {
 		   "latency_max_ns, "
 		   "exact, partial, pages_both" },
 	{ "waits",
-	  "id, process_id, pid, tid, comm, channel_id, mechanism, call, start_ns, dur_ns, woken_by_id" },
+	  "id, process_id, pid, tid, comm, channel_id, mechanism, call, start_ns, dur_ns, woken_by_id, "
+	  "seen" },
 	{ "sampled", "channel_id, process_id, pages_read, pages_written" },
 	{ "losses",
 	  "kind, source, reason, process_id, comm, count, first_ns, last_ns, mechanism, processor" },
@@ -688,7 +689,7 @@ static void test_zero_bytes(void **state)
 	check_file("SELECT mechanism, src_comm, dst_comm, bytes, latency_ns, exact FROM messages ORDER BY "
 		   "send_event",
 		   "process|sh|ls|0|40|1\nprocess|ls|sh|0|50|1\n");
-	check_file("SELECT * FROM waits", "4|1|101|101|sh|1|process|wait4|5000000000070|880|2\n");
+	check_file("SELECT * FROM waits", "4|1|101|101|sh|1|process|wait4|5000000000070|880|2|-\n");
 	check_file("SELECT sum(bytes) FROM events", "0\n");
 }
 
@@ -736,7 +737,7 @@ static void test_waits(void **state)
 	third = event(s, 1, 200, 210, 9, true);
 	store_link(s, third, event(s, 2, 205, 300, 9, false), 9, true); /* did not wait */
 	assert_int_equal(store_close(s), 0);
-	check_file("SELECT * FROM waits", "2|2|102|202|p2|1|pipe|read|5000000000040|90|1\n");
+	check_file("SELECT * FROM waits", "2|2|102|202|p2|1|pipe|read|5000000000040|90|1|-\n");
 	check_file("SELECT count(*) FROM messages", "3\n");
 }
 

@@ -11,14 +11,13 @@ struct followed followed;
 static __always_inline _Bool is_followed(struct task_struct *task)
 {
 	struct pid *pid = task->thread_pid;
-	struct upid own = {};
 
 	if (!pid)
 		return 0;
-	__u32 level = BPF_CORE_READ(pid, level);
-	void *numbers = (void *)pid + bpf_core_field_offset(struct pid, numbers);
-	bpf_probe_read_kernel(&own, sizeof(own), numbers + level * bpf_core_type_size(struct upid));
-	return own.nr == followed.tid && BPF_CORE_READ(own.ns, ns.inum) == followed.pid_ns;
+	__u64 own =
+		(__u64)pid + bpf_core_field_offset(struct pid, numbers) + in_numbers(PEEK(pid, pid, level));
+	return PEEK(upid, own, nr) == followed.tid &&
+	       PEEK(pid_namespace, PEEK(upid, own, ns), ns.inum) == followed.pid_ns;
 }
 
 SEC("iter/task")

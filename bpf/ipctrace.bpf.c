@@ -21,17 +21,12 @@ enum { ARGS_ROOM = 1024 };
 
 /* ---- definitions ---- */
 
-enum { PID_NUMBERS = 1024 }; /* bytes; there are fewer: for the verifier */
-
 /* As the innermost namespace has it. */
 static __s32 own_pid(struct pid *pid)
 {
-	__u64 at = pid->level * (__u64)bpf_core_type_size(struct upid) & (PID_NUMBERS - 1);
-	__s32 nr = 0;
+	__u64 at = bpf_core_field_offset(struct pid, numbers) + in_numbers(PEEK(pid, pid, level));
 
-	at += bpf_core_field_offset(struct pid, numbers) + bpf_core_field_offset(struct upid, nr);
-	bpf_probe_read_kernel(&nr, sizeof(nr), (void *)pid + at);
-	return nr;
+	return PEEK(upid, (__u64)pid + at, nr);
 }
 
 static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 image)

@@ -199,6 +199,9 @@ static void select_all(struct source *s, const struct selection *what)
 	if (what->mechanisms & SET(fd_passing)) /* goes through these */
 		constants->looked_at |= sockets | SET(pidfd);
 	s->walks = what->everybody || what->npids;
+	/* The kernel's look at a program takes long. */
+	bpf_program__set_autoload(s->skel->progs.find_running, s->walks);
+	bpf_program__set_autoload(s->skel->progs.shared_memory, s->walks);
 }
 
 /* The task's state until it is met. */

@@ -106,7 +106,7 @@ def refused_at_the_start(s):
         result = s.run([s.ipctrace, f"--shm-sample={word}", "--", "true"])
         assert result.status != 0 and b"is not a good MS" in result.err, result
     result = s.run([s.ipctrace, "--shm-sample=10", "--source=bpf", "--", "true"])
-    assert result.status != 0 and b"--shm-sample needs --source=shim" in result.err, result
+    assert result.status != 0 and b"--shm-sample needs the shim" in result.err, result
 
 
 main()

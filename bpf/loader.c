@@ -245,6 +245,8 @@ static int load(struct source *s, const struct source_settings *settings)
 	s->probes_together = machine_has(MACHINE_PROBES_TOGETHER);
 	probes_choose(s->skel->progs.lock_begins, s->probes_together);
 	probes_choose(s->skel->progs.lock_ends, s->probes_together);
+	bpf_program__set_autoload(s->skel->progs.lock_begins, settings->probes);
+	bpf_program__set_autoload(s->skel->progs.lock_ends, settings->probes);
 	choose_ring_programs(s->skel);
 	s->skel->rodata->ring_limit = s->ring - (s->ring / 4 < RESERVE_MAX ? s->ring / 4 : RESERVE_MAX);
 	if (settings->aggregate)
@@ -354,10 +356,11 @@ static int attach_programs(struct source *s)
 {
 	int err = s->attached ? 0 : ipctrace_bpf__attach(s->skel);
 
-	if (!err && !s->attached && s->walks)
+	if (!err && !s->attached && s->walks) {
 		err = find_running(s);
-	if (!err && !s->attached && s->walks)
-		err = run_iterator(s, s->skel->links.shared_memory);
+		if (!err)
+			err = run_iterator(s, s->skel->links.shared_memory);
+	}
 	s->attached |= !err;
 	s->skel->bss->settled = 1;
 	return err;

@@ -29,6 +29,7 @@ struct source_settings {
 	const struct selection *what;
 	size_t buffer;	/* bytes of the buffer between source and recorder, 0: as the source likes */
 	bool aggregate; /* sends and receives are totals (collector_total()), not events */
+	bool probes;	/* probe() will be called */
 };
 
 struct source_ops {

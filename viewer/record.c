@@ -216,9 +216,9 @@ static int choose_sources(struct recording *r, const struct command *self)
 /* Source ready, trace open. Returns 0 or an exit status, with nothing left behind. */
 static int prepare(struct track *t, const struct selection *what, const struct options *o)
 {
-	const struct source_settings settings = { .what = what,
-						  .buffer = o->buffer,
-						  .aggregate = o->aggregate };
+	const struct source_settings settings = {
+		.what = what, .buffer = o->buffer, .aggregate = o->aggregate, .probes = o->uprobes
+	};
 	char error[512] = "";
 	int err = t->ops->open(&t->source, &settings, error, sizeof(error));
 

@@ -367,7 +367,7 @@ enum {
 	SOCK_STREAM = 1,
 	SOCK_DGRAM = 2,
 	TCP_LISTEN = 10, /* skc_state of UNIX sockets too */
-	SOCK_DEAD = 0, /* a bit of skc_flags: closed */
+	SOCK_DEAD = 0,	 /* a bit of skc_flags: closed */
 	MSG_OOB = 0x1,
 	MSG_PEEK = 0x2,
 	MSG_CTRUNC = 0x8,

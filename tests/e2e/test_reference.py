@@ -33,11 +33,12 @@ def by_end(edges, end):
 
 
 class Run:
-    """One run of a reference program in a recording of several."""
+    """One run of a reference program: all that a trace has, or what a shell started among others."""
 
-    def __init__(self, trace, first, processes, ledger):
-        """first: the pid of the program; processes: of it and of all that it started."""
-        self.trace, self.first, self.processes, self.ledger = trace, first, processes, ledger
+    def __init__(self, trace, ledger, processes=None, first=None):
+        """processes: the pids of the program and of all that it started; first: the program, started by a shell."""
+        self.trace, self.ledger, self.first = trace, ledger, first
+        self.processes = processes or {pid for pid, in trace.rows("SELECT pid FROM processes")}
 
     def totals(self, mechanism):
         """{pid: (sends, receives, bytes sent, bytes received)}"""
@@ -60,7 +61,7 @@ class Run:
         told = {e["pid"]: (e["sends"], e["receives"], e["bytes_sent"] or 0, e["bytes_received"] or 0)
                 for e in self.ledger["endpoints"] if e["sends"] + e["receives"]}
         found = self.totals(mechanism)
-        if mechanism == "process":  # by the shell
+        if mechanism == "process" and self.first:
             sends, receives, *moved = found[self.first]
             found[self.first] = (sends, receives - 1, *moved)
         assert found == told, f"endpoints\nledger {told}\ntrace  {found}"
@@ -97,7 +98,7 @@ class Batch:
     def __init__(self, user, source, command):
         self.user, self.source, self.command = user, source, command
         self.planned = []
-        self.done = self.error = None
+        self.recorded = self.error = None
 
     def add(self, mechanism, *options):
         """Plans a run, and returns its number."""
@@ -106,16 +107,28 @@ class Batch:
 
     def run(self, number):
         """The planned run of this number, or None: this mechanism cannot do that."""
-        if self.done is None and self.error is None:
+        if not self.recorded and not self.error:
             try:
-                self.done = self.record()
+                self.recorded = self.record()
             except Exception as why:  # of each of its tests
                 self.error = why
         if self.error:
             raise AssertionError("the recording of the batch") from self.error
-        return self.done[number]
+        s, trace, parents, started = self.recorded
+        with open(s.path(f"status-{number}"), encoding="ascii") as status, open(s.path(f"err-{number}"), "rb") as err:
+            code, said = int(status.read()), err.read()
+        if code == 3:
+            assert b"not applicable" in said, said
+            return None
+        assert code == 0, (code, said[-1000:])
+        processes, more = set(), {started[number]}
+        while more:
+            processes |= more
+            more = {pid for pid, parent in parents.items() if parent in more}
+        return Run(trace, load(s.path(f"ledger-{number}")), processes, started[number])
 
     def record(self):
+        """Returns the Session, the Trace, {pid: parent's pid}, and the pids of the planned runs."""
         s = Session(self.user)
         lines = []
         for i, (mechanism, options) in enumerate(self.planned):
@@ -130,22 +143,7 @@ class Batch:
         started = [pid for pid, in trace.rows("SELECT pid FROM processes GROUP BY pid ORDER BY min(start_ns)")
                    if parents.get(pid) == shell]
         assert len(started) == len(self.planned), (len(started), len(self.planned))
-        return [self.one(s, trace, parents, first, i) for i, first in enumerate(started)]
-
-    @staticmethod
-    def one(s, trace, parents, first, number):
-        with open(s.path(f"status-{number}"), encoding="ascii") as status, open(s.path(f"err-{number}"), "rb") as err:
-            code, said = int(status.read()), err.read()
-        if code == 3:
-            assert b"not applicable" in said, said
-            return None
-        assert code == 0, (code, said[-1000:])
-        processes = {first}
-        grown = None
-        while grown != len(processes):
-            grown = len(processes)
-            processes |= {pid for pid, parent in parents.items() if parent in processes}
-        return Run(trace, first, processes, load(s.path(f"ledger-{number}")))
+        return s, trace, parents, started
 
 
 @functools.lru_cache(None)

@@ -33,7 +33,7 @@ class Skip(Exception):
     """Raised by a test that cannot run here."""
 
 
-def run(command, timeout=120, stdin=b"", **options):
+def run(command, timeout=300, stdin=b"", **options):
     """Runs to the end and returns a Result. What takes too long is killed with all its group."""
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              start_new_session=True, **options)

@@ -80,14 +80,14 @@ def a_signal_ends_command_and_recorder(s):
         child = start(s, ["sh", "-c", "echo ready; exec sleep 60"])
         child.stdout.readline()
         child.send_signal(number)
-        assert child.wait(10) == -number, child.returncode
+        assert child.wait(60) == -number, child.returncode
 
 
 @test
 def a_timer_set_before_is_the_commands(s):
     child = subprocess.Popen(s.prefix + ["perl", "-e", "alarm 1; exec @ARGV", s.ipctrace, "-q", "-o", s.new_trace(),
                                          "--", "sleep", "60"], cwd=s.dir)
-    assert child.wait(10) == -signal.SIGALRM
+    assert child.wait(60) == -signal.SIGALRM
 
 
 @test

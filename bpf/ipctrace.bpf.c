@@ -62,9 +62,8 @@ static __noinline __u32 image_text(struct scratch *s, struct task_struct *task)
 	return at + len + 1;
 }
 
-/* A new image of the process: after the one before, if there was one. */
-static __noinline int define_image(struct task_state *t, struct task_struct *task, __u32 image, __u32 prev,
-				   __u32 via)
+/* Tells of the process's image, which came to be as t->via says; a fork child's text is its parent's. */
+static __noinline int send_image(const struct task_state *t, struct task_struct *task, __u32 image, __u32 prev)
 {
 	struct scratch *s = scratch_get();
 
@@ -73,8 +72,17 @@ static __noinline int define_image(struct task_state *t, struct task_struct *tas
 	fill_image(&s->def, task, image);
 	s->def.thread = t->thread;
 	s->def.image.prev = prev;
-	s->def.image.via = t->via = via;
-	if (!define(&s->def, image_text(s, task) & (IPC_TEXT_MAX - 1)))
+	s->def.image.via = t->via;
+	__u32 text = t->via == IPC_VIA_FORK || !task->mm ? 0 : image_text(s, task);
+	return define(&s->def, text & (IPC_TEXT_MAX - 1));
+}
+
+/* A new image of the process: after the one before, if there was one. */
+static __always_inline int define_image(struct task_state *t, struct task_struct *task, __u32 image,
+					__u32 prev, __u32 via)
+{
+	t->via = via;
+	if (!send_image(t, task, image, prev))
 		t->untold |= UNTOLD_IMAGE;
 	return 0;
 }
@@ -83,16 +91,9 @@ static __noinline int define_image(struct task_state *t, struct task_struct *tas
 static __noinline int tell_again(struct task_state *t)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct scratch *s = scratch_get();
 
-	if (!s)
-		return 0;
 	if (t->untold & UNTOLD_IMAGE) {
-		fill_image(&s->def, task, t->image);
-		s->def.thread = t->thread;
-		s->def.image.via = t->via;
-		__u32 text = t->via == IPC_VIA_FORK || !task->mm ? 0 : image_text(s, task);
-		if (!define(&s->def, text & (IPC_TEXT_MAX - 1)))
+		if (!send_image(t, task, t->image, 0))
 			return 0;
 		t->untold &= ~UNTOLD_IMAGE;
 	}

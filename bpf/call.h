@@ -40,10 +40,13 @@ static __u32 call_of(const struct pt_regs *regs, long nr)
 {
 	if (nr < 0 || nr >= SYSCALLS_MAX)
 		return IPC_CALL_none;
-	__u32 call = first_row[nr];
+	__u32 call = first_row[nr], op_arg = row_of(call)->op_arg;
+	if (op_arg == IPC_NO_OP)
+		return call;
+	__u32 value = regs_arg(regs, op_arg); /* all rows of a number look at the same one (loader.c) */
 	for (int i = 0; i < ROWS_PER_NR; i++) {
 		const struct ipc_call *row = row_of(call);
-		if (row->op_arg == IPC_NO_OP || (__u32)regs_arg(regs, row->op_arg) == row->op_value)
+		if (row->op_arg == IPC_NO_OP || value == row->op_value)
 			return call;
 		call = next_row[call];
 	}

@@ -73,14 +73,17 @@ static __always_inline int enter_ends(struct task_state *t, const struct pt_regs
 	return 0;
 }
 
-static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
+static __always_inline int enter_descriptor(struct task_state *t, struct task_struct *task,
+					    const struct pt_regs *regs, __u32 call)
 {
 	const struct ipc_call *row = row_of(call);
+	__u32 fd = regs_arg(regs, IPC_OBJ_ARG(row->object));
 	struct end end = {}, end2 = {};
 
 	if (call == IPC_CALL_io_uring_enter && regs_arg(regs, 3) & IORING_ENTER_REGISTERED_RING_)
 		return 0; /* its descriptor is none */
-	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
+	if (!find_pipe(task, fd, &end))
+		find_end(fd, &end, t->thread);
 	if (row->object2)
 		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
 	return enter_ends(t, regs, call, &end, &end2);
@@ -151,16 +154,19 @@ static void enter_range(struct task_state *t, const struct pt_regs *regs, __u32 
 		walk(t, call, regs_arg(regs, 0), regs_arg(regs, 1));
 }
 
-static __always_inline int enter(struct task_state *t, const struct pt_regs *regs, long nr)
+/* `task`: the subject. */
+static __always_inline int enter(struct task_state *t, struct task_struct *task, const struct pt_regs *regs,
+				 long nr)
 {
 	__u32 call = call_of(regs, nr);
 
 	t->nr = nr;
+	t->several_threads = has_threads(task);
 	switch (IPC_OBJ_KIND(row_of(call)->object)) {
 	case IPC_OBJ_KIND_FD:
 		if (locks_file(row_of(call)))
 			return enter_lock(t, regs, call);
-		return enter_descriptor(t, regs, call);
+		return enter_descriptor(t, task, regs, call);
 	case IPC_OBJ_SELF:
 		return enter_self(t, regs, call);
 	case IPC_OBJ_RANGE:
@@ -197,7 +203,7 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
  * something when they begin, or whose descriptor is gone when they end, are let go; what is to be read in the
  * program's memory waits for the end.
  */
-static __always_inline int resume(struct task_state *t, const struct pt_regs *regs)
+static __always_inline int resume(struct task_state *t, struct task_struct *task, const struct pt_regs *regs)
 {
 	__u32 call = call_of(regs, regs_nr(regs));
 	const struct ipc_call *row = row_of(call);
@@ -225,7 +231,7 @@ static __always_inline int resume(struct task_state *t, const struct pt_regs *re
 	default:
 		return 0;
 	}
-	enter(t, regs, regs_nr(regs));
+	enter(t, task, regs, regs_nr(regs));
 	t->start = start;
 	return 0;
 }
@@ -244,7 +250,7 @@ static __always_inline int leave_descriptor(struct task_state *t, __s64 result, 
 		e.flags = flags | (t->call == IPC_CALL_tee ? IPC_F_PEEK : 0);
 		if (result == 0 && t->asked && !flags && is_stream(t->object) && verb_of(&e) == IPC_VERB_recv)
 			e.flags |= IPC_F_EOF;
-		emit_here(&e, t->image);
+		emit_here(&e, t->image, t->several_threads);
 	}
 	if (t->object2) {
 		e.object = t->object2;
@@ -451,7 +457,7 @@ struct {
 /* `pid` as this task calls it; NULL: `pid` is of no interest. */
 static __always_inline struct child_name name_for(struct task_struct *task, struct pid *pid)
 {
-	struct pid *own = task->thread_pid;
+	struct pid *own = OF_TASK(task, thread_pid);
 	__u64 at = bpf_core_field_offset(struct pid, numbers) + in_numbers(PEEK(pid, own, level));
 	struct child_name name = {};
 
@@ -463,7 +469,7 @@ static __always_inline struct child_name name_for(struct task_struct *task, stru
 
 static __noinline int note_ended(struct task_struct *task, __s32 status)
 {
-	struct child_name name = name_for(task->real_parent, task->thread_pid);
+	struct child_name name = name_for(OF_TASK(task, real_parent), OF_TASK(task, thread_pid));
 	struct ended end = { .pid = task->tgid, .status = status };
 
 	return bpf_map_update_elem(&ended, &name, &end, BPF_ANY);

@@ -185,6 +185,20 @@ static void choose_aggregated(struct ipctrace_bpf *skel)
 						     !strcmp(ipc_mechanisms[i].boundary, "message"));
 }
 
+/* Those that nothing needs are not loaded: the kernel's look at a program takes long. */
+static void choose_programs(struct source *s, uint64_t mechanisms)
+{
+	bool signals = mechanisms & SET(signal), locks = mechanisms & SET(file_lock);
+
+	bpf_program__set_autoload(s->skel->progs.find_running, s->walks);
+	bpf_program__set_autoload(s->skel->progs.shared_memory, s->walks);
+	bpf_program__set_autoload(s->skel->progs.signal_comes, signals);
+	bpf_program__set_autoload(s->skel->progs.signal_made, signals);
+	bpf_program__set_autoload(s->skel->progs.unlock_begins, locks);
+	bpf_program__set_autoload(s->skel->progs.flock_released, locks);
+	bpf_program__set_autoload(s->skel->progs.posix_lock_released, locks);
+}
+
 /* What is selected becomes constants of the programs. */
 static void select_all(struct source *s, const struct selection *what)
 {
@@ -199,9 +213,7 @@ static void select_all(struct source *s, const struct selection *what)
 	if (what->mechanisms & SET(fd_passing)) /* goes through these */
 		constants->looked_at |= sockets | SET(pidfd);
 	s->walks = what->everybody || what->npids;
-	/* The kernel's look at a program takes long. */
-	bpf_program__set_autoload(s->skel->progs.find_running, s->walks);
-	bpf_program__set_autoload(s->skel->progs.shared_memory, s->walks);
+	choose_programs(s, what->mechanisms);
 }
 
 /* The task's state until it is met. */

@@ -281,7 +281,7 @@ static __always_inline int stand_for(struct submission *s, const struct io_uring
 	else if (s->by_file)
 		s->call = call_of(regs, nr);
 	else
-		enter(&s->state, regs, nr);
+		enter(&s->state, bpf_get_current_task_btf(), regs, nr);
 	if (!s->by_file)
 		s->call = s->state.call;
 	return s->call != IPC_CALL_none;
@@ -320,6 +320,7 @@ static __always_inline int submits(struct io_kiocb *req)
 	s->state.image = t->image;
 	s->state.thread = t->thread | RING_THREAD;
 	s->state.start = bpf_ktime_get_ns();
+	s->state.several_threads = has_threads(bpf_get_current_task_btf());
 	if (!stand_for(s, &q))
 		return 0;
 	if (q.flags & IOSQE_CQE_SKIP_SUCCESS)

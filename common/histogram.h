@@ -26,7 +26,7 @@ static inline __u32 ipc_bucket(__u64 ns)
 	__u64 rest = ns;
 
 	for (__u32 half = 32; half; half /= 2) {
-		__u64 below = (1ULL << half) - 1 - rest;	 /* negative: rest has bits from `half` on */
+		__u64 below = (1ULL << half) - 1 - rest; /* negative: rest has bits from `half` on */
 		__u32 step = (__u32)((below | rest) >> 63) * half; /* or even the highest one */
 		rest >>= step;
 		octave += step;

@@ -44,7 +44,8 @@ struct going_on {
 struct submission {
 	struct task_state state; /* of the call that it stands for */
 	__u64 regs[REGS_ROOM / sizeof(__u64)];
-	struct end end, none; /* where it ends: here, as the stack is deep below */
+	struct io_uring_sqe entry; /* here, as the stack is deep below: and so is where it ends */
+	struct end end, none;
 	struct going_on key;
 	__u64 req;
 	__u32 head; /* bytes of its result that are no message */
@@ -306,33 +307,31 @@ static __always_inline int remember(struct submission *s, __u64 req)
 static __always_inline int submits(struct io_kiocb *req)
 {
 	struct task_state *t = submitter();
-	struct io_uring_sqe q;
 	__u32 zero = 0;
 
 	if (!t || !t->image)
 		return 0;
 	struct submission *s = bpf_map_lookup_elem(&submission, &zero);
-	if (!s || !entry_of(req, &q))
+	if (!s || !entry_of(req, &s->entry) || is_missed(&s->entry))
 		return missed(t);
-	if (is_missed(&q))
-		return missed(t);
+	const struct io_uring_sqe *q = &s->entry;
 	__builtin_memset(&s->state, 0, sizeof(s->state));
 	s->state.image = t->image;
 	s->state.thread = t->thread | RING_THREAD;
 	s->state.start = bpf_ktime_get_ns();
 	s->state.several_threads = has_threads(bpf_get_current_task_btf());
-	if (!stand_for(s, &q))
+	if (!stand_for(s, q))
 		return 0;
-	if (q.flags & IOSQE_CQE_SKIP_SUCCESS)
+	if (q->flags & IOSQE_CQE_SKIP_SUCCESS)
 		return missed(t);
 	s->req = (__u64)req;
 	s->key.ring = (__u64)req->ctx;
-	s->key.user_data = q.user_data;
-	s->opcode = q.opcode;
-	s->fixed = q.flags & IOSQE_FIXED_FILE;
-	s->chosen = q.flags & IOSQE_BUFFER_SELECT;
-	s->goes_on = completes_often(&q);
-	s->head = head_of(&q);
+	s->key.user_data = q->user_data;
+	s->opcode = q->opcode;
+	s->fixed = q->flags & IOSQE_FIXED_FILE;
+	s->chosen = q->flags & IOSQE_BUFFER_SELECT;
+	s->goes_on = completes_often(q);
+	s->head = head_of(q);
 	return remember(s, (__u64)req);
 }
 

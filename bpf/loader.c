@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "state.h" /* types of the skeleton's variables */
@@ -104,34 +103,16 @@ static uint64_t mechanisms_of(const struct ipc_call *call)
 	}
 }
 
-/* How many arguments the kernel's tracepoint gives, 0: it has none of this name. */
-static unsigned int tracepoint_arguments(const struct btf *btf, const char *name)
-{
-	char type[64];
-	snprintf(type, sizeof(type), "btf_trace_%s", name);
-	int id = btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF);
-	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
-
-	while (t && !btf_is_func_proto(t))
-		t = btf__type_by_id(btf, t->type);
-	return t ? btf_vlen(t) - 1U : 0;
-}
-
-/* io_uring's tracepoints have changed. */
 static void choose_ring_programs(struct ipctrace_bpf *skel)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool submit = btf && tracepoint_arguments(btf, "io_uring_submit_req");
-	bool submit_old = btf && !submit && tracepoint_arguments(btf, "io_uring_submit_sqe");
-	unsigned int arguments = btf ? tracepoint_arguments(btf, "io_uring_complete") : 0;
-	bool sees = (submit || submit_old) && (arguments == 3 || arguments == 7);
+	bool sees = machine_has(MACHINE_IO_URING);
+	struct machine_rings rings = machine_rings();
 
 	skel->rodata->sees_rings = sees;
-	bpf_program__set_autoload(skel->progs.ring_submits, sees && submit);
-	bpf_program__set_autoload(skel->progs.ring_submits_old, sees && submit_old);
-	bpf_program__set_autoload(skel->progs.ring_completes, sees && arguments == 3);
-	bpf_program__set_autoload(skel->progs.ring_completes_old, sees && arguments == 7);
-	btf__free(btf);
+	bpf_program__set_autoload(skel->progs.ring_submits, sees && rings.submit_req);
+	bpf_program__set_autoload(skel->progs.ring_submits_old, sees && rings.submit_sqe);
+	bpf_program__set_autoload(skel->progs.ring_completes, sees && rings.complete == 3);
+	bpf_program__set_autoload(skel->progs.ring_completes_old, sees && rings.complete == 7);
 }
 
 /* Chains the rows of each system call in their order; those that no chosen mechanism has are left out. */

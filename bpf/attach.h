@@ -56,7 +56,7 @@ static __always_inline int find_process(struct task_state *t, struct task_struct
 	if (!find_task(t, task, image))
 		return 0;
 	define_image(t, task, image, 0, IPC_VIA_START);
-	define_thread(task, t->thread, image);
+	tell_thread(t, task);
 	walk(t, IPC_CALL_inherit, 0, -1);
 	if (task->flags & PF_EXITING && OF_TASK(task, signal)->live.counter == 0)
 		process_ends(t, task);
@@ -110,7 +110,7 @@ static __always_inline int visit_thread(struct task_struct *task)
 	t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t || !process->image || !find_task(t, task, process->image))
 		return 0;
-	define_thread(task, t->thread, process->image);
+	tell_thread(t, task);
 	return 0;
 }
 

@@ -157,13 +157,17 @@ static __noinline int define_loss(__u32 thread, __u32 reason)
 	return 0;
 }
 
-static _Bool define_thread(struct task_struct *task, __u32 thread, __u32 image)
+/* Defines the thread. Returns whether there was room; else it is told again. */
+static _Bool tell_thread(struct task_state *t, struct task_struct *task)
 {
-	struct ipc_def def = { .call = IPC_DEF_THREAD, .thread = thread };
-	def.thread_def.image = image;
+	struct ipc_def def = { .call = IPC_DEF_THREAD, .thread = t->thread };
+
+	def.thread_def.image = t->image;
 	def.thread_def.tid = task->pid;
 	bpf_probe_read_kernel(def.thread_def.name, COMM_ROOM, task->comm);
-	return define(&def, 0);
+	_Bool told = define(&def, 0);
+	t->untold = told ? t->untold & ~UNTOLD_THREAD : t->untold | UNTOLD_THREAD;
+	return told;
 }
 
 #endif

@@ -98,8 +98,8 @@ static __noinline int tell_again(struct task_state *t)
 			return 0;
 		t->untold &= ~UNTOLD_IMAGE;
 	}
-	if (t->untold & UNTOLD_THREAD && define_thread(task, t->thread, t->image))
-		t->untold = 0;
+	if (t->untold & UNTOLD_THREAD)
+		tell_thread(t, task);
 	return 0;
 }
 
@@ -262,8 +262,7 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		c->via = IPC_VIA_FORK;
 		c->untold = define(&def, 0) ? 0 : UNTOLD_IMAGE;
 	}
-	if (!define_thread(child, c->thread, c->image))
-		c->untold |= UNTOLD_THREAD;
+	tell_thread(c, child);
 	if (child->tgid != parent->tgid)
 		fork_regions(p, c, child, OF_TASK(child, mm) == OF_TASK(parent, mm));
 	return 0;
@@ -308,8 +307,9 @@ int BPF_PROG(task_execs, struct task_struct *task)
 	t->older = older;
 	t->nr = IPC_NO_NR;
 	define_image(t, task, t->image, prev, prev ? IPC_VIA_EXEC : IPC_VIA_START);
-	if (!define_thread(task, t->thread, t->image))
-		t->untold |= UNTOLD_THREAD;
+	tell_thread(t, task);
+	if (sees_library)
+		bpf_task_storage_delete(&library_calls, task); /* the stack they were on is gone */
 	walk(t, IPC_CALL_inherit, 0, -1);
 	return 0;
 }

@@ -96,7 +96,8 @@ static __always_inline _Bool may_be_shared(__u32 mechanism, __u64 address)
 	return bpf_probe_read_user(&word, sizeof(word), (void *)(address + at)) || word & bits;
 }
 
-/* Tells of the object, with the name that the program gave it, at `name`; 0: none. */
+/* Tells of the object, with the name that the program gave it, at `name`; 0: none. Returns whether there was
+ * room. */
 static __noinline int define_lock(struct inode *inode, __u64 object, __u64 offset, __u64 name)
 {
 	struct {
@@ -114,8 +115,7 @@ static __noinline int define_lock(struct inode *inode, __u64 object, __u64 offse
 	d.def.object.dev_minor = dev & ((1 << MINOR_BITS) - 1);
 	if (name)
 		text = bpf_probe_read_user_str(d.text, sizeof(d.text), (void *)name);
-	define(&d.def, text > 0 ? text & (LOCK_NAME_ROOM - 1) : 0);
-	return 0;
+	return define(&d.def, text > 0 ? text & (LOCK_NAME_ROOM - 1) : 0);
 }
 
 /* The object at this address; 0: it is in memory that is not shared. */
@@ -136,8 +136,11 @@ static __noinline __u64 find_lock(__u32 image, __u32 mechanism, __u64 address, _
 		struct inode *inode = PEEK(file, l.file, f_inode);
 		__u64 offset = l.offset + (address - l.start);
 		new.object = ipc_object(mechanism, hash56(file_hash(inode), offset));
-		if (!bpf_map_update_elem(&defined, &new.object, &one, BPF_NOEXIST) || name)
-			define_lock(inode, new.object, offset, name);
+		if ((!bpf_map_update_elem(&defined, &new.object, &one, BPF_NOEXIST) || name) &&
+		    !define_lock(inode, new.object, offset, name)) {
+			bpf_map_delete_elem(&defined, &new.object); /* told when it is found again */
+			return new.object;
+		}
 	}
 	bpf_map_update_elem(&locks_at, &at, &new, BPF_ANY);
 	return new.object;

@@ -248,7 +248,7 @@ static __always_inline struct task_state *submitter(void)
 		return 0;
 	t->image = leader->image;
 	t->thread = next_id();
-	define_thread(task, t->thread, t->image);
+	tell_thread(t, task);
 	return t;
 }
 
@@ -295,10 +295,17 @@ static __always_inline int missed(const struct task_state *t)
 
 static __always_inline int remember(struct submission *s, __u64 req)
 {
+	const __u64 several = 0;
+
 	if (bpf_map_lookup_elem(&submissions, &req)) /* that one's end was not told: no room for it */
 		missed(&s->state);
-	if (s->goes_on && bpf_map_update_elem(&going_on, &s->key, &req, BPF_NOEXIST))
-		return missed(&s->state);
+	if (s->goes_on && bpf_map_update_elem(&going_on, &s->key, &req, BPF_NOEXIST)) {
+		missed(&s->state);
+		/* whose completions these are cannot be told any more; the other one's were to come too */
+		if (!bpf_map_update_elem(&going_on, &s->key, &several, BPF_EXIST))
+			missed(&s->state);
+		return 0;
+	}
 	if (bpf_map_update_elem(&submissions, &req, s, BPF_ANY))
 		return missed(&s->state);
 	return 0;

@@ -154,7 +154,27 @@ static void enter_range(struct task_state *t, const struct pt_regs *regs, __u32 
 		walk(t, call, regs_arg(regs, 0), regs_arg(regs, 1));
 }
 
-/* `task`: the subject. */
+/* What an operation of a ring can stand for, too. `task`: the subject. */
+static __always_inline int enter_common(struct task_state *t, struct task_struct *task,
+					const struct pt_regs *regs, __u32 call)
+{
+	switch (IPC_OBJ_KIND(row_of(call)->object)) {
+	case IPC_OBJ_KIND_FD:
+		if (locks_file(row_of(call)))
+			return enter_lock(t, regs, call);
+		return enter_descriptor(t, task, regs, call);
+	case IPC_OBJ_RET:
+	case IPC_OBJ_KIND_PAIR:
+	case IPC_OBJ_CHILD:
+		return enter_maker(t, regs, call);
+	case IPC_OBJ_POLLFDS:
+	case IPC_OBJ_FDSETS:
+	case IPC_OBJ_EPOLL:
+		return enter_wait(t, call);
+	}
+	return 0;
+}
+
 static __always_inline int enter(struct task_state *t, struct task_struct *task, const struct pt_regs *regs,
 				 long nr)
 {
@@ -163,19 +183,11 @@ static __always_inline int enter(struct task_state *t, struct task_struct *task,
 	t->nr = nr;
 	t->several_threads = has_threads(task);
 	switch (IPC_OBJ_KIND(row_of(call)->object)) {
-	case IPC_OBJ_KIND_FD:
-		if (locks_file(row_of(call)))
-			return enter_lock(t, regs, call);
-		return enter_descriptor(t, task, regs, call);
 	case IPC_OBJ_SELF:
 		return enter_self(t, regs, call);
 	case IPC_OBJ_RANGE:
 		enter_range(t, regs, call);
 		return 0;
-	case IPC_OBJ_RET:
-	case IPC_OBJ_KIND_PAIR:
-	case IPC_OBJ_CHILD:
-		return enter_maker(t, regs, call);
 	case IPC_OBJ_KIND_MSGQ:
 		return enter_queue(t, regs, call);
 	case IPC_OBJ_KIND_SEMS:
@@ -184,10 +196,6 @@ static __always_inline int enter(struct task_state *t, struct task_struct *task,
 		return enter_signal(t, regs, call);
 	case IPC_OBJ_KIND_PROCESS:
 		return enter_process(t, regs, call);
-	case IPC_OBJ_POLLFDS:
-	case IPC_OBJ_FDSETS:
-	case IPC_OBJ_EPOLL:
-		return enter_wait(t, call);
 	case IPC_OBJ_KIND_MEMORY:
 		return enter_region(t, regs, call);
 	case IPC_OBJ_KIND_WORD:
@@ -195,7 +203,7 @@ static __always_inline int enter(struct task_state *t, struct task_struct *task,
 	case IPC_OBJ_NONE:
 		return nr == __NR_madvise ? enter_advice(t, regs) : 0;
 	}
-	return 0;
+	return enter_common(t, task, regs, call);
 }
 
 /*
@@ -551,53 +559,41 @@ static __noinline int leave_reap(struct task_state *t, const struct pt_regs *reg
 	return emit(&e, t->image);
 }
 
-static __always_inline int leave_here(struct task_state *t, const struct pt_regs *regs, __s64 result)
+static __always_inline void leave_on_descriptor(struct task_state *t, const struct pt_regs *regs,
+						__s64 result)
 {
 	const struct ipc_call *row = row_of(t->call);
-	struct ipc_event e;
 
-	switch (IPC_OBJ_KIND(row->object)) {
-	case IPC_OBJ_KIND_FD:
-		if (t->unbound && row->verb == IPC_VERB_send) /* also of one that failed */
-			redefine(t, 0);
-		if (locks_file(row))
-			leave_lock(t, regs, result);
-		else if (row->nr == __NR_epoll_ctl)
-			leave_epoll(t, regs, result);
-		else if (row->verb == IPC_VERB_control)
-			leave_control(t, regs, result);
-		else if (row->size != IPC_SIZE_NONE && is_queue(t->object))
-			leave_queue(t, regs, result);
-		else if (row->size != IPC_SIZE_NONE && result > 0 &&
-			 ipc_object_mechanism(t->object) == IPC_MECH_signal)
-			leave_signalfd(t, regs, result);
-		else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
-			leave_descriptor(t, result, 0);
-		else if (leave_message(t, regs, result))
-			tell_messages();
-		break;
-	case IPC_OBJ_KIND_MSGQ:
+	if (t->unbound && row->verb == IPC_VERB_send) /* also of one that failed */
+		redefine(t, 0);
+	if (locks_file(row))
+		leave_lock(t, regs, result);
+	else if (row->nr == __NR_epoll_ctl)
+		leave_epoll(t, regs, result);
+	else if (row->verb == IPC_VERB_control)
+		leave_control(t, regs, result);
+	else if (row->size != IPC_SIZE_NONE && is_queue(t->object))
 		leave_queue(t, regs, result);
-		break;
-	case IPC_OBJ_KIND_SEMS:
-		leave_sem(t, regs, result);
-		break;
-	case IPC_OBJ_KIND_SIGNAL:
-		leave_signal(t, regs, result);
-		break;
-	case IPC_OBJ_KIND_PROCESS:
-		leave_process(t, result);
+	else if (row->size != IPC_SIZE_NONE && result > 0 &&
+		 ipc_object_mechanism(t->object) == IPC_MECH_signal)
+		leave_signalfd(t, regs, result);
+	else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
+		leave_descriptor(t, result, 0);
+	else if (leave_message(t, regs, result))
+		tell_messages();
+}
+
+/* What an operation of a ring can stand for, too. */
+static __always_inline int leave_common(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	switch (IPC_OBJ_KIND(row_of(t->call)->object)) {
+	case IPC_OBJ_KIND_FD:
+		leave_on_descriptor(t, regs, result);
 		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
 		leave_wait(t, regs, result);
-		break;
-	case IPC_OBJ_KIND_MEMORY:
-		leave_region(t, regs, result);
-		break;
-	case IPC_OBJ_KIND_WORD:
-		leave_futex(t, result, 0);
 		break;
 	case IPC_OBJ_RET:
 		if (result >= 0)
@@ -610,14 +606,44 @@ static __always_inline int leave_here(struct task_state *t, const struct pt_regs
 			leave_pair(t, regs);
 		break;
 	case IPC_OBJ_CHILD:
-		if (row->verb == IPC_VERB_spawn)
+		if (row_of(t->call)->verb == IPC_VERB_spawn)
 			leave_spawn(t, regs, result);
 		else
 			leave_reap(t, regs, result);
+	}
+	t->call = IPC_CALL_none;
+	return 0;
+}
+
+static __always_inline int leave_here(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	struct ipc_event e;
+
+	switch (IPC_OBJ_KIND(row_of(t->call)->object)) {
+	case IPC_OBJ_KIND_MSGQ:
+		leave_queue(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_SEMS:
+		leave_sem(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_SIGNAL:
+		leave_signal(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_PROCESS:
+		leave_process(t, result);
+		break;
+	case IPC_OBJ_KIND_MEMORY:
+		leave_region(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, result, 0);
 		break;
 	case IPC_OBJ_SELF: /* an exec that failed */
 		e = event_of(t, result);
 		emit(&e, t->image);
+		break;
+	default:
+		return leave_common(t, regs, result);
 	}
 	t->call = IPC_CALL_none;
 	return 0;

@@ -279,12 +279,12 @@ static __always_inline int stand_for(struct submission *s, const struct io_uring
 		s->call = IPC_CALL_poll;
 	else if (nr == NR_NONE)
 		s->call = IPC_CALL_none;
-	else if (s->by_file)
-		s->call = call_of(regs, nr);
 	else
-		enter(&s->state, bpf_get_current_task_btf(), regs, nr);
-	if (!s->by_file)
+		s->call = call_of(regs, nr);
+	if (!s->by_file) {
+		enter_common(&s->state, bpf_get_current_task_btf(), regs, s->call);
 		s->call = s->state.call;
+	}
 	return s->call != IPC_CALL_none;
 }
 
@@ -433,7 +433,7 @@ static __always_inline int completes(__u64 ring, __u64 req, __u64 user_data, __s
 		return 0;
 	s->state.call = s->call;
 	if (!s->by_file || enter_by_file(s, (void *)s->req, &result))
-		leave_here(&s->state, (void *)s->regs, result);
+		leave_common(&s->state, (void *)s->regs, result);
 	if (!s->goes_on || !(flags & IORING_CQE_F_MORE))
 		return forget(s, s->req);
 	s->state.start = bpf_ktime_get_ns();

@@ -119,7 +119,7 @@ static void begin(struct shim_thread *t, struct pending *p, uint16_t call, const
 	shim_number(t);
 	p->start = shim_now();
 	hook_show(t, p);
-	t->fast = t->number && t->ring.control && !t->spawn_call && !shim.sample_interval;
+	t->fast = t->number && t->ring.control && !t->spawn_call && !t->beside && !shim.sample_interval;
 }
 
 /* The common case in few instructions: a transfer on a descriptor that is known, nothing else going on. */
@@ -192,6 +192,10 @@ static void enter_action(struct shim_thread *t, struct hook_registers *r, uintpt
 static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct hook_registers *r,
 						 uintptr_t stack)
 {
+	if (is_beside(t)) {
+		hook_enter_beside(find_row(r, r->nr & ~HOOK_NO_RETURN), r);
+		return;
+	}
 	if ((r->nr & ~HOOK_NO_RETURN) == __NR_rt_sigaction) {
 		enter_action(t, r, stack);
 		return;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Children that share memory with their parent in every way that clone offers, each on a stack of its own: CLONE_VM alone
- * (the parent runs on beside it), with CLONE_FILES, with CLONE_VFORK; and without CLONE_VM. Each writes to a pipe, some
- * execute a program, while other threads of the parent talk too. Prints what came.
+ * Children that share memory with their parent in every way that clone offers, each on a stack of its own:
+ * CLONE_VM alone (the parent runs on beside it), with CLONE_FILES, with CLONE_VFORK; and without CLONE_VM.
+ * Each writes to a pipe, some execute a program, while other threads of the parent talk too. Prints what
+ * came.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -69,7 +70,8 @@ static long take(long wanted)
 static long child(int (*work)(void *), int flags, long bytes, int status)
 {
 	int ended;
-	char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	char *stack =
+		mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	pid_t pid = clone(work, stack + STACK, flags | SIGCHLD, "12345");
 	if (pid < 0)
 		exit(3);

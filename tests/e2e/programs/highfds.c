@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Ends of pipes and sockets under the highest numbers that it may have, up to a million, and around 4,096: written, read,
- * polled, copied, passed, inherited by fork and by exec, closed by range. Prints the highest number that it used on stderr.
+ * Ends of pipes and sockets under the highest numbers that it may have, up to a million, and around 4,096:
+ * written, read, polled, copied, passed, inherited by fork and by exec, closed by range. Prints the highest
+ * number that it used on stderr.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -93,14 +94,18 @@ static int pass(int socket, int fd)
 {
 	char room[CMSG_SPACE(sizeof(int))] = "", byte = 'x';
 	struct iovec iov = { &byte, 1 };
-	struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room) };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)
+	};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	if (fd < 0) {
 		check(recvmsg(socket, &message, MSG_CMSG_CLOEXEC) == 1, "recvmsg");
 		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
 		return fd;
 	}
-	*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	*header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
+				    .cmsg_level = SOL_SOCKET,
+				    .cmsg_type = SCM_RIGHTS };
 	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
 	check(sendmsg(socket, &message, 0) == 1, "sendmsg");
 	return fd;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A storm of signals: four threads talk to themselves through a pipe each, one more signals them as fast as it can. Their
- * handlers, on the thread's stack or on one of their own, write to a pipe, one handler within another, and some jump out of a
- * read that blocks. Prints how much each pipe moved, and on stderr how many bytes the handlers wrote.
+ * A storm of signals: four threads talk to themselves through a pipe each, one more signals them as fast as
+ * it can. Their handlers, on the thread's stack or on one of their own, write to a pipe, one handler within
+ * another, and some jump out of a read that blocks. Prints how much each pipe moved, and on stderr how many
+ * bytes the handlers wrote.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -94,7 +95,8 @@ static void *talk(void *number)
 int main(void)
 {
 	struct sigaction plain = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-	struct sigaction nested = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_NODEFER | SA_ONSTACK };
+	struct sigaction nested = { .sa_handler = on_signal,
+				    .sa_flags = SA_RESTART | SA_NODEFER | SA_ONSTACK };
 	pthread_t threads[THREADS], drainer;
 	void *moved;
 	if (pipe(handlers) || pipe(blocked))

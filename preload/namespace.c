@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Libraries in a namespace of their own: they have a libc of their own, which nobody patches. The process is counted.
- * (dlmopen looks at who calls it, so it is jumped to.)
+ * Libraries in a namespace of their own: they have a libc of their own, which nobody patches. The process is
+ * counted. (dlmopen looks at who calls it, so it is jumped to.)
  */
 #include <dlfcn.h>
 

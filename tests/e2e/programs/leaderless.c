@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The first thread ends at once and the others go on, as is allowed: two that talk over a pipe for a while; first argument `exec`:
- * at the end one of them executes a program, while the others are at it.
+ * The first thread ends at once and the others go on, as is allowed: two that talk over a pipe for a while;
+ * first argument `exec`: at the end one of them executes a program, while the others are at it.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -50,7 +50,8 @@ int main(int argc, char **argv)
 {
 	pthread_t thread;
 	executes = argc > 1 && !strcmp(argv[1], "exec");
-	if (pipe(ends) || pthread_create(&thread, NULL, writes, NULL) || pthread_create(&thread, NULL, reads, NULL))
+	if (pipe(ends) || pthread_create(&thread, NULL, writes, NULL) ||
+	    pthread_create(&thread, NULL, reads, NULL))
 		return 1;
 	pthread_exit(NULL);
 }

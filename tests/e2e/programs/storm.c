@@ -21,7 +21,7 @@ enum { THREADS = 4, ROUNDS = 20000, JUMPS = 50 };
 static int handlers[2], blocked[2];
 static atomic_long handled;
 static atomic_int running = THREADS;
-static _Thread_local volatile sig_atomic_t may_jump, depth;
+static _Thread_local volatile sig_atomic_t may_jump;
 static _Thread_local sigjmp_buf again;
 
 static void on_signal(int number)
@@ -29,15 +29,11 @@ static void on_signal(int number)
 	int error = errno;
 	if (write(handlers[1], "hand", number == SIGUSR1 ? 3 : 4) > 0)
 		handled += number == SIGUSR1 ? 3 : 4;
-	if (number == SIGUSR1 && depth < 3) {
-		depth++;
+	if (number == SIGUSR1)
 		raise(SIGUSR2);
-		depth--;
-	}
 	errno = error;
 	if (may_jump && number == SIGUSR1) {
 		may_jump = 0;
-		depth = 0;
 		siglongjmp(again, 1);
 	}
 }
@@ -96,7 +92,7 @@ int main(void)
 {
 	struct sigaction plain = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 	struct sigaction nested = { .sa_handler = on_signal,
-				    .sa_flags = SA_RESTART | SA_NODEFER | SA_ONSTACK };
+				    .sa_flags = SA_RESTART | SA_ONSTACK };
 	pthread_t threads[THREADS], drainer;
 	void *moved;
 	if (pipe(handlers) || pipe(blocked))

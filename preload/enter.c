@@ -296,6 +296,10 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 		else if (r->arg[0] == SECCOMP_SET_MODE_FILTER)
 			enter_filter(t, r);
 		break;
+	case IPC_CALL_prctl_dispatch: /* system calls from outside its own code become signals */
+		if (r->arg[1])
+			enter_sandbox(t, true);
+		break;
 	case IPC_CALL_prctl_tsc:
 		enter_sandbox(t, true);
 		break;

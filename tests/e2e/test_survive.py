@@ -151,7 +151,8 @@ def mounts_of_its_own(s):
 
 @test
 def strict_mode_and_a_counter_that_faults(s):
-    for how in ("prctl", "seccomp", "tsc", "fork"):
+    """And system calls that are forbidden to all but libc, by signals (for who emulates another system)."""
+    for how in ("prctl", "seccomp", "tsc", "fork", "dispatch"):
         trace = s.same([program("strict.c"), how])
         sent = 200 if how == "fork" else 100
         assert trace.one("SELECT sum(bytes_sent) FROM channels WHERE mechanism = 'pipe'") == sent, how

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Executes itself as often as the first argument says. `race`, as the second: while two threads talk to themselves over a pipe,
- * two others try to be first.
+ * Executes itself as often as the first argument says. `race`, as the second: while two threads talk to
+ * themselves over a pipe, two others try to be first.
  */
 #include <fcntl.h>
 #include <pthread.h>

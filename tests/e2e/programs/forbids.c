@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Children that forbid themselves one system call each, of all that there are, and then do a bit of everything. First argument:
- * `kill`, `trap` or `refuse`, what the filter does. Prints how each child ended: nothing but its own calls may end it.
+ * Children that forbid themselves one system call each, of all that there are, and then do a bit of
+ * everything. First argument: `kill`, `trap` or `refuse`, what the filter does. Prints how each child ended:
+ * nothing but its own calls may end it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -118,7 +119,8 @@ static void objects(void)
 	char *memory = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
 	if (memory == MAP_FAILED)
 		return;
-	part(13, !sem_init((sem_t *)memory, 1, 1) && !sem_wait((sem_t *)memory) && !sem_post((sem_t *)memory));
+	part(13,
+	     !sem_init((sem_t *)memory, 1, 1) && !sem_wait((sem_t *)memory) && !sem_post((sem_t *)memory));
 	part(14, !munmap(memory + 4096, 4096));
 }
 
@@ -146,8 +148,8 @@ static void processes(int forbidden)
 	if (!pid)
 		_exit(write(ends[1], "x", 1) == 1 ? 3 : 4);
 	part(17, pid > 0 && waitpid(pid, &status, 0) == pid && status == 3 << 8);
-	part(18, !posix_spawn(&pid, arguments[0], NULL, NULL, arguments, environ) && waitpid(pid, &status, 0) == pid &&
-			 !status);
+	part(18, !posix_spawn(&pid, arguments[0], NULL, NULL, arguments, environ) &&
+			 waitpid(pid, &status, 0) == pid && !status);
 }
 
 static void child(int number, unsigned int action)

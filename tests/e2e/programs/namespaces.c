@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Two libcs in one process: pipes are written by the one and read by the other, and the second one forks and has popen. */
+/* Two libcs in one process: pipes are written by the one and read by the other, and the second one forks and
+ * has popen. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <sys/wait.h>

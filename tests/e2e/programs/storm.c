@@ -91,8 +91,7 @@ static void *talk(void *number)
 int main(void)
 {
 	struct sigaction plain = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-	struct sigaction nested = { .sa_handler = on_signal,
-				    .sa_flags = SA_RESTART | SA_ONSTACK };
+	struct sigaction nested = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK };
 	pthread_t threads[THREADS], drainer;
 	void *moved;
 	if (pipe(handlers) || pipe(blocked))

@@ -40,10 +40,16 @@ static inline bool is_beside(const struct shim_thread *t)
 	       (int32_t)raw_syscall(__NR_gettid) != t->beside;
 }
 
+/* Whether the process is recorded. */
+static inline bool running(void)
+{
+	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
+}
+
+/* Whether the caller is. */
 static inline bool recording(void)
 {
-	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed) &&
-	       !is_beside(&shim_self);
+	return running() && !is_beside(&shim_self);
 }
 
 /* Before a call of such a child: nothing of the process's is touched. */

@@ -115,9 +115,10 @@ static __always_inline int try_emit_here(struct ipc_event *e, __u32 image, _Bool
 	return 1;
 }
 
+/* What is told of a task that runs already does not say whether it has threads. */
 SEPARATE int try_emit(struct ipc_event *e, __u32 image)
 {
-	return e ? try_emit_here(e, image, has_threads(bpf_get_current_task_btf())) : 0;
+	return e ? try_emit_here(e, image, !walking() && has_threads(bpf_get_current_task_btf())) : 0;
 }
 
 /* The same for who has nothing to remember. Both return 0. */

@@ -132,9 +132,10 @@ static int find(struct places *all, const char *library, bool ends)
 	all->n = 0;
 	for (int i = 0; handle && !err && i < FUNCTIONS; i++) {
 		const char *address = dlsym(handle, functions[i].name);
-		if (!address || (ends && functions[i].cookie & LIBRARY_BARRIER_INIT))
+		int behind = address ? probe_place(address) : -1;
+		if (behind < 0 || (ends && functions[i].cookie & LIBRARY_BARRIER_INIT))
 			continue;
-		err = place(address + probe_place(address), all->path, &all->offsets[all->n]);
+		err = place(address + behind, all->path, &all->offsets[all->n]);
 		all->cookies[all->n++] = functions[i].cookie;
 	}
 	if (handle)

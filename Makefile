@@ -215,6 +215,7 @@ install: all man
 	$(Q)install -Dm 644 completion/_ipctrace $(DESTDIR)$(ZSH_COMPLETION)
 	$(Q)install -Dm 644 completion/ipctrace.fish $(DESTDIR)$(FISH_COMPLETION)
 	$(Q)install -m 644 README.md NEWS LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/ipctrace/
+	$(Q)cp -r docs/tutorial $(DESTDIR)$(PREFIX)/share/doc/ipctrace/
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/ipctrace $(MANUALS:$(BUILD)/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%)

@@ -177,7 +177,7 @@ fuzz:
 # One page for ipctrace and one for each command; a command or an option without its words is an error.
 MANUALS := $(patsubst docs/man/%.md,$(BUILD)/man/%.1,$(wildcard docs/man/ipctrace*.md))
 $(BUILD)/man/%.1: $(BUILD)/docs/manual docs/man/%.md docs/man/options.md
-	$(Q)mkdir -p $(@D) && $< docs/man $(*:ipctrace-%=%) > $@.$$$$ && mv $@.$$$$ $@
+	$(Q)mkdir -p $(@D) && $< docs/man $(*:ipctrace-%=%) > $@.$$$$ && mv $@.$$$$ $@ || { rm -f $@.$$$$; exit 1; }
 man: $(MANUALS)
 
 docs: $(BUILD)/docs/mechanisms

@@ -192,7 +192,7 @@ static void put_option_name(const struct option_text *o)
 static void put_options(const struct text *t)
 {
 	struct option_text o;
-	size_t own = 0, found = 0;
+	size_t own = 0, found = 0, missing = 0;
 
 	for (size_t i = find_heading(t, "# ", "OPTIONS"); i < t->n && !is(t->lines[i], "# "); i++)
 		own += is(t->lines[i], "## ");
@@ -206,8 +206,11 @@ static void put_options(const struct text *t)
 			from = &shared_options;
 			i = find_heading(from, "## ", left);
 		}
-		if (i == from->n)
-			fail(from->path, "does not explain ", left);
+		if (i == from->n) {
+			fprintf(stderr, "manual: %s does not explain %s\n", from->path, left);
+			missing++;
+			continue;
+		}
 		puts(".TP");
 		put_option_name(&o);
 		putchar('\n');
@@ -215,6 +218,8 @@ static void put_options(const struct text *t)
 	}
 	if (found != own)
 		fail(t->path, "explains an option that is not one of ", page->name);
+	if (missing)
+		exit(EXIT_FAILURE);
 }
 
 static void put_commands(void)

@@ -10,7 +10,7 @@ check() { # $1: what, the rest: the command that shows it
 }
 # A folder of its own, so that nothing that was written before is looked at.
 folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT
-${MAKE:-make -s} BUILD="$BUILD" man && cp "$BUILD"/man/*.1 "$folder" || { echo "not ok - make man"; exit 1; }
+${MAKE:-make -s} BUILD="$BUILD" -k man && cp "$BUILD"/man/*.1 "$folder" || { echo "not ok - make man"; exit 1; }
 
 help=$("$BUILD/ipctrace" --help) || { echo "not ok - ipctrace --help"; exit 1; }
 commands=$(sed -nE 's/^ {2}([a-z]+) {2,}.*/\1/p' <<<"$help")

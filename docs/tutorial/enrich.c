@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * enrich [-c] SOCKET: puts a name, which the server at SOCKET knows, in the place of the address that each line of the input
- * begins with. -c: asks for each address once.
+ * enrich [-c] SOCKET: puts a name, which the server at SOCKET knows, in the place of the address that each
+ * line of the input begins with. -c: asks for each address once.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* lookup SOCKET: a server that tells one client the names of addresses. It takes its time, as a slow disk would. */
+/* lookup SOCKET: a server that tells one client the names of addresses. It takes its time, as a slow disk
+ * would. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,7 +10,9 @@
 
 enum { MILLISECONDS = 3 };
 
-static const char *const names[] = { "mail", "web", "backup", "printer", "build", "guest", "phone", "camera" };
+static const char *const names[] = {
+	"mail", "web", "backup", "printer", "build", "guest", "phone", "camera"
+};
 
 static void serve(int client)
 {

@@ -30,7 +30,9 @@ touch "$root"/system/var/lib/dpkg/{status,available}
 check "it installs" quiet $dpkg -i "$package"
 cd "$root" || exit 1
 ipctrace=$root/system/usr/bin/ipctrace
-check "its program starts" quiet "$ipctrace" --version
+schema=$(sed -n 's/^PRAGMA user_version = \([0-9]*\);$/\1/p' "$OLDPWD/collector/schema.sql")
+check "its program tells the package's version, and the schema's" \
+	[ "$("$ipctrace" --version | head -1)" = "ipctrace $version (trace files of schema $schema)" ]
 check "the traced pipeline is what it is untraced" [ "$("$ipctrace" -q -- sh -c 'echo hello | cat')" = hello ]
 check "and what it sent is seen" [ "$("$ipctrace" query \
 	"SELECT bytes FROM edges WHERE mechanism = 'pipe' AND src_comm = 'sh' AND dst_comm = 'cat'" | tail -1)" -eq 6 ]

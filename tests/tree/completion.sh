@@ -21,7 +21,7 @@ for command in $commands; do
 	# An option whose value nobody could complete has a value of an unknown kind, for which complete.c needs a rule.
 	while read -r name value; do
 		case $value in
-		N | MS | SIZE | PID* | NAME) continue ;;
+		N | MS | SIZE | SECONDS | PID* | NAME) continue ;;
 		esac
 		[ -n "$(words $command $name '')" ] || is "values of $command $name $value" "some" ""
 	done < <(ipctrace $command --help | sed -nE 's/^ {2}(-., )?(--?[a-z-]+) ([^ ]+) .*/\2 \3/p')

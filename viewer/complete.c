@@ -56,6 +56,8 @@ static void offer_options(const struct typed *t)
 			snprintf(word, sizeof(word), "-%c", o.letter);
 		offer_word(t, word, o.help);
 	}
+	if (t->n == 2)
+		offer_word(t, "--version", cmd_version.summary);
 }
 
 /* The last word's part up to `end` is given already. */

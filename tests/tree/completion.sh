@@ -26,6 +26,7 @@ for command in $commands; do
 		[ -n "$(words $command $name '')" ] || is "values of $command $name $value" "some" ""
 	done < <(ipctrace $command --help | sed -nE 's/^ {2}(-., )?(--?[a-z-]+) ([^ ]+) .*/\2 \3/p')
 done
+is "an option of no command" "--verify --version" "$(words --ver)"
 is "alternatives" "shim" "$(words record --source s)"
 is "a value behind =" "--source=shim" "$(words record --source=s)"
 is "a value behind = in a word of its own" "shim" "$(words record --source = s)"

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -701,7 +702,6 @@ struct arena_file *shim_arena(struct source *shim)
 static int shim_open(struct source **out, const struct source_settings *settings, char *error,
 		     size_t error_size)
 {
-	(void)settings;
 	char *shim = find_shim();
 	if (!shim) {
 		snprintf(error, error_size,
@@ -710,11 +710,13 @@ static int shim_open(struct source **out, const struct source_settings *settings
 		return -ENOENT;
 	}
 	int ret = source_make(out, error, error_size);
-	if (ret)
+	if (ret) {
 		free(shim);
-	else
-		(*out)->shim = shim;
-	return ret;
+		return ret;
+	}
+	(*out)->shim = shim;
+	(*out)->file.header->no_patch = settings->no_patch;
+	return 0;
 }
 
 static int shim_attach(struct source *s, pid_t child, enum ipc_reason *outside)
@@ -725,9 +727,24 @@ static int shim_attach(struct source *s, pid_t child, enum ipc_reason *outside)
 	return 0;
 }
 
+/* What the command may not do, we may not either: as it is with MDWE, and SELinux's execmem. */
+static bool may_make_code(void)
+{
+	const size_t size = 4096;
+	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool may = page != MAP_FAILED && !mprotect(page, size, PROT_READ | PROT_EXEC);
+	if (page != MAP_FAILED)
+		munmap(page, size);
+	return may;
+}
+
 static char **shim_environment(struct source *s, char **envp)
 {
-	const struct environment e = { .shim = s->shim, .arena = s->file.path };
+	bool symbols = s->file.header->no_patch || !may_make_code();
+	char library[PATH_MAX];
+	snprintf(library, sizeof(library), "%.*s%s", (int)(strrchr(s->shim, '/') + 1 - s->shim), s->shim,
+		 symbols ? SHIM_SYMBOLS : SHIM_PLAIN);
+	const struct environment e = { .shim = library, .arena = s->file.path };
 	free(s->environment);
 	s->environment = malloc(environment_size(envp, &e));
 	if (!s->environment)

@@ -27,6 +27,9 @@ void action_leave(const struct pending *p, long result);
 /* Called by the stubs, before the program's handler. */
 void action_delivered(int number, const siginfo_t *info, const ucontext_t *context);
 
+/* What the program calls the handler that the kernel has. */
+uintptr_t action_own_handler(uintptr_t handler);
+
 /* signal.c */
 
 /* What the kernel says of a signal that was received. */

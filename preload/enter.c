@@ -125,9 +125,45 @@ void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path
 
 /* After a chroot or a change of user, ld.so would complain that it cannot find the shim. access(2) looks with
  * the real user and, unless that is root, without capabilities: as it will be after the exec. */
-static bool shim_in_reach(void)
+static enum ipc_reason check_exec(int dirfd, const char *path, char library[SHIM_PATH])
 {
-	return !raw_syscall(__NR_faccessat, AT_FDCWD, shim.path, R_OK);
+	uint64_t mask = signals_block(); /* the program is opened */
+	shim_library(library);
+	bool in_reach = !raw_syscall(__NR_faccessat, AT_FDCWD, library, R_OK);
+	enum ipc_reason reason = in_reach ? program_check(dirfd, path) : IPC_REASON_no_arena;
+	signals_restore(mask);
+	return reason;
+}
+
+static struct hook_environment make_environment(char *const *envp, const struct environment *e)
+{
+	size_t size = environment_size(envp, e);
+	long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				  -1, 0);
+	if (memory < 0 && memory > -4096)
+		return (struct hook_environment){ 0 };
+	return (struct hook_environment){ environment_write((void *)memory, envp, e), size };
+}
+
+struct hook_environment hook_spawn_environment(struct shim_thread *t, const char *path, char *const *envp)
+{
+	const struct hook_environment none = { 0 };
+	uintptr_t page = 0;
+	char library[SHIM_PATH];
+	if (!readable_string(path, SHIM_PATH, &page) || !environment_is_readable(envp))
+		return none;
+	shim_number(t);
+	enum ipc_reason reason = check_exec(AT_FDCWD, path, library);
+	if (reason == IPC_REASON_none && environment_is_traced(envp))
+		reason = IPC_REASON_other_recorder;
+	if (reason != IPC_REASON_none) {
+		define_loss(t, reason, path);
+		return none;
+	}
+	const struct environment e = {
+		.shim = library, .arena = shim.arena, .image = shim_image(t), .spawned = true
+	};
+	return make_environment(envp, &e);
 }
 
 /* Announces the exec and puts our variables into the new program's environment, where it can be entered. */
@@ -150,9 +186,8 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	uint32_t number = shim_number(t);
 	char locks[LOCK_TEXT_MAX];
 	lock_exec(t, locks);
-	uint64_t mask = signals_block(); /* the program is opened */
-	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
-	signals_restore(mask);
+	char library[SHIM_PATH];
+	enum ipc_reason reason = check_exec(dirfd, path, library);
 	p->followed = reason != IPC_REASON_none && ask(t, ARENA_ASK_FOLLOW);
 	if (reason != IPC_REASON_none) {
 		define_loss_of(t, reason, path, p->followed);
@@ -160,16 +195,16 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 		define_loss(t, IPC_REASON_other_recorder, path);
 	} else {
 		define_loss(t, IPC_REASON_no_arena, path); /* should the new program not report */
-		const struct environment e = { shim.path, shim.arena, shim_image(t), locks };
-		size_t size = environment_size((char *const *)*envp, &e);
-		long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE,
-					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (memory > 0 || memory < -4096) {
+		const struct environment e = {
+			.shim = library, .arena = shim.arena, .image = shim_image(t), .more = locks
+		};
+		struct hook_environment made = make_environment((char *const *)*envp, &e);
+		if (made.envp) {
 			if (t->exec_memory) /* an earlier execve of the same vfork child failed */
 				raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
-			t->exec_memory = (void *)memory;
-			t->exec_size = size;
-			*envp = (long)environment_write((void *)memory, (char *const *)*envp, &e);
+			t->exec_memory = made.envp;
+			t->exec_size = made.size;
+			*envp = (long)made.envp;
 		}
 	}
 	struct ipc_event announced = event_now(t, call, IPC_MECH_process);

@@ -361,6 +361,18 @@ def needs(*programs):
     return paths
 
 
+NOEXEC = ["unshare", *([] if IS_ROOT else ["-r"]), "-m", "sh", "-c",
+          'mount -o remount,bind,noexec /dev/shm || exit 99; exec "$@"', "sh"]
+
+
+def forbid_shm(s):
+    """From here on nothing in /dev/shm is executed in this session: no libc is prepared."""
+    needs("unshare", "mount")
+    if run(NOEXEC + ["true"]).status:
+        raise Skip("no private mounts here")
+    s.prefix = NOEXEC + s.prefix
+
+
 def script(name):
     """The path of tests/e2e/programs/NAME that everybody may read."""
     path = os.path.join(workshop(), name)

@@ -699,14 +699,24 @@ struct arena_file *shim_arena(struct source *shim)
 	return &shim->file;
 }
 
+static void library_beside(const char *shim, bool symbols, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%.*s%s", (int)(strrchr(shim, '/') + 1 - shim), shim,
+		 symbols ? SHIM_SYMBOLS : SHIM_PLAIN);
+}
+
 static int shim_open(struct source **out, const struct source_settings *settings, char *error,
 		     size_t error_size)
 {
-	char *shim = find_shim();
-	if (!shim) {
+	char *shim = find_shim(), symbols[PATH_MAX];
+	if (shim)
+		library_beside(shim, true, symbols);
+	if (!shim || (settings->no_patch && access(symbols, R_OK))) {
 		snprintf(error, error_size,
-			 "libipctrace.so is neither beside ipctrace nor in ../lib/ipctrace; "
-			 "build it with make, or install ipctrace again");
+			 "%s is neither beside ipctrace nor in ../lib/ipctrace; "
+			 "build it with make, or install ipctrace again",
+			 shim ? SHIM_SYMBOLS : SHIM_PLAIN);
+		free(shim);
 		return -ENOENT;
 	}
 	int ret = source_make(out, error, error_size);
@@ -740,10 +750,10 @@ static bool may_make_code(void)
 
 static char **shim_environment(struct source *s, char **envp)
 {
-	bool symbols = s->file.header->no_patch || !may_make_code();
 	char library[PATH_MAX];
-	snprintf(library, sizeof(library), "%.*s%s", (int)(strrchr(s->shim, '/') + 1 - s->shim), s->shim,
-		 symbols ? SHIM_SYMBOLS : SHIM_PLAIN);
+	library_beside(s->shim, true, library);
+	if (access(library, R_OK) || (!s->file.header->no_patch && may_make_code()))
+		library_beside(s->shim, false, library);
 	const struct environment e = { .shim = library, .arena = s->file.path };
 	free(s->environment);
 	s->environment = malloc(environment_size(envp, &e));

@@ -105,13 +105,23 @@ static long number_of(pthread_t thread)
 	return known ? *(const int *)((const char *)thread + TID) : 0;
 }
 
-OWN(int, raise, int number)
+INLINE int raise_by(enum name name, int number)
 {
 	struct hook_registers r = { { pid_now(), raw_syscall(__NR_gettid), number }, __NR_tgkill };
 	name_begins(&r, FRAME);
-	int result = (int)name_next(NAME_raise)(number, 0, 0, 0, 0, 0);
+	int result = (int)name_next(name)(number, 0, 0, 0, 0, 0);
 	name_returns(name_result(INT, result), FRAME, r.nr, r.arg[0]);
 	return result;
+}
+
+OWN(int, raise, int number)
+{
+	return raise_by(NAME_raise, number);
+}
+
+OWN(int, gsignal, int number)
+{
+	return raise_by(NAME_gsignal, number);
 }
 
 OWN(int, pthread_kill, pthread_t thread, int number)

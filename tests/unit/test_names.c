@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The names by which programs reach libc's calls (preload/names/names.def) against what libc exports: none that
- * makes a call of common/calls.def is forgotten, in any of its spellings, and each row's call is in that table.
+ * The names by which programs reach libc's calls (preload/names/names.def) against what libc exports: none
+ * that makes a call of common/calls.def is forgotten, in any of its spellings, and each row's call is in that
+ * table.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -32,17 +33,20 @@ static const char *const names[] = {
 #undef SPECIAL
 };
 
-/* Functions that share a call's number, or a name's spelling, with one that is meant; and exit, which is told by
- * a function that is registered with on_exit. */
+/* Functions that share a call's number, or a name's spelling, with one that is meant; and exit, which is told
+ * by a function that is registered with on_exit. */
 static const char *const others[] = {
-	"tcdrain", "tcgetattr", /* other operations of ioctl */
+	"tcdrain",
+	"tcgetattr", /* other operations of ioctl */
 	"exit",
 };
 
-static struct export {
+static struct export
+{
 	const char *name;
 	uintptr_t address, size;
-} exports[EXPORTS_MAX];
+}
+exports[EXPORTS_MAX];
 static size_t exported;
 static struct scan_libc libc;
 static struct ipc_site sites[ARENA_SITES_MAX];
@@ -63,7 +67,7 @@ static bool is_covered(const char *name)
 }
 
 /* The version that libc keeps for itself, or 0. */
-static ElfW(Half) private_version(const ElfW(Verdef) *def, const char *strings)
+static ElfW(Half) private_version(const ElfW(Verdef) * def, const char *strings)
 {
 	for (; def; def = def->vd_next ? (const void *)((const char *)def + def->vd_next) : NULL) {
 		const ElfW(Verdaux) *aux = (const void *)((const char *)def + def->vd_aux);
@@ -106,9 +110,8 @@ static int read_libc(void **state)
 		if (!function || (((const ElfW(Half) *)versions)[i] & VERSION) == hidden)
 			continue;
 		assert_true(exported < EXPORTS_MAX);
-		exports[exported++] =
-			(struct export){ (const char *)part[DT_STRTAB] + symbol[i].st_name,
-					 map->l_addr + symbol[i].st_value, symbol[i].st_size };
+		exports[exported++] = (struct export){ (const char *)part[DT_STRTAB] + symbol[i].st_name,
+						       map->l_addr + symbol[i].st_value, symbol[i].st_size };
 	}
 	assert_true(exported > 1000);
 	assert_int_equal(scan_describe(&libc, map->l_addr), 0);
@@ -197,7 +200,8 @@ static void rows(void **state)
 		for (int k = 0; k < IPC_CALLS && !listed; k++)
 			listed = ipc_calls[k].nr == made[i].nr;
 		if (!listed)
-			fail_msg("%s makes system call %ld, which is not in calls.def", made[i].name, made[i].nr);
+			fail_msg("%s makes system call %ld, which is not in calls.def", made[i].name,
+				 made[i].nr);
 	}
 }
 

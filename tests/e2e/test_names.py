@@ -12,7 +12,6 @@ import test_reference as reference
 
 del TESTS[:]  # those of that module
 GAP = "libc-internal"
-REFERENCES = [name for name, source in reference.sources().items() if source in ("SHIM", "BOTH")]
 
 
 def without_patches(s):
@@ -143,15 +142,10 @@ def the_gap_is_told_in_words(s):
     assert result.status == 0 and b"libc" in result.err, result
 
 
-def add(mechanism):
-    def workload(s):
-        without_patches(s)
-        reference.compare(s, "shim", [s.ipctrace, "reference"], mechanism, "one pair")
-        reference.compare(s, "shim", [s.ipctrace, "reference"], mechanism, "killed")
-    workload.__name__ = f"reference {mechanism}"
-    test(workload, ("nobody",))
-
-
-for name in REFERENCES:
-    add(name)
+BATCH = reference.Batch("nobody", "shim", reference.dynamic, "--no-patch")
+for name, source in reference.sources().items():
+    if source in ("SHIM", "BOTH"):
+        reference.add(BATCH, name, "many to many")
+        for variant in reference.variants(name):
+            reference.add(BATCH, name, "one pair", "--variant", variant)
 main()

@@ -94,7 +94,8 @@ def threads_cancelled(s):
 @test
 def signals_at_any_time(s):
     without_patches(s)
-    s.same(["sh", "-c", "exec $0 2>/dev/null", program("alarm.c")])
+    result, _ = s.record([program("alarm.c")])  # whose events may be more than are stored in the meantime
+    assert (result.status, result.out) == s.run([program("alarm.c")])[:2], result
     s.same([program("jumped.c")])
 
 
@@ -145,7 +146,8 @@ def the_gap_is_told_in_words(s):
 BATCH = reference.Batch("nobody", "shim", reference.dynamic, "--no-patch")
 for name, source in reference.sources().items():
     if source in ("SHIM", "BOTH"):
-        reference.add(BATCH, name, "many to many")
+        for shape in ("many to many", "killed"):
+            reference.add(BATCH, name, shape)
         for variant in reference.variants(name):
             reference.add(BATCH, name, "one pair", "--variant", variant)
 main()

@@ -94,6 +94,7 @@ int main(int argc, char **argv)
 	}
 	pid_t pid;
 	char *none[] = { "none", NULL };
-	printf("%d %d\n", posix_spawn(&pid, "/nonexistent", NULL, NULL, none, environ), execl("/nonexistent", "x", NULL));
+	printf("%d %d\n", posix_spawn(&pid, "/nonexistent", NULL, NULL, none, environ),
+	       execl("/nonexistent", "x", NULL));
 	return 0;
 }

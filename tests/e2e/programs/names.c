@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Calls libc by each of the names that it has for one call: with underscores, with 64, fortified. All on pipes and
- * sockets of its own, so that an observer of system calls can tell how much went where. */
+/* Calls libc by each of the names that it has for one call: with underscores, with 64, fortified. All on
+ * pipes and sockets of its own, so that an observer of system calls can tell how much went where. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -64,7 +64,8 @@ static void bytes(void)
 	int fd[2];
 	must(!__pipe(fd));
 	must(__write(fd[1], buffer, 11) == 11 && __read(fd[0], buffer, 100) == 11);
-	must(syscall(SYS_write, fd[1], buffer, 12) == 12 && __read_chk(fd[0], buffer, 100, sizeof(buffer)) == 12);
+	must(syscall(SYS_write, fd[1], buffer, 12) == 12 &&
+	     __read_chk(fd[0], buffer, 100, sizeof(buffer)) == 12);
 	must(writev(fd[1], &vector, 1) == 10 && syscall(SYS_read, fd[0], buffer, 100) == 10);
 	must(pwritev2(fd[1], &vector, 1, -1, 0) == 10 && preadv2(fd[0], &vector, 1, -1, 0) == 10);
 	must(pwritev64v2(fd[1], &vector, 1, -1, 0) == 10 && preadv64v2(fd[0], &vector, 1, -1, 0) == 10);
@@ -101,24 +102,28 @@ static void waits(void)
 	must(!close(fd[0]) && !close(fd[1]));
 }
 
-/* Through descriptors that were opened and copied by other names; and what is known of a number ends with fclose. */
+/* Through descriptors that were opened and copied by other names; and what is known of a number ends with
+ * fclose. */
 static void descriptors(void)
 {
 	const char *null = "/dev/null";
-	const int opened[] = { __open(null, O_RDWR),	  __open64(null, O_RDWR), __open_2(null, O_RDWR),
-			       __open64_2(null, O_RDWR),  open64(null, O_RDWR),	  openat64(-1, null, O_RDWR),
+	const int opened[] = { __open(null, O_RDWR),	     __open64(null, O_RDWR),
+			       __open_2(null, O_RDWR),	     __open64_2(null, O_RDWR),
+			       open64(null, O_RDWR),	     openat64(-1, null, O_RDWR),
 			       __openat_2(-1, null, O_RDWR), __openat64_2(-1, null, O_RDWR),
 			       creat64(null, 0600) };
 	int fd[2], number = 100;
 	must(!pipe(fd));
 	for (size_t i = 0; i < sizeof(opened) / sizeof(*opened); i++)
 		must(opened[i] >= 0 && write(opened[i], buffer, 1) == 1 && !close(opened[i]));
-	must(__dup2(fd[1], number) == number && write(number, buffer, 15) == 15 && read(fd[0], buffer, 100) == 15);
+	must(__dup2(fd[1], number) == number && write(number, buffer, 15) == 15 &&
+	     read(fd[0], buffer, 100) == 15);
 	int copy = __fcntl(fd[1], F_DUPFD, 200), other = fcntl64(fd[0], F_DUPFD, 300);
 	must(write(copy, buffer, 16) == 16 && read(other, buffer, 100) == 16);
 	FILE *f = fdopen(number, "w");
 	must(f && !fclose(f));
-	f = fopen(null, "w"); /* of a number that was never an end of the pipe's, as far as anybody could see */
+	f = fopen(null,
+		  "w"); /* of a number that was never an end of the pipe's, as far as anybody could see */
 	must(f && __dup2(fileno(f), number) == number && write(number, buffer, 17) == 17);
 	must(!fclose(f) && !close(number) && !close_range(200, 400, 0) && !close(fd[0]) && !close(fd[1]));
 }

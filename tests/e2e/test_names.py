@@ -87,7 +87,7 @@ def children_by_each_way(s):
 def threads_cancelled(s):
     """Every destructor on their stacks runs, whatever they are cancelled in."""
     without_patches(s)
-    for name in ("cancel.cc", "queue_cancel.cc", "sync_cancel.cc"):
+    for name in ("cancel.cc", "queue_cancel.cc"):
         s.same([program(name)])
 
 

@@ -219,8 +219,7 @@ static void message(struct collector *c, const struct signal_call *s, const stru
 	};
 	if (s->inside) {
 		s->endpoint->data.sends++;
-		collector_dirty(c,
-				&s->endpoint->row); /* the process's end may be what tells: no call of it */
+		collector_dirty(c, &s->endpoint->row);
 	}
 	rollup_message(c, &m);
 	store_link(c->store, m.send_event, m.recv_event, 0, exact);

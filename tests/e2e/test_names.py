@@ -77,10 +77,10 @@ def children_by_each_way(s):
     without_patches(s)
     trace = s.same([program("vfork.c")])
     assert trace.edge("vfork", "vfork")[1] == 1000
-    trace = s.same([program("execs.c"), "cat"])
-    assert trace.edge("execs", "cat") == (11, 11 * 6), trace.rows("SELECT * FROM edges")
-    assert trace.edge("cat", "execs", "process")[0] == 11, trace.rows("SELECT * FROM edges")
-    assert partly_seen(trace) == {"execs", "cat"}, trace.rows("SELECT * FROM losses")
+    trace = s.same([program("exec_ways.c"), "cat"])
+    assert trace.edge("exec_ways", "cat") == (11, 11 * 6), trace.rows("SELECT * FROM edges")
+    assert trace.edge("cat", "exec_ways", "process")[0] == 11, trace.rows("SELECT * FROM edges")
+    assert partly_seen(trace) == {"exec_ways", "cat"}, trace.rows("SELECT * FROM losses")
 
 
 @test

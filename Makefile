@@ -43,11 +43,13 @@ CORE_SRC := $(filter-out %.bpf.c viewer/main.c reference/main.c,$(CORE_SRC))
 REFERENCE_SRC := $(wildcard reference/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/obj/%.o)
 SHIM_OBJ := $(patsubst %,$(BUILD)/shim/%.o,$(basename $(SHIM_SRC)))
+NAMES_OBJ := $(patsubst %,$(BUILD)/shim/%.o,$(basename $(wildcard preload/names/*.c arch/$(ARCH)/names/*.S)))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
 
-all: $(BUILD)/ipctrace $(BUILD)/libipctrace.so
+SHIMS := $(BUILD)/libipctrace.so $(BUILD)/libipctrace-symbols.so
+all: $(BUILD)/ipctrace $(SHIMS)
 
 $(BUILD)/ipctrace: $(BUILD)/obj/viewer/main.o $(BUILD)/core.a
 	$(call say,LINK,$@)
@@ -80,14 +82,16 @@ $(BUILD)/shim/%.o: %.S
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(SHIM_CFLAGS) -c -o $@ $<
 
-# Programs wait, are cancelled and unwound in frames of this file.
-$(BUILD)/shim/preload/sync.o: SHIM_CFLAGS += -fasynchronous-unwind-tables
+# Programs wait, are cancelled and unwound in frames of these files.
+$(BUILD)/shim/preload/sync.o $(NAMES_OBJ): SHIM_CFLAGS += -fasynchronous-unwind-tables
 
 # As few segments as can be: the dynamic linker maps each in each process.
 $(BUILD)/libipctrace.so: $(SHIM_OBJ) preload/exports.map
+$(BUILD)/libipctrace-symbols.so: $(SHIM_OBJ) $(NAMES_OBJ) preload/names/exports.map
+$(SHIMS):
 	$(call say,LINK,$@)
 	$(Q)$(CC) -shared -nostartfiles -Wl,-z,initfirst -Wl,-z,now -Wl,-z,noexecstack -Wl,-z,noseparate-code \
-		-Wl,-z,norelro -Wl,--no-undefined -Wl,--version-script=preload/exports.map -o $@ $(SHIM_OBJ)
+		-Wl,-z,norelro -Wl,--no-undefined -Wl,--version-script=$(filter %.map,$^) -o $@ $(filter %.o,$^)
 
 # eBPF: the programs of bpf/*.bpf.c linked into one object (which drops their debug text, keeps BTF),
 # embedded through a skeleton.
@@ -210,7 +214,7 @@ install: all man
 	$(Q)[ -z '$(GROUP)' ] || setcap cap_bpf,cap_perfmon+ep $(DESTDIR)$(PREFIX)/bin/ipctrace || { \
 		rm -f $(DESTDIR)$(PREFIX)/bin/ipctrace; \
 		echo 'GROUP=$(GROUP) needs root, and setcap of the package libcap2-bin' >&2; exit 1; }
-	$(Q)install -m 755 $(BUILD)/libipctrace.so $(DESTDIR)$(PREFIX)/lib/ipctrace/
+	$(Q)install -m 755 $(SHIMS) $(DESTDIR)$(PREFIX)/lib/ipctrace/
 	$(Q)install -m 644 $(MANUALS) $(DESTDIR)$(PREFIX)/share/man/man1/
 	$(Q)install -Dm 644 completion/ipctrace.bash $(DESTDIR)$(BASH_COMPLETION)
 	$(Q)install -Dm 644 completion/_ipctrace $(DESTDIR)$(ZSH_COMPLETION)

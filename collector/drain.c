@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -698,23 +699,34 @@ struct arena_file *shim_arena(struct source *shim)
 	return &shim->file;
 }
 
+static void library_beside(const char *shim, bool symbols, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%.*s%s", (int)(strrchr(shim, '/') + 1 - shim), shim,
+		 symbols ? SHIM_SYMBOLS : SHIM_PLAIN);
+}
+
 static int shim_open(struct source **out, const struct source_settings *settings, char *error,
 		     size_t error_size)
 {
-	(void)settings;
-	char *shim = find_shim();
-	if (!shim) {
+	char *shim = find_shim(), symbols[PATH_MAX];
+	if (shim)
+		library_beside(shim, true, symbols);
+	if (!shim || (settings->no_patch && access(symbols, R_OK))) {
 		snprintf(error, error_size,
-			 "libipctrace.so is neither beside ipctrace nor in ../lib/ipctrace; "
-			 "build it with make, or install ipctrace again");
+			 "%s is neither beside ipctrace nor in ../lib/ipctrace; "
+			 "build it with make, or install ipctrace again",
+			 shim ? SHIM_SYMBOLS : SHIM_PLAIN);
+		free(shim);
 		return -ENOENT;
 	}
 	int ret = source_make(out, error, error_size);
-	if (ret)
+	if (ret) {
 		free(shim);
-	else
-		(*out)->shim = shim;
-	return ret;
+		return ret;
+	}
+	(*out)->shim = shim;
+	(*out)->file.header->no_patch = settings->no_patch;
+	return 0;
 }
 
 static int shim_attach(struct source *s, pid_t child, enum ipc_reason *outside)
@@ -725,9 +737,24 @@ static int shim_attach(struct source *s, pid_t child, enum ipc_reason *outside)
 	return 0;
 }
 
+/* What the command may not do, we may not either: as it is with MDWE, and SELinux's execmem. */
+static bool may_make_code(void)
+{
+	const size_t size = 4096;
+	void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool may = page != MAP_FAILED && !mprotect(page, size, PROT_READ | PROT_EXEC);
+	if (page != MAP_FAILED)
+		munmap(page, size);
+	return may;
+}
+
 static char **shim_environment(struct source *s, char **envp)
 {
-	const struct environment e = { .shim = s->shim, .arena = s->file.path };
+	char library[PATH_MAX];
+	library_beside(s->shim, true, library);
+	if (access(library, R_OK) || (!s->file.header->no_patch && may_make_code()))
+		library_beside(s->shim, false, library);
+	const struct environment e = { .shim = library, .arena = s->file.path };
 	free(s->environment);
 	s->environment = malloc(environment_size(envp, &e));
 	if (!s->environment)

@@ -30,6 +30,7 @@ struct source_settings {
 	size_t buffer;	/* bytes of the buffer between source and recorder, 0: as the source likes */
 	bool aggregate; /* sends and receives are totals (collector_total()), not events */
 	bool probes;	/* probe() will be called */
+	bool no_patch;	/* the shim changes no code */
 };
 
 struct source_ops {

@@ -35,7 +35,7 @@
 #include "site.h"
 
 enum {
-	ARENA_VERSION = 3,
+	ARENA_VERSION = 4,
 	CHUNK_SLOTS = 1024,
 	CHUNK_BYTES = CHUNK_SLOTS * IPC_SLOT,
 	ARENA_CHUNKS_MAX = 2048,     /* 128 MiB */
@@ -77,7 +77,8 @@ struct arena_header {
 	uint8_t libc_build_id[32]; /* of the libc that `sites` was made from */
 	uint32_t libc_build_id_len;
 	uint32_t sites;
-	uint32_t sync; /* enum arena_sync_mode */
+	uint32_t sync;	   /* enum arena_sync_mode */
+	uint32_t no_patch; /* 1: no code is changed, calls are seen by the names of libc's functions */
 	/* How often the pages of shared memory are looked at, by `clock`; 0: never. */
 	uint64_t sample_interval;
 	/* written by the recorder while it runs */

@@ -44,6 +44,12 @@ static uintptr_t stub_number(uintptr_t handler)
 	return (handler - (uintptr_t)stub_handlers) / ARCH_HANDLER_STUB;
 }
 
+uintptr_t action_own_handler(uintptr_t handler)
+{
+	uintptr_t i = stub_number(handler);
+	return i < ARCH_HANDLERS ? atomic_load(&action_handlers[i]) : handler;
+}
+
 static uint64_t bit_of(int number)
 {
 	return 1ULL << (number - 1);

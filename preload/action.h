@@ -31,6 +31,9 @@ bool action_delivered(int number, siginfo_t *info, const ucontext_t *context);
  * again. */
 bool cancel_is_postponed(siginfo_t *info, const ucontext_t *context);
 
+/* What the program calls the handler that the kernel has. */
+uintptr_t action_own_handler(uintptr_t handler);
+
 /* signal.c */
 
 /* What the kernel says of a signal that was received. */

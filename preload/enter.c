@@ -142,9 +142,9 @@ void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path
 
 /* After a chroot or a change of user, ld.so would complain that it cannot find the shim. access(2) looks with
  * the real user and, unless that is root, without capabilities: as it will be after the exec. */
-static bool shim_in_reach(void)
+static bool is_in_reach(const char *library)
 {
-	return !raw_syscall(__NR_faccessat, AT_FDCWD, shim.path, R_OK);
+	return !raw_syscall(__NR_faccessat, AT_FDCWD, library, R_OK);
 }
 
 /* The program that is to be executed. */
@@ -153,6 +153,7 @@ struct program {
 	const char *path;
 	char *const **envp;
 	char link[40];
+	char library[SHIM_PATH]; /* that shall enter it */
 };
 
 /* False: the kernel will refuse what the arguments point to. */
@@ -172,18 +173,22 @@ static bool find_program(uint16_t call, struct hook_registers *r, struct program
 	return true;
 }
 
-static enum ipc_reason judge_program(const struct program *x)
+static enum ipc_reason judge_program(struct program *x)
 {
 	uint64_t mask = signals_block(); /* the program is opened */
-	enum ipc_reason reason = shim_in_reach() ? program_check(x->dirfd, x->path) : IPC_REASON_no_arena;
+	shim_library(x->library);
+	enum ipc_reason reason =
+		is_in_reach(x->library) ? program_check(x->dirfd, x->path) : IPC_REASON_no_arena;
 	signals_restore(mask);
 	return reason;
 }
 
-/* Returns the memory of the environment, NULL: there is none, and it stays as it is. */
-static void *put_environment(const struct program *x, uint32_t image, const char *more, size_t *size)
+/* What the next shim shall know: all but which library and arena it is. Returns the memory of the
+ * environment, NULL: there is none, and it stays as it is. */
+static void *put_environment(const struct program *x, struct environment e, size_t *size)
 {
-	const struct environment e = { shim.path, shim.arena, image, more };
+	e.shim = x->library;
+	e.arena = shim.arena;
 	*size = environment_size(*x->envp, &e);
 	long memory = raw_syscall(__NR_mmap, NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 				  -1, 0);
@@ -211,10 +216,11 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	} else if (environment_is_traced(*x.envp)) {
 		define_loss(t, IPC_REASON_other_recorder, x.path);
 	} else {
+		const struct environment e = { .image = shim_image(t), .more = locks };
 		define_loss(t, IPC_REASON_no_arena, x.path); /* should the new program not report */
 		if (t->exec_memory) /* an earlier execve of the same vfork child failed */
 			raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
-		t->exec_memory = put_environment(&x, shim_image(t), locks, &t->exec_size);
+		t->exec_memory = put_environment(&x, e, &t->exec_size);
 	}
 	struct ipc_event announced = event_now(t, call, IPC_MECH_process);
 	announced.thread = number;
@@ -230,7 +236,26 @@ void hook_enter_beside(uint16_t call, struct hook_registers *r)
 	bool exec = call == IPC_CALL_execve || call == IPC_CALL_execveat;
 	if (exec && shim.ready && find_program(call, r, &x) && !environment_is_traced(*x.envp) &&
 	    judge_program(&x) == IPC_REASON_none)
-		put_environment(&x, 0, "", &size);
+		put_environment(&x, (struct environment){ 0 }, &size);
+}
+
+struct hook_environment hook_spawn_environment(struct shim_thread *t, const char *path, char *const *envp)
+{
+	struct hook_registers r = { { (long)path, 0, (long)envp }, __NR_execve };
+	struct hook_environment made = { 0 };
+	struct program x;
+	if (!find_program(IPC_CALL_execve, &r, &x))
+		return made;
+	shim_number(t);
+	enum ipc_reason reason = judge_program(&x);
+	if (reason == IPC_REASON_none && environment_is_traced(envp))
+		reason = IPC_REASON_other_recorder;
+	const struct environment e = { .image = shim_image(t), .spawned = true };
+	if (reason != IPC_REASON_none)
+		define_loss(t, reason, path);
+	else
+		made.envp = put_environment(&x, e, &made.size);
+	return made;
 }
 
 static void enter_exit(struct shim_thread *t, long code)

@@ -49,7 +49,7 @@ size_t environment_size(char *const *envp, const struct environment *e)
 	while (envp && envp[n])
 		n++;
 	return (n + 3) * sizeof(char *) + sizeof(preload_name) + (before ? text_length(before) : 0) + 1 +
-	       text_length(e->shim) + sizeof(ours_name) + text_length(e->arena) + 1 + NUMBER_MAX +
+	       text_length(e->shim) + sizeof(ours_name) + text_length(e->arena) + 2 + NUMBER_MAX +
 	       (e->more ? text_length(e->more) : 0) + 1;
 }
 
@@ -81,6 +81,8 @@ char **environment_write(void *memory, char *const *envp, const struct environme
 	text = text_put(text, end, ours_name);
 	text = text_put(text, end, e->arena);
 	*text++ = ':';
+	if (e->spawned)
+		*text++ = SHIM_SPAWNED;
 	text = text_put_number(text, e->image);
 	*text_put(text, end, e->more ? e->more : "") = '\0';
 

@@ -11,10 +11,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Beside each other: the shim, and the shim with libc's names (preload/names/), for where no code is changed.
+ */
+#define SHIM_PLAIN   "libipctrace.so"
+#define SHIM_SYMBOLS "libipctrace-symbols.so"
+
+enum { SHIM_SPAWNED = '+' }; /* before the image's number */
+
 struct environment {
 	const char *shim;  /* absolute path of libipctrace.so */
 	const char *arena; /* absolute path of the arena's file */
 	uint32_t image;	   /* image before the exec, 0: none */
+	bool spawned;	   /* it is the parent's: the program is executed by a child that has none */
 	const char *more;  /* what else the next shim shall know, or NULL; no ':' in it */
 };
 

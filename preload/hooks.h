@@ -74,6 +74,14 @@ bool hook_enter_futex(struct shim_thread *t, uint16_t call, const struct hook_re
 		      struct pending *p);
 void hook_leave_futex(struct shim_thread *t, const struct pending *p, long result);
 
+/* The environment for a program that a child executes which is not seen before, in memory that is to be
+ * unmapped; NULL: its own. */
+struct hook_environment {
+	char **envp;
+	size_t size;
+};
+struct hook_environment hook_spawn_environment(struct shim_thread *t, const char *path, char *const *envp);
+
 /* Something of the thread's process, or of the program at `path`, will not be seen. */
 void define_loss(struct shim_thread *t, enum ipc_reason reason, const char *path);
 

@@ -19,6 +19,7 @@
 #include "region.h"
 #include "sample.h"
 #include "text.h"
+#include "transient.h"
 
 enum {
 	REGIONS = 1024,
@@ -348,7 +349,7 @@ static void finish(struct shim_thread *t, const struct pending *p, long result, 
 			set_state(e, atomic_load(&e->word), FREE);
 		}
 		change();
-		if (left && p->call == IPC_CALL_mmap)
+		if (left && (p->call == IPC_CALL_mmap || p->late))
 			continue;
 		tell(t, p, &r, left ? result : 0, flags | (takes_only || left ? 0 : IPC_F_SECOND));
 		flags = IPC_F_PART;
@@ -644,6 +645,41 @@ void hook_leave_region(struct shim_thread *t, const struct pending *p, long resu
 		break;
 	}
 	sample_arm(t);
+}
+
+void region_mapped(struct shim_thread *t, const char *path, const void *address, uint64_t size)
+{
+	struct region known;
+	uint64_t mask;
+	uintptr_t start = (uintptr_t)address >> PAGE_SHIFT << PAGE_SHIFT;
+	if (!recording() || region_find(t, start, &known))
+		return;
+	long fd = transient_file(path, &mask);
+	const struct pending p = { .start = shim_now(),
+				   .arg0 = ipc_arg0((uint32_t)-1, 0),
+				   .arg = { 0, (long)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0 },
+				   .call = IPC_CALL_mmap };
+	if (fd >= 0)
+		hook_leave_region(t, &p, (long)start);
+	transient_close(fd, mask);
+}
+
+void region_may_go(struct shim_thread *t, const void *address, uint64_t size, struct pending *p)
+{
+	(void)t;
+	p->start = shim_now();
+	p->object = p->arg1 = 0;
+	p->arg0 = ipc_arg0((uint32_t)-1, 0);
+	p->call = IPC_CALL_munmap;
+	p->late = true;
+	go_range(p, (uintptr_t)address >> PAGE_SHIFT << PAGE_SHIFT, size);
+}
+
+/* As after a call that failed: the kernel is asked. */
+void region_went(struct shim_thread *t, const struct pending *p)
+{
+	if (recording())
+		finish(t, p, -EINVAL, 0);
 }
 
 /* Some of it may be kept from children (MADV_DONTFORK), or another thread of the parent may have been about

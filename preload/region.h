@@ -45,6 +45,12 @@ bool region_is_there(const struct region *r, long maps);
 /* Whether a call on memory makes or touches a shared mapping: what does not costs this look. */
 bool region_concerned(uint16_t call, const struct hook_registers *r);
 
+/* What libc maps and unmaps without a call that could be seen: told as the mmap that it was, of this file;
+ * and before and after it perhaps unmaps. */
+void region_mapped(struct shim_thread *t, const char *path, const void *address, uint64_t size);
+void region_may_go(struct shim_thread *t, const void *address, uint64_t size, struct pending *p);
+void region_went(struct shim_thread *t, const struct pending *p);
+
 /* In a fork child: tells of each mapping that it has, and forgets those that it has not. */
 void region_inherit(struct shim_thread *t);
 

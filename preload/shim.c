@@ -23,6 +23,7 @@
 enum { PAGE = 4096 };
 
 struct shim shim;
+void (*shim_thread_begins)(struct shim_thread *t);
 __thread struct shim_thread shim_self;
 
 void shim_lost(enum ipc_reason reason)
@@ -116,6 +117,8 @@ static uint32_t introduce(struct shim_thread *t)
 {
 	if (!shim.introduced)
 		shim.introduced = introduce_image(t, &shim.image, shim.text, shim.text_length);
+	if (shim_thread_begins)
+		shim_thread_begins(t);
 	return shim.introduced ? introduce_thread(t, shim.ring.image) : 0;
 }
 
@@ -141,6 +144,14 @@ static void tell_spawn(struct shim_thread *t, uint32_t parent, int32_t pid)
 	shim_emit(t, &spawn);
 }
 
+/* The gap of a process into which we could not get by changing code. */
+static void tell_gap(struct shim_thread *t, enum ipc_reason reason)
+{
+	struct ipc_def loss = { .time = shim_now(), .thread = t->number, .call = IPC_DEF_LOSS };
+	loss.loss = (struct ipc_def_loss){ .reason = reason, .pid = shim.ring.pid, .count = 1 };
+	shim_define(t, &loss, NULL, 0);
+}
+
 /* First hook in a fork child: it has a copy of everything and owns nothing of it. */
 static void fork_child(struct shim_thread *t)
 {
@@ -161,6 +172,8 @@ static void fork_child(struct shim_thread *t)
 	t->number = introduce(t);
 	if (t->spawn_call)
 		tell_spawn(t, parent_thread, pid);
+	if (shim.by_names)
+		tell_gap(t, IPC_REASON_libc_internal);
 	t->spawn_call = 0;
 	descriptor_inherit(t, false);
 	sample_fork_child();
@@ -229,15 +242,18 @@ static size_t describe_program(char *text, const char *end, int argc, char **arg
 	return (size_t)(at - text);
 }
 
-static void introduce_program(struct shim_thread *t, int argc, char **argv, uint32_t prev)
+static void introduce_program(struct shim_thread *t, int argc, char **argv, uint32_t prev, uint32_t parent)
 {
 	shim.ring.image = new_number();
 	shim.image = (struct ipc_def_image){ .image = shim.ring.image,
+					     .parent = parent,
 					     .prev = prev,
 					     .pid = shim.ring.pid,
 					     .ppid = (int32_t)raw_syscall(__NR_getppid),
 					     .uid = (uint32_t)raw_syscall(__NR_geteuid),
-					     .via = prev ? IPC_VIA_EXEC : IPC_VIA_START };
+					     .via = prev     ? IPC_VIA_EXEC
+						    : parent ? IPC_VIA_FORK
+							     : IPC_VIA_START };
 	shim.text_length = (uint16_t)describe_program(shim.text, shim.text + sizeof(shim.text), argc, argv);
 	t->number = introduce(t);
 }
@@ -276,8 +292,8 @@ static const char *take_environment(char **envp)
 	return ours;
 }
 
-/* Splits "path:image". */
-static uint32_t parse_ours(const char *ours)
+/* Splits "path:image". `spawned`: the image is the parent's. */
+static uint32_t parse_ours(const char *ours, bool *spawned)
 {
 	const char *colon = ours;
 	for (const char *p = ours; *p; p++)
@@ -290,6 +306,8 @@ static uint32_t parse_ours(const char *ours)
 		shim.arena[i] = ours[i];
 	uint32_t image = 0;
 	const char *p = colon + 1;
+	*spawned = *colon && *p == SHIM_SPAWNED;
+	p += *spawned;
 	for (; *colon && *p >= '0' && *p <= '9'; p++)
 		image = image * 10 + (uint32_t)(*p - '0');
 	lock_inherit(*colon ? p : colon);
@@ -364,6 +382,23 @@ static enum ipc_reason patch(void)
 	return patch_in_place(&libc, sites, count, &filter) ? IPC_REASON_no_patch : IPC_REASON_none;
 }
 
+/* Where nothing that is mapped may become code, libc can only be had prepared, which is not known before. */
+static bool forbids_code(void)
+{
+	enum { GET_MDWE = 66, REFUSE_EXEC_GAIN = 1 }; /* PR_GET_MDWE, Linux 6.3 */
+	long bits = raw_syscall(__NR_prctl, GET_MDWE, 0, 0, 0, 0);
+	return bits > 0 && bits & REFUSE_EXEC_GAIN;
+}
+
+void shim_library(char path[SHIM_PATH])
+{
+	const char *const end = path + SHIM_PATH - 1;
+	char *name = path;
+	for (char *p = text_put(path, end, shim.path); p > path && name == path; p--)
+		name = p[-1] == '/' ? p : path;
+	*text_put(name, end, shim.by_names || forbids_code() ? SHIM_SYMBOLS : SHIM_PLAIN) = '\0';
+}
+
 static volatile uint32_t *alive_page(void)
 {
 	long page = raw_syscall(__NR_mmap, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -382,7 +417,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	if (!ours)
 		return;
 	become_nameless();
-	uint32_t prev = parse_ours(ours);
+	bool spawned = false;
+	uint32_t before = parse_ours(ours, &spawned);
 	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
 	if (ring_attach(&shim.ring, shim.arena, pid))
 		return;
@@ -396,16 +432,15 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	}
 	/* A filter of an earlier program: what it does to our questions is not known. */
 	shim.no_diag = shim.no_ioctl = shim.no_timer = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
-	introduce_program(t, argc, argv, prev);
+	introduce_program(t, argc, argv, spawned ? 0 : before, spawned ? before : 0);
 	hook_init();
 	descriptor_inherit(t, true);
 	sync_start();
-	enum ipc_reason reason = patch();
-	if (reason == IPC_REASON_none) {
-		shim.ready = true;
-		return;
-	}
-	struct ipc_def loss = { .time = shim_now(), .thread = t->number, .call = IPC_DEF_LOSS };
-	loss.loss = (struct ipc_def_loss){ .reason = reason, .pid = pid, .count = 1 };
-	shim_define(t, &loss, NULL, 0);
+	enum ipc_reason reason = shim.ring.header->no_patch ? IPC_REASON_no_patch : patch();
+	shim.by_names = reason != IPC_REASON_none && names_start && names_start();
+	if (shim.by_names)
+		reason = IPC_REASON_libc_internal;
+	shim.ready = reason == IPC_REASON_none || shim.by_names;
+	if (reason != IPC_REASON_none)
+		tell_gap(t, reason);
 }

@@ -76,6 +76,7 @@ struct shim {
 	bool no_timer;	/* likewise to cancel a thread a moment later */
 	bool no_ioctl;	/* likewise which pseudo-terminal, or what is mapped at an address: the text of
 			 * /proc/self/maps is read */
+	bool by_names;	/* calls are seen by the names of libc's functions (names/), no code is changed */
 	bool ticks;	/* the arena's clock is the time-stamp counter */
 	uint64_t sample_interval; /* by that clock; 0: shared memory is not sampled */
 	struct ring_process ring;
@@ -90,6 +91,14 @@ struct shim {
 
 extern struct shim shim;
 extern __thread struct shim_thread shim_self __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* Ways in without a change of code (names/). Only the library that has libc's names has it; false: no. */
+bool names_start(void) __attribute__((weak, visibility("hidden")));
+/* So that the end of a thread is seen; NULL: it is seen anyway. */
+extern void (*shim_thread_begins)(struct shim_thread *t);
+
+/* The path of the library for a program that this process executes. */
+void shim_library(char path[SHIM_PATH]);
 
 /* Time as the arena wants it. */
 static inline uint64_t shim_now(void)

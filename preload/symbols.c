@@ -90,7 +90,7 @@ static long missing(void)
 	return ENOSYS;
 }
 
-void *symbols_find(enum sync_symbol symbol)
+void *symbols_look_up(const char *name)
 {
 	extern ElfW(Dyn) _DYNAMIC[] __attribute__((visibility("hidden")));
 	const struct link_map *map = _r_debug.r_map;
@@ -98,9 +98,17 @@ void *symbols_find(enum sync_symbol symbol)
 		map = map->l_next;
 	for (map = map ? map->l_next : NULL; map; map = map->l_next) {
 		struct library l = describe(map);
-		uintptr_t value = look_up(&l, names[symbol]);
+		uintptr_t value = look_up(&l, name);
 		if (value)
-			return symbols_next[symbol] = (void *)(map->l_addr + value);
+			return (void *)(map->l_addr + value);
 	}
-	return (void *)missing;
+	return NULL;
+}
+
+void *symbols_find(enum sync_symbol symbol)
+{
+	void *found = symbols_look_up(names[symbol]);
+	if (!found)
+		return (void *)missing;
+	return symbols_next[symbol] = found;
 }

@@ -338,6 +338,10 @@ PUBLIC sem_t *sem_open(const char *name, int flags, ...)
 	bool made = flags & O_CREAT && shim.ready && !sem_exists(name);
 	uint64_t start = shim.ready ? shim_now() : 0;
 	sem_t *sem = real(name, flags, mode, value);
+	if (shim.by_names && sem != SEM_FAILED) {
+		char path[SHIM_PATH];
+		region_mapped(&shim_self, sem_path(name, path), sem, sizeof(*sem));
+	}
 	struct sync_entry *e = sem == SEM_FAILED ? NULL : sync_find_named(sem, name);
 	if (!e)
 		return sem;
@@ -351,7 +355,13 @@ PUBLIC int sem_close(sem_t *sem)
 {
 	struct sync_entry *e = sync_find(IPC_MECH_posix_sem, sem);
 	uint64_t start = e ? shim_now() : 0, object = e ? e->object : 0;
+	struct pending p;
+	bool may_go = shim.by_names && recording();
+	if (may_go)
+		region_may_go(&shim_self, sem, sizeof(*sem), &p);
 	int result = next(SYNC_sem_close)(sem, 0, 0, 0);
+	if (may_go)
+		region_went(&shim_self, &p);
 	if (object)
 		sync_tell(IPC_CALL_sem_close, object, start, result ? errno : 0, 0, 0);
 	return result;

@@ -64,6 +64,8 @@ enum sync_symbol {
 extern void *symbols_next[SYNC_SYMBOLS_COUNT];
 /* Looks it up now. Never NULL: instead of one that is missing, one that returns ENOSYS. */
 void *symbols_find(enum sync_symbol symbol);
+/* The same of any name; NULL: there is none. */
+void *symbols_look_up(const char *name);
 
 enum {
 	SYNC_BITS = 10,

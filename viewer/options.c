@@ -192,6 +192,13 @@ static int set_uprobes(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_no_patch(struct options *o, const char *value)
+{
+	(void)value;
+	o->no_patch = true;
+	return 0;
+}
+
 static int set_shm_sample(struct options *o, const char *value)
 {
 	int err = parse_number(value, 1, &o->shm_sample);
@@ -284,6 +291,9 @@ static const struct option_row rows[] = {
 	  set_uprobes },
 	{ OPT_SHM_SAMPLE, 0, "shm-sample", "MS",
 	  "who reads and writes which pages of shared memory, seen every MS milliseconds", set_shm_sample },
+	{ OPT_NO_PATCH, 0, "no-patch", NULL,
+	  "change no program's code: what libc calls inside itself is not seen (libc-internal)",
+	  set_no_patch },
 	{ OPT_AGGREGATE, 0, "aggregate", NULL,
 	  "no events of sends and receives, but their totals each second (--source=bpf)", set_aggregate },
 	{ OPT_BUFFER, 0, "buffer", "SIZE",

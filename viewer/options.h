@@ -45,6 +45,7 @@ enum option_bit {
 	OPT_UPROBES = 1 << 28,
 	OPT_CGROUP = 1 << 29,
 	OPT_MECHANISMS = 1 << 30,
+	OPT_NO_PATCH = 1U << 31,
 
 	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
@@ -74,6 +75,7 @@ struct options {
 	bool aggregate;	   /* sends and receives are totals */
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool uprobes;	   /* eBPF sees semaphores and locks of libc too */
+	bool no_patch;	   /* the shim changes no code */
 	bool sync_private; /* also of those that are private to a process */
 	bool list, all, compare;
 	bool separator; /* "--" stood before `args` */

@@ -164,8 +164,9 @@ static void set_beginning(struct track *t, const struct options *o)
 	free(line);
 	free(selected);
 	collector_meta(t->collector, "source", t->ops->name);
-	set_meta(t, "settings", "%s%s%s%s", o->follow ? "--follow " : "", o->sync_all ? "--sync=all " : "",
-		 o->sync_private ? "--private " : "", o->aggregate ? "--aggregate " : "");
+	set_meta(t, "settings", "%s%s%s%s%s", o->no_patch ? "--no-patch " : "", o->follow ? "--follow " : "",
+		 o->sync_all ? "--sync=all " : "", o->sync_private ? "--private " : "",
+		 o->aggregate ? "--aggregate " : "");
 	if (o->aggregate) {
 		collector_aggregate(t->collector);
 		collector_meta(t->collector, "aggregate_ms", "1000");
@@ -198,6 +199,8 @@ static int choose_sources(struct recording *r, const struct command *self)
 		return command_misused(self, "no source '%s'; there are auto, shim, bpf and both", name);
 	if (r->o->shm_sample && !r->tracks[0].ops->sample)
 		return command_misused(self, "--shm-sample needs the shim");
+	if (r->o->no_patch && r->tracks[0].ops == &source_bpf)
+		return command_misused(self, "--no-patch needs the shim");
 	if (r->o->aggregate && !(r->n == 1 && r->tracks[0].ops->has_settings))
 		return command_misused(self, "--aggregate needs --source=bpf");
 	if (r->o->buffer && !r->tracks[r->n - 1].ops->has_settings)
@@ -216,9 +219,11 @@ static int choose_sources(struct recording *r, const struct command *self)
 /* Source ready, trace open. Returns 0 or an exit status, with nothing left behind. */
 static int prepare(struct track *t, const struct selection *what, const struct options *o)
 {
-	const struct source_settings settings = {
-		.what = what, .buffer = o->buffer, .aggregate = o->aggregate, .probes = o->uprobes
-	};
+	const struct source_settings settings = { .what = what,
+						  .buffer = o->buffer,
+						  .aggregate = o->aggregate,
+						  .probes = o->uprobes,
+						  .no_patch = o->no_patch };
 	char error[512] = "";
 	int err = t->ops->open(&t->source, &settings, error, sizeof(error));
 
@@ -502,7 +507,7 @@ const struct command cmd_record = {
 		"one beside it with .bpf before its suffix. The status is 1 where they differ.",
 	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_SYNC | OPT_PRIVATE |
 		   OPT_MACHINE | OPT_PIDS | OPT_CGROUP | OPT_COMM | OPT_MECHANISMS | OPT_UPROBES |
-		   OPT_SHM_SAMPLE | OPT_AGGREGATE | OPT_BUFFER | OPT_JSON | OPT_REST,
+		   OPT_NO_PATCH | OPT_SHM_SAMPLE | OPT_AGGREGATE | OPT_BUFFER | OPT_JSON | OPT_REST,
 	.privileged = true,
 	.run = run,
 };

@@ -52,7 +52,7 @@ def workshop():
     folder = tempfile.mkdtemp(prefix="ipctrace-test-", dir="/tmp")
     os.chmod(folder, 0o755)
     build = os.path.join(ROOT, os.environ.get("BUILD", "build"))
-    for name in ("ipctrace", "libipctrace.so"):
+    for name in ("ipctrace", "libipctrace.so", "libipctrace-symbols.so"):
         shutil.copy(os.path.join(build, name), folder)
         os.chmod(os.path.join(folder, name), 0o755)
     return folder
@@ -359,6 +359,18 @@ def needs(*programs):
     if None in paths:
         raise Skip(f"no {programs[paths.index(None)]} here")
     return paths
+
+
+NOEXEC = ["unshare", *([] if IS_ROOT else ["-r"]), "-m", "sh", "-c",
+          'mount -o remount,bind,noexec /dev/shm || exit 99; exec "$@"', "sh"]
+
+
+def forbid_shm(s):
+    """From here on nothing in /dev/shm is executed in this session: no libc is prepared."""
+    needs("unshare", "mount")
+    if run(NOEXEC + ["true"]).status:
+        raise Skip("no private mounts here")
+    s.prefix = NOEXEC + s.prefix
 
 
 def script(name):

@@ -95,8 +95,8 @@ class Batch:
     """One recording of a shell that runs reference programs one after the other: to start a recording, and by eBPF
     to load it, takes longer than what most of them do."""
 
-    def __init__(self, user, source, command):
-        self.user, self.source, self.command = user, source, command
+    def __init__(self, user, source, command, *recorder):
+        self.user, self.source, self.command, self.recorder = user, source, command, recorder
         self.planned = []
         self.recorded = self.error = None
 
@@ -134,7 +134,7 @@ class Batch:
         for i, (mechanism, options) in enumerate(self.planned):
             words = [*self.command(s), mechanism, "--ledger", f"ledger-{i}", *options]
             lines.append(f"{shlex.join(words)} >out-{i} 2>err-{i}; echo $? >status-{i}")
-        result, trace = s.record(["sh", "-c", "\n".join(lines)], self.source, timeout=600)
+        result, trace = s.record(["sh", "-c", "\n".join(lines)], self.source, self.recorder, timeout=600)
         assert result.status == 0, shorten(result)
         trace.check_sound()
         parents = dict(trace.rows("""SELECT p.pid, q.pid FROM processes p JOIN processes q ON q.id = p.parent_id

@@ -135,17 +135,24 @@ static void test_windows_are_left_alone(void **state)
 	}
 }
 
-static const struct environment ours = { "/lib/ours.so", "/dev/shm/x/arena", 7, ";9,4,5" };
+static const struct environment ours = {
+	.shim = "/lib/ours.so", .arena = "/dev/shm/x/arena", .image = 7, .more = ";9,4,5"
+};
 
-static char **build(char *const *envp)
+static char **build_of(char *const *envp, const struct environment *e)
 {
-	size_t size = environment_size(envp, &ours);
+	size_t size = environment_size(envp, e);
 	char *memory = malloc(size + 8);
 	memset(memory + size, 0x5a, 8);
-	char **out = environment_write(memory, envp, &ours);
+	char **out = environment_write(memory, envp, e);
 	for (int i = 0; i < 8; i++)
 		assert_int_equal(memory[size + i], 0x5a);
 	return out;
+}
+
+static char **build(char *const *envp)
+{
+	return build_of(envp, &ours);
 }
 
 static void test_environment(void **state)
@@ -158,6 +165,10 @@ static void test_environment(void **state)
 	assert_string_equal(out[2], "LD_PRELOAD=/lib/ours.so");
 	assert_string_equal(out[3], "IPCTRACE=/dev/shm/x/arena:7;9,4,5");
 	assert_null(out[4]);
+	free(out);
+
+	out = build_of(plain, &(struct environment){ "/lib/ours.so", "/a", 4294967295, true, NULL });
+	assert_string_equal(out[3], "IPCTRACE=/a:+4294967295");
 	free(out);
 
 	char *preloaded[] = { "LD_PRELOAD=a.so:b.so", "IPCTRACE=old:1", "Z=", NULL };

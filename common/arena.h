@@ -35,10 +35,10 @@
 #include "site.h"
 
 enum {
-	ARENA_VERSION = 3,
+	ARENA_VERSION = 4,
 	CHUNK_SLOTS = 1024,
 	CHUNK_BYTES = CHUNK_SLOTS * IPC_SLOT,
-	ARENA_CHUNKS_MAX = 2048,     /* 128 MiB */
+	ARENA_CHUNKS_MAX = 16384,    /* 1 GiB */
 	ARENA_CHUNKS_DEFAULT = 1024, /* 64 MiB */
 	ARENA_OVERFLOW = 4096,
 	ARENA_SITES_MAX = 1024,
@@ -72,8 +72,8 @@ struct arena_header {
 	uint32_t version;
 	uint32_t chunks;
 	uint64_t control_offset, chunk_offset, sync_offset, size;
-	uint32_t clock;		   /* enum arena_clock */
-	uint32_t block_us;	   /* how long a claim may wait in all while every chunk is in use */
+	uint32_t clock;	   /* enum arena_clock */
+	uint32_t block_us; /* how long a claim may wait in all while every chunk is in use; 0: it does not */
 	uint8_t libc_build_id[32]; /* of the libc that `sites` was made from */
 	uint32_t libc_build_id_len;
 	uint32_t sites;

@@ -461,6 +461,10 @@ static bool claim_wait(struct ring_process *p, struct ring_thread *t, const stru
 	struct arena_header *h = p->header;
 	uint64_t start = ring_monotonic_ns(), waited = 0, bound = (uint64_t)h->block_us * 1000;
 	enum claim got = WAIT_CHUNK;
+	if (!bound) {
+		atomic_store_explicit(&h->full, 1, memory_order_relaxed);
+		return false;
+	}
 	for (unsigned int attempt = 0; got != CLAIMED && waited < bound && !given_up(h); attempt++) {
 		pause_before(attempt);
 		uint64_t mask = signals_block();

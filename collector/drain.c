@@ -714,6 +714,30 @@ static bool any_ending(const struct source *s)
 	return false;
 }
 
+/* Processes whose definition was dropped: their totals are theirs. */
+static void tell_unseen(struct source *s)
+{
+	for (unsigned int i = 0; i < ARENA_UNSEEN; i++) {
+		const struct arena_unseen *u = &s->file.header->unseen[i];
+		union record copy;
+		if (!atomic_load(&u->image) || !atomic_load_explicit(&u->whole, memory_order_acquire))
+			continue;
+		memset(&copy.slots[1], 0, IPC_SLOT);
+		memcpy(&copy.slots[1], u->comm, sizeof(u->comm) - 1);
+		copy.def = (struct ipc_def){ .time = u->time, .call = IPC_DEF_IMAGE };
+		copy.def.image = u->def;
+		copy.def.text =
+			((char *)&copy.slots[1])[0] ? sizeof(u->comm) + 3 : 0; /* comm, and nothing more */
+		take_definition(s, s->list, &copy);
+	}
+}
+
+/* Nobody counts faster than the clock; and of the rest, no sum of what the table holds overflows. */
+static bool can_be(const struct source *s, uint64_t moved, uint64_t bytes)
+{
+	return moved <= s->scan_ns - s->begin_ns && bytes <= INT64_MAX / ARENA_OVERFLOW / 2;
+}
+
 /* What was dropped of an endpoint: of its sends, or its receives. */
 static void tell_overflow(struct source *s, const struct arena_overflow *o, uint8_t verb, uint64_t moved,
 			  uint64_t bytes, uint64_t spent)
@@ -729,15 +753,45 @@ static void tell_overflow(struct source *s, const struct arena_overflow *o, uint
 		.bytes = bytes,
 		.moved_ns = clock_span(&s->clock, spent),
 	};
-	if (moved)
+	if (moved && can_be(s, moved, bytes) && can_be(s, t.moved_ns / ARENA_OVERFLOW, 0))
 		collector_total(s->collector, COLLECTOR_SHIM, now, &t);
+	else if (moved)
+		s->counted[IPC_REASON_rejected]++;
+}
+
+static void tell_lost(struct source *s, enum ipc_reason reason)
+{
+	uint64_t n = atomic_load(&s->file.header->lost[reason]);
+	if (can_be(s, n, 0))
+		s->counted[reason] += n;
+	else
+		s->counted[IPC_REASON_rejected]++;
+}
+
+static void tell_number(struct source *s, const char *key, uint64_t n)
+{
+	char number[24];
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)n);
+	collector_meta(s->collector, key, number);
+}
+
+static void tell_blocked(struct source *s)
+{
+	const struct arena_header *h = s->file.header;
+	uint64_t ns = atomic_load(&h->blocked_ns), claims = atomic_load(&h->blocked_claims);
+	if (!can_be(s, ns / ARENA_CHUNKS_MAX, 0) || !can_be(s, claims, 0)) {
+		s->counted[IPC_REASON_rejected]++;
+		ns = claims = 0;
+	}
+	tell_number(s, "blocked_ns", ns);
+	tell_number(s, "blocked_claims", claims);
 }
 
 static void tell_totals(struct source *s)
 {
-	struct arena_header *h = s->file.header;
-	char number[24];
+	const struct arena_header *h = s->file.header;
 	tell_lines(s, true);
+	tell_unseen(s);
 	for (unsigned int i = 0; i < ARENA_OVERFLOW; i++) {
 		const struct arena_overflow *o = &h->overflow[i];
 		if (!o->key || !o->whole)
@@ -746,12 +800,9 @@ static void tell_totals(struct source *s)
 		tell_overflow(s, o, IPC_VERB_recv, o->recvs, o->bytes_received, o->received_time);
 	}
 	for (unsigned int reason = 0; reason < IPC_REASONS; reason++)
-		s->counted[reason] += atomic_load(&h->lost[reason]);
+		tell_lost(s, reason);
+	tell_blocked(s);
 	tell_counted(s);
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)atomic_load(&h->blocked_ns));
-	collector_meta(s->collector, "blocked_ns", number);
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)atomic_load(&h->blocked_claims));
-	collector_meta(s->collector, "blocked_claims", number);
 }
 
 /* Twice: what was claimed after the first scan began is found by the second. */

@@ -220,7 +220,8 @@ int journal_look(const char *path, const char *id, uint64_t *start_ns)
 	return 0;
 }
 
-/* Gives the op at `at`, where there is a `take`. Returns where the next one stands, or NULL: none is whole. */
+/* Gives the op at `at`, where there is a `take`. Returns where the next one stands, or NULL: none is whole.
+ */
 static const unsigned char *pass(struct earlier *earlier, const unsigned char *at, const unsigned char *end,
 				 journal_take *take, void *context)
 {
@@ -285,7 +286,8 @@ int journal_read(const char *path, journal_take *take, void *context)
 	const unsigned char *map = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
 	close(fd);
 	if (map != MAP_FAILED && earlier && size >= sizeof(struct head)) {
-		const unsigned char *at = map + sizeof(struct head), *end = last_mark(earlier, at, map + size);
+		const unsigned char *at = map + sizeof(struct head),
+				    *end = last_mark(earlier, at, map + size);
 		memset(earlier, 0, sizeof(*earlier));
 		while (at && at < end)
 			at = pass(earlier, at, end, take, context);

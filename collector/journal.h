@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a collector was given, in a file beside the trace while a recording goes on: should the recorder be
- * killed, `ipctrace recover` gives it to another collector, which makes of it the trace that the first one would
- * have made. Beside that stand the source's own notes: how far it had drained what it drains.
+ * killed, `ipctrace recover` gives it to another collector, which makes of it the trace that the first one
+ *would have made. Beside that stand the source's own notes: how far it had drained what it drains.
  *
  *	header  op op op ... MARK  op op ... MARK  ...
  *
  * What stands behind the last mark is as if it had never been written: a source first writes what it took and
  * how far that reaches, then the mark, and only then gives the memory that it took it from to somebody else.
  *
- * An event takes 8 to 20 bytes: of its words only those are written that differ from those of an earlier event
- * like it. The file never takes more than half of the room that was there: then it is given up, and so it is
- * when it cannot be written. The recording does not care.
+ * An event takes 8 to 20 bytes: of its words only those are written that differ from those of an earlier
+ *event like it. The file never takes more than half of the room that was there: then it is given up, and so
+ *it is when it cannot be written. The recording does not care.
  */
 #ifndef IPC_JOURNAL_H
 #define IPC_JOURNAL_H
@@ -51,12 +51,12 @@ struct journal_loss {
 	uint64_t count;
 };
 
-/* Makes `path`, readable for its user alone. `id`: JOURNAL_ID characters that tell this recording from others;
- * `start_ns`: when it began. Returns 0 or -errno. */
+/* Makes `path`, readable for its user alone. `id`: JOURNAL_ID characters that tell this recording from
+ * others; `start_ns`: when it began. Returns 0 or -errno. */
 int journal_open(struct journal **out, const char *path, const char *id, uint64_t start_ns);
 
-/* All of these do nothing where `j` is NULL or was given up. A watermark or a step with nothing before it says
- * nothing, and is left out. */
+/* All of these do nothing where `j` is NULL or was given up. A watermark or a step with nothing before it
+ * says nothing, and is left out. */
 void journal_event(struct journal *j, unsigned int of, const struct ipc_event *e);
 void journal_put(struct journal *j, enum journal_op op, unsigned int of, const void *data, size_t size);
 void journal_put_two(struct journal *j, enum journal_op op, unsigned int of, const void *data, size_t size,

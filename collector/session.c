@@ -40,10 +40,9 @@ const char *session_id(const struct arena_file *a)
 
 int session_write(const struct arena_file *a, const char *trace, const char *command)
 {
-	struct head head = { .pid = getpid(),
-			     .clock = a->header->clock,
-			     .chunks = a->chunks,
-			     .start = time(NULL) };
+	struct head head = {
+		.pid = getpid(), .clock = a->header->clock, .chunks = a->chunks, .start = time(NULL)
+	};
 	char *path = realpath(trace, NULL);
 	int fd = openat(a->folder_fd, "session", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	FILE *f = fd < 0 || !path ? NULL : fdopen(fd, "w");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A recording by the shim, as it stands in shared memory: its folder there, which is locked while the recorder
- * lives, and in it, readable for the recorder's user alone, a file that says what is recorded where. What a
- * recorder that was killed has left can be recovered as long as there is the journal beside its trace
+ * A recording by the shim, as it stands in shared memory: its folder there, which is locked while the
+ * recorder lives, and in it, readable for the recorder's user alone, a file that says what is recorded where.
+ * What a recorder that was killed has left can be recovered as long as there is the journal beside its trace
  * (journal.h).
  */
 #ifndef IPC_SESSION_H
@@ -32,7 +32,8 @@ struct session {
 
 struct arena_file;
 
-/* Says in the arena's folder what is recorded: `trace`, which exists, is made absolute. Returns 0 or -errno. */
+/* Says in the arena's folder what is recorded: `trace`, which exists, is made absolute. Returns 0 or -errno.
+ */
 int session_write(const struct arena_file *a, const char *trace, const char *command);
 
 /* The characters by which a session is called. */

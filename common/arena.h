@@ -41,6 +41,7 @@ enum {
 	ARENA_CHUNKS_MAX = 16384,    /* 1 GiB */
 	ARENA_CHUNKS_DEFAULT = 1024, /* 64 MiB */
 	ARENA_OVERFLOW = 4096,
+	ARENA_UNSEEN = 1024,
 	ARENA_SITES_MAX = 1024,
 	ARENA_PAGE = 4096,
 	ARENA_LOCKED = 64,
@@ -64,6 +65,16 @@ struct arena_overflow {
 	uint32_t whole; /* 1 once object and image are written */
 	_Atomic uint64_t sends, recvs, bytes_sent, bytes_received;
 	_Atomic uint64_t sent_time, received_time; /* how long these took, by the arena's clock */
+};
+
+/* A process whose definition could not be stored: what its calls above add up to has no owner else. Claimed
+ * by compare-and-swap of `image`; 0 again once the definition was stored after all. */
+struct arena_unseen {
+	_Atomic uint32_t image;
+	_Atomic uint32_t whole; /* 1 once the rest is written */
+	uint64_t time;
+	struct ipc_def_image def;
+	char comm[16];
 };
 
 struct arena_header {
@@ -102,6 +113,7 @@ struct arena_header {
 	_Atomic uint32_t locked[ARENA_LOCKED];
 	_Alignas(64) _Atomic uint64_t free_map[ARENA_CHUNKS_MAX / 64]; /* bit set: worth trying to claim */
 	_Alignas(64) struct arena_overflow overflow[ARENA_OVERFLOW];
+	struct arena_unseen unseen[ARENA_UNSEEN];
 	struct ipc_site site[ARENA_SITES_MAX];
 };
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * recover: finishes the trace of a recorder that was killed. All that the recorder had taken is in the journal
- * beside the trace (journal.h), all else in the arena: both go through a new collector into a new file, which
- * takes the trace's place when it is whole. Whatever ends this command half-way, it can be called again.
+ * recover: finishes the trace of a recorder that was killed. All that the recorder had taken is in the
+ * journal beside the trace (journal.h), all else in the arena: both go through a new collector into a new
+ * file, which takes the trace's place when it is whole. Whatever ends this command half-way, it can be called
+ * again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -164,13 +165,14 @@ static void recover(struct recovery *r, struct session *s)
 	struct rebuilt b = { 0 };
 
 	if (!s->whole) {
-		r->status = command_failed("%s holds nothing to recover: ipctrace recover --clean %s", s->id, s->id);
+		r->status = command_failed("%s holds nothing to recover: ipctrace recover --clean %s", s->id,
+					   s->id);
 		return;
 	}
 	int err = finish(&b, s);
 	if (err)
-		r->status = command_failed("cannot recover '%s': %s; it can be tried again", b.trace ? b.trace : s->trace,
-					   strerror(-err));
+		r->status = command_failed("cannot recover '%s': %s; it can be tried again",
+					   b.trace ? b.trace : s->trace, strerror(-err));
 	else
 		r->status = show(b.trace, r->o);
 	free(b.trace);
@@ -229,8 +231,8 @@ static void list(struct recovery *r, struct session *s)
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
 	trace = text_printable(s->whole ? s->trace : "-", s->whole ? strlen(s->trace) : 1);
 	command = text_printable(s->whole ? s->command : "", s->whole ? strlen(s->command) : 0);
-	printf("%-16s  %-9s  %7d  %-19s  %s  %s\n", s->id, s->live ? "recording" : "killed", (int)s->pid, when,
-	       trace ? trace : "?", command ? command : "?");
+	printf("%-16s  %-9s  %7d  %-19s  %s  %s\n", s->id, s->live ? "recording" : "killed", (int)s->pid,
+	       when, trace ? trace : "?", command ? command : "?");
 	free(trace);
 	free(command);
 }
@@ -253,7 +255,8 @@ static void clean(struct recovery *r, struct session *s)
 	else
 		arena_file_close(&arena);
 	if (!r->o->quiet)
-		printf("%s removed%s%s\n", s->id, trace ? "; what was stored stays in " : "", trace ? trace : "");
+		printf("%s removed%s%s\n", s->id, trace ? "; what was stored stays in " : "",
+		       trace ? trace : "");
 	free(trace);
 	free(journal);
 }
@@ -273,8 +276,8 @@ static int recover_one(struct recovery *r)
 	}
 	if (r->found && r->asked)
 		return command_failed("'%s' is still being recorded", r->asked);
-	return r->asked ? command_failed("there is no recording '%s': ipctrace recover --list", r->asked) :
-			  command_failed("no recording of yours was killed: there is nothing to recover");
+	return r->asked ? command_failed("there is no recording '%s': ipctrace recover --list", r->asked)
+			: command_failed("no recording of yours was killed: there is nothing to recover");
 }
 
 static int run(const struct command *self, const struct options *o)
@@ -300,12 +303,14 @@ const struct command cmd_recover = {
 	.name = "recover",
 	.summary = "Finishes the trace of a recorder that was killed",
 	.usage = "[SESSION]",
-	.details =
-		"The programs go on when their recorder is killed, and record until they end or the buffer is full.\n"
-		"What the recorder had taken and what waits in the buffer become the trace that was asked for; a\n"
-		"program that still runs is recorded no further. SESSION is as --list shows it (its first letters\n"
-		"will do), or the trace's file; it can be left out where there is but one.\n"
-		"By the shim, and on the machine on which it was recorded, until that is started again.",
+	.details = "The programs go on when their recorder is killed, and record until they end or the "
+		   "buffer is full.\n"
+		   "What the recorder had taken and what waits in the buffer become the trace that was asked "
+		   "for; a\n"
+		   "program that still runs is recorded no further. SESSION is as --list shows it (its first "
+		   "letters\n"
+		   "will do), or the trace's file; it can be left out where there is but one.\n"
+		   "By the shim, and on the machine on which it was recorded, until that is started again.",
 	.options = OPT_RECOVER | OPT_QUIET,
 	.run = run,
 };

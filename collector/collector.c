@@ -554,9 +554,12 @@ static void resume_loss(struct collector *c, enum collector_source source, const
 		collector_loss(c, source, (enum ipc_reason)l->reason, l->pid, comm, l->count);
 }
 
+/* The file may be damaged. */
 static bool is_whole(enum journal_op op, const void *data, size_t size)
 {
 	const struct ipc_def *d = data;
+	const struct collector_lost *lost = data;
+	const struct collector_count *count = data;
 	switch (op) {
 	case JOURNAL_EVENT:
 		return size == IPC_SLOT;
@@ -572,11 +575,12 @@ static bool is_whole(enum journal_op op, const void *data, size_t size)
 	case JOURNAL_LOSS:
 		return size >= sizeof(struct journal_loss);
 	case JOURNAL_LOST:
-		return size == sizeof(struct collector_lost);
+		return size == sizeof(*lost) && lost->reason < IPC_REASONS &&
+		       lost->mechanism < IPC_MECHANISMS;
 	case JOURNAL_TOTAL:
 		return size == sizeof(uint64_t) + sizeof(struct collector_total);
 	case JOURNAL_COUNTED:
-		return size == sizeof(struct collector_count);
+		return size == sizeof(*count) && ipc_object_mechanism(count->object) < IPC_MECHANISMS;
 	default:
 		return true;
 	}
@@ -704,6 +708,7 @@ int collector_close(struct collector *c, uint64_t end_ns)
 	write_dirty(c);
 	if (c->drops) /* bytes that were not seen to be sent or received have shifted the others */
 		store_doubt_channels(c->store, c->dropped, c->drops);
+	store_unwritten(c->store, end_ns);
 	int err = store_close(c->store);
 	if (c->error)
 		err = c->error;

@@ -608,6 +608,26 @@ int store_open(struct store **out, const char *path, uint64_t start_ns)
 	return err;
 }
 
+/* A transaction that failed has left its room in the WAL. */
+void store_unwritten(struct store *s, uint64_t end_ns)
+{
+	const struct store_loss loss = { .reason = IPC_REASON_unwritten,
+					 .count = store_dropped(s) ?: 1,
+					 .processor = STORE_NO_PROCESSOR };
+	int error = s->sql.error;
+	char end[24];
+
+	if (!error)
+		return;
+	snprintf(end, sizeof(end), "%llu", (unsigned long long)end_ns);
+	s->sql.error = 0;
+	sql_exec(&s->sql, "BEGIN IMMEDIATE");
+	store_loss_row(&s->sql, &loss);
+	store_meta(s, "end_ns", end);
+	sql_exec(&s->sql, "COMMIT");
+	s->sql.error = error;
+}
+
 int store_finish(const char *path)
 {
 	struct sql sql = { 0 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* ROUNDS: so many writes of 8 bytes into a pipe, each read at once, then as many by a child. Prints its pid and the
- * child's. */
+/* ROUNDS: so many writes of 8 bytes into a pipe, each read at once, then as many by a child. Prints its pid
+ * and the child's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>

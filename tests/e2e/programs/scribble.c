@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* SEED ROUNDS: writes nonsense over what it has mapped of the recorder's shared memory, while it talks to its children
- * through pipes and locks a mutex that it shares with them. Prints how many bytes came through. */
+/* SEED ROUNDS: writes nonsense over what it has mapped of the recorder's shared memory, while it talks to its
+ * children through pipes and locks a mutex that it shares with them. Prints how many bytes came through. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -29,8 +29,9 @@ static void find_areas(void)
 	while (maps && fgets(line, sizeof(line), maps)) {
 		unsigned long from, to;
 		char mode[8];
-		if (strstr(line, "/dev/shm/ipctrace-") && sscanf(line, "%lx-%lx %7s", &from, &to, mode) == 3 &&
-		    mode[1] == 'w' && mode[3] == 's' && found < AREAS)
+		if (strstr(line, "/dev/shm/ipctrace-") &&
+		    sscanf(line, "%lx-%lx %7s", &from, &to, mode) == 3 && mode[1] == 'w' && mode[3] == 's' &&
+		    found < AREAS)
 			areas[found++] = (struct area){ (uint64_t *)from, (to - from) / 8 };
 	}
 	if (maps)

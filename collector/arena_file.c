@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -30,8 +31,11 @@ enum {
 static void remove_if_stale(void *context, struct session *s)
 {
 	(void)context;
-	if (!s->live && !session_journal(s, NULL))
+	char *trace;
+	bool journal = session_journal(s, &trace);
+	if (!journal && !trace && session_claim(s))
 		session_remove(s);
+	free(trace);
 }
 
 static int random_name(char name[static 17])
@@ -56,7 +60,7 @@ static int make_folder(struct arena_file *a)
 		if (mkdir(a->folder, 0700))
 			return -errno;
 		a->folder_fd = open(a->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (a->folder_fd >= 0 && !flock(a->folder_fd, LOCK_EX | LOCK_NB) && !stat(a->folder, &st))
+		if (a->folder_fd >= 0 && !flock(a->folder_fd, LOCK_EX) && !stat(a->folder, &st))
 			return fchmod(a->folder_fd, 0711) ? -errno : 0;
 		if (a->folder_fd >= 0)
 			close(a->folder_fd);

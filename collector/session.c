@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct head {
 	uint32_t clock, chunks;
 	char arena[JOURNAL_ID + 1];
 	int64_t start;
+	uint64_t inode;
 };
 
 static const char *base_name(const char *path)
@@ -45,7 +47,8 @@ int session_write(const struct arena_file *a, const char *trace, const char *com
 	};
 	char *path = realpath(trace, NULL);
 	int fd = openat(a->folder_fd, "session", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	FILE *f = fd < 0 || !path ? NULL : fdopen(fd, "w");
+	struct stat st;
+	FILE *f = fd < 0 || !path || stat(path, &st) ? NULL : fdopen(fd, "w");
 
 	if (!f) {
 		free(path);
@@ -53,6 +56,7 @@ int session_write(const struct arena_file *a, const char *trace, const char *com
 	}
 	memcpy(head.magic, magic, sizeof(magic));
 	snprintf(head.arena, sizeof(head.arena), "%s", base_name(a->path));
+	head.inode = st.st_ino;
 	fwrite(&head, sizeof(head), 1, f);
 	fprintf(f, "%s%c%.*s%c", path, 0, COMMAND_MAX, command, 0);
 	free(path);
@@ -72,6 +76,7 @@ static bool parse(struct session *s, const char *text, size_t size)
 		return false;
 	s->pid = head.pid;
 	s->start = head.start;
+	s->inode = head.inode;
 	s->clock = head.clock;
 	s->chunks = head.chunks;
 	snprintf(s->arena, sizeof(s->arena), "%.*s", JOURNAL_ID, head.arena);
@@ -92,6 +97,20 @@ static void look(struct session *s)
 	free(text);
 }
 
+/* Others may be looking at it just now. */
+bool session_claim(struct session *s)
+{
+	const struct timespec moment = { .tv_nsec = 10000000 };
+	struct stat st;
+
+	for (int attempt = 0; !s->live && attempt < 300; attempt++) {
+		if (!flock(s->folder_fd, LOCK_EX | LOCK_NB))
+			return !fstat(s->folder_fd, &st) && st.st_nlink; /* else it is removed by now */
+		nanosleep(&moment, NULL);
+	}
+	return false;
+}
+
 static void visit(const char *id, void (*take)(void *context, struct session *s), void *context)
 {
 	struct session s = { .live = true };
@@ -101,7 +120,7 @@ static void visit(const char *id, void (*take)(void *context, struct session *s)
 	snprintf(s.id, sizeof(s.id), "%s", id);
 	s.folder_fd = open(s.folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s.folder_fd >= 0 && !fstat(s.folder_fd, &st) && st.st_uid == geteuid()) {
-		s.live = flock(s.folder_fd, LOCK_EX | LOCK_NB);
+		s.live = flock(s.folder_fd, LOCK_SH | LOCK_NB);
 		look(&s);
 		take(context, &s);
 	}
@@ -144,17 +163,62 @@ static bool has_journal(const char *trace, const char *id)
 	return has;
 }
 
+static bool is_trace(const char *path, const struct session *s)
+{
+	struct stat st;
+
+	return !stat(path, &st) && st.st_ino == s->inode;
+}
+
+static bool is_at(const struct session *s, const char *path, bool journal)
+{
+	return journal ? has_journal(path, s->id) : is_trace(path, s);
+}
+
+/* Where a recording of the same name that is just beginning has put it aside (rotate.c). */
+static char *find_aside(const struct session *s, bool journal)
+{
+	char pattern[2 * PATH_MAX], *to = pattern, *found = NULL;
+	glob_t names;
+
+	for (const char *c = s->trace; *c && to < pattern + 2 * PATH_MAX - 16; *to++ = *c++)
+		if (strchr("*?[\\", *c))
+			*to++ = '\\';
+	strcpy(to, ".old.*");
+	if (glob(pattern, 0, NULL, &names))
+		return NULL;
+	for (size_t i = 0; i < names.gl_pathc && !found; i++)
+		if (is_at(s, names.gl_pathv[i], journal))
+			found = strdup(names.gl_pathv[i]);
+	globfree(&names);
+	return found;
+}
+
+/* In the order in which it is moved, so that it is met wherever it is; and once more, should it be moved
+ * back. */
+static char *find(const struct session *s, bool journal)
+{
+	char old[PATH_MAX + 8], *aside;
+
+	if (!s->whole)
+		return NULL;
+	snprintf(old, sizeof(old), "%s.old", s->trace);
+	if (is_at(s, s->trace, journal))
+		return strdup(s->trace);
+	if ((aside = find_aside(s, journal)))
+		return aside;
+	if (is_at(s, old, journal))
+		return strdup(old);
+	return is_at(s, s->trace, journal) ? strdup(s->trace) : NULL;
+}
+
 bool session_journal(const struct session *s, char **trace)
 {
-	char old[PATH_MAX + 8] = "";
-
-	if (s->whole)
-		snprintf(old, sizeof(old), "%s.old", s->trace);
-	bool here = s->whole && has_journal(s->trace, s->id);
-	bool moved = s->whole && !here && has_journal(old, s->id);
-	if (trace)
-		*trace = moved ? strdup(old) : s->whole ? strdup(s->trace) : NULL;
-	return here || moved;
+	*trace = find(s, true);
+	bool has = *trace != NULL;
+	if (!has)
+		*trace = find(s, false);
+	return has;
 }
 
 void session_empty(int folder_fd, const char *folder)

@@ -21,12 +21,13 @@ struct session {
 	char folder[64];
 	char id[JOURNAL_ID + 1]; /* the folder's name without the prefix */
 	int folder_fd;		 /* -1: somebody else's by now */
-	bool live;		 /* its recorder is; else we hold the lock */
+	bool live;		 /* its recorder is, or somebody recovers it: it is locked */
 	bool whole;		 /* it says what follows */
 	pid_t pid;		 /* of the recorder, */
 	int64_t start;		 /* when it began: seconds since 1970 */
 	uint32_t clock, chunks;	 /* of the arena */
 	char arena[JOURNAL_ID + 1];
+	uint64_t inode;	       /* of the trace, which may be moved aside later */
 	char *trace, *command; /* the trace's path is absolute; NULL where not whole */
 };
 
@@ -39,15 +40,19 @@ int session_write(const struct arena_file *a, const char *trace, const char *com
 /* The characters by which a session is called. */
 const char *session_id(const struct arena_file *a);
 
-/* Gives `take` each session of this user's. It is gone after the call, and so is the lock, unless `take` set
- * s->folder_fd to -1. */
+/* Gives `take` each session of this user's. It is gone after the call, unless `take` set s->folder_fd to -1.
+ */
 void session_each(void (*take)(void *context, struct session *s), void *context);
 
+/* Locks a dead one, for as long as its folder_fd is open, so that nobody else takes anything from it. False:
+ * somebody else has it. */
+bool session_claim(struct session *s);
+
 /* Whether there is the session's journal: beside its trace, or where that was moved when another recording
- * began. `trace` gets the trace's path, to free; NULL: it is not asked for. */
+ * began. `trace` gets the trace's path, to free, or NULL: neither is there. */
 bool session_journal(const struct session *s, char **trace);
 
-/* Removes the folder of a dead one. */
+/* Removes the folder of one that was claimed. */
 void session_remove(struct session *s);
 
 /* Removes a folder, whose lock the caller holds, and all that is in it. */

@@ -129,7 +129,9 @@ static int finish(struct rebuilt *b, struct session *s)
 	bool has_journal = session_journal(s, &b->trace);
 	int fd = -1, err = 0;
 
-	b->journal = b->trace ? session_journal_path(b->trace) : NULL;
+	if (!b->trace)
+		return -ENOENT;
+	b->journal = session_journal_path(b->trace);
 	if (!b->journal || asprintf(&b->next, "%s.recovering", b->trace) < 0)
 		return -ENOMEM;
 	fd = open(b->trace, O_RDWR | O_CLOEXEC);
@@ -164,6 +166,10 @@ static void recover(struct recovery *r, struct session *s)
 {
 	struct rebuilt b = { 0 };
 
+	if (!session_claim(s)) {
+		r->status = command_failed("%s is being recovered by another ipctrace", s->id);
+		return;
+	}
 	if (!s->whole) {
 		r->status = command_failed("%s holds nothing to recover: ipctrace recover --clean %s", s->id,
 					   s->id);
@@ -245,6 +251,10 @@ static void clean(struct recovery *r, struct session *s)
 	if (s->live) {
 		if (r->asked)
 			r->status = command_failed("%s is still being recorded", s->id);
+		return;
+	}
+	if (!session_claim(s)) {
+		r->status = command_failed("%s is being recovered by another ipctrace", s->id);
 		return;
 	}
 	if (session_journal(s, &trace) && (journal = session_journal_path(trace)))

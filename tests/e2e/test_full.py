@@ -4,7 +4,6 @@ over it."""
 import os
 import signal
 import subprocess
-import time
 
 from harness import Trace, main, program, run, test
 
@@ -16,12 +15,7 @@ def fill(s, recorder):
     path = s.new_trace()
     child = subprocess.Popen(s.prefix + [s.ipctrace, "-q", "-o", path, "--source=shim", *recorder, "--", program("fill.c"),
                                          str(ROUNDS)], cwd=s.dir, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    while not os.path.exists(path):
-        time.sleep(0.01)
-    with open(f"/proc/{child.pid}/task/{child.pid}/children", encoding="ascii") as f:
-        while not f.read().split():
-            time.sleep(0.01)
-            f.seek(0)
+    assert child.stdout.readline() == b"begun\n"
     os.kill(child.pid, signal.SIGSTOP)
     child.stdin.write(b"g")
     child.stdin.flush()

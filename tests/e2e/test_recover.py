@@ -18,6 +18,7 @@ class Killed:
         self.child = subprocess.Popen(
             s.prefix + [s.ipctrace, "-q", "-o", self.path, "--source=shim", *recorder, "--", PYTHON, script("talk.py"),
                         *map(str, arguments)], cwd=s.dir, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.child.stdout.readline() == b"begun\n"
         if when:
             when(self)
         else:
@@ -76,7 +77,7 @@ def nothing_is_missing(s):
 def killed_at_any_moment(s):
     """In the middle of storing, at full speed."""
     wanted = whole(s, 2, 12000, 10)
-    for size in (1, 30_000, 100_000, 200_000, 400_000):
+    for size in (0, 30_000, 100_000, 200_000, 400_000):
         def when(killed, size=size):
             journal = killed.path + "-recover"
             while killed.child.poll() is None and (not os.path.exists(journal) or os.path.getsize(journal) < size):

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The journal gives back what was put before its last mark, and nothing else, whatever the file has become. */
+/* The journal gives back what was put before its last mark, and nothing else, whatever the file has become.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -196,8 +197,11 @@ static void test_no_room(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(what_is_marked_comes_back), TEST(idle_takes_no_room), TEST(any_cut_is_survived),
-		TEST(any_bytes_are_survived),	 TEST(no_room),
+		TEST(what_is_marked_comes_back),
+		TEST(idle_takes_no_room),
+		TEST(any_cut_is_survived),
+		TEST(any_bytes_are_survived),
+		TEST(no_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

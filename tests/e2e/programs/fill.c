@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* ROUNDS: so many writes of 8 bytes into a pipe, each read at once, then as many by a child. Prints its pid
- * and the child's. */
+/* ROUNDS: says that it has begun, and waits for a 'g'. Then so many writes of 8 bytes into a pipe, each read
+ * at once, and as many by a child. Prints its pid and the child's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -16,9 +16,11 @@ static void talk(const int *ends, long rounds)
 
 int main(int argc, char **argv)
 {
-	int ends[2], go = argc == 2 ? getchar() : 'x';
-	long rounds = argc == 2 && go == 'g' ? atol(argv[1]) : 0;
-	if (pipe(ends))
+	int ends[2];
+	long rounds = argc == 2 ? atol(argv[1]) : 0;
+	puts("begun");
+	fflush(stdout);
+	if (getchar() != 'g' || pipe(ends))
 		return 1;
 	talk(ends, rounds);
 	pid_t pid = fork();

@@ -36,6 +36,7 @@ def pair(start):
     os._exit(0)
 
 
+print("begun", flush=True)
 done = os.pipe()
 starts = [os.pipe() for _ in range(pairs)]
 children = []

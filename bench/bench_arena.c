@@ -11,6 +11,7 @@
 #define collector_total	    nothing_total
 #define collector_watermark nothing_watermark
 #define collector_meta	    nothing_meta
+#define collector_journal   nothing_journal
 #define source_shim	    benched_source
 
 #include "../collector/drain.c"
@@ -53,6 +54,12 @@ void collector_total(struct collector *c, enum collector_source kind, uint64_t t
 void collector_watermark(struct collector *c, enum collector_source kind, uint64_t ns)
 {
 	(void)c, (void)kind, (void)ns;
+}
+
+struct journal *collector_journal(const struct collector *c)
+{
+	(void)c;
+	return NULL;
 }
 
 void collector_meta(struct collector *c, const char *key, const char *value)
@@ -147,7 +154,7 @@ int main(int argc, char **argv)
 	char error[256];
 	struct shared *shared =
 		mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED || rounds > ROUNDS_MAX || source_make(&source, error, sizeof(error))) {
+	if (shared == MAP_FAILED || rounds > ROUNDS_MAX || source_make(&source, 0, error, sizeof(error))) {
 		fprintf(stderr, "bench_arena: cannot start\n");
 		return 1;
 	}

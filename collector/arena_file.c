@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -16,9 +17,7 @@
 #include <unistd.h>
 
 #include "libc_file.h"
-
-#define SHM    "/dev/shm"
-#define PREFIX "ipctrace-"
+#include "session.h"
 
 enum {
 	FIRST_CHUNKS = 128, /* 8 MiB: what one fast producer fills between two polls of an idle recorder */
@@ -28,38 +27,15 @@ enum {
 
 /* --- the folder --- */
 
-static void empty_folder(int folder)
+/* Of a recorder that was killed, with nothing that could be recovered. */
+static void remove_if_stale(void *context, struct session *s)
 {
-	DIR *dir = fdopendir(dup(folder));
-	for (struct dirent *entry; dir && (entry = readdir(dir));)
-		if (entry->d_name[0] != '.')
-			unlinkat(folder, entry->d_name, 0);
-	if (dir)
-		closedir(dir);
-}
-
-/* A folder of ours whose lock is free belonged to a recorder that was killed. */
-static void remove_if_stale(int shm, const char *name)
-{
-	struct stat st;
-	int folder = openat(shm, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (folder < 0)
-		return;
-	if (!fstat(folder, &st) && st.st_uid == geteuid() && !flock(folder, LOCK_EX | LOCK_NB)) {
-		empty_folder(folder);
-		unlinkat(shm, name, AT_REMOVEDIR);
-	}
-	close(folder);
-}
-
-static void remove_stale_folders(void)
-{
-	DIR *shm = opendir(SHM);
-	for (struct dirent *entry; shm && (entry = readdir(shm));)
-		if (!strncmp(entry->d_name, PREFIX, strlen(PREFIX)))
-			remove_if_stale(dirfd(shm), entry->d_name);
-	if (shm)
-		closedir(shm);
+	(void)context;
+	char *trace;
+	bool journal = session_journal(s, &trace);
+	if (!journal && !trace && session_claim(s))
+		session_remove(s);
+	free(trace);
 }
 
 static int random_name(char name[static 17])
@@ -80,11 +56,11 @@ static int make_folder(struct arena_file *a)
 	for (int attempt = 0; attempt < 8; attempt++) {
 		if (random_name(name))
 			return -EIO;
-		snprintf(a->folder, sizeof(a->folder), SHM "/" PREFIX "%s", name);
+		snprintf(a->folder, sizeof(a->folder), SESSION_PREFIX "%s", name);
 		if (mkdir(a->folder, 0700))
 			return -errno;
 		a->folder_fd = open(a->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (a->folder_fd >= 0 && !flock(a->folder_fd, LOCK_EX | LOCK_NB) && !stat(a->folder, &st))
+		if (a->folder_fd >= 0 && !flock(a->folder_fd, LOCK_EX) && !stat(a->folder, &st))
 			return fchmod(a->folder_fd, 0711) ? -errno : 0;
 		if (a->folder_fd >= 0)
 			close(a->folder_fd);
@@ -116,30 +92,67 @@ static int size_file(struct arena_file *a, uint64_t size)
 	return ftruncate(a->fd, size) ? -errno : 0;
 }
 
+struct layout {
+	uint64_t control, chunk, sync, size;
+};
+
+static struct layout layout_of(uint32_t chunks)
+{
+	uint64_t chunk = arena_chunk_offset(chunks), sync = chunk + (uint64_t)chunks * CHUNK_BYTES;
+	return (struct layout){ arena_control_offset(), chunk, sync, sync + sizeof(struct arena_sync) };
+}
+
+uint32_t arena_file_first(uint32_t chunks)
+{
+	return chunks < FIRST_CHUNKS ? chunks : FIRST_CHUNKS;
+}
+
 static int map_file(struct arena_file *a)
 {
-	uint64_t control = arena_control_offset(), chunk = arena_chunk_offset(ARENA_CHUNKS_DEFAULT);
-	uint64_t sync = chunk + (uint64_t)ARENA_CHUNKS_DEFAULT * CHUNK_BYTES;
-	uint64_t size = sync + sizeof(struct arena_sync);
-	int ret = size_file(a, size);
-	if (ret)
-		return ret;
-	if (fallocate(a->fd, 0, 0, chunk + (uint64_t)FIRST_CHUNKS * CHUNK_BYTES) ||
-	    fallocate(a->fd, 0, (off_t)sync, sizeof(struct arena_sync)))
-		return -errno;
-	unsigned char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
+	const struct layout l = layout_of(a->chunks);
+	unsigned char *map = mmap(NULL, l.size, PROT_READ | PROT_WRITE, MAP_SHARED, a->fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;
-	madvise(map, size, MADV_DONTDUMP);
+	madvise(map, l.size, MADV_DONTDUMP);
 	a->header = (struct arena_header *)map;
-	a->controls = (struct arena_control *)(map + control);
-	a->chunks = map + chunk;
-	a->sync = (struct arena_sync *)(map + sync);
-	a->allocated = FIRST_CHUNKS;
-	a->header->control_offset = control;
-	a->header->chunk_offset = chunk;
-	a->header->sync_offset = sync;
-	a->header->size = size;
+	a->controls = (struct arena_control *)(map + l.control);
+	a->slots = map + l.chunk;
+	a->sync = (struct arena_sync *)(map + l.sync);
+	return 0;
+}
+
+static int allocate_file(struct arena_file *a)
+{
+	const struct layout l = layout_of(a->chunks);
+	int ret = size_file(a, l.size);
+	if (ret)
+		return ret;
+	a->allocated = arena_file_first(a->chunks);
+	if (fallocate(a->fd, 0, 0, (off_t)(l.chunk + (uint64_t)a->allocated * CHUNK_BYTES)) ||
+	    fallocate(a->fd, 0, (off_t)l.sync, sizeof(struct arena_sync)))
+		return -errno;
+	return map_file(a);
+}
+
+int arena_file_resume(struct arena_file *a, struct session *s, uint32_t allocated)
+{
+	struct stat st;
+	*a = (struct arena_file){ .folder_fd = -1, .chunks = s->chunks, .allocated = allocated };
+	if (!a->chunks || a->chunks > ARENA_CHUNKS_MAX || allocated > a->chunks)
+		return -EPROTO;
+	a->fd = openat(s->folder_fd, s->arena, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (a->fd < 0)
+		return -errno;
+	int ret = fstat(a->fd, &st)				      ? -errno
+		  : (uint64_t)st.st_size != layout_of(a->chunks).size ? -EPROTO
+								      : map_file(a);
+	if (ret) {
+		close(a->fd);
+		return ret;
+	}
+	strcpy(a->folder, s->folder);
+	a->folder_fd = s->folder_fd;
+	s->folder_fd = -1;
 	return 0;
 }
 
@@ -147,10 +160,10 @@ void arena_file_grow(struct arena_file *a)
 {
 	struct statvfs fs;
 	uint32_t more = a->allocated < GROW_CHUNKS ? a->allocated : GROW_CHUNKS;
-	if (more > ARENA_CHUNKS_DEFAULT - a->allocated)
-		more = ARENA_CHUNKS_DEFAULT - a->allocated;
-	uint64_t offset = (uint64_t)((unsigned char *)a->chunks - (unsigned char *)a->header) +
-			  (uint64_t)a->allocated * CHUNK_BYTES;
+	if (more > a->chunks - a->allocated)
+		more = a->chunks - a->allocated;
+	uint64_t offset =
+		(uint64_t)(a->slots - (unsigned char *)a->header) + (uint64_t)a->allocated * CHUNK_BYTES;
 	uint64_t size = (uint64_t)more * CHUNK_BYTES;
 	if (a->exhausted || !more)
 		return;
@@ -178,8 +191,13 @@ void arena_file_offer(struct arena_file *a, uint32_t chunk)
 static void fill_header(struct arena_file *a, enum arena_clock kind)
 {
 	struct arena_header *h = a->header;
+	const struct layout l = layout_of(a->chunks);
 	h->version = ARENA_VERSION;
-	h->chunks = ARENA_CHUNKS_DEFAULT;
+	h->chunks = a->chunks;
+	h->control_offset = l.control;
+	h->chunk_offset = l.chunk;
+	h->sync_offset = l.sync;
+	h->size = l.size;
 	h->clock = kind;
 	h->block_us = BLOCK_US;
 	libc_file_offer(h, a->folder_fd);
@@ -192,34 +210,42 @@ static const char *remedy(int error)
 {
 	switch (error) {
 	case ENOSPC:
-		return "free some space there, or enlarge it: mount -o remount,size=256m " SHM;
+		return "free some space there, or enlarge it: mount -o remount,size=256m /dev/shm";
 	case EFBIG:
 		return "the limit on file sizes is too small: ulimit -f unlimited";
 	case ENOENT:
-		return "mount it: mount -t tmpfs tmpfs " SHM;
+		return "mount it: mount -t tmpfs tmpfs /dev/shm";
 	case EACCES:
 	case EPERM:
 	case EROFS:
-		return "it must be writable for you: chmod 1777 " SHM;
+		return "it must be writable for you: chmod 1777 /dev/shm";
 	default:
 		return "it needs 10 MiB of shared memory there";
 	}
 }
 
-int arena_file_open(struct arena_file *a, enum arena_clock kind, char *error, size_t error_size)
+static uint32_t chunks_of(size_t bytes)
 {
-	*a = (struct arena_file){ .folder_fd = -1, .fd = -1 };
-	remove_stale_folders();
+	size_t chunks = (bytes < ARENA_BYTES_MIN ? ARENA_BYTES_MIN : bytes) / CHUNK_BYTES;
+	return !bytes			   ? ARENA_CHUNKS_DEFAULT
+	       : chunks > ARENA_CHUNKS_MAX ? ARENA_CHUNKS_MAX
+					   : (uint32_t)chunks;
+}
+
+int arena_file_open(struct arena_file *a, enum arena_clock kind, size_t bytes, char *error, size_t error_size)
+{
+	*a = (struct arena_file){ .folder_fd = -1, .fd = -1, .chunks = chunks_of(bytes) };
+	session_each(remove_if_stale, NULL);
 	int ret = make_folder(a);
 	if (!ret)
 		ret = make_file(a);
 	if (!ret)
-		ret = map_file(a);
+		ret = allocate_file(a);
 	if (!ret) {
 		fill_header(a, kind);
 		return 0;
 	}
-	snprintf(error, error_size, "cannot make the trace buffer in " SHM ": %s; %s", strerror(-ret),
+	snprintf(error, error_size, "cannot make the trace buffer in /dev/shm: %s; %s", strerror(-ret),
 		 remedy(-ret));
 	arena_file_close(a);
 	return ret;
@@ -230,16 +256,25 @@ int arena_file_open(struct arena_file *a, enum arena_clock kind, char *error, si
  * are in use. */
 static void retire_chunks(struct arena_file *a)
 {
-	uint64_t chunks = (uint64_t)(a->chunks - (unsigned char *)a->header);
+	uint64_t slots = (uint64_t)(a->slots - (unsigned char *)a->header);
 	for (uint32_t chunk = 0; chunk < a->allocated; chunk++) {
 		uint64_t nobody = 0;
 		if (atomic_compare_exchange_strong(&a->controls[chunk].owner, &nobody, ARENA_CLOSED))
 			fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				  chunks + (uint64_t)chunk * CHUNK_BYTES, CHUNK_BYTES);
+				  (off_t)(slots + (uint64_t)chunk * CHUNK_BYTES), CHUNK_BYTES);
 	}
 	if (!atomic_load(&a->header->sync_lines))
 		fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			  (off_t)((unsigned char *)a->sync - (unsigned char *)a->header), sizeof(*a->sync));
+}
+
+void arena_file_leave(struct arena_file *a)
+{
+	if (a->header)
+		munmap(a->header, layout_of(a->chunks).size);
+	if (a->fd >= 0)
+		close(a->fd);
+	*a = (struct arena_file){ .folder_fd = -1, .fd = -1 };
 }
 
 void arena_file_close(struct arena_file *a)
@@ -247,13 +282,12 @@ void arena_file_close(struct arena_file *a)
 	if (a->header) {
 		atomic_store(&a->header->stop, 1);
 		retire_chunks(a);
-		munmap(a->header, (unsigned char *)(a->sync + 1) - (unsigned char *)a->header);
+		munmap(a->header, layout_of(a->chunks).size);
 	}
 	if (a->fd >= 0)
 		close(a->fd);
 	if (a->folder_fd >= 0) {
-		empty_folder(a->folder_fd);
-		rmdir(a->folder);
+		session_empty(a->folder_fd, a->folder);
 		close(a->folder_fd);
 	}
 	*a = (struct arena_file){ .folder_fd = -1, .fd = -1 };

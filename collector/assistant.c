@@ -45,7 +45,7 @@ static void answer_all(struct assistant *a)
 {
 	struct arena_header *h = a->arena->header;
 
-	for (uint32_t word = 0; word < (ARENA_CHUNKS_DEFAULT + 63) / 64; word++) {
+	for (uint32_t word = 0; word < (a->arena->chunks + 63) / 64; word++) {
 		uint64_t asked = atomic_exchange(&h->asked[word], 0);
 		for (; asked; asked &= asked - 1)
 			look_at(a, &a->arena->controls[word * 64 + __builtin_ctzll(asked)]);

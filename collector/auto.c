@@ -117,6 +117,11 @@ static long auto_poll(struct source *s, struct collector *c, bool end)
 	return records < 0 ? records : more < 0 ? more : records + more;
 }
 
+static struct arena_file *auto_arena(struct source *s)
+{
+	return shim_arena(s->shim);
+}
+
 static void auto_close(struct source *s)
 {
 	assistant_stop(&s->assistant);
@@ -134,5 +139,6 @@ const struct source_ops source_auto = {
 	.attach = auto_attach,
 	.environment = auto_environment,
 	.poll = auto_poll,
+	.arena = auto_arena,
 	.close = auto_close,
 };

@@ -146,6 +146,16 @@ void clock_feed(struct clock *c, struct clock_pair pair)
 		c->tilted = off;
 }
 
+void clock_resume(struct clock *c, struct clock_line last)
+{
+	const struct clock_pair from = { last.ticks, last.ns };
+	if (c->kind == ARENA_CLOCK_MONOTONIC)
+		return;
+	c->lines = 0;
+	c->first = c->base = c->next_base = from;
+	add_line(c, last);
+}
+
 static struct clock_pair tightest(void)
 {
 	struct clock_pair best = { 0 };

@@ -44,6 +44,10 @@ enum arena_clock clock_choose(void);
 /* Starts the calibration. At least one clock_sample() must come before the first conversion. */
 void clock_start(struct clock *c, enum arena_clock kind);
 
+/* Goes on with a line of another clock of this kind, so that stamps which that one would have converted are
+ * converted alike. */
+void clock_resume(struct clock *c, struct clock_line last);
+
 /* Takes a pair and returns its time (CLOCK_MONOTONIC, ns). */
 uint64_t clock_sample(struct clock *c);
 

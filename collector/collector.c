@@ -161,25 +161,51 @@ void collector_lose(struct collector *c, enum collector_source source, enum ipc_
 	collector_dirty(c, &l->row);
 }
 
-int collector_open(struct collector **out, const char *path)
+int collector_resume(struct collector **out, const char *path, uint64_t start_ns)
 {
 	struct collector *c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	c->commit_ns = clock_ns();
+	c->start_ns = start_ns;
 	c->closed_last = &c->closed;
-	int err = store_open(&c->store, path, c->commit_ns);
+	int err = store_open(&c->store, path, start_ns);
 	if (err) {
 		free(c);
 		return err;
 	}
-	KIND_EACH(look_around, c);
 	*out = c;
 	return 0;
 }
 
+int collector_open(struct collector **out, const char *path)
+{
+	int err = collector_resume(out, path, clock_ns());
+	if (!err)
+		KIND_EACH(look_around, *out);
+	return err;
+}
+
+void collector_keep(struct collector *c, const char *path, const char *id)
+{
+	if (journal_open(&c->journal, path, id, c->start_ns)) {
+		c->journal = NULL;
+		return;
+	}
+	for (uint32_t i = 0; c->leftovers.slots && i <= c->leftovers.mask; i++)
+		if (c->leftovers.slots[i].key)
+			journal_put(c->journal, JOURNAL_LEFTOVER, 0, &c->leftovers.slots[i].key, 8);
+}
+
+struct journal *collector_journal(const struct collector *c)
+{
+	return c->journal;
+}
+
 void collector_select(struct collector *c, uint64_t mechanisms, bool outlive)
 {
+	const uint64_t told[2] = { mechanisms, outlive };
+	journal_put(c->journal, JOURNAL_SELECT, 0, told, sizeof(told));
 	c->left_out = ~mechanisms;
 	c->outlive = outlive;
 }
@@ -191,12 +217,16 @@ void collector_look_around(struct collector *c)
 
 void collector_meta(struct collector *c, const char *key, const char *value)
 {
+	journal_put_two(c->journal, JOURNAL_META, 0, key, strlen(key) + 1, value, strlen(value) + 1);
 	store_meta(c->store, key, value);
 }
 
 void collector_loss(struct collector *c, enum collector_source source, enum ipc_reason reason, int pid,
 		    const char *comm, uint64_t count)
 {
+	const struct journal_loss told = { (int32_t)reason, pid, count };
+	journal_put_two(c->journal, JOURNAL_LOSS, source, &told, sizeof(told), comm,
+			comm ? strlen(comm) + 1 : 0);
 	struct life *l = pid > 0 ? life_of(c, source, pid) : NULL;
 	struct process *p = l ? l->latest : NULL;
 	const char *name = comm ? collector_text(c, comm, strlen(comm)) : p ? p->data.comm : NULL;
@@ -214,6 +244,7 @@ void collector_lost(struct collector *c, enum collector_source source, const str
 		.processor = lost->processor,
 		.first_ns = lost->first_ns,
 	};
+	journal_put(c->journal, JOURNAL_LOST, source, lost, sizeof(*lost));
 	struct loss *l = loss_of(c, &key);
 	if (!l)
 		return;
@@ -290,10 +321,12 @@ static void take_timed(struct collector *c, enum collector_source source, const 
 
 static void take_definition(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
-	if (d->call > IPC_DEF_LAST || d->text > IPC_TEXT_MAX)
+	if (d->call > IPC_DEF_LAST || d->text > IPC_TEXT_MAX) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);
-	else
-		take_timed(c, source, d, d + 1);
+		return;
+	}
+	journal_put(c->journal, JOURNAL_DEFINITION, source, d, sizeof(*d) + d->text);
+	take_timed(c, source, d, d + 1);
 }
 
 /* Its place is behind all definitions that were told before. */
@@ -301,6 +334,7 @@ void collector_total(struct collector *c, enum collector_source source, uint64_t
 		     const struct collector_total *t)
 {
 	const struct ipc_def d = { .time = time, .call = TIMED_TOTAL, .text = sizeof(*t) };
+	journal_put_two(c->journal, JOURNAL_TOTAL, source, &time, sizeof(time), t, sizeof(*t));
 	if (!c->error)
 		take_timed(c, source, &d, t);
 }
@@ -323,6 +357,7 @@ void collector_record(struct collector *c, enum collector_source source, const s
 		take_definition(c, source, (const struct ipc_def *)e);
 		return;
 	}
+	journal_event(c->journal, source, e);
 	uint64_t end;
 	if (__builtin_add_overflow(e->start, e->duration, &end) || !e->thread) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);
@@ -338,6 +373,7 @@ void collector_record(struct collector *c, enum collector_source source, const s
 
 void collector_watermark(struct collector *c, enum collector_source source, uint64_t ns)
 {
+	journal_put(c->journal, JOURNAL_WATERMARK, source, &ns, sizeof(ns));
 	c->heard[source] = true;
 	if (ns > c->watermark[source])
 		c->watermark[source] = ns;
@@ -484,12 +520,113 @@ static void hand_on_all(struct collector *c, uint64_t limit)
 int collector_step(struct collector *c)
 {
 	uint64_t limit = horizon(c);
+	journal_put(c->journal, JOURNAL_STEP, 0, NULL, 0);
+	journal_mark(c->journal);
 	hand_on_all(c, limit);
 	if (limit > c->now && limit != UINT64_MAX)
 		c->now = limit;
 	if (!c->error && clock_ns() - c->commit_ns >= COMMIT_NS)
 		commit(c);
 	return c->error;
+}
+
+/* Resuming. */
+
+static void resume_leftover(struct collector *c, uint64_t key)
+{
+	void **place = key ? table_put(&c->leftovers, key) : NULL;
+	if (place)
+		*place = c;
+}
+
+static void resume_meta(struct collector *c, const char *text, size_t size)
+{
+	const char *value = memchr(text, '\0', size);
+	if (value && text[size - 1] == '\0' && ++value < text + size)
+		collector_meta(c, text, value);
+}
+
+static void resume_loss(struct collector *c, enum collector_source source, const struct journal_loss *l,
+			size_t text)
+{
+	const char *comm = text ? (const char *)(l + 1) : NULL;
+	if ((uint32_t)l->reason < IPC_REASONS && (!comm || comm[text - 1] == '\0'))
+		collector_loss(c, source, (enum ipc_reason)l->reason, l->pid, comm, l->count);
+}
+
+/* The file may be damaged. */
+static bool is_whole(enum journal_op op, const void *data, size_t size)
+{
+	const struct ipc_def *d = data;
+	const struct collector_lost *lost = data;
+	const struct collector_count *count = data;
+	switch (op) {
+	case JOURNAL_EVENT:
+		return size == IPC_SLOT;
+	case JOURNAL_DEFINITION:
+		return size >= sizeof(*d) && size == sizeof(*d) + d->text && d->call >= IPC_DEF_FIRST;
+	case JOURNAL_SELECT:
+		return size == 2 * sizeof(uint64_t);
+	case JOURNAL_LEFTOVER:
+	case JOURNAL_WATERMARK:
+		return size == sizeof(uint64_t);
+	case JOURNAL_META:
+		return size > 0;
+	case JOURNAL_LOSS:
+		return size >= sizeof(struct journal_loss);
+	case JOURNAL_LOST:
+		return size == sizeof(*lost) && lost->reason < IPC_REASONS &&
+		       lost->mechanism < IPC_MECHANISMS;
+	case JOURNAL_TOTAL:
+		return size == sizeof(uint64_t) + sizeof(struct collector_total);
+	case JOURNAL_COUNTED:
+		return size == sizeof(*count) && ipc_object_mechanism(count->object) < IPC_MECHANISMS;
+	default:
+		return true;
+	}
+}
+
+void collector_resume_op(struct collector *c, enum journal_op op, unsigned int of, const void *data,
+			 size_t size)
+{
+	const uint64_t *word = data;
+	if (of >= COLLECTOR_SOURCES || !is_whole(op, data, size))
+		return;
+	switch (op) {
+	case JOURNAL_EVENT:
+	case JOURNAL_DEFINITION:
+		collector_record(c, of, data);
+		break;
+	case JOURNAL_SELECT:
+		collector_select(c, word[0], word[1]);
+		break;
+	case JOURNAL_LEFTOVER:
+		resume_leftover(c, word[0]);
+		break;
+	case JOURNAL_META:
+		resume_meta(c, data, size);
+		break;
+	case JOURNAL_LOSS:
+		resume_loss(c, of, data, size - sizeof(struct journal_loss));
+		break;
+	case JOURNAL_LOST:
+		collector_lost(c, of, data);
+		break;
+	case JOURNAL_TOTAL:
+		collector_total(c, of, word[0], (const void *)(word + 1));
+		break;
+	case JOURNAL_COUNTED:
+		collector_counted(c, of, data);
+		break;
+	case JOURNAL_WATERMARK:
+		collector_watermark(c, of, word[0]);
+		break;
+	case JOURNAL_STEP:
+		collector_step(c);
+		break;
+	default:
+		break;
+	}
 }
 
 unsigned int collector_running(const struct collector *c)
@@ -573,9 +710,11 @@ int collector_close(struct collector *c, uint64_t end_ns)
 	write_dirty(c);
 	if (c->drops) /* bytes that were not seen to be sent or received have shifted the others */
 		store_doubt_channels(c->store, c->dropped, c->drops);
+	store_unwritten(c->store, end_ns);
 	int err = store_close(c->store);
 	if (c->error)
 		err = c->error;
+	journal_remove(c->journal);
 	free_all(c);
 	return err;
 }

@@ -18,6 +18,7 @@
 #include "calls.h"
 #include "event.h"
 #include "histogram.h"
+#include "journal.h"
 
 struct collector;
 
@@ -28,6 +29,20 @@ enum collector_source { COLLECTOR_SHIM, COLLECTOR_BPF, COLLECTOR_SOURCES };
  * The caller ends it with collector_close().
  */
 int collector_open(struct collector **out, const char *path);
+
+/* Before anything else: all that it is given stands in a journal as well, until collector_close(). Without
+ * room for one the collector does without. */
+void collector_keep(struct collector *c, const char *path, const char *id);
+
+/* The journal, for the source's own notes and marks; collector_step() makes a mark too. NULL: there is none.
+ */
+struct journal *collector_journal(const struct collector *c);
+
+/* As collector_open(), of a recording that began at `start_ns` and of which a journal tells: what it has,
+ * NOTEs and MARKs excepted, is given to collector_resume_op(). */
+int collector_resume(struct collector **out, const char *path, uint64_t start_ns);
+void collector_resume_op(struct collector *c, enum journal_op op, unsigned int of, const void *data,
+			 size_t size);
 
 /* Before the first record: only what passes through channels of these mechanisms is stored (a set of 1 <<
  * enum ipc_mechanism); processes are rows whatever they do. `outlive`: that they go on when the recording

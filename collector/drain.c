@@ -22,6 +22,7 @@
 #include "environment.h"
 #include "owners.h"
 #include "sampling.h"
+#include "session.h"
 #include "source.h"
 #include "tables.h"
 
@@ -36,14 +37,17 @@ enum {
 	BATCH = 64 * CHUNK_SLOTS, /* records of one poll; a poll and what follows takes some 20 ms then */
 	SYNC_NS = 100 * MS,	  /* how often counters are looked at: that disturbs who counts */
 	LOOK_AHEAD = 4,		  /* slots; see abandoned() */
+	OVERS = 256,
 };
 
 /* What the recorder remembers of a chunk. */
 struct cursor {
-	uint64_t order;	      /* its claim's number, widened: chunks are drained in this order */
-	uint64_t seen_ns;     /* no record of it ended before this without having been drained */
-	uint64_t claiming_ns; /* since when it is owned without a base, 0: it is not */
-	uint32_t base, next;  /* of its slots; the next to look at */
+	uint64_t order;			 /* its claim's number, widened: chunks are drained in this order */
+	uint64_t seen_ns;		 /* no record of it ended before this without having been drained */
+	uint64_t claiming_ns;		 /* since when it is owned without a base, 0: it is not */
+	uint32_t base, next;		 /* of its slots; the next to look at */
+	uint32_t noted_base, noted_next; /* as the journal has it */
+	bool done;			 /* after a killed recorder: nothing more will be taken from it */
 };
 
 /* A chunk that is owned now, as its control block said at the start of the scan. */
@@ -60,6 +64,27 @@ struct sync_told {
 	uint64_t sends, receives;
 };
 
+/*
+ * Our notes in the journal: how far all that we took from the arena reaches. CURSOR: of a chunk (struct
+ * noted_cursor). LINE: of a line (struct noted_line). ARENA: struct noted_arena. CLOCK: its newest struct
+ * clock_line. ENDED: the arena holds nothing any more that was not told.
+ */
+enum note { NOTE_CURSOR, NOTE_LINE, NOTE_ARENA, NOTE_CLOCK, NOTE_ENDED };
+
+struct noted_cursor {
+	uint32_t chunk, base, next, done; /* done: it is given back */
+	uint64_t order;
+};
+
+struct noted_line {
+	uint64_t line, sends, receives;
+};
+
+struct noted_arena {
+	uint64_t claims;
+	uint32_t allocated, reserved;
+};
+
 struct source {
 	struct arena_file file;
 	struct clock clock;
@@ -74,9 +99,16 @@ struct source {
 	uint64_t watermark, checked_ns;
 	uint64_t counted[IPC_REASONS]; /* our own counts of this poll */
 	struct sync_told sync_told[ARENA_SYNC_LINES];
-	uint64_t sync_ns; /* when lines were looked at last */
+	uint64_t sync_ns;     /* when lines were looked at last */
+	uint32_t over[OVERS]; /* images that ended by an exec in this poll; of more the lines stay */
+	unsigned int overs;
 	long records;
 	char *shim, **environment;
+	struct noted_arena noted; /* in the journal */
+	uint64_t noted_line;	  /* where the clock's newest line there starts */
+	bool resumed;		  /* after another recorder, which was killed: */
+	bool ended;		  /* that one had taken everything */
+	uint64_t latest_ns;	  /* end of the latest record */
 };
 
 /* --- records --- */
@@ -88,10 +120,28 @@ union record {
 	struct ipc_event slots[1 + IPC_TEXT_MAX / IPC_SLOT];
 };
 
+static struct journal *journal(const struct source *s)
+{
+	return collector_journal(s->collector);
+}
+
 static void hand_over(struct source *s, const struct ipc_event *slots)
 {
 	collector_record(s->collector, COLLECTOR_SHIM, slots);
 	s->records++;
+}
+
+static void seen_until(struct source *s, uint64_t ns)
+{
+	if (ns > s->latest_ns)
+		s->latest_ns = ns;
+}
+
+/* When what is over was over. Of those who died after the recorder did, perhaps long ago, nobody knows. */
+static uint64_t moment(struct source *s)
+{
+	uint64_t now = clock_sample(&s->clock);
+	return s->resumed && s->latest_ns ? s->latest_ns : now;
 }
 
 /* A stamp far ahead of the scan is true only if the scan itself took that long. */
@@ -125,6 +175,8 @@ static void take_event(struct source *s, struct ipc_event *e)
 	}
 	e->start = start;
 	e->duration = end - start;
+	e->seq = 0; /* the journal is shorter so */
+	seen_until(s, end);
 	follow_process(s, e);
 	hand_over(s, e);
 }
@@ -140,6 +192,7 @@ static void take_definition(struct source *s, const struct listed *here, union r
 		s->counted[IPC_REASON_rejected]++;
 		return;
 	}
+	seen_until(s, def->time);
 	if (def->call == IPC_DEF_IMAGE) {
 		if (def->image.spawn_time)
 			def->image.spawn_time = clock_ns(&s->clock, def->image.spawn_time);
@@ -205,7 +258,7 @@ static bool drain(struct source *s, const struct listed *l, bool final)
 {
 	struct cursor *cursor = &s->cursor[l->chunk];
 	const struct arena_control *control = &s->file.controls[l->chunk];
-	const struct ipc_event *slots = (const void *)(s->file.chunks + (size_t)l->chunk * CHUNK_BYTES);
+	const struct ipc_event *slots = (const void *)(s->file.slots + (size_t)l->chunk * CHUNK_BYTES);
 	uint32_t base = cursor->base, i = cursor->next, next;
 	for (; i < CHUNK_SLOTS; cursor->next = i) {
 		if (whole(slots, base, i)) {
@@ -265,10 +318,64 @@ static void finish_chunk(struct source *s, const struct listed *l)
 {
 	drain(s, l, true);
 	if (!l->closed)
-		tell_inside(s, l, clock_sample(&s->clock));
+		tell_inside(s, l, moment(s));
+}
+
+/* What a killed recorder left stays as it is: recovering may have to begin anew. */
+static void give_back(struct source *s, const struct listed *l)
+{
+	if (s->resumed) {
+		s->cursor[l->chunk].done = true;
+		return;
+	}
 	s->cursor[l->chunk] = (struct cursor){ 0 };
 	arena_file_offer(&s->file, l->chunk);
 	s->free++;
+}
+
+/* --- the journal --- */
+
+static void note(const struct source *s, enum note what, const void *data, size_t size)
+{
+	journal_put(journal(s), JOURNAL_NOTE, what, data, size);
+}
+
+static void note_clock(struct source *s)
+{
+	const struct clock_line *newest = &s->clock.line[s->clock.lines - 1];
+	if (!s->records || !s->clock.lines || newest->ticks == s->noted_line)
+		return;
+	s->noted_line = newest->ticks;
+	note(s, NOTE_CLOCK, newest, sizeof(*newest));
+}
+
+static void note_arena(struct source *s)
+{
+	const struct noted_arena now = { s->claims, s->file.allocated, 0 };
+	if (now.claims == s->noted.claims && now.allocated == s->noted.allocated)
+		return;
+	s->noted = now;
+	note(s, NOTE_ARENA, &now, sizeof(now));
+}
+
+/* Of the first chunks that are listed, which were drained. Those that are done are given back behind the
+ * mark, but not before. */
+static void note_cursors(struct source *s, const struct listed *end)
+{
+	bool any_done = false;
+	for (const struct listed *l = s->list; l < end; l++) {
+		struct cursor *cursor = &s->cursor[l->chunk];
+		const struct noted_cursor now = { l->chunk, cursor->base, cursor->next, l->closed || l->over,
+						  cursor->order };
+		any_done |= now.done;
+		if (!now.done && now.base == cursor->noted_base && now.next == cursor->noted_next)
+			continue;
+		cursor->noted_base = now.base;
+		cursor->noted_next = now.next;
+		note(s, NOTE_CURSOR, &now, sizeof(now));
+	}
+	if (any_done)
+		journal_mark(journal(s));
 }
 
 /* --- what is counted of semaphores and locks --- */
@@ -282,6 +389,12 @@ static uint64_t added(struct source *s, uint64_t now, uint64_t *told)
 		return n;
 	s->counted[IPC_REASON_rejected]++;
 	return 0;
+}
+
+static void note_line(const struct source *s, unsigned int i)
+{
+	const struct noted_line now = { i, s->sync_told[i].sends, s->sync_told[i].receives };
+	note(s, NOTE_LINE, &now, sizeof(now));
 }
 
 static void tell_line(struct source *s, unsigned int i)
@@ -300,9 +413,12 @@ static void tell_line(struct source *s, unsigned int i)
 	n.receives = added(s, line->receives, &told->receives);
 	if (!n.sends && !n.receives)
 		return;
+	note_line(s, i);
 	n.object = atomic_load(&s->file.sync->object[slot].object);
 	n.doubtful = atomic_load(&s->file.sync->object[slot].doubtful);
 	n.first_ns = clock_ns(&s->clock, line->first);
+	if (s->resumed && n.first_ns < s->latest_ns)
+		n.last_ns = s->latest_ns;
 	if (n.first_ns > s->scan_ns || n.first_ns < s->begin_ns)
 		n.first_ns = s->scan_ns;
 	unsigned int mechanism = ipc_object_mechanism(n.object);
@@ -325,32 +441,44 @@ static void tell_lines(struct source *s, bool all)
 static void clear_line(struct source *s, unsigned int i)
 {
 	struct arena_sync_line *line = &s->file.sync->line[i];
-	tell_line(s, i);
 	atomic_store(&line->owner, UINT32_MAX);
 	s->sync_told[i] = (struct sync_told){ 0 };
+	note_line(s, i);
 	line->sends = line->receives = 0;
 	atomic_store_explicit(&line->image, 0, memory_order_release);
 	atomic_store_explicit(&line->owner, 0, memory_order_release);
 }
 
-static bool is_dead(const struct source *s, uint32_t image)
+static bool is_over(const struct source *s, uint32_t image)
 {
+	for (unsigned int i = 0; i < s->overs; i++)
+		if (s->over[i] == image)
+			return true;
 	for (const struct owner *dead = s->owners.dead; dead; dead = dead->next_dead)
 		if (dead->image == image)
 			return true;
 	return false;
 }
 
-/* The lines of an image that is no more; 0: of those that died. */
-static void clear_lines(struct source *s, uint32_t over)
+static void each_line_over(struct source *s, void (*what)(struct source *s, unsigned int i))
 {
-	if (!atomic_load(&s->file.header->sync_lines) || (!over && !s->owners.dead))
-		return;
 	for (unsigned int i = 0; i < ARENA_SYNC_LINES; i++) {
 		uint32_t image = atomic_load_explicit(&s->file.sync->line[i].image, memory_order_acquire);
-		if (image && (over ? image == over : is_dead(s, image)))
-			clear_line(s, i);
+		if (image && is_over(s, image))
+			what(s, i);
 	}
+}
+
+/* The lines of images that are no more. Where our place in all chunks is noted. */
+static void clear_lines(struct source *s)
+{
+	if (atomic_load(&s->file.header->sync_lines) && (s->overs || s->owners.dead)) {
+		each_line_over(s, tell_line);
+		journal_mark(journal(s));
+		if (!s->resumed)
+			each_line_over(s, clear_line);
+	}
+	s->overs = 0;
 }
 
 /* --- processes --- */
@@ -362,7 +490,7 @@ static void tell_gone(struct source *s, struct owner *owner)
 		return;
 	owner->exited = true;
 	copy.def = (struct ipc_def){
-		.time = clock_sample(&s->clock),
+		.time = moment(s),
 		.gone = { .pid = owner->pid, .status = -1 },
 		.call = IPC_DEF_GONE,
 	};
@@ -384,8 +512,8 @@ static void meet_image(struct source *s, const struct listed *here, const struct
 		if (l->pid == image->pid && l->image != image->image)
 			l->over = true;
 	if (owner && (image->via == IPC_VIA_EXEC || owner->image == 0)) {
-		if (owner->image)
-			clear_lines(s, owner->image);
+		if (owner->image && s->overs < OVERS)
+			s->over[s->overs++] = owner->image;
 		owner->image = image->image;
 		owner->exited = false;
 		return;
@@ -417,6 +545,8 @@ static void check_owners(struct source *s, bool now)
 	if (!now && s->scan_ns - s->checked_ns < (shortage ? CHECK_NS / 10 : CHECK_NS))
 		return;
 	s->checked_ns = s->scan_ns;
+	for (unsigned int n = now ? s->owners.unwatched_count / OWNERS_BATCH : 0; n; n--)
+		owners_check(&s->owners);
 	owners_check(&s->owners);
 }
 
@@ -437,7 +567,7 @@ static bool place(struct source *s, struct cursor *cursor, uint32_t base)
 	if (base == 0)
 		return false;
 	if (base == cursor->base && !cursor->claiming_ns)
-		return true;
+		return !cursor->done;
 	int64_t ahead = (int32_t)(base - (uint32_t)s->claims);
 	if (ahead > 0)
 		return false;
@@ -460,7 +590,7 @@ static bool look_at(struct source *s, uint32_t chunk)
 	uint32_t base = atomic_load_explicit(&control->base, memory_order_acquire);
 	bool sane = state == ARENA_OWNED || (state == ARENA_CLOSED && base != 0);
 	if (!sane || !place(s, cursor, base)) {
-		if (sane && !claim_is_stuck(s, cursor, pid))
+		if (s->resumed || (sane && !claim_is_stuck(s, cursor, pid)))
 			return false;
 		s->counted[IPC_REASON_rejected] += state > ARENA_CLOSED || state == ARENA_FREE;
 		*cursor = (struct cursor){ 0 };
@@ -532,13 +662,19 @@ static void drain_listed(struct source *s, bool all)
 	for (const struct listed *done = s->list; done < l; done++)
 		if (done->closed || done->over)
 			finish_chunk(s, done);
+	note_clock(s);
+	note_arena(s);
+	note_cursors(s, l);
+	for (const struct listed *done = s->list; done < l; done++)
+		if (done->closed || done->over)
+			give_back(s, done);
 	for (const struct listed *rest = l; rest < end; rest++)
 		if (s->cursor[rest->chunk].seen_ns < left)
 			left = s->cursor[rest->chunk].seen_ns;
 	for (struct owner *dead = s->owners.dead; dead && l == end; dead = dead->next_dead)
 		tell_gone(s, dead);
 	if (l == end) {
-		clear_lines(s, 0);
+		clear_lines(s);
 		owners_forget(&s->owners);
 	}
 	tell_watermark(s, held, left);
@@ -579,11 +715,35 @@ static bool any_ending(const struct source *s)
 	return false;
 }
 
+/* Processes whose definition was dropped: their totals are theirs. */
+static void tell_unseen(struct source *s)
+{
+	for (unsigned int i = 0; i < ARENA_UNSEEN; i++) {
+		const struct arena_unseen *u = &s->file.header->unseen[i];
+		union record copy;
+		if (!atomic_load(&u->image) || !atomic_load_explicit(&u->whole, memory_order_acquire))
+			continue;
+		memset(&copy.slots[1], 0, IPC_SLOT);
+		memcpy(&copy.slots[1], u->comm, sizeof(u->comm) - 1);
+		copy.def = (struct ipc_def){ .time = u->time, .call = IPC_DEF_IMAGE };
+		copy.def.image = u->def;
+		copy.def.text =
+			((char *)&copy.slots[1])[0] ? sizeof(u->comm) + 3 : 0; /* comm, and nothing more */
+		take_definition(s, s->list, &copy);
+	}
+}
+
+/* Nobody counts faster than the clock; and of the rest, no sum of what the table holds overflows. */
+static bool can_be(const struct source *s, uint64_t moved, uint64_t bytes)
+{
+	return moved <= s->scan_ns - s->begin_ns && bytes <= INT64_MAX / ARENA_OVERFLOW / 2;
+}
+
 /* What was dropped of an endpoint: of its sends, or its receives. */
 static void tell_overflow(struct source *s, const struct arena_overflow *o, uint8_t verb, uint64_t moved,
 			  uint64_t bytes, uint64_t spent)
 {
-	uint64_t now = clock_sample(&s->clock);
+	uint64_t now = moment(s);
 	const struct collector_total t = {
 		.image = o->image,
 		.verb = verb,
@@ -594,15 +754,45 @@ static void tell_overflow(struct source *s, const struct arena_overflow *o, uint
 		.bytes = bytes,
 		.moved_ns = clock_span(&s->clock, spent),
 	};
-	if (moved)
+	if (moved && can_be(s, moved, bytes) && can_be(s, t.moved_ns / ARENA_OVERFLOW, 0))
 		collector_total(s->collector, COLLECTOR_SHIM, now, &t);
+	else if (moved)
+		s->counted[IPC_REASON_rejected]++;
+}
+
+static void tell_lost(struct source *s, enum ipc_reason reason)
+{
+	uint64_t n = atomic_load(&s->file.header->lost[reason]);
+	if (can_be(s, n, 0))
+		s->counted[reason] += n;
+	else
+		s->counted[IPC_REASON_rejected]++;
+}
+
+static void tell_number(struct source *s, const char *key, uint64_t n)
+{
+	char number[24];
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)n);
+	collector_meta(s->collector, key, number);
+}
+
+static void tell_blocked(struct source *s)
+{
+	const struct arena_header *h = s->file.header;
+	uint64_t ns = atomic_load(&h->blocked_ns), claims = atomic_load(&h->blocked_claims);
+	if (!can_be(s, ns / ARENA_CHUNKS_MAX, 0) || !can_be(s, claims, 0)) {
+		s->counted[IPC_REASON_rejected]++;
+		ns = claims = 0;
+	}
+	tell_number(s, "blocked_ns", ns);
+	tell_number(s, "blocked_claims", claims);
 }
 
 static void tell_totals(struct source *s)
 {
-	struct arena_header *h = s->file.header;
-	char number[24];
+	const struct arena_header *h = s->file.header;
 	tell_lines(s, true);
+	tell_unseen(s);
 	for (unsigned int i = 0; i < ARENA_OVERFLOW; i++) {
 		const struct arena_overflow *o = &h->overflow[i];
 		if (!o->key || !o->whole)
@@ -611,12 +801,9 @@ static void tell_totals(struct source *s)
 		tell_overflow(s, o, IPC_VERB_recv, o->recvs, o->bytes_received, o->received_time);
 	}
 	for (unsigned int reason = 0; reason < IPC_REASONS; reason++)
-		s->counted[reason] += atomic_load(&h->lost[reason]);
+		tell_lost(s, reason);
+	tell_blocked(s);
 	tell_counted(s);
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)atomic_load(&h->blocked_ns));
-	collector_meta(s->collector, "blocked_ns", number);
-	snprintf(number, sizeof(number), "%llu", (unsigned long long)atomic_load(&h->blocked_claims));
-	collector_meta(s->collector, "blocked_claims", number);
 }
 
 /* Twice: what was claimed after the first scan began is found by the second. */
@@ -632,15 +819,16 @@ static void end_recording(struct source *s)
 		if (!l->closed && !l->over)
 			tell_inside(s, l, clock_sample(&s->clock));
 	tell_totals(s);
+	note(s, NOTE_ENDED, NULL, 0);
 }
 
 static long shim_poll(struct source *s, struct collector *c, bool end)
 {
 	s->collector = c;
 	s->records = 0;
-	if (end)
+	if (end && !s->ended)
 		end_recording(s);
-	else
+	else if (!end)
 		poll_once(s, false);
 	return s->records;
 }
@@ -667,7 +855,7 @@ static char *find_shim(void)
 }
 
 /* Without the shim: the arena and who watches it. */
-static int source_make(struct source **out, char *error, size_t error_size)
+static int source_make(struct source **out, size_t buffer, char *error, size_t error_size)
 {
 	struct source *s = calloc(1, sizeof(*s));
 	if (!s) {
@@ -682,7 +870,7 @@ static int source_make(struct source **out, char *error, size_t error_size)
 	}
 	enum arena_clock kind = clock_choose();
 	clock_start(&s->clock, kind);
-	ret = arena_file_open(&s->file, kind, error, error_size);
+	ret = arena_file_open(&s->file, kind, buffer, error, error_size);
 	if (ret) {
 		owners_close(&s->owners);
 		free(s);
@@ -719,13 +907,15 @@ static int shim_open(struct source **out, const struct source_settings *settings
 		free(shim);
 		return -ENOENT;
 	}
-	int ret = source_make(out, error, error_size);
+	int ret = source_make(out, settings->buffer, error, error_size);
 	if (ret) {
 		free(shim);
 		return ret;
 	}
 	(*out)->shim = shim;
 	(*out)->file.header->no_patch = settings->no_patch;
+	if (settings->drop)
+		(*out)->file.header->block_us = 0;
 	return 0;
 }
 
@@ -789,6 +979,114 @@ static int shim_sample(struct source *s, unsigned int ms, char *error, size_t er
 	return 0;
 }
 
+/* --- after a recorder that was killed --- */
+
+int source_resume(struct source **out, struct session *session, uint64_t start_ns)
+{
+	struct source *s = calloc(1, sizeof(*s));
+	int ret = s ? owners_open(&s->owners) : -ENOMEM;
+	if (ret) {
+		free(s);
+		return ret;
+	}
+	clock_start(&s->clock, session->clock == ARENA_CLOCK_TSC ? ARENA_CLOCK_TSC : ARENA_CLOCK_MONOTONIC);
+	s->file = (struct arena_file){ .folder_fd = -1, .fd = -1 };
+	s->resumed = true;
+	s->begin_ns = s->latest_ns = start_ns;
+	s->noted.allocated = arena_file_first(session->chunks);
+	*out = s;
+	return 0;
+}
+
+static void resume_cursor(struct source *s, const struct noted_cursor *n)
+{
+	if (n->chunk >= ARENA_CHUNKS_MAX || n->next > CHUNK_SLOTS)
+		return;
+	s->cursor[n->chunk] = (struct cursor){ .order = n->order, .base = n->base, .next = n->next };
+	s->cursor[n->chunk].done = n->done;
+}
+
+static void resume_note(struct source *s, enum note what, const void *data, size_t size)
+{
+	const struct noted_line *l = data;
+	if (what == NOTE_CURSOR && size == sizeof(struct noted_cursor))
+		resume_cursor(s, data);
+	else if (what == NOTE_LINE && size == sizeof(*l) && l->line < ARENA_SYNC_LINES)
+		s->sync_told[l->line] = (struct sync_told){ l->sends, l->receives };
+	else if (what == NOTE_ARENA && size == sizeof(s->noted))
+		memcpy(&s->noted, data, size);
+	else if (what == NOTE_CLOCK && size == sizeof(struct clock_line))
+		clock_resume(&s->clock, *(const struct clock_line *)data);
+	else if (what == NOTE_ENDED)
+		s->ended = true;
+}
+
+/* Who lives, as it was followed while the records came. */
+static void resume_owner(struct source *s, const struct ipc_def *def)
+{
+	bool image = def->call == IPC_DEF_IMAGE, gone = def->call == IPC_DEF_GONE;
+	int pid = image ? def->image.pid : gone ? def->gone.pid : 0;
+	struct owner *owner = pid > 0 ? owners_find(&s->owners, pid) : NULL;
+	if (owner && (gone || def->image.via == IPC_VIA_FORK)) {
+		if (owner->image || gone) {
+			owners_declare_dead(&s->owners, owner);
+			owners_forget(&s->owners);
+			owner = NULL;
+		}
+	}
+	if (!image)
+		return;
+	if (!owner)
+		owner = owners_add(&s->owners, pid, def->image.image, def->time);
+	if (owner)
+		owner->image = def->image.image;
+}
+
+void source_resume_op(struct source *s, struct collector *c, enum journal_op op, unsigned int of,
+		      const void *data, size_t size)
+{
+	const struct ipc_event *e = data;
+	const struct ipc_def *def = data;
+	if (op == JOURNAL_NOTE) {
+		resume_note(s, of, data, size);
+		return;
+	}
+	collector_resume_op(c, op, of, data, size);
+	if (of != COLLECTOR_SHIM || size < IPC_SLOT)
+		return;
+	if (op == JOURNAL_EVENT && e->call < IPC_CALLS) {
+		follow_process(s, e);
+		seen_until(s, e->start + e->duration);
+	} else if (op == JOURNAL_DEFINITION) {
+		resume_owner(s, def);
+		seen_until(s, def->time);
+	}
+}
+
+int source_resume_arena(struct source *s, struct session *session)
+{
+	int ret = arena_file_resume(&s->file, session, s->noted.allocated);
+	if (ret)
+		return ret;
+	s->claims = s->noted.claims;
+	s->scan_ns = s->previous_scan_ns = clock_sample(&s->clock);
+	return 0;
+}
+
+void source_resume_close(struct source *s, struct session *session, bool removed)
+{
+	if (!removed && s->file.folder_fd >= 0) {
+		session->folder_fd = s->file.folder_fd;
+		arena_file_leave(&s->file);
+	}
+	shim_close(s);
+}
+
+uint64_t source_resume_end(const struct source *s)
+{
+	return owners_any(&s->owners) ? s->scan_ns : s->latest_ns;
+}
+
 const struct source_ops source_shim = {
 	.name = "shim",
 	.open = shim_open,
@@ -797,5 +1095,6 @@ const struct source_ops source_shim = {
 	.attach = shim_attach,
 	.environment = shim_environment,
 	.poll = shim_poll,
+	.arena = shim_arena,
 	.close = shim_close,
 };

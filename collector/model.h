@@ -272,8 +272,9 @@ struct timed;
 
 struct collector {
 	struct store *store;
-	uint64_t left_out; /* mechanisms that are not to be stored: a set of 1 << enum ipc_mechanism */
-	bool outlive;	   /* processes go on afterwards */
+	struct journal *journal; /* or NULL */
+	uint64_t left_out;	 /* mechanisms that are not to be stored: a set of 1 << enum ipc_mechanism */
+	bool outlive;		 /* processes go on afterwards */
 	int error;
 	struct pool_block *pool;
 	struct spare *spare[SPARE_MAX / 16 + 1]; /* freed, by size */
@@ -285,6 +286,7 @@ struct collector {
 	bool heard[COLLECTOR_SOURCES];
 	uint64_t now;	    /* end of the latest record in the order */
 	uint64_t commit_ns; /* when the last commit was, by the clock */
+	uint64_t start_ns;  /* when the recording began */
 	struct table threads, images, lives, objects, endpoints, edges, lanes, losses, texts;
 	struct table addresses, pairs, names, connects, outsides, places, flows, epolls; /* socket.h */
 	struct table defined;	    /* channels, by key (channel.c) */

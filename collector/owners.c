@@ -15,8 +15,7 @@
 
 enum {
 	PIDFDS_MAX = 512,
-	WATCH_BATCH = 128, /* unwatched owners looked at in one check */
-	SLACK_TICKS = 2,   /* of the start time in /proc */
+	SLACK_TICKS = 2, /* of the start time in /proc */
 };
 
 static struct owner **bucket_of(struct owners *o, int pid)
@@ -170,6 +169,15 @@ static void watch(struct owners *o, struct owner *owner)
 		list_unwatched(o, owner);
 }
 
+bool owners_any(const struct owners *o)
+{
+	for (unsigned int i = 0; i < OWNERS_BUCKETS; i++)
+		for (const struct owner *owner = o->bucket[i]; owner; owner = owner->next)
+			if (!owner->dead)
+				return true;
+	return false;
+}
+
 void owners_check(struct owners *o)
 {
 	struct epoll_event event[64];
@@ -178,7 +186,7 @@ void owners_check(struct owners *o)
 		for (int i = 0; i < n; i++)
 			bury(o, event[i].data.ptr);
 	}
-	unsigned int batch = o->unwatched_count < WATCH_BATCH ? o->unwatched_count : WATCH_BATCH;
+	unsigned int batch = o->unwatched_count < OWNERS_BATCH ? o->unwatched_count : OWNERS_BATCH;
 	for (; batch; batch--) { /* those that stay unwatched go to the end */
 		struct owner *owner = o->unwatched;
 		o->unwatched = owner->next_unwatched;

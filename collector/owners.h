@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { OWNERS_BUCKETS = 1024 };
+enum { OWNERS_BUCKETS = 1024, OWNERS_BATCH = 128 };
 
 struct owner {
 	struct owner *next; /* in its bucket */
@@ -41,7 +41,10 @@ struct owner *owners_find(struct owners *o, int pid);
 /* Adds a process that is not known yet. NULL: out of memory, or no possible pid. */
 struct owner *owners_add(struct owners *o, int pid, uint32_t image, uint64_t since_ns);
 
-/* Looks who died; those are then in `dead` and marked. */
+/* Whether there is one that is not dead, as far as is known. */
+bool owners_any(const struct owners *o);
+
+/* Looks who died (of those that have no pidfd at OWNERS_BATCH); those are then in `dead` and marked. */
 void owners_check(struct owners *o);
 
 /* The pid is known to belong to another process by now. */

@@ -28,10 +28,14 @@ struct selection {
 struct source_settings {
 	const struct selection *what;
 	size_t buffer;	/* bytes of the buffer between source and recorder, 0: as the source likes */
+	bool drop;	/* where it is full programs never wait for room */
 	bool aggregate; /* sends and receives are totals (collector_total()), not events */
 	bool probes;	/* probe() will be called */
 	bool no_patch;	/* the shim changes no code */
 };
+
+struct arena_file;
+struct session;
 
 struct source_ops {
 	const char *name; /* as users give it to --source */
@@ -73,9 +77,31 @@ struct source_ops {
 	 * of records moved, or -errno. */
 	long (*poll)(struct source *s, struct collector *c, bool end);
 
+	/* What the source keeps in shared memory, so that it can be recovered. NULL: nothing. */
+	struct arena_file *(*arena)(struct source *s);
+
 	/* Frees everything, removes files. */
 	void (*close)(struct source *s);
 };
+
+/* What a killed recorder left of source_shim, or of that part of source_auto; the folder's lock becomes its.
+ * A source that is good for source_resume_op(), poll() with `end`, and close(). Returns 0 or -errno. */
+int source_resume(struct source **out, struct session *session, uint64_t start_ns);
+
+/* One op of the journal: the source takes what is its own, gives the rest to the collector. */
+void source_resume_op(struct source *s, struct collector *c, enum journal_op op, unsigned int of,
+		      const void *data, size_t size);
+
+/* Maps the arena, once the whole journal was given. Returns 0 or -errno. */
+int source_resume_arena(struct source *s, struct session *session);
+
+/* Instead of close(): `removed` false leaves everything as it was for another attempt, and gives the session
+ * its folder back. */
+void source_resume_close(struct source *s, struct session *session, bool removed);
+
+/* When the last thing happened that it knows of (CLOCK_MONOTONIC): now, where a process still runs. Told by
+ * the last poll. */
+uint64_t source_resume_end(const struct source *s);
 
 extern const struct source_ops source_shim;
 extern const struct source_ops source_bpf;

@@ -127,18 +127,15 @@ static int create_file(const char *path)
 }
 
 /* SQLite takes some names for something else (":memory:", "file:…", ""): none begins with ./ or /. */
-static int open_file(struct sql *q, const char *path)
+static int connect_file(struct sql *q, const char *path)
 {
 	char *plain;
 	int err, rc;
 
 	if (asprintf(&plain, "%s%s", path[0] == '/' ? "" : "./", path) < 0)
 		return -ENOMEM;
-	err = create_file(path);
-	if (!err) {
-		rc = sqlite3_open_v2(plain, &q->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-		err = rc == SQLITE_OK ? 0 : sqlite_errno(q->db, rc);
-	}
+	rc = sqlite3_open_v2(plain, &q->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+	err = rc == SQLITE_OK ? 0 : sqlite_errno(q->db, rc);
 	free(plain);
 	return err;
 }
@@ -156,7 +153,9 @@ static void prepare(struct sql *q)
 
 int sql_open(struct sql *q, const char *path, const char *schema)
 {
-	q->error = open_file(q, path);
+	q->error = create_file(path);
+	if (!q->error)
+		q->error = connect_file(q, path);
 	if (q->error)
 		return q->error;
 	sqlite3_busy_timeout(q->db, BUSY_MS);
@@ -164,6 +163,18 @@ int sql_open(struct sql *q, const char *path, const char *schema)
 		    "PRAGMA wal_autocheckpoint = 2000; BEGIN IMMEDIATE");
 	sql_exec(q, schema);
 	prepare(q);
+	return q->error;
+}
+
+int sql_reopen(struct sql *q, const char *path)
+{
+	q->error = connect_file(q, path);
+	if (!q->error)
+		sqlite3_busy_timeout(q->db, BUSY_MS);
+	if (!q->error)
+		prepare(q);
+	if (q->error && q->db)
+		sql_close(q);
 	return q->error;
 }
 

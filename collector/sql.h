@@ -57,6 +57,9 @@ struct sql_row {
  */
 int sql_open(struct sql *q, const char *path, const char *schema);
 
+/* Opens a database of a schema that sql_open() made, outside of a transaction; else likewise. */
+int sql_reopen(struct sql *q, const char *path);
+
 /* Leaves one plain file where that is possible. Returns 0 or the first failure. */
 int sql_close(struct sql *q);
 

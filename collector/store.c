@@ -304,9 +304,9 @@ void store_mapping(struct store *s, const struct store_mapping *m)
 	sql_put(&s->sql, &r);
 }
 
-void store_loss(struct store *s, const struct store_loss *l)
+static void store_loss_row(struct sql *sql, const struct store_loss *l)
 {
-	struct sql_row r = sql_row(&s->sql, SQL_LOSS);
+	struct sql_row r = sql_row(sql, SQL_LOSS);
 
 	sql_text(&r, ipc_reasons[l->reason].kind);
 	sql_text(&r, l->source ? l->source : "");
@@ -318,7 +318,12 @@ void store_loss(struct store *s, const struct store_loss *l)
 	sql_maybe(&r, l->last_ns);
 	sql_number(&r, l->mechanism);
 	sql_number(&r, l->processor);
-	sql_put(&s->sql, &r);
+	sql_put(sql, &r);
+}
+
+void store_loss(struct store *s, const struct store_loss *l)
+{
+	store_loss_row(&s->sql, l);
 }
 
 /* {"64": 3, "96": 1}: where a bucket begins, and how many are in it. */
@@ -601,6 +606,40 @@ int store_open(struct store **out, const char *path, uint64_t start_ns)
 	}
 	free(s);
 	return err;
+}
+
+/* A transaction that failed has left its room in the WAL. */
+void store_unwritten(struct store *s, uint64_t end_ns)
+{
+	const struct store_loss loss = { .reason = IPC_REASON_unwritten,
+					 .count = store_dropped(s) ?: 1,
+					 .processor = STORE_NO_PROCESSOR };
+	int error = s->sql.error;
+	char end[24];
+
+	if (!error)
+		return;
+	snprintf(end, sizeof(end), "%llu", (unsigned long long)end_ns);
+	s->sql.error = 0;
+	sql_exec(&s->sql, "BEGIN IMMEDIATE");
+	store_loss_row(&s->sql, &loss);
+	store_meta(s, "end_ns", end);
+	sql_exec(&s->sql, "COMMIT");
+	s->sql.error = error;
+}
+
+int store_finish(const char *path)
+{
+	struct sql sql = { 0 };
+	int err = sql_reopen(&sql, path);
+
+	if (err)
+		return err;
+	store_loss_row(&sql, &(struct store_loss){ .reason = IPC_REASON_recorder_killed,
+						   .source = "shim",
+						   .count = 1,
+						   .processor = STORE_NO_PROCESSOR });
+	return sql_close(&sql);
 }
 
 int store_close(struct store *s)

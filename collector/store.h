@@ -168,6 +168,14 @@ int store_commit(struct store *s, uint64_t now_ns);
 /* Events that a failure lost: all since the last commit that went well. */
 uint64_t store_dropped(const struct store *s);
 
+/* After a failure: says in the trace that it ends there, and when the recording ended, if there is room for
+ * so much at least. Before store_close(). */
+void store_unwritten(struct store *s, uint64_t end_ns);
+
+/* Makes one plain database of what a killed recorder left of `path`, and counts that as a loss. Returns 0 or
+ * -errno. */
+int store_finish(const char *path);
+
 /* Writes everything, checkpoints, leaves one plain database file, frees `s` (also on failure). */
 int store_close(struct store *s);
 

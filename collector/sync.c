@@ -34,6 +34,7 @@ static uint64_t given(const struct endpoint *ep)
 
 void collector_counted(struct collector *c, enum collector_source source, const struct collector_count *n)
 {
+	journal_put(c->journal, JOURNAL_COUNTED, source, n, sizeof(*n));
 	bool sense = kind_of(n->object) == &sync_kind && c->counts_waiting < WAITING_MAX;
 	struct sync_count *s = sense ? collector_new(c, sizeof(*s)) : NULL;
 	if (!s) {

@@ -38,9 +38,10 @@ enum {
 	ARENA_VERSION = 4,
 	CHUNK_SLOTS = 1024,
 	CHUNK_BYTES = CHUNK_SLOTS * IPC_SLOT,
-	ARENA_CHUNKS_MAX = 2048,     /* 128 MiB */
+	ARENA_CHUNKS_MAX = 16384,    /* 1 GiB */
 	ARENA_CHUNKS_DEFAULT = 1024, /* 64 MiB */
 	ARENA_OVERFLOW = 4096,
+	ARENA_UNSEEN = 1024,
 	ARENA_SITES_MAX = 1024,
 	ARENA_PAGE = 4096,
 	ARENA_LOCKED = 64,
@@ -66,14 +67,24 @@ struct arena_overflow {
 	_Atomic uint64_t sent_time, received_time; /* how long these took, by the arena's clock */
 };
 
+/* A process whose definition could not be stored: what its calls above add up to has no owner else. Claimed
+ * by compare-and-swap of `image`; 0 again once the definition was stored after all. */
+struct arena_unseen {
+	_Atomic uint32_t image;
+	_Atomic uint32_t whole; /* 1 once the rest is written */
+	uint64_t time;
+	struct ipc_def_image def;
+	char comm[16];
+};
+
 struct arena_header {
 	/* constants of the recording, written before the first target starts */
 	char magic[8];
 	uint32_t version;
 	uint32_t chunks;
 	uint64_t control_offset, chunk_offset, sync_offset, size;
-	uint32_t clock;		   /* enum arena_clock */
-	uint32_t block_us;	   /* how long a claim may wait in all while every chunk is in use */
+	uint32_t clock;	   /* enum arena_clock */
+	uint32_t block_us; /* how long a claim may wait in all while every chunk is in use; 0: it does not */
 	uint8_t libc_build_id[32]; /* of the libc that `sites` was made from */
 	uint32_t libc_build_id_len;
 	uint32_t sites;
@@ -103,6 +114,7 @@ struct arena_header {
 	_Atomic uint32_t locked[ARENA_LOCKED];
 	_Alignas(64) _Atomic uint64_t free_map[ARENA_CHUNKS_MAX / 64]; /* bit set: worth trying to claim */
 	_Alignas(64) struct arena_overflow overflow[ARENA_OVERFLOW];
+	struct arena_unseen unseen[ARENA_UNSEEN];
 	struct ipc_site site[ARENA_SITES_MAX];
 };
 

@@ -461,6 +461,10 @@ static bool claim_wait(struct ring_process *p, struct ring_thread *t, const stru
 	struct arena_header *h = p->header;
 	uint64_t start = ring_monotonic_ns(), waited = 0, bound = (uint64_t)h->block_us * 1000;
 	enum claim got = WAIT_CHUNK;
+	if (!bound) {
+		atomic_store_explicit(&h->full, 1, memory_order_relaxed);
+		return false;
+	}
 	for (unsigned int attempt = 0; got != CLAIMED && waited < bound && !given_up(h); attempt++) {
 		pause_before(attempt);
 		uint64_t mask = signals_block();
@@ -555,6 +559,7 @@ static void divert_claim(struct ring_process *p)
 void ring_fork_child(struct ring_process *p, struct ring_thread *t, int32_t pid)
 {
 	p->pid = pid;
+	p->unseen = 0;
 	for (unsigned int e = 0; e < sizeof(p->pool) / sizeof(p->pool[0]); e++)
 		atomic_store_explicit(&p->pool[e], 0, memory_order_relaxed);
 	if (!p->windows)
@@ -596,6 +601,33 @@ static uint64_t overflow_key(uint32_t image, uint64_t object)
 	h = (h ^ h >> 32) * 0xd6e8feb86659fd93;
 	h = (h ^ h >> 32) * 0xd6e8feb86659fd93;
 	return (h ^ h >> 32) | 1ULL << 63;
+}
+
+void ring_unseen(struct ring_process *p, const struct ipc_def_image *def, uint64_t time, const char *comm)
+{
+	struct arena_unseen *u = p->header->unseen;
+	for (uint32_t i = 0; !p->unseen && i < ARENA_UNSEEN; i++) {
+		uint32_t nobody = 0;
+		if (!atomic_compare_exchange_strong(&u[i].image, &nobody, def->image))
+			continue;
+		u[i].time = time;
+		u[i].def = *def;
+		for (unsigned int at = 0; at < sizeof(u[i].comm); at++)
+			u[i].comm[at] = at && !u[i].comm[at - 1] ? '\0' : comm[at];
+		u[i].comm[sizeof(u[i].comm) - 1] = '\0';
+		atomic_store_explicit(&u[i].whole, 1, memory_order_release);
+		p->unseen = i + 1;
+	}
+}
+
+void ring_seen(struct ring_process *p)
+{
+	struct arena_unseen *u = &p->header->unseen[p->unseen - 1];
+	if (!p->unseen)
+		return;
+	p->unseen = 0;
+	atomic_store_explicit(&u->whole, 0, memory_order_relaxed);
+	atomic_store_explicit(&u->image, 0, memory_order_release);
 }
 
 static struct arena_overflow *overflow_find(struct ring_process *p, uint64_t object)

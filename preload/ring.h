@@ -32,6 +32,7 @@ struct ring_process {
 	int32_t pid;
 	struct ring_windows *windows; /* ring.c */
 	_Atomic uint64_t pool[8];     /* half-used chunks of ended threads: chunk + 1, next slot */
+	uint32_t unseen;	      /* 1 + where the process stands in arena_unseen, 0: nowhere */
 };
 
 /* Of a thread. Zeroed: has no chunk yet. */
@@ -64,6 +65,11 @@ void ring_release(struct ring_process *p, struct ring_thread *t);
 /* Counts a send or receive of an endpoint, whose event could not be stored, with its bytes and how long it
  * took. False: the table is full. */
 bool ring_overflow(struct ring_process *p, uint64_t object, bool sends, uint64_t bytes, uint64_t time);
+
+/* Writes down who the process is, since there was no room for its definition; and that there was some later.
+ */
+void ring_unseen(struct ring_process *p, const struct ipc_def_image *def, uint64_t time, const char *comm);
+void ring_seen(struct ring_process *p);
 
 /* Maps the counts of semaphores and locks; most processes never need them. NULL: no room. */
 struct arena_sync *ring_map_sync(struct ring_process *p);

@@ -115,8 +115,13 @@ static bool introduce_image(struct shim_thread *t, const struct ipc_def_image *i
 /* The process's image and this thread: the usual case of shim_number(). */
 static uint32_t introduce(struct shim_thread *t)
 {
-	if (!shim.introduced)
+	if (!shim.introduced) {
 		shim.introduced = introduce_image(t, &shim.image, shim.text, shim.text_length);
+		if (shim.introduced)
+			ring_seen(&shim.ring);
+		else
+			ring_unseen(&shim.ring, &shim.image, shim_now(), shim.text_length ? shim.text : "");
+	}
 	if (shim_thread_begins)
 		shim_thread_begins(t);
 	return shim.introduced ? introduce_thread(t, shim.ring.image) : 0;

@@ -41,6 +41,7 @@ struct command {
 	ROW(waits)                                                                                           \
 	ROW(events)                                                                                          \
 	ROW(losses)                                                                                          \
+	ROW(recover)                                                                                         \
 	ROW(doctor)                                                                                          \
 	ROW(query)                                                                                           \
 	ROW(reference)                                                                                       \

@@ -224,6 +224,19 @@ static int set_buffer(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_on_full(struct options *o, const char *value)
+{
+	o->on_full = strcmp(value, "drop") ? ON_FULL_BLOCK : ON_FULL_DROP;
+	return strcmp(value, "drop") && strcmp(value, "block") ? -EINVAL : 0;
+}
+
+static int set_clean(struct options *o, const char *value)
+{
+	(void)value;
+	o->clean = true;
+	return 0;
+}
+
 static int set_aggregate(struct options *o, const char *value)
 {
 	(void)value;
@@ -297,7 +310,9 @@ static const struct option_row rows[] = {
 	{ OPT_AGGREGATE, 0, "aggregate", NULL,
 	  "no events of sends and receives, but their totals each second (--source=bpf)", set_aggregate },
 	{ OPT_BUFFER, 0, "buffer", "SIZE",
-	  "room for events between kernel and recorder: 64K to 1G (16M; --source=bpf)", set_buffer },
+	  "room for events between programs and recorder: 64K to 1G (shim: 64M, bpf: 16M)", set_buffer },
+	{ OPT_BUFFER, 0, "on-full", "WHAT",
+	  "when there is no room: block (wait a second at most; the shim's default), or drop", set_on_full },
 	{ OPT_INPUT, 'i', NULL, "FILE", "the trace file to read (" DEFAULT_TRACE ")", set_input },
 	{ OPT_JSON, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },
 	{ OPT_LIMIT, 0, "limit", "N", "at most N rows", set_limit },
@@ -309,7 +324,8 @@ static const struct option_row rows[] = {
 	{ OPT_VERB, 0, "verb", "VERB", "only calls that do this (send, recv, wait, open, ...)", set_verb },
 	{ OPT_RESOLVE, 0, "resolve", NULL, "names instead of addresses of hosts (asks the resolver)",
 	  set_resolve },
-	{ OPT_LIST, 0, "list", NULL, "what there is (as without any word)", set_list },
+	{ OPT_LIST | OPT_RECOVER, 0, "list", NULL, "what there is", set_list },
+	{ OPT_RECOVER, 0, "clean", NULL, "give up what could be recovered, and free its memory", set_clean },
 	{ OPT_ALL, 0, "all", NULL, "run all, one after the other", set_all },
 	{ OPT_COMPARE, 0, "compare", NULL, "measure all, and show how they differ", set_compare },
 	{ OPT_LEDGER, 0, "ledger", "FILE", "write there who sent how much to whom", set_ledger },

@@ -32,7 +32,7 @@ enum option_bit {
 	OPT_SYNC = 1 << 17,
 	OPT_PRIVATE = 1 << 18,
 	OPT_SHM_SAMPLE = 1 << 19,
-	OPT_BUFFER = 1 << 20,
+	OPT_BUFFER = 1 << 20, /* --buffer and --on-full */
 	OPT_AGGREGATE = 1 << 21,
 	OPT_MACHINE = 1 << 22,
 	OPT_PIDS = 1 << 23,
@@ -46,11 +46,15 @@ enum option_bit {
 	OPT_CGROUP = 1 << 29,
 	OPT_MECHANISMS = 1 << 30,
 	OPT_NO_PATCH = 1U << 31,
+	OPT_RECOVER = 1ULL << 32, /* --list and --clean */
 
 	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
 
 enum { PIDS_MAX = 64 };
+
+/* What programs do where there is no room for their events. */
+enum on_full { ON_FULL_DEFAULT, ON_FULL_BLOCK, ON_FULL_DROP };
 
 struct options {
 	const char *input;   /* default ipctrace.db */
@@ -68,16 +72,17 @@ struct options {
 	int64_t limit;	       /* -1: no limit */
 	int64_t pid;	       /* 0: all */
 	int64_t buffer;	       /* bytes, a power of two; 0: the source's own */
-	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
-	bool descending;       /* of `sort` */
-	bool machine;	       /* record all of it */
+	enum on_full on_full;
+	int64_t shm_sample; /* milliseconds between samples of shared memory; 0: none */
+	bool descending;    /* of `sort` */
+	bool machine;	    /* record all of it */
 	bool json, quiet, follow, verify, resolve, help;
 	bool aggregate;	   /* sends and receives are totals */
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool uprobes;	   /* eBPF sees semaphores and locks of libc too */
 	bool no_patch;	   /* the shim changes no code */
 	bool sync_private; /* also of those that are private to a process */
-	bool list, all, compare;
+	bool list, all, compare, clean;
 	bool separator; /* "--" stood before `args` */
 	char **args;	/* what is no option, NULL-terminated: points into argv */
 	int nargs;

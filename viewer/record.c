@@ -23,6 +23,7 @@
 #include "launch.h"
 #include "rotate.h"
 #include "selection.h"
+#include "session.h"
 #include "source.h"
 #include "summary.h"
 #include "verify.h"
@@ -203,8 +204,8 @@ static int choose_sources(struct recording *r, const struct command *self)
 		return command_misused(self, "--no-patch needs the shim");
 	if (r->o->aggregate && !(r->n == 1 && r->tracks[0].ops->has_settings))
 		return command_misused(self, "--aggregate needs --source=bpf");
-	if (r->o->buffer && !r->tracks[r->n - 1].ops->has_settings)
-		return command_misused(self, "--buffer needs --source=bpf");
+	if (r->o->on_full == ON_FULL_BLOCK && !r->tracks[0].ops->arena)
+		return command_misused(self, "--on-full=block needs the shim");
 	if (r->o->uprobes && !r->tracks[0].ops->probe)
 		return command_misused(self, "--uprobes needs --source=bpf");
 	r->tracks[0].path = strdup(r->o->output);
@@ -216,11 +217,25 @@ static int choose_sources(struct recording *r, const struct command *self)
 	return 0;
 }
 
+/* Should we be killed, `ipctrace recover` finishes the trace. Where that cannot be we record without. */
+static void make_recoverable(struct track *t, const struct options *o)
+{
+	struct arena_file *arena = t->ops->arena ? t->ops->arena(t->source) : NULL;
+	char *line = arena && o->nargs ? quoted(o->args) : NULL,
+	     *path = arena ? session_journal_path(t->path) : NULL;
+
+	if (path && !session_write(arena, t->path, line ? line : ""))
+		collector_keep(t->collector, path, session_id(arena));
+	free(line);
+	free(path);
+}
+
 /* Source ready, trace open. Returns 0 or an exit status, with nothing left behind. */
 static int prepare(struct track *t, const struct selection *what, const struct options *o)
 {
 	const struct source_settings settings = { .what = what,
 						  .buffer = o->buffer,
+						  .drop = o->on_full == ON_FULL_DROP,
 						  .aggregate = o->aggregate,
 						  .probes = o->uprobes,
 						  .no_patch = o->no_patch };
@@ -249,6 +264,7 @@ static int prepare(struct track *t, const struct selection *what, const struct o
 		return failed("cannot write '%s': %s", t->path, strerror(-err));
 	}
 	rotation_created(&t->rotation);
+	make_recoverable(t, o);
 	collector_select(t->collector, what->mechanisms, selection_of_kernel(o));
 	set_beginning(t, o);
 	return 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A recorder that was killed leaves a trace with SQLite's -wal beside it: that belongs to the trace and moves
- * with it.
+ * A recorder that was killed leaves a trace with SQLite's -wal beside it, and with its journal: they belong
+ * to the trace and move with it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "journal.h"
 #include "rotate.h"
 #include "trace.h"
 
-static const char *const companions[] = { "-wal", "-shm", "-journal" };
+static const char *const companions[] = { "-wal", "-shm", "-journal", JOURNAL_SUFFIX };
 enum { COMPANIONS = sizeof(companions) / sizeof(companions[0]) };
 
 static int say(int err, char *error, size_t size, const char *format, ...)

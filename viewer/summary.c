@@ -224,6 +224,23 @@ static int show_losses(FILE *out, struct trace *t)
 	return 0;
 }
 
+/* What we cost the programs beyond the time that recording takes. */
+static void show_blocked(FILE *out, struct trace *t)
+{
+	int64_t ns = trace_number(t, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'blocked_ns'");
+	int64_t times =
+		trace_number(t, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'blocked_claims'");
+	char took[32];
+
+	if (times <= 0)
+		return;
+	unit_format(took, sizeof(took), UNIT_DURATION, ns, 0);
+	fprintf(out,
+		"! programs waited %s in all for room in the recorder's buffer, %lld time%s: --buffer, "
+		"--on-full\n",
+		took, (long long)times, plural(times));
+}
+
 int summary_show(FILE *out, struct trace *t, const struct options *o)
 {
 	if (!o->json)
@@ -233,6 +250,7 @@ int summary_show(FILE *out, struct trace *t, const struct options *o)
 		return err;
 	if (!o->mechanism)
 		show_life(out, t);
+	show_blocked(out, t);
 	return show_losses(out, t);
 }
 

@@ -133,7 +133,7 @@ ok "a trace that is being recorded is refused" is "$(ran -- touch ran)" 125
 ok "with one line" is "$(lines err)" 1
 ok "that names -o" grep -q -e ' -o$' err
 ok "and the command did not run" test ! -e ran
-ok "its copy is .old to nobody" is "$(ls)" "$(printf 'err\nipctrace.db\nipctrace.db-shm\nipctrace.db-wal\nout\npid')"
+ok "its copy is .old to nobody" is "$(ls)" "$(printf 'err\nipctrace.db\nipctrace.db-recover\nipctrace.db-shm\nipctrace.db-wal\nout\npid')"
 for _ in $(seq 100); do records ipctrace.db "sleep 60" && break; sleep 0.02; done # commits are 100 ms apart
 ok "the growing trace can be read" records ipctrace.db "sleep 60"
 kill -9 $recorder

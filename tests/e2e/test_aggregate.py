@@ -279,7 +279,7 @@ def the_commands_show_it(s):
 def refused(s):
     for options, what in ((["--aggregate"], b"--aggregate needs --source=bpf"),
                           (["--aggregate", "--source=both", "--verify"], b"--aggregate needs --source=bpf"),
-                          (["--buffer=1M"], b"--buffer needs --source=bpf"),
+                          (["--source=bpf", "--on-full=block"], b"--on-full=block needs the shim"),
                           (["--source=bpf", "--buffer=63K"], b"'63K' is not a good SIZE"),
                           (["--source=bpf", "--buffer=1T"], b"'1T' is not a good SIZE"),
                           (["--source=bpf", "--buffer=2G"], b"'2G' is not a good SIZE")):

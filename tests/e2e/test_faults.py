@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import IS_ROOT, Skip, main, program, test, workshop
+from harness import IS_ROOT, Skip, Trace, main, program, test, workshop
 
 
 def check_killed(s, source):
@@ -279,14 +279,20 @@ def an_unwritable_output(s):
 def a_full_disk(s):
     small = s.path("small")
     os.mkdir(small)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=777", "none", small], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m,mode=777", "none", small], check=False).returncode:
         raise Skip("cannot mount")
     try:
         path = os.path.join(small, "trace.db")
-        command = ["sh", "-c", "dd if=/dev/zero bs=1 count=300000 status=none | wc -c"]
-        done = s.run([s.ipctrace, "-o", path, "--", *command])
-        assert done.out == b"300000\n", done
-        assert done.err, "a full disk is told"
+        command = ["sh", "-c", "dd if=/dev/zero bs=1 count=300000 status=none | wc -c; exit 7"]
+        done = s.run([s.ipctrace, "-q", "-o", path, "--", *command])
+        assert (done.status, done.out) == (7, b"300000\n"), done
+        assert len(done.err.splitlines()) == 1 and b"No space left" in done.err and b"incomplete" in done.err, done
+        assert not os.path.exists(path + "-recover"), os.listdir(small)
+        assert s.run([s.ipctrace, "edges", "-i", path]).status == 0  # where it is, too
+        kept = Trace(path)
+        assert sum(kept.lost("unwritten").values()) > 1000, kept.rows("SELECT * FROM losses")
+        assert kept.one("SELECT count(*) FROM events WHERE mechanism = 'pipe'") > 1000
+        assert kept.one("PRAGMA integrity_check") == "ok"
     finally:
         subprocess.run(["umount", "-l", small], check=True)
 

@@ -48,10 +48,36 @@ def four_recorders_at_once(s):
 
 @test
 def a_recorder_inside_a_recorder(s):
-    inner = s.new_trace()
-    _, outer = s.record([s.ipctrace, "-q", "-o", inner, "--", "sh", "-c", "echo hello | cat"])
+    """The inner one records its command, which neither sees a difference; the outer one what is around that, and says
+    whom it left to the other."""
+    command = ["sh", "-c", "echo hello | cat; exec 2>&1; echo to all; exit 3"]
+    plain = s.run(command)
+    inner, inmost = s.new_trace(), s.new_trace()
+    result, outer = s.record([s.ipctrace, "-q", "-o", inner, "--", *command])
+    assert result == plain, result
     assert Trace(inner).edge("sh", "cat")[1] == 6
+    Trace(inner).check_sound()
     outer.check_sound()
+    assert list(outer.lost("other-recorder")) == ["sh"], outer.rows("SELECT * FROM losses")
+    assert outer.edge("sh", "cat") == (0, 0)
+    result, outer = s.record([s.ipctrace, "-q", "-o", inner, "--", s.ipctrace, "-q", "-o", inmost, "--", *command])
+    assert result == plain, result
+    assert Trace(inmost).edge("sh", "cat")[1] == 6
+
+
+@test
+def a_recorder_that_is_killed_inside_a_recorder(s):
+    """Neither the outer one nor the command waits for it."""
+    inner = s.new_trace()
+    os.mkfifo(s.path("go"))
+    os.chmod(s.path("go"), 0o666)
+    script = f"{{ exec {s.ipctrace} -q -o {inner} -- sh -c 'echo ready; read line <go; echo $line | cat'; }} & echo $! >pid; wait"
+    result, outer = s.record(["sh", "-c", f"{{ {script}; }} 2>/dev/null | "
+                              "{ read line; read pid <pid; kill -9 $pid; echo gone >go; cat; }"])
+    assert (result.status, result.out) == (0, b"gone\n"), result
+    assert not outer.rows("SELECT * FROM losses WHERE kind = 'lost'")
+    assert s.run([s.ipctrace, "recover", "-q", inner]).status == 0
+    assert Trace(inner).edge("sh", "cat")[1] == 5
 
 
 @test

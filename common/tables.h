@@ -27,6 +27,13 @@ extern const struct ipc_reason_row ipc_reasons[IPC_REASONS];
  * NULL: shared memory, where that is up to the program. Nothing that Linux has is unbounded. */
 const char *ipc_capacity(const struct ipc_mechanism_row *m);
 
+/* The mechanisms that a call may be on, as a set of 1 << enum ipc_mechanism; of one that is on none, but changes what
+ * a source may do (a sandbox), all. */
+uint64_t ipc_call_mechanisms(const struct ipc_call *call);
+
+/* What a source must look at, to tell of these mechanisms: descriptors are passed through sockets. */
+uint64_t ipc_mechanisms_behind(uint64_t mechanisms);
+
 /* By system-call number: the first row, and the same again where the call does nothing but move bytes on one
  * descriptor. 0: none. */
 void ipc_index_calls(uint8_t first_row[IPC_NUMBERS], uint8_t transfer[IPC_NUMBERS]);

@@ -386,6 +386,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		return;
 	struct shim_thread *t = &shim_self;
 	shim.ticks = shim.ring.header->clock == ARENA_CLOCK_TSC;
+	shim.mechanisms = shim.ring.header->mechanisms;
+	shim.chooses = shim.mechanisms != ~0ULL;
 	sample_start();
 	shim.alive = alive_page();
 	if (!shim.alive) {

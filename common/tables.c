@@ -29,8 +29,8 @@ void ipc_index_calls(uint8_t first_row[IPC_NUMBERS], uint8_t transfer[IPC_NUMBER
 
 #define SET(mechanism) (1ULL << IPC_MECH_##mechanism)
 
-static const uint64_t words = SET(posix_sem) | SET(mutex) | SET(rwlock) | SET(cond) | SET(barrier) | SET(spin) |
-			      SET(futex);
+static const uint64_t words =
+	SET(posix_sem) | SET(mutex) | SET(rwlock) | SET(cond) | SET(barrier) | SET(spin) | SET(futex);
 
 uint64_t ipc_call_mechanisms(const struct ipc_call *call)
 {
@@ -95,7 +95,7 @@ const struct ipc_mechanism_row ipc_mechanisms[] = {
 };
 
 const struct ipc_reason_row ipc_reasons[] = {
-#define REASON(id, name, kind, words) [IPC_REASON_##id] = { name, #kind, words },
+#define REASON(id, name, kind, words, remedy) [IPC_REASON_##id] = { name, #kind, words, remedy },
 #include "reasons.def"
 #undef REASON
 };

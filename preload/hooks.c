@@ -31,8 +31,8 @@ void hook_init(void)
 /* Whether some mechanism that the call may be on is looked at. */
 static bool is_wanted(const struct ipc_call *row)
 {
-	return !shim.chooses ||
-	       (ipc_call_mechanisms(row) & shim.mechanisms && (!lock_is(row) || shim_wants(IPC_MECH_file_lock)));
+	return !shim.chooses || (ipc_call_mechanisms(row) & shim.mechanisms &&
+				 (!lock_is(row) || shim_wants(IPC_MECH_file_lock)));
 }
 
 /* The row of a system call with these arguments, or 0. */

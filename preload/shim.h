@@ -64,13 +64,13 @@ struct shim_thread {
 };
 
 struct shim {
-	bool ready;	/* recording; false: every hook returns at once */
-	bool no_diag;	/* a sandbox forbids to ask sock_diag */
-	bool no_semctl; /* likewise how many semaphores a set has */
-	bool no_ioctl;	/* likewise which pseudo-terminal, or what is mapped at an address: the text of
-			 * /proc/self/maps is read */
-	bool ticks;	/* the arena's clock is the time-stamp counter */
-	bool chooses;	/* not all mechanisms are looked at */
+	bool ready;	     /* recording; false: every hook returns at once */
+	bool no_diag;	     /* a sandbox forbids to ask sock_diag */
+	bool no_semctl;	     /* likewise how many semaphores a set has */
+	bool no_ioctl;	     /* likewise which pseudo-terminal, or what is mapped at an address: the text of
+			      * /proc/self/maps is read */
+	bool ticks;	     /* the arena's clock is the time-stamp counter */
+	bool chooses;	     /* not all mechanisms are looked at */
 	uint64_t mechanisms; /* those that are: a set of 1 << enum ipc_mechanism */
 	uint64_t sample_interval; /* by that clock; 0: shared memory is not sampled */
 	struct ring_process ring;
@@ -164,7 +164,8 @@ bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out);
 /* The same of a descriptor that a call has just made: the caller tells what it knows of a socket, and keeps
  * it in memory once it has told of the call: a child that another thread forks meanwhile must not be first to
  * have it. */
-bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out); /* false with an object: not wanted */
+bool descriptor_made(struct shim_thread *t, long fd,
+		     struct descriptor *out); /* false with an object: not wanted */
 void descriptor_keep(const struct shim_thread *t, long fd, const struct descriptor *d); /* NULL: no channel */
 /* The same from memory only: of the process, or of the parent of a vfork child. */
 bool descriptor_remembered(long fd, struct descriptor *out);

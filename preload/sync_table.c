@@ -219,7 +219,8 @@ uint64_t sync_object_of_file(const char *path, const char *name)
 {
 	struct shim_thread *t = &shim_self;
 	struct stat st;
-	if (!recording() || !shim_wants(IPC_MECH_posix_sem) || !page_of(t) || raw_syscall(__NR_newfstatat, AT_FDCWD, path, &st, 0))
+	if (!recording() || !shim_wants(IPC_MECH_posix_sem) || !page_of(t) ||
+	    raw_syscall(__NR_newfstatat, AT_FDCWD, path, &st, 0))
 		return 0;
 	struct ipc_def_object object = { .inode = st.st_ino,
 					 .dev_major = major(st.st_dev),

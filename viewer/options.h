@@ -21,7 +21,7 @@ enum option_bit {
 	OPT_MECHANISM = 1 << 6,
 	OPT_OUTPUT = 1 << 7,
 	OPT_QUIET = 1 << 8,
-	OPT_FOLLOW = 1 << 9,
+	OPT_FOLLOW = 1 << 9, /* how far a recording goes: --follow, --no-follow, --duration, --max-size */
 	OPT_SOURCE = 1 << 10,
 	OPT_LEDGER = 1 << 11,
 	OPT_HELP = 1 << 12, /* every command takes it */
@@ -67,6 +67,8 @@ struct options {
 	int64_t limit;	       /* -1: no limit */
 	int64_t pid;	       /* 0: all */
 	int64_t buffer;	       /* bytes, a power of two; 0: the source's own */
+	int64_t duration;      /* nanoseconds that a recording takes at most; 0: as long as it takes */
+	int64_t max_size;      /* bytes of the trace at which its recording ends; 0: no limit */
 	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
 	bool descending;       /* of `sort` */
 	bool machine;	       /* record all of it */
@@ -74,6 +76,7 @@ struct options {
 	bool aggregate;	   /* sends and receives are totals */
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool uprobes;	   /* eBPF sees semaphores and locks of libc too */
+	bool no_follow;	   /* what the command, or the processes of -p, start is not recorded */
 	bool sync_private; /* also of those that are private to a process */
 	bool list, all, compare;
 	bool separator; /* "--" stood before `args` */

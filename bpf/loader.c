@@ -170,6 +170,7 @@ static void select_all(struct source *s, const struct selection *what)
 
 	index_calls(s->skel, what->mechanisms);
 	constants->everybody = what->everybody;
+	constants->alone = what->alone;
 	constants->chosen_cgroup = what->cgroup;
 	memcpy((char *)constants->chosen_comm, what->comm, sizeof(constants->chosen_comm));
 	constants->told = what->mechanisms | 1ULL << IPC_MECH_none;

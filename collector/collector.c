@@ -184,6 +184,11 @@ void collector_select(struct collector *c, uint64_t mechanisms, bool outlive)
 	c->outlive = outlive;
 }
 
+void collector_alone(struct collector *c)
+{
+	c->alone = true;
+}
+
 void collector_outlived(struct collector *c)
 {
 	c->outlive = true;

@@ -34,6 +34,9 @@ int collector_open(struct collector **out, const char *path);
  * ends is no loss. */
 void collector_select(struct collector *c, uint64_t mechanisms, bool outlive);
 
+/* Before the first record: children of who is recorded are not. */
+void collector_alone(struct collector *c);
+
 /* The recording ends before who is recorded does: that they go on is no loss. */
 void collector_outlived(struct collector *c);
 

@@ -701,6 +701,7 @@ struct arena_file *shim_arena(struct source *shim)
 /* Processes are told of whatever they do: who is whose child stands in all that is recorded. */
 static void select_all(struct arena_header *h, const struct selection *what)
 {
+	h->alone = what->alone;
 	h->mechanisms = ipc_mechanisms_behind(what->mechanisms) | 1ULL << IPC_MECH_process;
 }
 

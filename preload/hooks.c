@@ -213,6 +213,8 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 	if (!call ||
 	    (IPC_OBJ_KIND(ipc_calls[call].object) == IPC_OBJ_KIND_MEMORY && !region_concerned(call, r)))
 		return;
+	if (shim.alone && shim_is_vfork_child(t))
+		return;
 	if (t->spawn_call) /* a vfork child first makes itself known: it must not change what we remember */
 		shim_number(t);
 	struct pending *p = push(t, stack);
@@ -252,7 +254,8 @@ static __attribute__((noinline)) void return_slow(struct shim_thread *t, long re
 		t->depth = i - 1;
 		return;
 	}
-	shim_number(t); /* a fork child first makes itself known */
+	if (recording())
+		shim_number(t); /* a fork child first makes itself known */
 	if (recording() && is_other_call(p, nr, first))
 		tell_abandoned(t, p);
 	else if (recording())

@@ -37,7 +37,8 @@ void hook_leave_signalfd(struct shim_thread *t, const struct pending *p, long re
 
 static inline bool recording(void)
 {
-	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
+	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed) &&
+	       (!shim.alone || *shim.alive);
 }
 
 /* Around a library call that may wait, on `object`: it is shown as the call that the thread is inside.

@@ -250,6 +250,8 @@ static int prepare(struct track *t, const struct selection *what, const struct o
 	}
 	rotation_created(&t->rotation);
 	collector_select(t->collector, what->mechanisms, selection_of_kernel(o));
+	if (what->alone)
+		collector_alone(t->collector);
 	set_beginning(t, o);
 	return 0;
 }
@@ -517,6 +519,11 @@ static int run(const struct command *self, const struct options *o)
 
 	if (!o->nargs && !selection_of_kernel(o))
 		return command_misused(self, "no program to run");
+	if (o->no_follow && o->follow)
+		return command_misused(self, "--follow waits for what --no-follow leaves out");
+	if (o->no_follow && !o->npids && (o->machine || !o->nargs))
+		return command_misused(self,
+				       "--no-follow is of a program that is run, or of the processes of -p");
 	if (o->nargs && o->npids)
 		return command_misused(self, "-p is of processes that run: no program can be run with it");
 	if (selection_make(&r.what, o, error, sizeof(error)))

@@ -5,6 +5,7 @@ the verifier's of eBPF programs."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 
@@ -114,6 +115,65 @@ def no_follow_of_what_has_only_descendants_is_refused(s):
     for words in (["-a", "--no-follow"], ["--no-follow", "--follow", "--", "true"], ["--cgroup", "/", "--no-follow"]):
         result = s.run([s.ipctrace, *words])
         assert result.status == 2 and b"follow" in result.err.splitlines()[0], (words, result)
+
+
+# What is not chosen makes all that the chosen ones use, by every way to start a program, and does as much itself.
+HANDS_ON = """
+import os, subprocess, sys
+cat = sys.argv[1]
+r, w = os.pipe()
+os.write(w, b'not seen ')
+r2, w2 = os.pipe()
+if not os.fork():
+    os.dup2(r, 0), os.dup2(w2, 1)
+    for fd in (r, w, r2, w2):
+        os.close(fd)
+    os.execv(cat, [cat])
+os.close(r), os.close(w2)
+sink = subprocess.Popen([cat], stdin=r2, stdout=subprocess.PIPE, close_fds=True)
+os.close(r2)
+os.write(w, b'nor this')
+os.close(w)
+print(sink.stdout.read(), sink.wait(), os.wait()[1])
+print(os.waitpid(os.posix_spawn(cat, [cat, '/dev/null'], {}), 0)[1])
+print(subprocess.run([cat, '/no/such'], capture_output=True).returncode, os.environ.get('LD_PRELOAD'), os.environ.get('IPCTRACE'))
+print(subprocess.run(f'echo in a shell | {cat} | cat', shell=True, capture_output=True).stdout)
+if not os.fork():
+    os.execv('/no/such', ['x']) if False else os._exit(subprocess.run([cat, '/dev/null']).returncode)
+os.wait()
+os.execv(cat, [cat, '/dev/null'])
+"""
+
+
+@by_source
+def only_programs_of_a_name_among_others(s, source):
+    """Whoever starts them: what they are given and what becomes of it is right, of the others nothing is there."""
+    cat = s.path("ipct-cat")
+    if not os.path.exists(cat):
+        shutil.copy("/bin/cat", cat)
+    command = [PYTHON, "-c", HANDS_ON, cat]
+    plain = s.run(command)
+    result, trace = s.record(command, source, ["--comm", "ipct-cat"])
+    assert result == plain, (plain, result)
+    rows = trace.rows("SELECT comm, coverage, exit_status FROM processes WHERE coverage IN ('full', 'partial') ORDER BY id")
+    # In the pipeline's shell, of the seven, one ends with an error: there is no such file.
+    assert sorted(rows) == [("ipct-cat", "full", 0)] * 6 + [("ipct-cat", "full", 256)], rows
+    assert trace.one("SELECT count(*) FROM events WHERE comm != 'ipct-cat'") == 0
+    first, second = [pid for pid, in trace.rows("SELECT DISTINCT pid FROM processes WHERE comm = 'ipct-cat' ORDER BY start_ns LIMIT 2")]
+    edges = trace.rows("SELECT messages > 0, bytes FROM edges WHERE src_pid = ? AND dst_pid = ?", first, second)
+    assert edges == [(1, 17)], edges
+    # What came from the others cannot be anybody's of the trace, and is said to be missing.
+    assert trace.one("SELECT sum(bytes) FROM edges WHERE mechanism = 'pipe'") == 17
+    assert {reason for reason, in trace.rows("SELECT reason FROM losses")} <= {"unmatched"}
+    trace.check_sound()
+
+
+@test
+def a_name_needs_no_kernel_where_there_is_a_program(s):
+    result, trace = s.record(["sh", "-c", "echo a | cat"], "auto", ["--comm", "cat"])
+    assert result.out == b"a\n" and not result.err, result
+    assert trace.rows("SELECT comm, source FROM processes WHERE coverage = 'full'") == [("cat", "shim")]
+    assert s.run([s.ipctrace, "--comm", "cat", "--source=shim"]).status == 2, "nobody would be recorded"
 
 
 # Says that it runs, goes on when told by a byte, and then talks to itself and ends.

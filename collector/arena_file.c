@@ -200,6 +200,7 @@ static void fill_header(struct arena_file *a, enum arena_clock kind)
 	h->size = l.size;
 	h->clock = kind;
 	h->block_us = BLOCK_US;
+	h->mechanisms = ~0ULL;
 	libc_file_offer(h, a->folder_fd);
 	for (uint32_t chunk = 0; chunk < a->allocated; chunk++)
 		arena_file_offer(a, chunk);

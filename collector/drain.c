@@ -511,7 +511,8 @@ static void meet_image(struct source *s, const struct listed *here, const struct
 	for (struct listed *l = s->list; l < here; l++)
 		if (l->pid == image->pid && l->image != image->image)
 			l->over = true;
-	if (owner && (image->via == IPC_VIA_EXEC || owner->image == 0)) {
+	bool executed = image->via == IPC_VIA_EXEC || image->via == IPC_VIA_UNSELECTED;
+	if (owner && (executed || owner->image == 0)) {
 		if (owner->image && s->overs < OVERS)
 			s->over[s->overs++] = owner->image;
 		owner->image = image->image;
@@ -893,6 +894,14 @@ static void library_beside(const char *shim, bool symbols, char path[PATH_MAX])
 		 symbols ? SHIM_SYMBOLS : SHIM_PLAIN);
 }
 
+/* Processes are told of whatever they do: who is whose child stands in all that is recorded. */
+static void select_all(struct arena_header *h, const struct selection *what)
+{
+	memcpy(h->comm, what->comm, sizeof(h->comm));
+	h->alone = what->alone;
+	h->mechanisms = ipc_mechanisms_behind(what->mechanisms) | 1ULL << IPC_MECH_process;
+}
+
 static int shim_open(struct source **out, const struct source_settings *settings, char *error,
 		     size_t error_size)
 {
@@ -916,6 +925,7 @@ static int shim_open(struct source **out, const struct source_settings *settings
 	(*out)->file.header->no_patch = settings->no_patch;
 	if (settings->drop)
 		(*out)->file.header->block_us = 0;
+	select_all((*out)->file.header, settings->what);
 	return 0;
 }
 

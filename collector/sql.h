@@ -32,6 +32,7 @@ enum statement {
 	SQL_WAKE,
 	SQL_DOUBT_EVENT,
 	SQL_DOUBT_LINK,
+	SQL_PAGES,
 	SQL_EVENT,
 	SQL_EVENTS, /* SQL_BATCH rows at once */
 	STATEMENTS
@@ -59,6 +60,9 @@ int sql_open(struct sql *q, const char *path, const char *schema);
 
 /* Opens a database of a schema that sql_open() made, outside of a transaction; else likewise. */
 int sql_reopen(struct sql *q, const char *path);
+
+/* Bytes that the database has, with what is not committed. */
+int64_t sql_size(struct sql *q);
 
 /* Leaves one plain file where that is possible. Returns 0 or the first failure. */
 int sql_close(struct sql *q);

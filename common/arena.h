@@ -92,6 +92,9 @@ struct arena_header {
 	uint32_t no_patch; /* 1: no code is changed, calls are seen by the names of libc's functions */
 	/* How often the pages of shared memory are looked at, by `clock`; 0: never. */
 	uint64_t sample_interval;
+	char comm[16];	     /* of the programs to be recorded; "": any */
+	uint32_t alone;	     /* 1: children of the command are not recorded */
+	uint64_t mechanisms; /* to be looked at: a set of 1 << enum ipc_mechanism */
 	/* written by the recorder while it runs */
 	_Alignas(64) _Atomic uint32_t stop; /* 1: record nothing any more */
 	/* Its thread that can have programs recorded that the shim cannot enter (enum arena_ask), 0: there is

@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sem.h>
 #include <unistd.h>
 
@@ -36,6 +37,13 @@ static struct ipc_event event_now(struct shim_thread *t, uint16_t call, int mech
 				   .call = call };
 }
 
+/* What comes with a message may be looked at although the socket is not. */
+static bool may_receive_descriptors(const struct ipc_call *row)
+{
+	return shim.chooses && row->verb == IPC_VERB_recv &&
+	       (row->size == IPC_SIZE_MESSAGE || row->size == IPC_SIZE_MESSAGES);
+}
+
 /* Entry of a call on descriptors: false where no end of a channel takes part. */
 static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 			      const struct hook_registers *r, struct pending *p)
@@ -59,7 +67,7 @@ static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 			p->other0 = ipc_arg0((uint32_t)other, d.flags);
 		}
 	}
-	return p->object || p->object2 || p->lock;
+	return p->object || p->object2 || p->lock || may_receive_descriptors(row);
 }
 
 /* Entry of a call that copies a descriptor: what is copied, and what dup2 is about to close. */
@@ -228,12 +236,36 @@ static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registe
 	shim_emit(t, &announced);
 }
 
+static const char *basename_of(const char *path)
+{
+	const char *name = path;
+	for (const char *p = path; *p; p++)
+		name = *p == '/' ? p + 1 : name;
+	return name;
+}
+
+/* A child of the process, forked or not, has no image. */
+static void pass_exec(struct shim_thread *t, uint16_t call, struct hook_registers *r, bool child)
+{
+	struct program x;
+	if ((child && shim.alone) || !find_program(call, r, &x))
+		return;
+	enum ipc_reason reason = judge_program(&x);
+	if (reason == IPC_REASON_none && !environment_is_traced(*x.envp)) {
+		if (t->exec_memory) /* of an earlier execve of a vfork child */
+			raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
+		t->exec_memory = put_environment(&x, child ? 0 : shim.ring.image, "", &t->exec_size);
+	} else if (reason != IPC_REASON_none && shim_is_chosen(basename_of(x.path))) {
+		shim_lost(reason);
+	}
+}
+
 /* What it executes is entered, as a program whose start was not seen. */
 void hook_enter_beside(uint16_t call, struct hook_registers *r)
 {
 	struct program x;
 	size_t size;
-	bool exec = call == IPC_CALL_execve || call == IPC_CALL_execveat;
+	bool exec = !shim.alone && (call == IPC_CALL_execve || call == IPC_CALL_execveat);
 	if (exec && shim.ready && find_program(call, r, &x) && !environment_is_traced(*x.envp) &&
 	    judge_program(&x) == IPC_REASON_none)
 		put_environment(&x, (struct environment){ 0 }, &size);
@@ -294,6 +326,34 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 		shim.no_ioctl = true;
 	if (sandbox_stops_timers(program))
 		shim.no_timer = true;
+}
+
+/* Whether the call is one after which ours would be stopped. */
+static bool forbids_us(long nr, const struct hook_registers *r)
+{
+	const struct sock_fprog *program = (const struct sock_fprog *)r->arg[2];
+	if (nr == __NR_prctl && r->arg[0] == PR_SET_SECCOMP)
+		return r->arg[1] == SECCOMP_MODE_STRICT ||
+		       (r->arg[1] == SECCOMP_MODE_FILTER && sandbox_stops_us(program));
+	return nr == __NR_seccomp && (r->arg[0] == SECCOMP_SET_MODE_STRICT ||
+				      (r->arg[0] == SECCOMP_SET_MODE_FILTER && sandbox_stops_us(program)));
+}
+
+/* A child has a copy of the process's memory, or shares it. */
+static bool is_child(void)
+{
+	return !*shim.alive || (int32_t)raw_syscall(__NR_getpid) != shim.ring.pid;
+}
+
+void hook_pass(struct shim_thread *t, struct hook_registers *r)
+{
+	long nr = r->nr & ~HOOK_NO_RETURN;
+	if (nr == __NR_execve || nr == __NR_execveat)
+		pass_exec(t, nr == __NR_execve ? IPC_CALL_execve : IPC_CALL_execveat, r, is_child());
+	else if (nr == __NR_exit_group && shim.introduced && !is_child())
+		enter_exit(t, r->arg[0]);
+	else if (forbids_us(nr, r))
+		shim.passes = false;
 }
 
 static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)

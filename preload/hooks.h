@@ -12,6 +12,10 @@
 bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p,
 		bool returns);
 
+/* The same in a program that is not chosen: what it executes may be, and a sandbox may forbid that we help
+ * it. */
+void hook_pass(struct shim_thread *t, struct hook_registers *r);
+
 /* Records the call that has returned. */
 void hook_leave(struct shim_thread *t, const struct pending *p, long result);
 
@@ -24,6 +28,8 @@ void hook_leave_region(struct shim_thread *t, const struct pending *p, long resu
  * semaphores (sem.c), of a transfer on an eventfd (counter.c), of a wait for descriptors (wait.c), of a lock
  * on a file (lock.c). */
 void hook_leave_message(struct shim_thread *t, const struct pending *p, long result);
+/* Of a receive on a socket that is not looked at: descriptors that came with it. */
+void hook_leave_unchosen(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_queue(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_sem(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_counter(struct shim_thread *t, const struct pending *p, long result);
@@ -43,7 +49,8 @@ static inline bool is_beside(const struct shim_thread *t)
 /* Whether the process is recorded. */
 static inline bool running(void)
 {
-	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
+	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed) &&
+	       (!shim.alone || *shim.alive);
 }
 
 /* Whether the caller is. */

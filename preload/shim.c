@@ -200,6 +200,18 @@ static uint32_t vfork_child(struct shim_thread *t, int32_t pid)
 	return t->spawn_number;
 }
 
+bool shim_is_vfork_child(struct shim_thread *t)
+{
+	int32_t pid = t->spawn_call ? (int32_t)raw_syscall(__NR_getpid) : shim.ring.pid;
+	if (pid == shim.ring.pid)
+		return false;
+	if (t->spawn_pid != pid) {
+		t->spawn_pid = pid;
+		tell_spawn(t, t->number, pid);
+	}
+	return true;
+}
+
 uint32_t shim_image(const struct shim_thread *t)
 {
 	return t->spawn_call && t->spawn_pid ? t->spawn_image : shim.ring.image;
@@ -247,7 +259,7 @@ static size_t describe_program(char *text, const char *end, int argc, char **arg
 	return (size_t)(at - text);
 }
 
-static void introduce_program(struct shim_thread *t, int argc, char **argv, uint32_t prev, uint32_t parent)
+static void describe_image(int argc, char **argv, uint32_t prev, uint32_t parent, enum ipc_via via)
 {
 	shim.ring.image = new_number();
 	shim.image = (struct ipc_def_image){ .image = shim.ring.image,
@@ -256,11 +268,8 @@ static void introduce_program(struct shim_thread *t, int argc, char **argv, uint
 					     .pid = shim.ring.pid,
 					     .ppid = (int32_t)raw_syscall(__NR_getppid),
 					     .uid = (uint32_t)raw_syscall(__NR_geteuid),
-					     .via = prev     ? IPC_VIA_EXEC
-						    : parent ? IPC_VIA_FORK
-							     : IPC_VIA_START };
+					     .via = via };
 	shim.text_length = (uint16_t)describe_program(shim.text, shim.text + sizeof(shim.text), argc, argv);
-	t->number = introduce(t);
 }
 
 /* Takes our two variables out of `envp` in place, so that the program sees the environment it would have had.
@@ -404,6 +413,43 @@ void shim_library(char path[SHIM_PATH])
 	*text_put(name, end, shim.by_names || forbids_code() ? SHIM_SYMBOLS : SHIM_PLAIN) = '\0';
 }
 
+bool shim_is_chosen(const char *name)
+{
+	const char *chosen = shim.ring.header->comm;
+	const unsigned int last = sizeof(shim.ring.header->comm) - 1;
+	unsigned int i = 0;
+	while (i < last && name[i] && name[i] == chosen[i])
+		i++;
+	return !*chosen || i == last || name[i] == chosen[i];
+}
+
+/* By changed code, or else by names. Returns what stands in the way, or is not seen then. */
+static enum ipc_reason see_calls(void)
+{
+	enum ipc_reason reason = shim.ring.header->no_patch ? IPC_REASON_no_patch : patch();
+	shim.by_names = reason != IPC_REASON_none && names_start && names_start();
+	return shim.by_names ? IPC_REASON_libc_internal : reason;
+}
+
+/* The program is not chosen. Where the one before it was, that has become this one,
+ * whose end will be told. */
+static void pass(struct shim_thread *t, int argc, char **argv, uint32_t prev)
+{
+	for (unsigned int fd = 0; fd < DESCRIPTORS; fd++)
+		descriptor_kinds[fd] = DESCRIPTOR_OTHER; /* the stubs look no further */
+	shim.mechanisms = 0;
+	shim.chooses = true;
+	if (prev) {
+		describe_image(argc, argv, prev, 0, IPC_VIA_UNSELECTED);
+		t->number = introduce(t);
+		ring_release(&shim.ring, &t->ring);
+	}
+	hook_init();
+	enum ipc_reason reason = see_calls();
+	if (reason != IPC_REASON_none && !shim.by_names)
+		shim_lost(reason);
+}
+
 static volatile uint32_t *alive_page(void)
 {
 	long page = raw_syscall(__NR_mmap, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -424,27 +470,39 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	become_nameless();
 	bool spawned = false;
 	uint32_t before = parse_ours(ours, &spawned);
+	uint32_t prev = spawned ? 0 : before, parent = spawned ? before : 0;
 	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
+	char comm[16] = "";
 	if (ring_attach(&shim.ring, shim.arena, pid))
 		return;
 	struct shim_thread *t = &shim_self;
 	shim.ticks = shim.ring.header->clock == ARENA_CLOCK_TSC;
+	shim.alone = shim.ring.header->alone;
+	raw_syscall(__NR_prctl, PR_GET_NAME, comm);
+	shim.passes = !shim_is_chosen(comm);
+	shim.mechanisms = shim.ring.header->mechanisms;
+	shim.chooses = shim.mechanisms != ~0ULL;
 	sample_start();
 	shim.alive = alive_page();
 	if (!shim.alive) {
 		shim_lost(IPC_REASON_no_arena);
 		return;
 	}
+	if (shim.passes) {
+		pass(t, argc, argv, prev);
+		return;
+	}
 	/* A filter of an earlier program: what it does to our questions is not known. */
 	shim.no_diag = shim.no_ioctl = shim.no_timer = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
-	introduce_program(t, argc, argv, spawned ? 0 : before, spawned ? before : 0);
+	describe_image(argc, argv, prev, parent,
+		       prev	? IPC_VIA_EXEC
+		       : parent ? IPC_VIA_FORK
+				: IPC_VIA_START);
+	t->number = introduce(t);
 	hook_init();
 	descriptor_inherit(t, true);
 	sync_start();
-	enum ipc_reason reason = shim.ring.header->no_patch ? IPC_REASON_no_patch : patch();
-	shim.by_names = reason != IPC_REASON_none && names_start && names_start();
-	if (shim.by_names)
-		reason = IPC_REASON_libc_internal;
+	enum ipc_reason reason = see_calls();
 	shim.ready = reason == IPC_REASON_none || shim.by_names;
 	if (reason != IPC_REASON_none)
 		tell_gap(t, reason);

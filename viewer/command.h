@@ -32,6 +32,7 @@ struct command {
 /* The table: one row per command, in the order in which help shows them; cmd_NAME stands in NAME.c. */
 #define COMMANDS(ROW)                                                                                        \
 	ROW(record)                                                                                          \
+	ROW(stop)                                                                                            \
 	ROW(summary)                                                                                         \
 	ROW(processes)                                                                                       \
 	ROW(channels)                                                                                        \

@@ -11,7 +11,13 @@
 
 #define DEFAULT_TRACE "ipctrace.db"
 
-enum { SHM_SAMPLE_MAX = 3600 * 1000, BUFFER_MIN = 64 << 10, BUFFER_MAX = 1 << 30 };
+enum {
+	SHM_SAMPLE_MAX = 3600 * 1000,
+	BUFFER_MIN = 64 << 10,
+	BUFFER_MAX = 1 << 30,
+	SIZE_MIN = 1 << 20,	   /* an empty trace has a quarter of it */
+	DURATION_MAX = 1000000000, /* seconds */
+};
 
 struct option_row {
 	unsigned int bit;
@@ -205,19 +211,30 @@ static int set_shm_sample(struct options *o, const char *value)
 	return err || o->shm_sample > SHM_SAMPLE_MAX ? -EINVAL : 0;
 }
 
-/* A number of bytes, with K, M or G behind it if you like; a ring's size is a power of two. */
-static int set_buffer(struct options *o, const char *value)
+/* A number of bytes, with K, M or G behind it if you like. */
+static int parse_size(const char *text, int64_t min, int64_t max, int64_t *out)
 {
 	static const char units[] = "KMG";
 	char *end;
 	errno = 0;
-	long long n = strtoll(value, &end, 10);
+	long long n = strtoll(text, &end, 10);
 	const char *unit = *end ? strchr(units, *end) : NULL;
 
-	if (errno || end == value || n <= 0 || n > BUFFER_MAX || (*end && (!unit || end[1])))
+	if (errno || end == text || n <= 0 || n > max || (*end && (!unit || end[1])))
 		return -EINVAL;
-	n <<= unit ? 10 * (unit - units + 1) : 0;
-	if (n < BUFFER_MIN || n > BUFFER_MAX)
+	int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+	if (n > max >> shift || n << shift < min)
+		return -EINVAL;
+	*out = n << shift;
+	return 0;
+}
+
+/* A ring's size is a power of two. */
+static int set_buffer(struct options *o, const char *value)
+{
+	int64_t n;
+
+	if (parse_size(value, BUFFER_MIN, BUFFER_MAX, &n))
 		return -EINVAL;
 	for (o->buffer = BUFFER_MIN; o->buffer < n;)
 		o->buffer *= 2;
@@ -234,6 +251,30 @@ static int set_clean(struct options *o, const char *value)
 {
 	(void)value;
 	o->clean = true;
+	return 0;
+}
+
+static int set_max_size(struct options *o, const char *value)
+{
+	return parse_size(value, SIZE_MIN, INT64_MAX, &o->max_size);
+}
+
+static int set_duration(struct options *o, const char *value)
+{
+	char *end;
+	double seconds = strtod(value, &end);
+
+	/* A double that is no number is not above either. */
+	if (end == value || *end || !(seconds > 0) || !(seconds <= DURATION_MAX))
+		return -EINVAL;
+	o->duration = (int64_t)(seconds * 1e9);
+	return o->duration ? 0 : -EINVAL;
+}
+
+static int set_no_follow(struct options *o, const char *value)
+{
+	(void)value;
+	o->no_follow = true;
 	return 0;
 }
 
@@ -284,6 +325,12 @@ static const struct option_row rows[] = {
 	  "the trace file to write (" DEFAULT_TRACE "); an older one becomes FILE.old", set_output },
 	{ OPT_QUIET, 'q', NULL, NULL, "no summary at the end", set_quiet },
 	{ OPT_FOLLOW, 0, "follow", NULL, "go on until no traced process runs", set_follow },
+	{ OPT_FOLLOW, 0, "no-follow", NULL, "not what the program, or the processes of -p, start",
+	  set_no_follow },
+	{ OPT_FOLLOW, 0, "duration", "SECONDS", "end the recording after so long; the program runs on",
+	  set_duration },
+	{ OPT_FOLLOW, 0, "max-size", "SIZE", "end the recording when the trace is so large (1M or more)",
+	  set_max_size },
 	{ OPT_MACHINE, 'a', "all", NULL, "the whole machine (by eBPF), until the program ends, or Ctrl-C",
 	  set_machine },
 	{ OPT_PIDS, 'p', "pid", "PID[,PID...]", "processes that run, and all that they start (by eBPF)",

@@ -21,7 +21,7 @@ enum option_bit {
 	OPT_MECHANISM = 1 << 6,
 	OPT_OUTPUT = 1 << 7,
 	OPT_QUIET = 1 << 8,
-	OPT_FOLLOW = 1 << 9,
+	OPT_FOLLOW = 1 << 9, /* how far a recording goes: --follow, --no-follow, --duration, --max-size */
 	OPT_SOURCE = 1 << 10,
 	OPT_LEDGER = 1 << 11,
 	OPT_HELP = 1 << 12, /* every command takes it */
@@ -73,14 +73,17 @@ struct options {
 	int64_t pid;	       /* 0: all */
 	int64_t buffer;	       /* bytes, a power of two; 0: the source's own */
 	enum on_full on_full;
-	int64_t shm_sample; /* milliseconds between samples of shared memory; 0: none */
-	bool descending;    /* of `sort` */
-	bool machine;	    /* record all of it */
+	int64_t duration;      /* nanoseconds that a recording takes at most; 0: as long as it takes */
+	int64_t max_size;      /* bytes of the trace at which its recording ends; 0: no limit */
+	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
+	bool descending;       /* of `sort` */
+	bool machine;	       /* record all of it */
 	bool json, quiet, follow, verify, resolve, help;
 	bool aggregate;	   /* sends and receives are totals */
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool uprobes;	   /* eBPF sees semaphores and locks of libc too */
 	bool no_patch;	   /* the shim changes no code */
+	bool no_follow;	   /* what the command, or the processes of -p, start is not recorded */
 	bool sync_private; /* also of those that are private to a process */
 	bool list, all, compare, clean;
 	bool separator; /* "--" stood before `args` */

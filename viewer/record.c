@@ -20,6 +20,7 @@
 
 #include "arena.h"
 #include "command.h"
+#include "control.h"
 #include "launch.h"
 #include "rotate.h"
 #include "selection.h"
@@ -40,6 +41,7 @@ struct track {
 	struct collector *collector;
 	struct rotation rotation;
 	enum ipc_reason outside; /* why it cannot enter the command's own program; none: it can */
+	int64_t size;		 /* of the trace, at the last look */
 	int error;		 /* the first failure while the command ran: -errno */
 };
 
@@ -49,6 +51,9 @@ struct recording {
 	unsigned int n;
 	struct selection what;
 	struct launch launch;
+	struct control control;
+	uint64_t deadline;    /* --duration; 0: none */
+	const char *ended_by; /* what ended it before its time, as in `meta`; NULL: nothing */
 };
 
 static const struct {
@@ -181,12 +186,15 @@ static void set_beginning(struct track *t, const struct options *o)
 /* Returns 0 or an exit status. */
 static int choose_sources(struct recording *r, const struct command *self)
 {
-	bool chosen = selection_of_kernel(r->o);
-	const char *name = r->o->source ? r->o->source : chosen ? "bpf" : "auto";
+	const struct options *o = r->o;
+	bool kernel =
+		o->machine || o->npids || o->cgroup || !o->nargs; /* no program would bring the shim in */
+	const char *name = o->source ? o->source : kernel ? "bpf" : "auto";
 	bool both = !strcmp(name, "both");
 
-	if (chosen && strcmp(name, "bpf"))
-		return command_misused(self, "-a, -p, --cgroup and --comm need --source=bpf");
+	if (kernel && strcmp(name, "bpf"))
+		return command_misused(self,
+				       "-a, -p, --cgroup, and --comm without a program, need --source=bpf");
 	if (both != r->o->verify)
 		return command_misused(self, both ? "--source=both needs --verify"
 						  : "--verify needs --source=both");
@@ -266,6 +274,8 @@ static int prepare(struct track *t, const struct selection *what, const struct o
 	rotation_created(&t->rotation);
 	make_recoverable(t, o);
 	collector_select(t->collector, what->mechanisms, selection_of_kernel(o));
+	if (what->alone)
+		collector_alone(t->collector);
 	set_beginning(t, o);
 	return 0;
 }
@@ -394,8 +404,34 @@ static bool is_over(struct recording *r, bool still)
 	return !r->o->follow || still;
 }
 
+/* Whether the trace would have more than `max` bytes when it has grown as much as it has since the last look:
+ * what is in the buffers when a recording ends is stored too. */
+static bool is_full(struct track *t, int64_t max)
+{
+	int64_t size = collector_size(t->collector), growth = size - t->size;
+
+	t->size = size;
+	return size + growth >= max;
+}
+
+/* What ends the recording although who is recorded goes on, or NULL. */
+static const char *is_cut(struct recording *r)
+{
+	control_answer(&r->control);
+	if (r->control.stop)
+		return "stop";
+	if (r->deadline && clock_ns(CLOCK_MONOTONIC) >= r->deadline)
+		return "duration";
+	for (struct track *t = r->tracks; r->o->max_size && t < r->tracks + r->n; t++)
+		if (is_full(t, r->o->max_size))
+			return "max-size";
+	return NULL;
+}
+
 static void watch(struct recording *r)
 {
+	r->deadline = r->o->duration ? clock_ns(CLOCK_MONOTONIC) + (uint64_t)r->o->duration : 0;
+	r->launch.other = r->control.fd;
 	for (;;) {
 		long moved = 0;
 		unsigned int running = 0;
@@ -404,6 +440,9 @@ static void watch(struct recording *r)
 			running += collector_running(t->collector);
 		}
 		if (is_over(r, moved == 0 && running == 0))
+			return;
+		r->ended_by = is_cut(r);
+		if (r->ended_by)
 			return;
 		launch_wait(&r->launch, pause_ms(moved));
 	}
@@ -446,12 +485,39 @@ static void finish(struct recording *r)
 	uint64_t end = clock_ns(CLOCK_MONOTONIC);
 
 	for (struct track *t = r->tracks; t < last; t++) {
-		if (r->launch.pid)
+		if (r->launch.pid && r->launch.ended)
 			tell_status(t, &r->launch);
+		if (r->ended_by) {
+			collector_outlived(t->collector);
+			collector_meta(t->collector, "ended_by", r->ended_by);
+		}
 		drain(t, true);
 	}
 	for (struct track *t = r->tracks; t < last; t++)
 		complete(t, end);
+	r->launch.other = -1;
+	control_close(&r->control);
+}
+
+/* A recording that was cut is complete by now; the command is not disturbed by a word of ours before it ends.
+ */
+static void outlast(struct recording *r)
+{
+	while (!r->launch.ended)
+		launch_wait(&r->launch, -1);
+	if (r->ended_by && !strcmp(r->ended_by, "max-size"))
+		failed("the recording ended when the trace had %lld bytes (--max-size); what came then is "
+		       "not in '%s'",
+		       (long long)r->o->max_size, r->tracks[0].path);
+}
+
+/* So that others can end it. */
+static void be_known(struct recording *r)
+{
+	char *what = r->o->nargs ? quoted(r->o->args) : selection_text(r->o);
+
+	control_open(&r->control, r->tracks[0].path, what);
+	free(what);
 }
 
 static void report(const struct recording *r)
@@ -477,6 +543,11 @@ static int run(const struct command *self, const struct options *o)
 
 	if (!o->nargs && !selection_of_kernel(o))
 		return command_misused(self, "no program to run");
+	if (o->no_follow && o->follow)
+		return command_misused(self, "--follow waits for what --no-follow leaves out");
+	if (o->no_follow && !o->npids && (o->machine || !o->nargs))
+		return command_misused(self,
+				       "--no-follow is of a program that is run, or of the processes of -p");
 	if (o->nargs && o->npids)
 		return command_misused(self, "-p is of processes that run: no program can be run with it");
 	if (selection_make(&r.what, o, error, sizeof(error)))
@@ -497,8 +568,10 @@ static int run(const struct command *self, const struct options *o)
 	}
 	for (unsigned int i = 0; i < r.n; i++)
 		rotation_keep(&r.tracks[i].rotation);
+	be_known(&r);
 	watch(&r);
 	finish(&r);
+	outlast(&r);
 	report(&r);
 	if (o->verify && verify_show(stderr, r.tracks[0].path, r.tracks[1].path, o))
 		return EXIT_FAILURE;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "reasons.h"
 #include "trace.h"
 
 enum { BUSY_MS = 5000 }; /* longer than a recorder needs to finish its file */
@@ -102,6 +103,11 @@ int trace_open(struct trace *t, const char *path)
 	if (err) {
 		trace_close(t);
 		return err;
+	}
+	if (reasons_register(t->db)) {
+		snprintf(t->error, sizeof(t->error), "out of memory");
+		trace_close(t);
+		return -ENOMEM;
 	}
 	t->start_ns = trace_number(t, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns'");
 	return 0;

@@ -144,7 +144,7 @@ int view_run(const struct view *v, const struct command *c, const struct options
 	int err = view_show(v, &t, o, &out);
 	if (err)
 		command_failed("cannot read '%s': %s", o->input, t.error);
-	else if (strcmp(v->name, "losses"))
+	else if (!v->losses)
 		trace_warn_losses(&t);
 	if (!err && v->calls)
 		trace_warn_aggregate(&t);

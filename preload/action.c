@@ -128,8 +128,8 @@ static bool has_room(const stack_t *alternate)
 
 void action_delivered(int number, const siginfo_t *info, const ucontext_t *context)
 {
-	struct shim_thread *t = &shim_self;
-	if (!recording())
+	struct shim_thread *t = shim_here();
+	if (!t || !recording())
 		return;
 	if (!has_room(&context->uc_stack)) {
 		shim_lost(IPC_REASON_handler);

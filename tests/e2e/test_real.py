@@ -316,6 +316,13 @@ STARTERS = {
               (while (eq (process-status p) 'run) (accept-process-output p 1)) (princ (process-exit-status p)))"""],
     "vim": ["-u", "NONE", "-es", "-c", "put =system('echo a | tr a b')", "-c", "%!sort -r", "-c", "%print", "-c", "q!"],
     "parallel": ["-j4", "-k", "echo {} | tr a-z A-Z", ":::", "a", "b", "c", "d"],
+    "zsh": ["-fc", "print -l 3 1 2 | sort; coproc cat; print -p hello; read -p z; print $z; diff <(echo a) <(echo b)"],
+    "expect": ["-c", """spawn -noecho sh -c {stty -echo; read x; echo got $x; exit 3}; send "hello\\r"
+               expect {got hello}; expect eof; puts [lindex [wait] 3]"""],
+    # Has a library of its own preloaded, which asks a server about each file.
+    "fakeroot": ["sh", "-c", "id -u; touch f; chown 12:34 f; stat -c %u:%g f; echo a | cat; rm f"],
+    "erl": ["-noshell", "-eval", """io:format("~s", [os:cmd("echo a | tr a b")]), P = open_port({spawn, "cat"}, [binary]),
+            P ! {self(), {command, <<"x">>}}, receive {P, {data, D}} -> io:format("~p~n", [D]) end, halt(3)."""],
     "sqlite3": [":memory:", "-cmd", ".once |tr 1 2", "select 1", ".shell exit 3"],
     "gdb": ["-q", "-batch", "-nx", "-ex", "python import subprocess as s; print(s.run(['echo', 'x'], stdout=-1).stdout)"],
 }

@@ -53,9 +53,9 @@ def is_unstable(name, run_untraced, run_traced):
 
 
 def python(s, names, untraced_runs=1, timeout=600):
-    """The tests of these names, of the package libpython3-testsuite, as python3 -m unittest takes them."""
+    """The tests of these names, of the package libpython3.11-testsuite, as python3 -m unittest takes them."""
     if run([PYTHON, "-c", "import test.test_subprocess, test.support"]).status:
-        raise Skip("no libpython3-testsuite here")
+        raise Skip("no libpython3.11-testsuite here")
     suite, runs = script("suite.py"), []
 
     def execute(traced, wanted):

@@ -33,7 +33,7 @@ static __always_inline int find_call(struct task_state *t, struct task_struct *t
 	t->start = walk_ns | UNSEEN;
 	t->fresh = FOUND;
 	if (!task->on_cpu && task->__state & TASK_ASLEEP && !regs_compat(&task->thread_info))
-		resume(t, (void *)bpf_task_pt_regs(task));
+		resume(t, task, (void *)bpf_task_pt_regs(task));
 	return 0;
 }
 
@@ -56,9 +56,9 @@ static __always_inline int find_process(struct task_state *t, struct task_struct
 	if (!find_task(t, task, image))
 		return 0;
 	define_image(t, task, image, 0, IPC_VIA_START);
-	define_thread(task, t->thread, image);
+	tell_thread(t, task);
 	walk(t, IPC_CALL_inherit, 0, -1);
-	if (task->flags & PF_EXITING && task->signal->live.counter == 0)
+	if (task->flags & PF_EXITING && OF_TASK(task, signal)->live.counter == 0)
 		process_ends(t, task);
 	return 0;
 }
@@ -76,7 +76,8 @@ static __always_inline _Bool is_awaited(struct task_struct *parent)
 
 	if (t || !everybody || walks)
 		return t && t->chosen;
-	return !(parent->flags & PF_NO_PROGRAM) && parent->mm && !is_recorder(parent) && is_selected(parent);
+	return !(parent->flags & PF_NO_PROGRAM) && OF_TASK(parent, mm) && !is_recorder(parent) &&
+	       is_selected(parent);
 }
 
 static __always_inline int visit_process(struct task_struct *task)
@@ -109,7 +110,7 @@ static __always_inline int visit_thread(struct task_struct *task)
 	t = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t || !process->image || !find_task(t, task, process->image))
 		return 0;
-	define_thread(task, t->thread, process->image);
+	tell_thread(t, task);
 	return 0;
 }
 
@@ -127,7 +128,7 @@ int find_running(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 
-	if (!task || task->flags & PF_NO_PROGRAM || task->exit_state || !task->mm)
+	if (!task || task->flags & PF_NO_PROGRAM || task->exit_state || !OF_TASK(task, mm))
 		return 0;
 	if (task->__state & TASK_NEW) { /* its fork is about to be seen, if its parent has been found */
 		walk_found++;

@@ -40,10 +40,13 @@ static __u32 call_of(const struct pt_regs *regs, long nr)
 {
 	if (nr < 0 || nr >= SYSCALLS_MAX)
 		return IPC_CALL_none;
-	__u32 call = first_row[nr];
+	__u32 call = first_row[nr], op_arg = row_of(call)->op_arg;
+	if (op_arg == IPC_NO_OP)
+		return call;
+	__u32 value = regs_arg(regs, op_arg); /* all rows of a number look at the same one (loader.c) */
 	for (int i = 0; i < ROWS_PER_NR; i++) {
 		const struct ipc_call *row = row_of(call);
-		if (row->op_arg == IPC_NO_OP || (__u32)regs_arg(regs, row->op_arg) == row->op_value)
+		if (row->op_arg == IPC_NO_OP || value == row->op_value)
 			return call;
 		call = next_row[call];
 	}
@@ -70,14 +73,17 @@ static __always_inline int enter_ends(struct task_state *t, const struct pt_regs
 	return 0;
 }
 
-static __noinline int enter_descriptor(struct task_state *t, const struct pt_regs *regs, __u32 call)
+static __always_inline int enter_descriptor(struct task_state *t, struct task_struct *task,
+					    const struct pt_regs *regs, __u32 call)
 {
 	const struct ipc_call *row = row_of(call);
+	__u32 fd = regs_arg(regs, IPC_OBJ_ARG(row->object));
 	struct end end = {}, end2 = {};
 
 	if (call == IPC_CALL_io_uring_enter && regs_arg(regs, 3) & IORING_ENTER_REGISTERED_RING_)
 		return 0; /* its descriptor is none */
-	find_end(regs_arg(regs, IPC_OBJ_ARG(row->object)), &end, t->thread);
+	if (!find_pipe(task, fd, &end))
+		find_end(fd, &end, t->thread);
 	if (row->object2)
 		find_end(regs_arg(regs, IPC_OBJ_ARG(row->object2)), &end2, t->thread);
 	return enter_ends(t, regs, call, &end, &end2);
@@ -148,25 +154,40 @@ static void enter_range(struct task_state *t, const struct pt_regs *regs, __u32 
 		walk(t, call, regs_arg(regs, 0), regs_arg(regs, 1));
 }
 
-static __always_inline int enter(struct task_state *t, const struct pt_regs *regs, long nr)
+/* What an operation of a ring can stand for, too. `task`: the subject. */
+static __always_inline int enter_common(struct task_state *t, struct task_struct *task,
+					const struct pt_regs *regs, __u32 call)
 {
-	__u32 call = call_of(regs, nr);
-
-	t->nr = nr;
 	switch (IPC_OBJ_KIND(row_of(call)->object)) {
 	case IPC_OBJ_KIND_FD:
 		if (locks_file(row_of(call)))
 			return enter_lock(t, regs, call);
-		return enter_descriptor(t, regs, call);
+		return enter_descriptor(t, task, regs, call);
+	case IPC_OBJ_RET:
+	case IPC_OBJ_KIND_PAIR:
+	case IPC_OBJ_CHILD:
+		return enter_maker(t, regs, call);
+	case IPC_OBJ_POLLFDS:
+	case IPC_OBJ_FDSETS:
+	case IPC_OBJ_EPOLL:
+		return enter_wait(t, call);
+	}
+	return 0;
+}
+
+static __always_inline int enter(struct task_state *t, struct task_struct *task, const struct pt_regs *regs,
+				 long nr)
+{
+	__u32 call = call_of(regs, nr);
+
+	t->nr = nr;
+	t->several_threads = has_threads(task);
+	switch (IPC_OBJ_KIND(row_of(call)->object)) {
 	case IPC_OBJ_SELF:
 		return enter_self(t, regs, call);
 	case IPC_OBJ_RANGE:
 		enter_range(t, regs, call);
 		return 0;
-	case IPC_OBJ_RET:
-	case IPC_OBJ_KIND_PAIR:
-	case IPC_OBJ_CHILD:
-		return enter_maker(t, regs, call);
 	case IPC_OBJ_KIND_MSGQ:
 		return enter_queue(t, regs, call);
 	case IPC_OBJ_KIND_SEMS:
@@ -175,10 +196,6 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 		return enter_signal(t, regs, call);
 	case IPC_OBJ_KIND_PROCESS:
 		return enter_process(t, regs, call);
-	case IPC_OBJ_POLLFDS:
-	case IPC_OBJ_FDSETS:
-	case IPC_OBJ_EPOLL:
-		return enter_wait(t, call);
 	case IPC_OBJ_KIND_MEMORY:
 		return enter_region(t, regs, call);
 	case IPC_OBJ_KIND_WORD:
@@ -186,7 +203,7 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
 	case IPC_OBJ_NONE:
 		return nr == __NR_madvise ? enter_advice(t, regs) : 0;
 	}
-	return 0;
+	return enter_common(t, task, regs, call);
 }
 
 /*
@@ -194,7 +211,7 @@ static __always_inline int enter(struct task_state *t, const struct pt_regs *reg
  * something when they begin, or whose descriptor is gone when they end, are let go; what is to be read in the
  * program's memory waits for the end.
  */
-static __always_inline int resume(struct task_state *t, const struct pt_regs *regs)
+static __always_inline int resume(struct task_state *t, struct task_struct *task, const struct pt_regs *regs)
 {
 	__u32 call = call_of(regs, regs_nr(regs));
 	const struct ipc_call *row = row_of(call);
@@ -222,7 +239,7 @@ static __always_inline int resume(struct task_state *t, const struct pt_regs *re
 	default:
 		return 0;
 	}
-	enter(t, regs, regs_nr(regs));
+	enter(t, task, regs, regs_nr(regs));
 	t->start = start;
 	return 0;
 }
@@ -241,7 +258,7 @@ static __always_inline int leave_descriptor(struct task_state *t, __s64 result, 
 		e.flags = flags | (t->call == IPC_CALL_tee ? IPC_F_PEEK : 0);
 		if (result == 0 && t->asked && !flags && is_stream(t->object) && verb_of(&e) == IPC_VERB_recv)
 			e.flags |= IPC_F_EOF;
-		emit_here(&e, t->image);
+		emit_here(&e, t->image, t->several_threads);
 	}
 	if (t->object2) {
 		e.object = t->object2;
@@ -448,7 +465,7 @@ struct {
 /* `pid` as this task calls it; NULL: `pid` is of no interest. */
 static __always_inline struct child_name name_for(struct task_struct *task, struct pid *pid)
 {
-	struct pid *own = task->thread_pid;
+	struct pid *own = OF_TASK(task, thread_pid);
 	__u64 at = bpf_core_field_offset(struct pid, numbers) + in_numbers(PEEK(pid, own, level));
 	struct child_name name = {};
 
@@ -460,7 +477,7 @@ static __always_inline struct child_name name_for(struct task_struct *task, stru
 
 static __noinline int note_ended(struct task_struct *task, __s32 status)
 {
-	struct child_name name = name_for(task->real_parent, task->thread_pid);
+	struct child_name name = name_for(OF_TASK(task, real_parent), OF_TASK(task, thread_pid));
 	struct ended end = { .pid = task->tgid, .status = status };
 
 	return bpf_map_update_elem(&ended, &name, &end, BPF_ANY);
@@ -542,53 +559,41 @@ static __noinline int leave_reap(struct task_state *t, const struct pt_regs *reg
 	return emit(&e, t->image);
 }
 
-static __always_inline int leave_here(struct task_state *t, const struct pt_regs *regs, __s64 result)
+static __always_inline void leave_on_descriptor(struct task_state *t, const struct pt_regs *regs,
+						__s64 result)
 {
 	const struct ipc_call *row = row_of(t->call);
-	struct ipc_event e;
 
-	switch (IPC_OBJ_KIND(row->object)) {
-	case IPC_OBJ_KIND_FD:
-		if (t->unbound && row->verb == IPC_VERB_send) /* also of one that failed */
-			redefine(t, 0);
-		if (locks_file(row))
-			leave_lock(t, regs, result);
-		else if (row->nr == __NR_epoll_ctl)
-			leave_epoll(t, regs, result);
-		else if (row->verb == IPC_VERB_control)
-			leave_control(t, regs, result);
-		else if (row->size != IPC_SIZE_NONE && is_queue(t->object))
-			leave_queue(t, regs, result);
-		else if (row->size != IPC_SIZE_NONE && result > 0 &&
-			 ipc_object_mechanism(t->object) == IPC_MECH_signal)
-			leave_signalfd(t, regs, result);
-		else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
-			leave_descriptor(t, result, 0);
-		else if (leave_message(t, regs, result))
-			tell_messages();
-		break;
-	case IPC_OBJ_KIND_MSGQ:
+	if (t->unbound && row->verb == IPC_VERB_send) /* also of one that failed */
+		redefine(t, 0);
+	if (locks_file(row))
+		leave_lock(t, regs, result);
+	else if (row->nr == __NR_epoll_ctl)
+		leave_epoll(t, regs, result);
+	else if (row->verb == IPC_VERB_control)
+		leave_control(t, regs, result);
+	else if (row->size != IPC_SIZE_NONE && is_queue(t->object))
 		leave_queue(t, regs, result);
-		break;
-	case IPC_OBJ_KIND_SEMS:
-		leave_sem(t, regs, result);
-		break;
-	case IPC_OBJ_KIND_SIGNAL:
-		leave_signal(t, regs, result);
-		break;
-	case IPC_OBJ_KIND_PROCESS:
-		leave_process(t, result);
+	else if (row->size != IPC_SIZE_NONE && result > 0 &&
+		 ipc_object_mechanism(t->object) == IPC_MECH_signal)
+		leave_signalfd(t, regs, result);
+	else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
+		leave_descriptor(t, result, 0);
+	else if (leave_message(t, regs, result))
+		tell_messages();
+}
+
+/* What an operation of a ring can stand for, too. */
+static __always_inline int leave_common(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	switch (IPC_OBJ_KIND(row_of(t->call)->object)) {
+	case IPC_OBJ_KIND_FD:
+		leave_on_descriptor(t, regs, result);
 		break;
 	case IPC_OBJ_POLLFDS:
 	case IPC_OBJ_FDSETS:
 	case IPC_OBJ_EPOLL:
 		leave_wait(t, regs, result);
-		break;
-	case IPC_OBJ_KIND_MEMORY:
-		leave_region(t, regs, result);
-		break;
-	case IPC_OBJ_KIND_WORD:
-		leave_futex(t, result, 0);
 		break;
 	case IPC_OBJ_RET:
 		if (result >= 0)
@@ -601,14 +606,44 @@ static __always_inline int leave_here(struct task_state *t, const struct pt_regs
 			leave_pair(t, regs);
 		break;
 	case IPC_OBJ_CHILD:
-		if (row->verb == IPC_VERB_spawn)
+		if (row_of(t->call)->verb == IPC_VERB_spawn)
 			leave_spawn(t, regs, result);
 		else
 			leave_reap(t, regs, result);
+	}
+	t->call = IPC_CALL_none;
+	return 0;
+}
+
+static __always_inline int leave_here(struct task_state *t, const struct pt_regs *regs, __s64 result)
+{
+	struct ipc_event e;
+
+	switch (IPC_OBJ_KIND(row_of(t->call)->object)) {
+	case IPC_OBJ_KIND_MSGQ:
+		leave_queue(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_SEMS:
+		leave_sem(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_SIGNAL:
+		leave_signal(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_PROCESS:
+		leave_process(t, result);
+		break;
+	case IPC_OBJ_KIND_MEMORY:
+		leave_region(t, regs, result);
+		break;
+	case IPC_OBJ_KIND_WORD:
+		leave_futex(t, result, 0);
 		break;
 	case IPC_OBJ_SELF: /* an exec that failed */
 		e = event_of(t, result);
 		emit(&e, t->image);
+		break;
+	default:
+		return leave_common(t, regs, result);
 	}
 	t->call = IPC_CALL_none;
 	return 0;

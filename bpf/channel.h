@@ -76,27 +76,38 @@ static __u64 descriptors(void)
 	return (__u64)PEEK(files_struct, OF_SUBJECT(files), fdt);
 }
 
-/* The subject's file of this number, 0: none. The current task's without a read that is not needed. */
+/* The current task's file of this number, 0: none. */
+static __always_inline struct file *own_file(struct task_struct *task, __u32 fd)
+{
+	struct fdtable *table = OF_TASK(task, files)->fdt;
+
+	if (fd >= table->max_fds)
+		return 0;
+	return (void *)PEEK(list_head, table->fd + fd, next); /* a pointer's type that BTF has */
+}
+
+/* The subject's. */
 static __always_inline struct file *file_of(__u32 fd)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct file *file = 0;
 
-	if (walking()) {
-		__u64 table = descriptors();
-		if (fd < PEEK(fdtable, table, max_fds))
-			bpf_probe_read_kernel(&file, sizeof(file), PEEK(fdtable, table, fd) + fd);
-		return file;
-	}
-	struct fdtable *table = task->files->fdt;
-	if (fd < table->max_fds)
-		file = (void *)PEEK(list_head, table->fd + fd, next); /* a pointer's type that BTF has */
+	if (!walking())
+		return own_file(bpf_get_current_task_btf(), fd);
+	__u64 table = descriptors();
+	if (fd < PEEK(fdtable, table, max_fds))
+		bpf_probe_read_kernel(&file, sizeof(file), PEEK(fdtable, table, fd) + fd);
 	return file;
+}
+
+static __always_inline _Bool is_pipe(struct inode *inode)
+{
+	return (PEEK(inode, inode, i_mode) & S_IFMT) == S_IFIFO &&
+	       PEEK(super_block, PEEK(inode, inode, i_sb), s_magic) == PIPEFS_MAGIC;
 }
 
 static __always_inline __u64 fifo_or_pipe(struct file *file, struct inode *inode)
 {
-	if (PEEK(super_block, PEEK(inode, inode, i_sb), s_magic) == PIPEFS_MAGIC)
+	if (is_pipe(inode))
 		return ipc_object(IPC_MECH_pipe, PEEK(inode, inode, i_ino));
 	return file_object(file, IPC_MECH_fifo);
 }
@@ -193,8 +204,17 @@ static __noinline int define_watch(__u64 object, __u64 path)
 	return 0;
 }
 
+static __always_inline __u64 set_end(struct end *end, __u64 object, __u32 fd, __u32 flags)
+{
+	end->object = is_in(looked_at, object) ? object : 0;
+	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));
+	return end->object;
+}
+
 static __always_inline __u64 describe_end(struct file *file, __u32 fd, struct end *end)
 {
+	__u64 object = 0;
+
 	end->object = 0;
 	end->sk = 0;
 	if (!file)
@@ -204,17 +224,14 @@ static __always_inline __u64 describe_end(struct file *file, __u32 fd, struct en
 	if (flags & O_PATH)
 		return 0;
 	if (type == S_IFIFO)
-		end->object = fifo_or_pipe(file, inode);
+		object = fifo_or_pipe(file, inode);
 	else if (type == S_IFSOCK)
-		end->object = socket_object(inode, end);
+		object = socket_object(inode, end);
 	else if (type == S_IFCHR)
-		end->object = pty_object(file, inode);
+		object = pty_object(file, inode);
 	else if (type == S_IFREG || !type) /* anonymous inodes have either by the kernel's version */
-		end->object = queue_or_anonymous(file, inode);
-	if (!is_in(looked_at, end->object))
-		return end->object = 0;
-	end->arg0 = ipc_arg0(fd, flags & (O_ACCMODE | O_NONBLOCK));
-	return end->object;
+		object = queue_or_anonymous(file, inode);
+	return set_end(end, object, fd, flags);
 }
 
 /* The object of an open file, 0: no channel. `fd`: the descriptor that the call was given. */
@@ -237,6 +254,21 @@ SEPARATE __u64 find_end(__u32 fd, struct end *end, __u32 thread)
 	if (describe_end(file_of(fd), fd, end) && end->sk && !socket_is_known(end))
 		define_socket(end, thread, 0, 0);
 	return end->object;
+}
+
+/* The same for what most calls are on, a pipe of the current task's, at once and without a call; 0: ask
+ * find_end(). Not where reading is dear: there it would be done twice for all else. */
+static __always_inline __u64 find_pipe(struct task_struct *task, __u32 fd, struct end *end)
+{
+	struct file *file = fast_reads && !walking() ? own_file(task, fd) : 0;
+
+	if (!file)
+		return 0;
+	struct inode *inode = PEEK(file, file, f_inode);
+	__u32 flags = PEEK(file, file, f_flags);
+	if (flags & O_PATH || !is_pipe(inode))
+		return 0;
+	return set_end(end, ipc_object(IPC_MECH_pipe, PEEK(inode, inode, i_ino)), fd, flags);
 }
 
 struct walk {

@@ -78,10 +78,14 @@ static __always_inline _Bool has_room(const struct ipc_event *e)
 	return !is_full;
 }
 
-/* Stamps and sends an event; start 0: it has no duration. Returns 0: it found no room. */
-static __always_inline int try_emit_here(struct ipc_event *e, __u32 image)
+static __always_inline _Bool has_threads(struct task_struct *task)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	return OF_TASK(task, signal)->nr_threads > 1;
+}
+
+/* Stamps and sends an event; start 0: it has no duration. Returns 0: it found no room. */
+static __always_inline int try_emit_here(struct ipc_event *e, __u32 image, _Bool several_threads)
+{
 	struct ipc_event *slot = 0;
 
 	if (!is_in(told, e->object))
@@ -98,7 +102,7 @@ static __always_inline int try_emit_here(struct ipc_event *e, __u32 image)
 		e->flags |= IPC_F_RING;
 	if (e->flags & (IPC_F_INSIDE | IPC_F_PART))
 		e->woken_by = 0; /* nobody ended the wait; told already */
-	if (!(e->flags & IPC_F_INSIDE) && task->signal->nr_threads > 1)
+	if (!(e->flags & IPC_F_INSIDE) && several_threads)
 		e->flags |= IPC_F_THREADS;
 	__u64 end = now();
 	*slot = *e;
@@ -113,13 +117,13 @@ static __always_inline int try_emit_here(struct ipc_event *e, __u32 image)
 
 SEPARATE int try_emit(struct ipc_event *e, __u32 image)
 {
-	return e ? try_emit_here(e, image) : 0;
+	return e ? try_emit_here(e, image, has_threads(bpf_get_current_task_btf())) : 0;
 }
 
 /* The same for who has nothing to remember. Both return 0. */
-static __always_inline int emit_here(struct ipc_event *e, __u32 image)
+static __always_inline int emit_here(struct ipc_event *e, __u32 image, _Bool several_threads)
 {
-	try_emit_here(e, image);
+	try_emit_here(e, image, several_threads);
 	return 0;
 }
 
@@ -153,13 +157,17 @@ static __noinline int define_loss(__u32 thread, __u32 reason)
 	return 0;
 }
 
-static _Bool define_thread(struct task_struct *task, __u32 thread, __u32 image)
+/* Defines the thread. Returns whether there was room; else it is told again. */
+static _Bool tell_thread(struct task_state *t, struct task_struct *task)
 {
-	struct ipc_def def = { .call = IPC_DEF_THREAD, .thread = thread };
-	def.thread_def.image = image;
+	struct ipc_def def = { .call = IPC_DEF_THREAD, .thread = t->thread };
+
+	def.thread_def.image = t->image;
 	def.thread_def.tid = task->pid;
 	bpf_probe_read_kernel(def.thread_def.name, COMM_ROOM, task->comm);
-	return define(&def, 0);
+	_Bool told = define(&def, 0);
+	t->untold = told ? t->untold & ~UNTOLD_THREAD : t->untold | UNTOLD_THREAD;
+	return told;
 }
 
 #endif

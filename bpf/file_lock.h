@@ -97,7 +97,7 @@ static __noinline int leave_lock(struct task_state *t, const struct pt_regs *reg
 	e.arg0 = t->arg0;
 	e.tag = description_tag(t->file);
 	if (t->call == IPC_CALL_fcntl_setlk || t->call == IPC_CALL_fcntl_setlkw) {
-		key.owner = (__u64)bpf_get_current_task_btf()->files;
+		key.owner = (__u64)OF_TASK(bpf_get_current_task_btf(), files);
 		e.tag = 0;
 	}
 	if (t->call == IPC_CALL_flock) {

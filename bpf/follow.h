@@ -10,7 +10,7 @@ struct followed followed;
 
 static __always_inline _Bool is_followed(struct task_struct *task)
 {
-	struct pid *pid = task->thread_pid;
+	struct pid *pid = OF_TASK(task, thread_pid);
 
 	if (!pid)
 		return 0;

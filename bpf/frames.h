@@ -10,9 +10,8 @@ enum { FRAMES_MAX = 4 };
 struct frame {
 	__u64 stack; /* where the return address is; 0: unused */
 	__u64 start, object;
-	__u64 mutex; /* that a condition's wait has released */
-	__u64 value; /* sem_init, sem_open: the first one; sem_open, sem_unlink: the name; barrier: its number
-		      */
+	__u64 mutex; /* that a condition's wait has released; sem_open: the name */
+	__u64 value; /* sem_init, sem_open: the first one; barrier: its number */
 	__u16 call;
 	__u8 waited;
 	__u8 made; /* sem_open may make it */

@@ -35,20 +35,20 @@ static void fill_image(struct ipc_def *def, struct task_struct *task, __u32 imag
 	def->call = IPC_DEF_IMAGE;
 	def->image.image = image;
 	def->image.pid = task->tgid;
-	def->image.ppid = task->real_parent->tgid;
-	def->image.uid = task->cred->euid.val;
-	def->image.ns_pid = own_pid(task->group_leader->thread_pid);
+	def->image.ppid = OF_TASK(task, real_parent)->tgid;
+	def->image.uid = OF_TASK(task, cred)->euid.val;
+	def->image.ns_pid = own_pid(OF_TASK(task, group_leader)->thread_pid);
 }
 
 /* Text of an image: comm, exe, cgroup, arguments as they stand in memory, each ended by NUL. Those of another
  * task cannot be read. */
 static __noinline __u32 image_text(struct scratch *s, struct task_struct *task)
 {
-	__u64 args = task->mm->arg_start;
-	__u64 len = task->mm->arg_end - args;
+	struct mm_struct *mm = OF_TASK(task, mm);
+	__u64 args = mm->arg_start, len = mm->arg_end - args;
 
 	__u32 at = bpf_probe_read_kernel_str(s->text, COMM_ROOM, task->comm);
-	at = append_path(s, at, path_of(task->mm->exe_file, PATH_DEPTH));
+	at = append_path(s, at, path_of(mm->exe_file, PATH_DEPTH));
 	at = append_path(s, at, cgroup_path(s, task));
 	at &= IPC_TEXT_MAX - 1;
 	if (len >= ARGS_ROOM)
@@ -62,9 +62,9 @@ static __noinline __u32 image_text(struct scratch *s, struct task_struct *task)
 	return at + len + 1;
 }
 
-/* A new image of the process: after the one before, if there was one. */
-static __noinline int define_image(struct task_state *t, struct task_struct *task, __u32 image, __u32 prev,
-				   __u32 via)
+/* Tells of the process's image, which came to be as t->via says; a fork child's text is its parent's. */
+static __noinline int send_image(const struct task_state *t, struct task_struct *task, __u32 image,
+				 __u32 prev)
 {
 	struct scratch *s = scratch_get();
 
@@ -73,8 +73,17 @@ static __noinline int define_image(struct task_state *t, struct task_struct *tas
 	fill_image(&s->def, task, image);
 	s->def.thread = t->thread;
 	s->def.image.prev = prev;
-	s->def.image.via = t->via = via;
-	if (!define(&s->def, image_text(s, task) & (IPC_TEXT_MAX - 1)))
+	s->def.image.via = t->via;
+	__u32 text = t->via == IPC_VIA_FORK || !OF_TASK(task, mm) ? 0 : image_text(s, task);
+	return define(&s->def, text & (IPC_TEXT_MAX - 1));
+}
+
+/* A new image of the process: after the one before, if there was one. */
+static __always_inline int define_image(struct task_state *t, struct task_struct *task, __u32 image,
+					__u32 prev, __u32 via)
+{
+	t->via = via;
+	if (!send_image(t, task, image, prev))
 		t->untold |= UNTOLD_IMAGE;
 	return 0;
 }
@@ -83,21 +92,14 @@ static __noinline int define_image(struct task_state *t, struct task_struct *tas
 static __noinline int tell_again(struct task_state *t)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct scratch *s = scratch_get();
 
-	if (!s)
-		return 0;
 	if (t->untold & UNTOLD_IMAGE) {
-		fill_image(&s->def, task, t->image);
-		s->def.thread = t->thread;
-		s->def.image.via = t->via;
-		__u32 text = t->via == IPC_VIA_FORK || !task->mm ? 0 : image_text(s, task);
-		if (!define(&s->def, text & (IPC_TEXT_MAX - 1)))
+		if (!send_image(t, task, t->image, 0))
 			return 0;
 		t->untold &= ~UNTOLD_IMAGE;
 	}
-	if (t->untold & UNTOLD_THREAD && define_thread(task, t->thread, t->image))
-		t->untold = 0;
+	if (t->untold & UNTOLD_THREAD)
+		tell_thread(t, task);
 	return 0;
 }
 
@@ -141,7 +143,7 @@ int BPF_PROG(call_begins, const struct pt_regs *regs, long nr)
 	t->fresh = 0;
 	t->woken_by = 0;
 	if (!regs_compat(&task->thread_info))
-		return enter(t, regs, nr);
+		return enter(t, task, regs, nr);
 	if (!t->alien) {
 		define_loss(t->thread, IPC_REASON_other_arch);
 		t->alien = 1;
@@ -163,7 +165,7 @@ int BPF_PROG(call_ends, const struct pt_regs *regs, long result)
 		if (forked)
 			return walk(t, IPC_CALL_inherit, 0, -1);
 		if (t->call == IPC_CALL_none && !regs_compat(&task->thread_info))
-			resume(t, regs);
+			resume(t, task, regs);
 	}
 	if (t->call == IPC_CALL_none)
 		return 0;
@@ -260,10 +262,9 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 		c->via = IPC_VIA_FORK;
 		c->untold = define(&def, 0) ? 0 : UNTOLD_IMAGE;
 	}
-	if (!define_thread(child, c->thread, c->image))
-		c->untold |= UNTOLD_THREAD;
+	tell_thread(c, child);
 	if (child->tgid != parent->tgid)
-		fork_regions(p, c, child, child->mm == parent->mm);
+		fork_regions(p, c, child, OF_TASK(child, mm) == OF_TASK(parent, mm));
 	return 0;
 }
 
@@ -306,8 +307,9 @@ int BPF_PROG(task_execs, struct task_struct *task)
 	t->older = older;
 	t->nr = IPC_NO_NR;
 	define_image(t, task, t->image, prev, prev ? IPC_VIA_EXEC : IPC_VIA_START);
-	if (!define_thread(task, t->thread, t->image))
-		t->untold |= UNTOLD_THREAD;
+	tell_thread(t, task);
+	if (sees_library)
+		bpf_task_storage_delete(&library_calls, task); /* the stack they were on is gone */
 	walk(t, IPC_CALL_inherit, 0, -1);
 	return 0;
 }
@@ -322,8 +324,9 @@ static void process_ends(struct task_state *t, struct task_struct *task)
 	if (!leader || __sync_fetch_and_add(&leader->gone, 1))
 		return;
 	def.gone.pid = task->tgid;
-	if (task->signal->flags & SIGNAL_GROUP_EXIT)
-		def.gone.status = task->signal->group_exit_code;
+	struct signal_struct *signal = OF_TASK(task, signal);
+	if (signal->flags & SIGNAL_GROUP_EXIT)
+		def.gone.status = signal->group_exit_code;
 	else
 		def.gone.status = first->exit_code;
 	if (t->image) {
@@ -347,7 +350,7 @@ int BPF_PROG(task_ends, struct task_struct *task)
 	untrack(task);
 	if (t->image)
 		leave_unfinished(t);
-	if (task->signal->live.counter == 0)
+	if (OF_TASK(task, signal)->live.counter == 0)
 		process_ends(t, task);
 	return 0;
 }

@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "state.h" /* types of the skeleton's variables */
@@ -104,34 +103,16 @@ static uint64_t mechanisms_of(const struct ipc_call *call)
 	}
 }
 
-/* How many arguments the kernel's tracepoint gives, 0: it has none of this name. */
-static unsigned int tracepoint_arguments(const struct btf *btf, const char *name)
-{
-	char type[64];
-	snprintf(type, sizeof(type), "btf_trace_%s", name);
-	int id = btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF);
-	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
-
-	while (t && !btf_is_func_proto(t))
-		t = btf__type_by_id(btf, t->type);
-	return t ? btf_vlen(t) - 1U : 0;
-}
-
-/* io_uring's tracepoints have changed. */
 static void choose_ring_programs(struct ipctrace_bpf *skel)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
-	bool submit = btf && tracepoint_arguments(btf, "io_uring_submit_req");
-	bool submit_old = btf && !submit && tracepoint_arguments(btf, "io_uring_submit_sqe");
-	unsigned int arguments = btf ? tracepoint_arguments(btf, "io_uring_complete") : 0;
-	bool sees = (submit || submit_old) && (arguments == 3 || arguments == 7);
+	bool sees = machine_has(MACHINE_IO_URING);
+	struct machine_rings rings = machine_rings();
 
 	skel->rodata->sees_rings = sees;
-	bpf_program__set_autoload(skel->progs.ring_submits, sees && submit);
-	bpf_program__set_autoload(skel->progs.ring_submits_old, sees && submit_old);
-	bpf_program__set_autoload(skel->progs.ring_completes, sees && arguments == 3);
-	bpf_program__set_autoload(skel->progs.ring_completes_old, sees && arguments == 7);
-	btf__free(btf);
+	bpf_program__set_autoload(skel->progs.ring_submits, sees && rings.submit_req);
+	bpf_program__set_autoload(skel->progs.ring_submits_old, sees && rings.submit_sqe);
+	bpf_program__set_autoload(skel->progs.ring_completes, sees && rings.complete == 3);
+	bpf_program__set_autoload(skel->progs.ring_completes_old, sees && rings.complete == 7);
 }
 
 /* Chains the rows of each system call in their order; those that no chosen mechanism has are left out. */
@@ -185,6 +166,20 @@ static void choose_aggregated(struct ipctrace_bpf *skel)
 						     !strcmp(ipc_mechanisms[i].boundary, "message"));
 }
 
+/* Those that nothing needs are not loaded: the kernel's look at a program takes long. */
+static void choose_programs(struct source *s, uint64_t mechanisms)
+{
+	bool signals = mechanisms & SET(signal), locks = mechanisms & SET(file_lock);
+
+	bpf_program__set_autoload(s->skel->progs.find_running, s->walks);
+	bpf_program__set_autoload(s->skel->progs.shared_memory, s->walks);
+	bpf_program__set_autoload(s->skel->progs.signal_comes, signals);
+	bpf_program__set_autoload(s->skel->progs.signal_made, signals);
+	bpf_program__set_autoload(s->skel->progs.unlock_begins, locks);
+	bpf_program__set_autoload(s->skel->progs.flock_released, locks);
+	bpf_program__set_autoload(s->skel->progs.posix_lock_released, locks);
+}
+
 /* What is selected becomes constants of the programs. */
 static void select_all(struct source *s, const struct selection *what)
 {
@@ -199,9 +194,7 @@ static void select_all(struct source *s, const struct selection *what)
 	if (what->mechanisms & SET(fd_passing)) /* goes through these */
 		constants->looked_at |= sockets | SET(pidfd);
 	s->walks = what->everybody || what->npids;
-	/* The kernel's look at a program takes long. */
-	bpf_program__set_autoload(s->skel->progs.find_running, s->walks);
-	bpf_program__set_autoload(s->skel->progs.shared_memory, s->walks);
+	choose_programs(s, what->mechanisms);
 }
 
 /* The task's state until it is met. */

@@ -2,8 +2,8 @@
 /*
  * Semaphores and locks in shared memory (--uprobes): a probe at the beginning of each of libc's functions and
  * one at its end. Counted as the shim counts them (preload/sync.c): endpoints and edges come from counters
- * here, events only from calls that waited, that is to say: went to the kernel to wait. Spin locks are left
- * out: their functions begin with an instruction that no probe can stand on (x86-64's prefix lock).
+ * here, events only from calls that waited, that is to say: went to the kernel to wait, or tried a spin lock
+ * more than once.
  *
  * These programs may be interrupted by others on their processor: they use no memory of the processor's.
  */
@@ -66,19 +66,23 @@ struct {
 
 static __always_inline __u32 lock_mechanism(__u32 call)
 {
-	if (call <= IPC_CALL_sem_post || call == IPC_CALL_sem_unlink)
+	if (call <= IPC_CALL_sem_post)
 		return IPC_MECH_posix_sem;
 	if (call <= IPC_CALL_pthread_mutex_unlock)
 		return IPC_MECH_mutex;
 	if (call <= IPC_CALL_pthread_rwlock_unlock)
 		return IPC_MECH_rwlock;
-	return call <= IPC_CALL_pthread_cond_broadcast ? IPC_MECH_cond : IPC_MECH_barrier;
+	if (call <= IPC_CALL_pthread_cond_broadcast)
+		return IPC_MECH_cond;
+	return call == IPC_CALL_pthread_barrier_wait ? IPC_MECH_barrier : IPC_MECH_spin;
 }
 
-/* Whether processes may share it, by what libc keeps in it; if the program has not touched the page yet, its
- * memory has to say. */
+/* Whether processes may share it, by what libc keeps in it; if the program has not touched the page yet, and
+ * of a spin lock, its memory has to say. */
 static __always_inline _Bool may_be_shared(__u32 mechanism, __u64 address)
 {
+	if (mechanism == IPC_MECH_spin)
+		return 1;
 	__u32 at = mechanism == IPC_MECH_posix_sem ? SEM_SHARED_AT
 		   : mechanism == IPC_MECH_mutex   ? MUTEX_SHARED_AT
 		   : mechanism == IPC_MECH_rwlock  ? RWLOCK_SHARED_AT
@@ -92,7 +96,8 @@ static __always_inline _Bool may_be_shared(__u32 mechanism, __u64 address)
 	return bpf_probe_read_user(&word, sizeof(word), (void *)(address + at)) || word & bits;
 }
 
-/* Tells of the object, with the name that the program gave it, at `name`; 0: none. */
+/* Tells of the object, with the name that the program gave it, at `name`; 0: none. Returns whether there was
+ * room. */
 static __noinline int define_lock(struct inode *inode, __u64 object, __u64 offset, __u64 name)
 {
 	struct {
@@ -110,8 +115,7 @@ static __noinline int define_lock(struct inode *inode, __u64 object, __u64 offse
 	d.def.object.dev_minor = dev & ((1 << MINOR_BITS) - 1);
 	if (name)
 		text = bpf_probe_read_user_str(d.text, sizeof(d.text), (void *)name);
-	define(&d.def, text > 0 ? text & (LOCK_NAME_ROOM - 1) : 0);
-	return 0;
+	return define(&d.def, text > 0 ? text & (LOCK_NAME_ROOM - 1) : 0);
 }
 
 /* The object at this address; 0: it is in memory that is not shared. */
@@ -132,8 +136,11 @@ static __noinline __u64 find_lock(__u32 image, __u32 mechanism, __u64 address, _
 		struct inode *inode = PEEK(file, l.file, f_inode);
 		__u64 offset = l.offset + (address - l.start);
 		new.object = ipc_object(mechanism, hash56(file_hash(inode), offset));
-		if (!bpf_map_update_elem(&defined, &new.object, &one, BPF_NOEXIST) || name)
-			define_lock(inode, new.object, offset, name);
+		if ((!bpf_map_update_elem(&defined, &new.object, &one, BPF_NOEXIST) || name) &&
+		    !define_lock(inode, new.object, offset, name)) {
+			bpf_map_delete_elem(&defined, &new.object); /* told when it is found again */
+			return new.object;
+		}
 	}
 	bpf_map_update_elem(&locks_at, &at, &new, BPF_ANY);
 	return new.object;
@@ -181,7 +188,7 @@ static __noinline int count_lock(__u32 image, __u64 object, __u32 from, _Bool se
 
 static __always_inline _Bool is_lock(__u32 mechanism)
 {
-	return mechanism == IPC_MECH_mutex || mechanism == IPC_MECH_rwlock;
+	return mechanism == IPC_MECH_mutex || mechanism == IPC_MECH_rwlock || mechanism == IPC_MECH_spin;
 }
 
 /* Of a read-write lock: with others. */
@@ -279,6 +286,33 @@ static __always_inline _Bool waits_for_condition(__u32 call)
 	return call >= IPC_CALL_pthread_cond_wait && call <= IPC_CALL_pthread_cond_clockwait;
 }
 
+/* The frame whose return address stands there; NULL: there is none. */
+static __always_inline struct frame *frame_at(struct task_struct *task, __u64 stack)
+{
+	struct frames *f = bpf_task_storage_get(&library_calls, task, 0, 0);
+
+	for (int i = 0; f && i < FRAMES_MAX; i++)
+		if (f->frame[i].stack == stack)
+			return &f->frame[i];
+	return 0;
+}
+
+/* A spin lock's function has two peculiarities: that which acquires comes here each time it tries, and
+ * pthread_spin_init is the same code as the release. Returns whether the call is to be left alone. */
+static __always_inline _Bool is_no_beginning(__u32 call, __u64 object, __u64 stack)
+{
+	if (call == IPC_CALL_pthread_spin_lock) {
+		struct frame *f = frame_at(bpf_get_current_task_btf(), stack);
+		if (f)
+			f->waited = 1;
+		return f;
+	}
+	if (call != IPC_CALL_pthread_spin_unlock)
+		return 0;
+	struct lock_slot *slot = slot_of(object);
+	return slot && !slot->held;
+}
+
 /* A place for the call; those of calls that were left by a jump are free. NULL: there are too many. */
 static __always_inline struct frame *push_frame(__u64 stack)
 {
@@ -301,7 +335,7 @@ static __always_inline int library_begins(const struct pt_regs *regs, __u64 cook
 {
 	struct task_state *t = bpf_task_storage_get(&tasks, bpf_get_current_task_btf(), 0, 0);
 	__u32 call = cookie & LIBRARY_CALL, mechanism = lock_mechanism(call);
-	_Bool named = call == IPC_CALL_sem_open || call == IPC_CALL_sem_unlink;
+	_Bool named = call == IPC_CALL_sem_open;
 	__u64 address = regs_parameter(regs, 0), object = 0;
 
 	if (!t || !t->image)
@@ -311,6 +345,8 @@ static __always_inline int library_begins(const struct pt_regs *regs, __u64 cook
 		    : !named && !(cookie & LIBRARY_BARRIER_INIT) && !may_be_shared(mechanism, address))
 		return 0;
 	if (!named && !(object = find_lock(t->image, mechanism, address, 0)))
+		return 0;
+	if (is_no_beginning(call, object, regs->sp))
 		return 0;
 	struct frame *f = push_frame(regs->sp);
 	if (!f)
@@ -420,15 +456,11 @@ static __always_inline int end_acquire(const struct task_state *t, struct frame 
 static __always_inline int library_ends(const struct pt_regs *regs)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct frames *frames = bpf_task_storage_get(&library_calls, task, 0, 0);
 	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
 	__u64 stack = regs_stack_of_call(regs);
+	struct frame *f = frame_at(task, stack);
 	__s32 result = regs_result(regs);
-	struct frame *f = 0;
 
-	for (int i = 0; frames && i < FRAMES_MAX; i++)
-		if (frames->frame[i].stack == stack)
-			f = &frames->frame[i];
 	if (!t || !t->image || !f)
 		return 0;
 	f->stack = 0;

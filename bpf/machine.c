@@ -104,6 +104,18 @@ const struct machine_feature machine_features[MACHINE_FEATURES] = {
 };
 
 static bool has[MACHINE_FEATURES];
+static struct machine_rings rings;
+
+/* 0: the kernel has no tracepoint of this name. */
+static unsigned int tracepoint_arguments(const struct btf *btf, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
+	const struct btf_type *t = id > 0 ? btf__type_by_id(btf, id) : NULL;
+
+	while (t && !btf_is_func_proto(t))
+		t = btf__type_by_id(btf, t->type);
+	return t ? btf_vlen(t) - 1U : 0;
+}
 
 static void probe(void)
 {
@@ -111,19 +123,33 @@ static void probe(void)
 
 	if (!btf)
 		return;
+	rings.submit_req = tracepoint_arguments(btf, "btf_trace_io_uring_submit_req");
+	if (!rings.submit_req)
+		rings.submit_sqe = tracepoint_arguments(btf, "btf_trace_io_uring_submit_sqe");
+	rings.complete = tracepoint_arguments(btf, "btf_trace_io_uring_complete");
 	has[MACHINE_IO_URING] =
-		btf__find_by_name_kind(btf, "btf_trace_io_uring_submit_req", BTF_KIND_TYPEDEF) > 0 ||
-		btf__find_by_name_kind(btf, "btf_trace_io_uring_submit_sqe", BTF_KIND_TYPEDEF) > 0;
+		(rings.submit_req || rings.submit_sqe) && (rings.complete == 3 || rings.complete == 7);
 	has[MACHINE_PROBES_TOGETHER] =
 		btf__find_by_name_kind(btf, "bpf_uprobe_multi_link", BTF_KIND_STRUCT) > 0;
 	has[MACHINE_FAST_READS] = btf__find_by_name_kind(btf, "bpf_rdonly_cast", BTF_KIND_FUNC) > 0;
 	btf__free(btf);
 }
 
-bool machine_has(enum machine_feature_id feature)
+static void probe_once(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, probe);
+}
+
+bool machine_has(enum machine_feature_id feature)
+{
+	probe_once();
 	return has[feature];
+}
+
+struct machine_rings machine_rings(void)
+{
+	probe_once();
+	return rings;
 }

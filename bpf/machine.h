@@ -28,4 +28,11 @@ extern const struct machine_feature machine_features[MACHINE_FEATURES];
 /* Whether the kernel has it: looked up once. */
 bool machine_has(enum machine_feature_id feature);
 
+/* How many arguments io_uring's tracepoints have, which have changed; 0: there is none of this name. */
+struct machine_rings {
+	unsigned int submit_req, submit_sqe; /* one of them */
+	unsigned int complete;
+};
+struct machine_rings machine_rings(void);
+
 #endif

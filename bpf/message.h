@@ -95,12 +95,14 @@ static __always_inline _Bool has_content(__u64 object)
 
 /* ---- the other side ---- */
 
-static __noinline int define_address(const struct message *m, __u64 address, __u32 length)
+/* Explains the address that is in the message. */
+SEPARATE int define_address(__u64 address, __u32 length)
 {
+	const struct message *m = message_get();
 	struct scratch *s = scratch_get();
 	__u8 one = 1;
 
-	if (!s || bpf_map_update_elem(&addresses, &address, &one, BPF_NOEXIST))
+	if (!s || !m || bpf_map_update_elem(&addresses, &address, &one, BPF_NOEXIST))
 		return 0;
 	__builtin_memset(&s->def, 0, sizeof(s->def));
 	__builtin_memcpy(s->text, m->address, sizeof(m->address));
@@ -112,19 +114,21 @@ static __noinline int define_address(const struct message *m, __u64 address, __u
 	return 0;
 }
 
-static __noinline __u64 address_of(struct message *m)
+/* Of the message, as its events have it; 0: none. */
+SEPARATE __u64 address_of_message(void)
 {
-	__u32 length = m->header.name_length;
+	struct message *m = message_get();
 
-	if (!m->header.name)
+	if (!m || !m->header.name)
 		return 0;
+	__u32 length = m->header.name_length;
 	if (length > IPC_ADDRESS_MAX)
 		length = IPC_ADDRESS_MAX;
 	if (bpf_probe_read_user(m->address, length & (ADDRESS_ROOM - 1), (void *)m->header.name))
 		return 0;
 	__u64 address = ipc_address(m->address, length);
 	if (ipc_address_is_hash(address) && !bpf_map_lookup_elem(&addresses, &address))
-		define_address(m, address, length);
+		define_address(address, length);
 	return address;
 }
 
@@ -220,7 +224,7 @@ SEPARATE int tell_message(__s64 result, __u16 part)
 		judge_receive(m, &e);
 	if (mechanism == IPC_MECH_udp && !(e.flags & (IPC_F_TRUNCATED | IPC_F_PEEK)))
 		e.tag = ipc_tag((const __u64 *)m->content, e.result);
-	e.arg1 = has_value(e.object) ? units_of(m) : has_addresses(e.object) ? address_of(m) : m->room;
+	e.arg1 = has_value(e.object) ? units_of(m) : has_addresses(e.object) ? address_of_message() : m->room;
 	return emit(&e, m->image);
 }
 

@@ -84,7 +84,7 @@ static __noinline __u32 path_of(struct file *file, __u32 depth)
 		return PATH_ROOM;
 	s->dentry = PEEK(file, file, f_path.dentry);
 	s->mount = (void *)PEEK(file, file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
-	__u64 fs = OF_SUBJECT(fs);
+	struct fs_struct *fs = OF_SUBJECT(fs);
 	s->root.mnt = PEEK(fs_struct, fs, root.mnt);
 	s->root.dentry = PEEK(fs_struct, fs, root.dentry);
 	s->start = PATH_ROOM;

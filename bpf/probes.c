@@ -22,6 +22,7 @@
 
 #include "collector.h"
 #include "library.h"
+#include "probe.h"
 #include "probes.h"
 
 enum { TELL_NS = 1000000000 };
@@ -63,6 +64,9 @@ static const struct function {
 	FUNCTION(pthread_cond_broadcast),
 	{ "pthread_barrier_init", IPC_CALL_pthread_barrier_wait | LIBRARY_BARRIER_INIT },
 	FUNCTION(pthread_barrier_wait),
+	FUNCTION(pthread_spin_lock),
+	FUNCTION(pthread_spin_trylock),
+	FUNCTION(pthread_spin_unlock),
 };
 enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
 
@@ -130,7 +134,7 @@ static int find(struct places *all, const char *library, bool ends)
 		const char *address = dlsym(handle, functions[i].name);
 		if (!address || (ends && functions[i].cookie & LIBRARY_BARRIER_INIT))
 			continue;
-		err = place(address, all->path, &all->offsets[all->n]);
+		err = place(address + probe_place(address), all->path, &all->offsets[all->n]);
 		all->cookies[all->n++] = functions[i].cookie;
 	}
 	if (handle)

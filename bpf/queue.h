@@ -45,10 +45,9 @@ static __noinline int enter_queue(struct task_state *t, const struct pt_regs *re
 }
 
 /* Its key is known to msgget only. */
-static __noinline int define_queue(const struct task_state *t, _Bool has_key, __u32 key)
+SEPARATE int define_by_id(__u64 object, __u32 ipcns, __u32 has_key, __u32 key)
 {
 	struct scratch *s = scratch_get();
-	__u64 object = t->object;
 	__u8 one = 1;
 	long text = 0;
 
@@ -58,13 +57,18 @@ static __noinline int define_queue(const struct task_state *t, _Bool has_key, __
 	s->def.call = IPC_DEF_OBJECT;
 	s->def.object.object = object;
 	s->def.object.inode = (__u32)object;
-	s->def.object.generation = t->ipcns;
+	s->def.object.generation = ipcns;
 	if (has_key)
 		text = key ? BPF_SNPRINTF(s->text, NAME_ROOM, "key 0x%08x", key)
 			   : BPF_SNPRINTF(s->text, NAME_ROOM, "private");
 	if (!define(&s->def, text & (NAME_ROOM - 1)))
 		bpf_map_delete_elem(&defined, &object);
 	return 0;
+}
+
+static __always_inline int define_queue(const struct task_state *t, _Bool has_key, __u32 key)
+{
+	return define_by_id(t->object, t->ipcns, has_key, key);
 }
 
 /* Whether the call was on a queue at all, as far as can be told; then that is defined. */

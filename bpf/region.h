@@ -51,16 +51,29 @@ static struct raw *raw_get(void)
 	return r;
 }
 
-/* As a definition: what follows would be wrong without it. */
-static void send_raw(struct raw *r, const struct task_state *t, struct task_struct *task, __u16 call)
+/* The state that the threads of a process have in common. */
+static __always_inline struct task_state *process_state(void)
 {
-	struct task_state *process = bpf_task_storage_get(&tasks, task->group_leader, 0, 0);
+	return bpf_task_storage_get(&tasks, bpf_get_current_task_btf()->group_leader, 0, 0);
+}
+
+/* What was found at an address may not be there any more. */
+SEPARATE int begin_epoch(void)
+{
+	struct task_state *process = process_state();
 
 	if (process)
 		process->epoch++;
+	return 0;
+}
+
+/* As a definition: what follows would be wrong without it. */
+static void send_raw(struct raw *r, const struct task_state *t, struct task_struct *task, __u16 call)
+{
+	begin_epoch();
 	r->event.thread = t->thread;
 	r->event.call = call;
-	r->event.flags = task->signal->nr_threads > 1 ? IPC_F_THREADS : 0;
+	r->event.flags = has_threads(task) ? IPC_F_THREADS : 0;
 	r->image = t->image;
 	r->pid = task->tgid;
 	if (!r->event.start)
@@ -178,7 +191,7 @@ static long look_at(struct task_struct *task, struct vm_area_struct *vma, struct
 	l->end = vma->vm_end;
 	l->offset = (__u64)vma->vm_pgoff * PAGE;
 	l->flags = vma->vm_flags;
-	l->file = (__u64)vma->vm_file;
+	l->file = (__u64)PEEK(vm_area_struct, vma, vm_file);
 	return 0;
 }
 
@@ -250,12 +263,6 @@ static __noinline int tell_seen(struct task_state *t, __u64 start, __u64 size)
 }
 
 /* ---- calls ---- */
-
-/* The state that the threads of a process have in common. */
-static __always_inline struct task_state *process_state(void)
-{
-	return bpf_task_storage_get(&tasks, bpf_get_current_task_btf()->group_leader, 0, 0);
-}
 
 /* Whether the process ever had shared memory here. */
 static __always_inline _Bool touches(const struct task_state *process, __u64 start, __u64 size)
@@ -355,7 +362,7 @@ static __noinline int enter_segment(struct task_state *t, const struct pt_regs *
 	struct task_struct *task = bpf_get_current_task_btf();
 
 	begin_call(t, call);
-	t->ipcns = task->nsproxy->ipc_ns->ns.inum;
+	t->ipcns = OF_TASK(task, nsproxy)->ipc_ns->ns.inum;
 	if (call == IPC_CALL_shmat || call == IPC_CALL_shmctl_rmid)
 		t->object = segment_object(t->ipcns, regs_arg(regs, 0));
 	return 0;
@@ -509,7 +516,7 @@ static __noinline int adopt_region(struct task_state *t, struct task_struct *tas
 	r->offset = (__u64)vma->vm_pgoff * PAGE;
 	r->protection = vma->vm_flags & (PROT_READ | PROT_WRITE | PROT_EXEC);
 	set_file(r, file);
-	r->ipcns = task->nsproxy->ipc_ns->ns.inum;
+	r->ipcns = OF_TASK(task, nsproxy)->ipc_ns->ns.inum;
 	if (ipc_object_mechanism(r->event.object) == IPC_MECH_sysv_shm)
 		r->event.object = segment_object(r->ipcns, r->inode);
 	r->event.arg0 = NO_DESCRIPTOR;

@@ -224,6 +224,11 @@ static struct space *space_of(struct regions *rs, uint32_t image)
 	return p ? p->space : NULL;
 }
 
+bool regions_has(const struct regions *rs, uint32_t image)
+{
+	return process_find(rs, image);
+}
+
 void regions_gone(struct regions *rs, uint32_t image)
 {
 	struct process *p = process_find(rs, image);

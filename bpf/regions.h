@@ -6,6 +6,7 @@
 #ifndef IPC_BPF_REGIONS_H
 #define IPC_BPF_REGIONS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "raw.h"
@@ -28,6 +29,9 @@ void regions_futex(struct regions *rs, struct collector *c, const struct ipc_eve
 
 /* The object of the word at this address of an image's memory, defined; 0: it is not shared (any more). */
 uint64_t regions_word(struct regions *rs, struct collector *c, uint32_t image, uint64_t address);
+
+/* Whether any memory of the image is known. */
+bool regions_has(const struct regions *rs, uint32_t image);
 
 /* The image has ended. */
 void regions_gone(struct regions *rs, uint32_t image);

@@ -44,7 +44,8 @@ struct going_on {
 struct submission {
 	struct task_state state; /* of the call that it stands for */
 	__u64 regs[REGS_ROOM / sizeof(__u64)];
-	struct end end, none; /* where it ends: here, as the stack is deep below */
+	struct io_uring_sqe entry; /* here, as the stack is deep below: and so is where it ends */
+	struct end end, none;
 	struct going_on key;
 	__u64 req;
 	__u32 head; /* bytes of its result that are no message */
@@ -247,7 +248,7 @@ static __always_inline struct task_state *submitter(void)
 		return 0;
 	t->image = leader->image;
 	t->thread = next_id();
-	define_thread(task, t->thread, t->image);
+	tell_thread(t, task);
 	return t;
 }
 
@@ -278,12 +279,12 @@ static __always_inline int stand_for(struct submission *s, const struct io_uring
 		s->call = IPC_CALL_poll;
 	else if (nr == NR_NONE)
 		s->call = IPC_CALL_none;
-	else if (s->by_file)
-		s->call = call_of(regs, nr);
 	else
-		enter(&s->state, regs, nr);
-	if (!s->by_file)
+		s->call = call_of(regs, nr);
+	if (!s->by_file) {
+		enter_common(&s->state, bpf_get_current_task_btf(), regs, s->call);
 		s->call = s->state.call;
+	}
 	return s->call != IPC_CALL_none;
 }
 
@@ -294,10 +295,17 @@ static __always_inline int missed(const struct task_state *t)
 
 static __always_inline int remember(struct submission *s, __u64 req)
 {
+	const __u64 several = 0;
+
 	if (bpf_map_lookup_elem(&submissions, &req)) /* that one's end was not told: no room for it */
 		missed(&s->state);
-	if (s->goes_on && bpf_map_update_elem(&going_on, &s->key, &req, BPF_NOEXIST))
-		return missed(&s->state);
+	if (s->goes_on && bpf_map_update_elem(&going_on, &s->key, &req, BPF_NOEXIST)) {
+		missed(&s->state);
+		/* whose completions these are cannot be told any more; the other one's were to come too */
+		if (!bpf_map_update_elem(&going_on, &s->key, &several, BPF_EXIST))
+			missed(&s->state);
+		return 0;
+	}
 	if (bpf_map_update_elem(&submissions, &req, s, BPF_ANY))
 		return missed(&s->state);
 	return 0;
@@ -306,32 +314,31 @@ static __always_inline int remember(struct submission *s, __u64 req)
 static __always_inline int submits(struct io_kiocb *req)
 {
 	struct task_state *t = submitter();
-	struct io_uring_sqe q;
 	__u32 zero = 0;
 
 	if (!t || !t->image)
 		return 0;
 	struct submission *s = bpf_map_lookup_elem(&submission, &zero);
-	if (!s || !entry_of(req, &q))
+	if (!s || !entry_of(req, &s->entry) || is_missed(&s->entry))
 		return missed(t);
-	if (is_missed(&q))
-		return missed(t);
+	const struct io_uring_sqe *q = &s->entry;
 	__builtin_memset(&s->state, 0, sizeof(s->state));
 	s->state.image = t->image;
 	s->state.thread = t->thread | RING_THREAD;
 	s->state.start = bpf_ktime_get_ns();
-	if (!stand_for(s, &q))
+	s->state.several_threads = has_threads(bpf_get_current_task_btf());
+	if (!stand_for(s, q))
 		return 0;
-	if (q.flags & IOSQE_CQE_SKIP_SUCCESS)
+	if (q->flags & IOSQE_CQE_SKIP_SUCCESS)
 		return missed(t);
 	s->req = (__u64)req;
 	s->key.ring = (__u64)req->ctx;
-	s->key.user_data = q.user_data;
-	s->opcode = q.opcode;
-	s->fixed = q.flags & IOSQE_FIXED_FILE;
-	s->chosen = q.flags & IOSQE_BUFFER_SELECT;
-	s->goes_on = completes_often(&q);
-	s->head = head_of(&q);
+	s->key.user_data = q->user_data;
+	s->opcode = q->opcode;
+	s->fixed = q->flags & IOSQE_FIXED_FILE;
+	s->chosen = q->flags & IOSQE_BUFFER_SELECT;
+	s->goes_on = completes_often(q);
+	s->head = head_of(q);
 	return remember(s, (__u64)req);
 }
 
@@ -426,7 +433,7 @@ static __always_inline int completes(__u64 ring, __u64 req, __u64 user_data, __s
 		return 0;
 	s->state.call = s->call;
 	if (!s->by_file || enter_by_file(s, (void *)s->req, &result))
-		leave_here(&s->state, (void *)s->regs, result);
+		leave_common(&s->state, (void *)s->regs, result);
 	if (!s->goes_on || !(flags & IORING_CQE_F_MORE))
 		return forget(s, s->req);
 	s->state.start = bpf_ktime_get_ns();

@@ -44,13 +44,13 @@ static __noinline int is_selected(struct task_struct *task)
 		if (bpf_strncmp(comm, sizeof(comm), (const char *)chosen_comm))
 			return 0;
 	}
-	return !chosen_cgroup || is_below(task->cgroups->dfl_cgrp->kn, chosen_cgroup);
+	return !chosen_cgroup || is_below(OF_TASK(task, cgroups)->dfl_cgrp->kn, chosen_cgroup);
 }
 
 /* Writes the path of the task's cgroup into scratch->path up to PATH_ROOM. Returns where it starts. */
 static __noinline __u32 cgroup_path(struct scratch *s, struct task_struct *task)
 {
-	struct kernfs_node *node = task->cgroups->dfl_cgrp->kn;
+	struct kernfs_node *node = OF_TASK(task, cgroups)->dfl_cgrp->kn;
 	__u32 start = PATH_ROOM;
 
 	for (int i = 0; i < CGROUP_DEPTH; i++) {

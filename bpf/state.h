@@ -48,9 +48,10 @@ struct task_state {
 	__u8 unbound; /* the call is on a UDP socket without a port: it gets one with its first send */
 	__u8 untold;  /* UNTOLD_*: definitions that found no room; `via` is the image's */
 	__u8 via;
-	__u8 chosen; /* will be found */
-	__u32 left;  /* the image before, of a process that is not selected any more, or not yet ours
-			(follow.h) */
+	__u8 several_threads; /* were in the process when the call began */
+	__u8 chosen;	      /* will be found */
+	__u32 left;	      /* the image before, of a process that is not selected any more, or not yet ours
+				 (follow.h) */
 	/* of a call that sends a signal */
 	__u8 several; /* 1: to several processes; 2: and the first of these was told */
 	__u8 sent;    /* IPC_SIGNAL_IGNORED, IPC_SIGNAL_MERGED, or 0 */

@@ -23,15 +23,7 @@ static __always_inline __u64 now(void)
 	return walking() ? walk_ns : bpf_ktime_get_ns();
 }
 
-/* The subject's member, read as an address. */
-#define OF_SUBJECT(member)                                                                                   \
-	({                                                                                                   \
-		__u64 member_;                                                                               \
-		if (walking())                                                                               \
-			member_ = (__u64)PEEK(task_struct, walked, member);                                  \
-		else                                                                                         \
-			member_ = (__u64)bpf_get_current_task_btf()->member;                                 \
-		member_;                                                                                     \
-	})
+/* The subject's member, which is a pointer. */
+#define OF_SUBJECT(member) PEEK(task_struct, walking() ? walked : bpf_get_current_task(), member)
 
 #endif

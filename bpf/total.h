@@ -56,7 +56,7 @@ static void count_lost_of(__u32 reason, __u32 mechanism)
 	l->last_ns = bpf_ktime_get_ns();
 	if (!l->count)
 		l->first_ns = l->last_ns;
-	l->count += 1;
+	__sync_fetch_and_add(&l->count, 1); /* interrupts lose some too */
 	any_lost = 1;
 }
 

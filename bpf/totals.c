@@ -97,7 +97,7 @@ void totals_tell_losses(struct totals *t, struct collector *c)
 
 /* ---- totals ---- */
 
-/* A futex is counted by its address. */
+/* A futex is counted by its address. 0: it is not shared, or not any more. */
 static uint64_t real_object(struct totals *t, struct collector *c, const struct total_key *key)
 {
 	if (ipc_object_mechanism(key->object) != IPC_MECH_futex)
@@ -105,21 +105,36 @@ static uint64_t real_object(struct totals *t, struct collector *c, const struct 
 	return regions_word(t->regions, c, key->image, ipc_object_id(key->object));
 }
 
+/* Of a process that has ended: which memory that was nobody can say. */
+static void tell_uncounted(struct collector *c, const struct collector_total *sum)
+{
+	const struct collector_lost l = {
+		.reason = IPC_REASON_uncounted,
+		.mechanism = ipc_object_mechanism(sum->object),
+		.count = sum->calls,
+		.first_ns = sum->first_ns,
+		.last_ns = sum->last_ns,
+	};
+
+	collector_lost(c, COLLECTOR_BPF, &l);
+}
+
 /* Reads one, and deletes it. */
 static void take(struct totals *t, struct collector *c, const struct total_key *key, uint64_t now)
 {
 	uint64_t object = real_object(t, c, key);
+	bool known = object || !key->object || regions_has(t->regions, key->image);
 	struct total total;
 
 	if (bpf_map_lookup_and_delete_elem(bpf_map__fd(t->skel->maps.totals), key, &total) ||
-	    (key->object && !object))
+	    (known && key->object && !object))
 		return;
 	struct collector_total sum = {
 		.image = key->image,
 		.call = key->call,
 		.verb = key->verb,
 		.dropped = !t->aggregate,
-		.object = object,
+		.object = known ? object : key->object,
 		.other = key->other,
 		.bytes = total.bytes,
 		.errors = total.errors,
@@ -135,7 +150,10 @@ static void take(struct totals *t, struct collector *c, const struct total_key *
 		sum.calls += total.histogram[i];
 	sum.moved = sum.calls - total.idle;
 	sum.moved_ns = total.ns - total.idle_ns;
-	collector_total(c, COLLECTOR_BPF, now, &sum);
+	if (known)
+		collector_total(c, COLLECTOR_BPF, now, &sum);
+	else
+		tell_uncounted(c, &sum);
 }
 
 /* Those of a round that is over, or all. */

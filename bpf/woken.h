@@ -8,6 +8,7 @@
 #define IPC_BPF_WOKEN_H
 
 #include "call.h"
+#include "tracked.h"
 
 /*
  * Whether this runs for the current task, and not in an interrupt that came while it ran. An interrupt out of
@@ -36,7 +37,7 @@ static __always_inline __u32 waker(__u64 stack)
 /* `arguments`: the tracepoint's, which are on the stack. */
 static __always_inline int wakes(struct task_struct *task, void *arguments)
 {
-	struct task_state *t = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *t = is_tracked(task) ? bpf_task_storage_get(&tasks, task, 0, 0) : 0;
 
 	if (!t || t->call == IPC_CALL_none || task == bpf_get_current_task_btf())
 		return 0;

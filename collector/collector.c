@@ -508,7 +508,9 @@ static void drop_undefined(struct collector *c)
 		uint32_t n = order_drop(&c->order, &t->queue);
 		if (n && !c->error)
 			collector_lose(c, t->source, IPC_REASON_undefined, NULL, NULL, n, c->now);
-		if (t->note.reason && !c->error)
+		/* Of an exec that was not announced: another thread's may have come first. */
+		bool void_note = t->process && t->process->data.end_ns;
+		if (t->note.reason && !void_note && !c->error)
 			collector_lose(c, t->source, t->note.reason, t->process, t->note.comm, t->note.count,
 				       t->note.time);
 		free(t->cache);

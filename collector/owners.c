@@ -81,11 +81,13 @@ static uint64_t ticks_since_boot(uint64_t monotonic_ns)
 
 enum judgement { GONE, ANOTHER, SAME, UNKNOWN };
 
-/* By state and start time. UNKNOWN: /proc does not tell. */
+/* By state and start time. UNKNOWN: /proc does not tell. A process whose first thread has ended looks dead,
+ * and lives while there are others; in the middle of another thread's exec too. */
 static enum judgement judge(int pid, uint64_t since_ns)
 {
 	char path[32], stat[1024], state;
 	unsigned long long start;
+	int threads;
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	FILE *file = fopen(path, "re");
 	if (!file)
@@ -95,10 +97,10 @@ static enum judgement judge(int pid, uint64_t since_ns)
 	stat[size] = '\0';
 	const char *rest = strrchr(stat, ')'); /* the name before it may hold anything */
 	if (!rest ||
-	    sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-		   &state, &start) != 2)
+	    sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %llu",
+		   &state, &threads, &start) != 3)
 		return UNKNOWN;
-	if (state == 'Z' || state == 'X')
+	if ((state == 'Z' || state == 'X') && threads <= 1)
 		return GONE;
 	return start > ticks_since_boot(since_ns) + SLACK_TICKS ? ANOTHER : SAME;
 }

@@ -439,11 +439,12 @@ static inline __u64 ipc_address(const __u8 *bytes, __u32 length)
 		for (__u32 i = 8; i < 24; i++)
 			h = ipc_address_hash(h, bytes[i]);
 	} else if (family == IPC_ADDRESS_UNIX && length > 2) {
-		for (__u32 i = 2; i < IPC_ADDRESS_MAX; i++) {
-			if (i >= length || (i > 2 && bytes[2] && !bytes[i]))
-				break;
+		/* A path ends with a 0, an abstract name, which begins with one, with its length. Without a
+		 * branch, as each one doubles what eBPF's verifier has to go through. */
+		__u32 end = (bytes[2] - 1U) >> 8 & 256;
+		h = ipc_address_hash(h, bytes[2]);
+		for (__u32 i = 3; i < IPC_ADDRESS_MAX && i < length && bytes[i] != end; i++)
 			h = ipc_address_hash(h, bytes[i]);
-		}
 	} else {
 		return 0;
 	}

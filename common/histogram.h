@@ -18,17 +18,18 @@ static inline __u64 ipc_bucket_from(__u32 bucket)
 	return bucket ? octave + (bucket % 2) * (octave / 2) : 0;
 }
 
-/* The bucket of a duration. Without clz, which eBPF has not. */
+/* The bucket of a duration. Without clz, which eBPF has not, and without branches: its verifier would go
+ * through every way to take them. */
 static inline __u32 ipc_bucket(__u64 ns)
 {
 	__u32 octave = 0, n;
 	__u64 rest = ns;
 
 	for (__u32 half = 32; half; half /= 2) {
-		if (rest >> half) {
-			rest >>= half;
-			octave += half;
-		}
+		__u64 below = (1ULL << half) - 1 - rest; /* negative: rest has bits from `half` on */
+		__u32 step = (__u32)((below | rest) >> 63) * half; /* or even the highest one */
+		rest >>= step;
+		octave += step;
 	}
 	if (octave < IPC_BUCKET_OCTAVE)
 		return 0;

@@ -88,7 +88,7 @@ bool action_enter(struct hook_registers *r, uintptr_t stack, struct pending *p)
 	long number = (int)r->arg[0];
 	uintptr_t action = (uintptr_t)r->arg[1];
 	bool libc_local = action - stack < LOCALS;
-	if (number < 1 || number > SIGNALS || signal_is_libc((int)number) || r->arg[3] != sizeof(uint64_t) ||
+	if (number < 1 || number > SIGNALS || number == SIGNAL_SETXID || r->arg[3] != sizeof(uint64_t) ||
 	    number == SIGKILL || number == SIGSTOP)
 		return false;
 	if (action && !libc_local && !readable((const void *)action, sizeof(struct arch_action)))
@@ -126,14 +126,18 @@ static bool has_room(const stack_t *alternate)
 	return room >= alternate->ss_size || room >= ROOM;
 }
 
-void action_delivered(int number, const siginfo_t *info, const ucontext_t *context)
+bool action_delivered(int number, siginfo_t *info, const ucontext_t *context)
 {
 	struct shim_thread *t = shim_here();
-	if (!t || !recording())
-		return;
+	if (!t)
+		return false;
+	if (number == SIGNAL_CANCEL)
+		return cancel_is_postponed(info, context);
+	if (!recording())
+		return false;
 	if (!has_room(&context->uc_stack)) {
 		shim_lost(IPC_REASON_handler);
-		return;
+		return false;
 	}
 	uint32_t thread = shim_number(t);
 	struct ipc_event e = { .start = shim_now(),
@@ -142,4 +146,5 @@ void action_delivered(int number, const siginfo_t *info, const ucontext_t *conte
 			       .call = IPC_CALL_handler };
 	const struct signal_told told = signal_told(number, info);
 	signal_received(t, &e, &told);
+	return false;
 }

@@ -11,12 +11,12 @@
 #include "patch.h"
 #include "shim.h"
 
-enum { SIGNALS = 64, SIGNAL_LIBC_FIRST = 32, SIGNAL_LIBC_LAST = 33 };
-
 /* Cancellation, and setuid of all threads: libc's own. */
+enum { SIGNALS = 64, SIGNAL_CANCEL = 32, SIGNAL_SETXID = 33 };
+
 static inline bool signal_is_libc(int number)
 {
-	return number == SIGNAL_LIBC_FIRST || number == SIGNAL_LIBC_LAST;
+	return number == SIGNAL_CANCEL || number == SIGNAL_SETXID;
 }
 
 /* Before rt_sigaction: puts the stub in the handler's place. True: the return has something to do. After it:
@@ -24,8 +24,12 @@ static inline bool signal_is_libc(int number)
 bool action_enter(struct hook_registers *r, uintptr_t stack, struct pending *p);
 void action_leave(const struct pending *p, long result);
 
-/* Called by the stubs, before the program's handler. */
-void action_delivered(int number, const siginfo_t *info, const ucontext_t *context);
+/* Called by the stubs, before the program's handler. True: that one must not be called. */
+bool action_delivered(int number, siginfo_t *info, const ucontext_t *context);
+
+/* cancel.c: of the signal that cancels a thread. True: the thread cannot be unwound now, and the signal comes
+ * again. */
+bool cancel_is_postponed(siginfo_t *info, const ucontext_t *context);
 
 /* signal.c */
 

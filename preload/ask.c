@@ -8,7 +8,7 @@
 #include "signals.h"
 
 enum { SLICE_NS = 50000000 }; /* how soon the recorder's death is noticed */
-/* The first one that asks waits for the programs to be loaded: some 0.2 s, several on a loaded machine. */
+/* The first one that asks waits for the programs to be loaded: 0.4 s, several on a loaded machine. */
 #define PATIENCE_NS 10000000000ULL
 
 static bool may_hope(const struct arena_header *h)

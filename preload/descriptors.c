@@ -26,6 +26,7 @@ enum {
 
 uint8_t descriptor_kinds[DESCRIPTORS];
 struct descriptor descriptor_table[DESCRIPTORS];
+static bool remember_none;
 static uint64_t pipe_device; /* st_dev of pipes: one per boot */
 
 /* A vfork child shares this memory but not its parent's descriptors: it remembers nothing, and what it closes
@@ -37,7 +38,7 @@ static bool is_vfork_child(const struct shim_thread *t)
 
 void descriptor_keep(const struct shim_thread *t, long fd, const struct descriptor *d)
 {
-	if (fd < 0 || fd >= DESCRIPTORS || is_vfork_child(t))
+	if (fd < 0 || fd >= DESCRIPTORS || is_vfork_child(t) || remember_none)
 		return;
 	if (d)
 		descriptor_table[fd] = *d;
@@ -59,6 +60,13 @@ void descriptor_forget(const struct shim_thread *t, long fd)
 	descriptor_kinds[fd] = DESCRIPTOR_UNKNOWN;
 	if (!is_vfork_child(t))
 		lock_forget(fd);
+}
+
+void descriptor_remember_none(void)
+{
+	remember_none = true;
+	for (int fd = 0; fd < DESCRIPTORS; fd++)
+		descriptor_kinds[fd] = DESCRIPTOR_UNKNOWN;
 }
 
 bool descriptor_remembered(long fd, struct descriptor *out)

@@ -81,6 +81,18 @@ static void enter_copy(struct shim_thread *t, const struct hook_registers *r, ui
 	}
 }
 
+/* From here on a child may come here in this thread's name; a later one that the thread waits for cannot be
+ * told from it. */
+static void run_beside(struct shim_thread *t, bool shares_files)
+{
+	define_loss(t, IPC_REASON_clone_vm, "");
+	if (shares_files)
+		descriptor_remember_none();
+	t->fast = false;
+	t->sync = NULL;
+	t->beside = (int32_t)raw_syscall(__NR_gettid);
+}
+
 /* Entry of fork, vfork, clone, clone3. True: the return will be seen too. */
 static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_registers *r, bool returns)
 {
@@ -97,6 +109,11 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 		return true;
 	if (!(flags & CLONE_VFORK))
 		sample_shared_memory();
+	bool alone = !(flags & (CLONE_VFORK | CLONE_SETTLS)) && call != IPC_CALL_vfork;
+	if ((flags & CLONE_VM || call == IPC_CALL_vfork) && (alone || t->beside)) {
+		run_beside(t, flags & CLONE_FILES);
+		return false;
+	}
 	t->fast = false;
 	t->sync = NULL;
 	t->spawn_call = call;
@@ -130,52 +147,90 @@ static bool shim_in_reach(void)
 	return !raw_syscall(__NR_faccessat, AT_FDCWD, shim.path, R_OK);
 }
 
+/* The program that is to be executed. */
+struct program {
+	int dirfd;
+	const char *path;
+	char *const **envp;
+	char link[40];
+};
+
+/* False: the kernel will refuse what the arguments point to. */
+static bool find_program(uint16_t call, struct hook_registers *r, struct program *x)
+{
+	bool at = call == IPC_CALL_execveat;
+	uintptr_t page = 0;
+	x->dirfd = at ? (int)r->arg[0] : AT_FDCWD;
+	x->path = (const char *)r->arg[at ? 1 : 0];
+	x->envp = (char *const **)&r->arg[at ? 3 : 2];
+	if (!readable_string(x->path, SHIM_PATH, &page) || !environment_is_readable(*x->envp))
+		return false;
+	if (at && !*x->path && x->dirfd >= 0) { /* the descriptor is the program */
+		text_put_fd_path(x->link, (unsigned int)x->dirfd);
+		x->path = x->link;
+	}
+	return true;
+}
+
+static enum ipc_reason judge_program(const struct program *x)
+{
+	uint64_t mask = signals_block(); /* the program is opened */
+	enum ipc_reason reason = shim_in_reach() ? program_check(x->dirfd, x->path) : IPC_REASON_no_arena;
+	signals_restore(mask);
+	return reason;
+}
+
+/* Returns the memory of the environment, NULL: there is none, and it stays as it is. */
+static void *put_environment(const struct program *x, uint32_t image, const char *more, size_t *size)
+{
+	const struct environment e = { shim.path, shim.arena, image, more };
+	*size = environment_size(*x->envp, &e);
+	long memory = raw_syscall(__NR_mmap, NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				  -1, 0);
+	if (memory < 0 && memory >= -4096)
+		return NULL;
+	*x->envp = environment_write((void *)memory, *x->envp, &e);
+	return (void *)memory;
+}
+
 /* Announces the exec and puts our variables into the new program's environment, where it can be entered. */
 static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p)
 {
-	bool at = call == IPC_CALL_execveat;
-	const char *path = (const char *)r->arg[at ? 1 : 0];
-	long *envp = &r->arg[at ? 3 : 2];
-	uintptr_t page = 0;
+	struct program x;
 	p->followed = false;
-	if (!readable_string(path, SHIM_PATH, &page) || !environment_is_readable((char *const *)*envp))
+	if (!find_program(call, r, &x))
 		return;
-	int dirfd = at ? (int)r->arg[0] : AT_FDCWD;
-	char link[40];
-	if (at && !*path && dirfd >= 0) { /* the descriptor is the program */
-		text_put_fd_path(link, (unsigned int)dirfd);
-		path = link;
-	}
 	sample_now(t);
 	uint32_t number = shim_number(t);
 	char locks[LOCK_TEXT_MAX];
 	lock_exec(t, locks);
-	uint64_t mask = signals_block(); /* the program is opened */
-	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
-	signals_restore(mask);
+	enum ipc_reason reason = judge_program(&x);
 	p->followed = reason != IPC_REASON_none && ask(t, ARENA_ASK_FOLLOW);
 	if (reason != IPC_REASON_none) {
-		define_loss_of(t, reason, path, p->followed);
-	} else if (environment_is_traced((char *const *)*envp)) {
-		define_loss(t, IPC_REASON_other_recorder, path);
+		define_loss_of(t, reason, x.path, p->followed);
+	} else if (environment_is_traced(*x.envp)) {
+		define_loss(t, IPC_REASON_other_recorder, x.path);
 	} else {
-		define_loss(t, IPC_REASON_no_arena, path); /* should the new program not report */
-		const struct environment e = { shim.path, shim.arena, shim_image(t), locks };
-		size_t size = environment_size((char *const *)*envp, &e);
-		long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE,
-					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (memory > 0 || memory < -4096) {
-			if (t->exec_memory) /* an earlier execve of the same vfork child failed */
-				raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
-			t->exec_memory = (void *)memory;
-			t->exec_size = size;
-			*envp = (long)environment_write((void *)memory, (char *const *)*envp, &e);
-		}
+		define_loss(t, IPC_REASON_no_arena, x.path); /* should the new program not report */
+		if (t->exec_memory) /* an earlier execve of the same vfork child failed */
+			raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
+		t->exec_memory = put_environment(&x, shim_image(t), locks, &t->exec_size);
 	}
 	struct ipc_event announced = event_now(t, call, IPC_MECH_process);
 	announced.thread = number;
 	announced.flags = IPC_F_ENTRY;
 	shim_emit(t, &announced);
+}
+
+/* What it executes is entered, as a program whose start was not seen. */
+void hook_enter_beside(uint16_t call, struct hook_registers *r)
+{
+	struct program x;
+	size_t size;
+	bool exec = call == IPC_CALL_execve || call == IPC_CALL_execveat;
+	if (exec && shim.ready && find_program(call, r, &x) && !environment_is_traced(*x.envp) &&
+	    judge_program(&x) == IPC_REASON_none)
+		put_environment(&x, 0, "", &size);
 }
 
 static void enter_exit(struct shim_thread *t, long code)
@@ -212,6 +267,8 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 		sample_stop(t);
 	if (sandbox_stops_ioctl(program))
 		shim.no_ioctl = true;
+	if (sandbox_stops_timers(program))
+		shim.no_timer = true;
 }
 
 static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)
@@ -238,6 +295,10 @@ static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_
 			enter_sandbox(t, false);
 		else if (r->arg[0] == SECCOMP_SET_MODE_FILTER)
 			enter_filter(t, r);
+		break;
+	case IPC_CALL_prctl_dispatch: /* system calls from outside its own code become signals */
+		if (r->arg[1])
+			enter_sandbox(t, true);
 		break;
 	case IPC_CALL_prctl_tsc:
 		enter_sandbox(t, true);

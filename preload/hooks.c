@@ -119,7 +119,7 @@ static void begin(struct shim_thread *t, struct pending *p, uint16_t call, const
 	shim_number(t);
 	p->start = shim_now();
 	hook_show(t, p);
-	t->fast = t->number && t->ring.control && !t->spawn_call && !shim.sample_interval;
+	t->fast = t->number && t->ring.control && !t->spawn_call && !t->beside && !shim.sample_interval;
 }
 
 /* The common case in few instructions: a transfer on a descriptor that is known, nothing else going on. */
@@ -129,7 +129,7 @@ static inline bool enter_fast(struct shim_thread *t, const struct hook_registers
 	uint32_t fd = (uint32_t)r->arg[0];
 	struct arena_control *c = t->ring.control; /* NULL after a claim in vain */
 	if (!t->fast || !c || t->depth || nr >= NUMBERS || !hook_filtered[nr] || fd >= DESCRIPTORS ||
-	    descriptor_kinds[fd] != DESCRIPTOR_STREAM || !*shim.alive || !recording())
+	    descriptor_kinds[fd] != DESCRIPTOR_STREAM || !*shim.alive || !running())
 		return false;
 	if (nr - __NR_sendto < 2 && r->arg[3] & ~PLAIN_FLAGS)
 		return false;
@@ -192,6 +192,10 @@ static void enter_action(struct shim_thread *t, struct hook_registers *r, uintpt
 static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct hook_registers *r,
 						 uintptr_t stack)
 {
+	if (is_beside(t)) {
+		hook_enter_beside(find_row(r, r->nr & ~HOOK_NO_RETURN), r);
+		return;
+	}
 	if ((r->nr & ~HOOK_NO_RETURN) == __NR_rt_sigaction) {
 		enter_action(t, r, stack);
 		return;
@@ -213,12 +217,13 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 		t->depth = (uint32_t)(p - t->pending);
 }
 
-/* A child without thread-local storage is counted once, as it ends. */
-static __attribute__((noinline)) void enter_without_storage(const struct hook_registers *r)
+/* A child without thread-local storage is counted once, as it ends; what it executes is entered. */
+static __attribute__((noinline)) void enter_without_storage(struct hook_registers *r)
 {
 	long nr = r->nr & ~HOOK_NO_RETURN;
 	if (shim.ready && (nr == __NR_exit_group || nr == __NR_exit))
 		shim_lost(IPC_REASON_spawn_unseen);
+	hook_enter_beside(find_row(r, nr), r);
 }
 
 void hook_entry(struct hook_registers *r, uintptr_t stack)
@@ -270,7 +275,7 @@ void hook_return(long result, uintptr_t stack, long nr, long first)
 		return;
 	const struct pending *p = &t->pending[0];
 	if (__builtin_expect(t->depth == 1 && p->stack == stack && p->plain && !is_other_call(p, nr, first) &&
-				     t->fast && *shim.alive && recording(),
+				     t->fast && *shim.alive && running(),
 			     1))
 		return_fast(t, p, result);
 	else

@@ -33,10 +33,27 @@ void hook_leave_wait(struct shim_thread *t, const struct pending *p, long result
 void hook_leave_signal(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_signalfd(struct shim_thread *t, const struct pending *p, long result);
 
-static inline bool recording(void)
+/* Whether the caller is a child that shares the memory of a thread which runs beside it. */
+static inline bool is_beside(const struct shim_thread *t)
+{
+	return __builtin_expect(t->beside != 0, 0) && *shim.alive &&
+	       (int32_t)raw_syscall(__NR_gettid) != t->beside;
+}
+
+/* Whether the process is recorded. */
+static inline bool running(void)
 {
 	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
 }
+
+/* Whether the caller is. */
+static inline bool recording(void)
+{
+	return running() && !is_beside(&shim_self);
+}
+
+/* Before a call of such a child: nothing of the process's is touched. */
+void hook_enter_beside(uint16_t call, struct hook_registers *r);
 
 /* Around a library call that may wait, on `object`: it is shown as the call that the thread is inside.
  * `frame` names the caller's. hook_leave_library() gives what was entered; false: it is not known any more.

@@ -160,6 +160,12 @@ bool sandbox_stops_ioctl(const struct sock_fprog *program)
 	return stops(program, ioctl, 1);
 }
 
+bool sandbox_stops_timers(const struct sock_fprog *program)
+{
+	static const uint16_t timers[] = { __NR_timer_create, __NR_timer_settime, __NR_timer_delete };
+	return stops(program, timers, 3);
+}
+
 bool sandbox_stops_sampling(const struct sock_fprog *program)
 {
 	static const uint16_t sampling[] = { __NR_userfaultfd, __NR_ioctl };

@@ -26,4 +26,7 @@ bool sandbox_stops_sampling(const struct sock_fprog *program);
 /* To ask the kernel what is mapped at an address, or which pseudo-terminal something is. */
 bool sandbox_stops_ioctl(const struct sock_fprog *program);
 
+/* A timer by which a thread is cancelled a moment later. */
+bool sandbox_stops_timers(const struct sock_fprog *program);
+
 #endif

@@ -148,6 +148,8 @@ static void fork_child(struct shim_thread *t)
 	transient_fork_child();
 	t->fast = false;
 	t->ipc_namespace = 0;
+	t->cancel_timer = 0;
+	t->beside = 0;
 	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
 	uint32_t parent_thread = t->number;
 	uint64_t spawn_time = t->spawn_call ? t->spawn_start : t->depth ? t->pending[t->depth - 1].start : 0;
@@ -393,7 +395,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		return;
 	}
 	/* A filter of an earlier program: what it does to our questions is not known. */
-	shim.no_diag = shim.no_ioctl = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
+	shim.no_diag = shim.no_ioctl = shim.no_timer = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
 	introduce_program(t, argc, argv, prev);
 	hook_init();
 	descriptor_inherit(t, true);

@@ -52,11 +52,17 @@ struct shim_thread {
 	uint64_t spawn_start;
 	uint64_t spawn_changed; /* descriptors below 64 that the child opened or closed, a bit each */
 
+	/* A child shares our memory while we run on (clone with CLONE_VM alone), and so this too: the thread
+	 * that it belongs to, whoever else comes here is not recorded. 0: there is none. */
+	int32_t beside;
+
 	struct sync_thread
 		*sync; /* what it knows of semaphores and locks (sync.h); NULL: must be looked up */
 	struct sync_thread *sync_page; /* the same, put aside while a child shares our memory */
 
 	uint32_t ipc_namespace; /* its inode, 0: to be asked */
+
+	int cancel_timer; /* 1 + the timer by which its cancellation comes again, or 0 */
 
 	bool in_liburing; /* inside a function of it that makes a ring */
 
@@ -68,6 +74,7 @@ struct shim {
 	bool ready;	/* recording; false: every hook returns at once */
 	bool no_diag;	/* a sandbox forbids to ask sock_diag */
 	bool no_semctl; /* likewise how many semaphores a set has */
+	bool no_timer;	/* likewise to cancel a thread a moment later */
 	bool no_ioctl;	/* likewise which pseudo-terminal, or what is mapped at an address: the text of
 			 * /proc/self/maps is read */
 	bool ticks;	/* the arena's clock is the time-stamp counter */
@@ -177,6 +184,8 @@ static inline const struct descriptor *descriptor_entry(uint32_t fd)
 	return &descriptor_table[fd];
 }
 void descriptor_forget(const struct shim_thread *t, long fd);
+/* From here on the kernel is asked each time: somebody who is not seen changes our descriptors. */
+void descriptor_remember_none(void);
 /* Defines the object of a file, or of memory that has an inode: a hash of what stands in `def`, device, inode
  * and generation. Returns the object. */
 uint64_t descriptor_define(struct shim_thread *t, enum ipc_mechanism mechanism,

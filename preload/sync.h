@@ -49,7 +49,8 @@
 	X(pthread_spin_trylock)                                                                              \
 	X(pthread_spin_unlock)                                                                               \
 	X(pthread_cancel)                                                                                    \
-	X(pthread_testcancel)
+	X(pthread_testcancel)                                                                                \
+	X(dlmopen)
 
 enum sync_symbol {
 #define X(name) SYNC_##name,

@@ -133,7 +133,7 @@ static struct sync_thread *make_page(void)
 static struct sync_thread *page_of(struct shim_thread *t)
 {
 	uint32_t number = shim_number(t); /* a fork child first makes itself known */
-	if (!number || t->spawn_call)
+	if (!number || t->spawn_call || t->beside)
 		return NULL;
 	if (!counts)
 		counts = ring_map_sync(&shim.ring);

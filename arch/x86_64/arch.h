@@ -6,6 +6,7 @@
 #include <asm/unistd.h>
 #include <elf.h>
 #include <stdint.h>
+#include <ucontext.h>
 
 /* What a program's file must say that the shim can be in: the machine, and glibc's dynamic linker. */
 enum { ARCH_MACHINE = EM_X86_64 };
@@ -77,6 +78,12 @@ static inline uintptr_t arch_thread_pointer(void)
 	uintptr_t fs;
 	__asm__("mov %%fs:0, %0" : "=r"(fs));
 	return fs;
+}
+
+/* The instruction that a signal handler interrupted. */
+static inline uintptr_t arch_interrupted(const ucontext_t *context)
+{
+	return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
 }
 
 /* Whether a debugger has put a breakpoint there. */

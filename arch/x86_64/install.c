@@ -34,6 +34,20 @@ void patch_return_libc(long result, uintptr_t stack)
 	hook_return(result, stack, HOOK_ANY_CALL, 0);
 }
 
+/* The stubs in this process. */
+static struct {
+	uintptr_t start;
+	size_t size;
+} stubs_here;
+
+bool patch_is_ours(uintptr_t code)
+{
+	extern const uint8_t __ehdr_start[] __attribute__((visibility("hidden")));
+	extern const uint8_t etext[] __attribute__((visibility("hidden")));
+	return code - stubs_here.start < stubs_here.size ||
+	       (code >= (uintptr_t)__ehdr_start && code < (uintptr_t)etext);
+}
+
 static bool failed(long result)
 {
 	return result < 0 && result > -PAGE;
@@ -49,9 +63,9 @@ static uintptr_t text_end(const struct scan_libc *libc)
 	return patch_page_down((uintptr_t)libc->text_end + PAGE - 1);
 }
 
-/* Before the first stub runs. */
+/* Before the first stub runs; `stubs`: bytes of them, behind the table. */
 static void fill_table(const struct scan_libc *libc, const struct patch_head *head,
-		       const struct patch_filter *filter, struct patch_table *table)
+		       const struct patch_filter *filter, struct patch_table *table, size_t stubs)
 {
 	patch_enable = (void (*)(void))(libc->base + head->enable);
 	patch_disable = (void (*)(void))(libc->base + head->disable);
@@ -63,6 +77,8 @@ static void fill_table(const struct scan_libc *libc, const struct patch_head *he
 	table->enable = stub_enable;
 	for (int i = 0; i < SITE_RESULTS; i++)
 		table->disable[i] = disable_stubs[i];
+	stubs_here.start = (uintptr_t)table + PAGE;
+	stubs_here.size = stubs;
 }
 
 /* --- a prepared libc --- */
@@ -89,7 +105,7 @@ int patch_map(const struct scan_libc *libc, long fd, const struct patch_filter *
 		return (int)got;
 	got = raw_syscall(__NR_mmap, stubs, size, prot, flags, fd, end - libc->base);
 	if (!failed(got)) {
-		fill_table(libc, (const struct patch_head *)stubs, filter, (struct patch_table *)table);
+		fill_table(libc, (const struct patch_head *)stubs, filter, (struct patch_table *)table, size);
 		got = raw_syscall(__NR_mmap, text, end - text, prot, flags, fd, text - libc->base);
 	}
 	if (failed(got))
@@ -145,7 +161,7 @@ int patch_in_place(const struct scan_libc *libc, const struct ipc_site *sites, s
 		return (int)error;
 	}
 	plan.table = (struct patch_table *)table;
-	fill_table(libc, &head, filter, (struct patch_table *)table);
+	fill_table(libc, &head, filter, (struct patch_table *)table, size - PAGE);
 	patch_generate(&plan, &head, (uint8_t *)table + PAGE);
 	raw_syscall(__NR_mprotect, text, end - text, PROT_READ | PROT_EXEC);
 	raw_syscall(__NR_mprotect, table, size, PROT_READ | PROT_EXEC);

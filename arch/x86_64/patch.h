@@ -3,6 +3,7 @@
 #ifndef IPC_PATCH_H
 #define IPC_PATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -119,5 +120,8 @@ struct patch_filter {
 int patch_map(const struct scan_libc *libc, long fd, const struct patch_filter *filter);
 int patch_in_place(const struct scan_libc *libc, const struct ipc_site *sites, size_t count,
 		   const struct patch_filter *filter);
+
+/* Whether this instruction is the shim's or a stub's. */
+bool patch_is_ours(uintptr_t code);
 
 #endif

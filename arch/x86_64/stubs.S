@@ -188,6 +188,7 @@ stub_delivered:
 	push	%r11
 	and	$-16, %rsp
 	call	action_delivered
+	test	%al, %al
 	mov	-8(%rbp), %rax
 	mov	-16(%rbp), %rcx
 	mov	-24(%rbp), %rdx
@@ -198,6 +199,9 @@ stub_delivered:
 	mov	-64(%rbp), %r10
 	mov	-72(%rbp), %r11
 	leave
+	jnz	2f
+	ret
+2:	lea	8(%rsp), %rsp		/* not to the handler */
 	ret
 	.size stub_delivered, .-stub_delivered
 

@@ -200,6 +200,7 @@ def who_else_has_the_descriptor(s, source):
         (upon four; flock e.lock true) &
         exec 9> e.lock
         (flock 9; : > four; sleep 0.1)
+        until grep -q -e "-> FLOCK.*:$(stat -c %i e.lock) " /proc/locks; do sleep 0.01; done
         sleep 0.1; exec 9>&-; wait""", source)
     rows = trace.rows("SELECT e.src_comm, e.dst_comm, messages, exact, e.partial, c.name LIKE '%/e.lock' FROM edges e "
                       "JOIN channels c ON c.id = e.channel_id WHERE e.mechanism = 'file_lock' ORDER BY e.first_ns")

@@ -95,6 +95,7 @@ def pipelines_either_way(s):
 def threads_cancelled_either_way(s):
     for _ in ways(s):
         s.same([program("cancel.cc")])
+        s.same([program("cancel_async.cc", "-Wl,-z,now")])
         s.same([program("queue_cancel.cc")])
 
 

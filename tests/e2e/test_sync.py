@@ -53,9 +53,9 @@ def counts_and_hand_overs(s):
         check(name, trace, result.out)
 
 
-# No probe can stand on spin locks' first instruction; a cancelled wait returns from no function; and a handler every
+# A cancelled wait returns from no function; and a handler every
 # 0.2 ms leaves little time for calls that take 0.1 ms.
-UNPROBED = ("spin", "cond_cancelled", "handler", "short_threads")
+UNPROBED = ("cond_cancelled", "handler", "short_threads")
 
 
 @test(users=("root",))

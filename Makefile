@@ -138,7 +138,7 @@ fuzz-programs: $(FUZZ)
 PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev clang bpftool
 TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
 	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base liburing-dev \
-	postgresql rt-tests python3-sysv-ipc libjemalloc2 faketime sudo musl-tools libc6-i386 \
+	postgresql rt-tests python3-sysv-ipc libjemalloc2 faketime sudo musl-tools libc6-i386 libpython3.11-testsuite tmux \
 	zsh fish mandoc man-db debhelper
 
 # $(1): packages. Installs the missing ones when it may, else says how.
@@ -196,6 +196,10 @@ check-mechanisms:
 check-kernels: all reference-static
 	$(Q)BUILD=$(BUILD) tests/kernels/run $(KERNELS) || [ $$? = 77 ]
 
+# Large programs, and whole test suites of others, traced as untraced; PROGRAMS="word ..." only those.
+check-programs: all
+	$(Q)BUILD=$(BUILD) /usr/bin/python3 tests/programs/run $(PROGRAMS)
+
 C_FILES = $(shell git ls-files '*.c' '*.h')
 format:
 	$(Q)clang-format -i $(C_FILES)
@@ -250,6 +254,7 @@ help:
 	@echo 'make reference-static   the reference programs in a static program of their own'
 	@echo 'make check-mechanisms  whether each has its reference program, test and documentation'
 	@echo 'make check-kernels     boot Debian 6.1 and 6.12 in qemu, run the reference programs there by eBPF'
+	@echo 'make check-programs    real programs and their own test suites, traced as untraced: ten minutes'
 	@echo 'make format            clang-format all files'
 	@echo 'make clean             remove every build folder'
 	@echo 'V=1                    show the commands      BUILD=dir   build there'
@@ -260,4 +265,4 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .DELETE_ON_ERROR:
-.PHONY: all man deb reference-static unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms check-kernels bench fuzz docs format install uninstall help clean
+.PHONY: all man deb reference-static unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms check-kernels check-programs bench fuzz docs format install uninstall help clean

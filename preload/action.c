@@ -134,7 +134,9 @@ static bool has_room(const stack_t *alternate)
 
 bool action_delivered(int number, siginfo_t *info, const ucontext_t *context)
 {
-	struct shim_thread *t = &shim_self;
+	struct shim_thread *t = shim_here();
+	if (!t)
+		return false;
 	if (number == SIGNAL_CANCEL)
 		return cancel_is_postponed(info, context);
 	if (!recording())

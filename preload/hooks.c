@@ -231,10 +231,21 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 		t->depth = (uint32_t)(p - t->pending);
 }
 
+/* A child without thread-local storage is counted once, as it ends; what it executes is entered. */
+static __attribute__((noinline)) void enter_without_storage(struct hook_registers *r)
+{
+	long nr = r->nr & ~HOOK_NO_RETURN;
+	if (shim.ready && (nr == __NR_exit_group || nr == __NR_exit))
+		shim_lost(IPC_REASON_spawn_unseen);
+	hook_enter_beside(find_row(r, nr), r);
+}
+
 void hook_entry(struct hook_registers *r, uintptr_t stack)
 {
-	struct shim_thread *t = &shim_self;
-	if (__builtin_expect(!enter_fast(t, r, stack), 0))
+	struct shim_thread *t = shim_here();
+	if (__builtin_expect(!t, 0))
+		enter_without_storage(r);
+	else if (__builtin_expect(!enter_fast(t, r, stack), 0))
 		enter_slow(t, r, stack);
 }
 
@@ -274,7 +285,9 @@ static __attribute__((noinline)) void return_slow(struct shim_thread *t, long re
 
 void hook_return(long result, uintptr_t stack, long nr, long first)
 {
-	struct shim_thread *t = &shim_self;
+	struct shim_thread *t = shim_here();
+	if (!t)
+		return;
 	const struct pending *p = &t->pending[0];
 	if (__builtin_expect(t->depth == 1 && p->stack == stack && p->plain && !is_other_call(p, nr, first) &&
 				     t->fast && *shim.alive && running(),
@@ -312,7 +325,9 @@ bool hook_leave_library(struct shim_thread *t, uintptr_t frame, struct pending *
 
 void hook_late(struct hook_registers *r, uintptr_t stack, long nr)
 {
-	struct shim_thread *t = &shim_self;
+	struct shim_thread *t = shim_here();
+	if (!t)
+		return;
 	struct hook_registers entry = *r;
 	entry.nr = nr;
 	hook_entry(&entry, stack);

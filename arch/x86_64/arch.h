@@ -72,6 +72,14 @@ static inline void arch_local_dec(uint32_t *p)
 	__asm__ volatile("decl %0" : "+m"(*p)::"memory", "cc");
 }
 
+/* What libc addresses thread-local storage by; 0: the thread has an empty block in its place. */
+static inline uintptr_t arch_thread_pointer(void)
+{
+	uintptr_t fs;
+	__asm__("mov %%fs:0, %0" : "=r"(fs));
+	return fs;
+}
+
 /* The instruction that a signal handler interrupted. */
 static inline uintptr_t arch_interrupted(const ucontext_t *context)
 {

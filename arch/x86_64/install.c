@@ -67,12 +67,10 @@ static uintptr_t text_end(const struct scan_libc *libc)
 static void fill_table(const struct scan_libc *libc, const struct patch_head *head,
 		       const struct patch_filter *filter, struct patch_table *table, size_t stubs)
 {
-	uintptr_t fs;
-	__asm__("mov %%fs:0, %0" : "=r"(fs));
 	patch_enable = (void (*)(void))(libc->base + head->enable);
 	patch_disable = (void (*)(void))(libc->base + head->disable);
 	table->kinds = filter->kinds;
-	table->pending = (uintptr_t)filter->pending - fs;
+	table->pending = (uintptr_t)filter->pending - arch_thread_pointer();
 	table->entry = stub_entry;
 	table->leave = stub_return;
 	table->late = stub_late;

@@ -83,7 +83,7 @@ class Session:
         return os.path.join(self.dir, name)
 
     def run(self, command, **options):
-        return run(self.prefix + command, cwd=self.dir, **options)
+        return run(self.prefix + command, **{"cwd": self.dir, **options})
 
     def new_trace(self):
         self.traces += 1

@@ -91,6 +91,12 @@ def vfork(s):
 
 
 @test
+def a_child_with_an_empty_thread_local_block(s):
+    trace = s.same([program("empty_tls.c")])
+    assert trace.one("SELECT sum(count) FROM losses WHERE reason = 'spawn-unseen'") == 1
+
+
+@test
 def every_call_that_moves_bytes(s):
     trace = s.exact([program("calls.c")])
     assert trace.one("SELECT count(*) FROM events WHERE errno = 32") == 1  # EPIPE

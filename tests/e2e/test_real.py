@@ -9,7 +9,7 @@ import pwd
 import re
 
 import truth
-from harness import IS_ROOT, Skip, by_source, free_port, main, needs, program, run, shorten
+from harness import IS_ROOT, Skip, by_source, free_port, main, needs, program, run, shorten, test
 
 PYTHON = "/usr/bin/python3"
 
@@ -290,6 +290,88 @@ def rt_tests(s, source):
     record(s, source, ["svsematest", "-q", "-f", "-l", "50"])
     _, trace = record(s, source, ["sigwaittest", "-q", "-f", "-l", "50"])
     assert trace.one("SELECT sum(messages) FROM edges WHERE mechanism = 'signal' AND src_comm = 'sigwaittest'") == 100
+
+
+
+# Whatever there is that starts programs and talks to them
+
+STARTERS = {
+    "perl": ["-e", """open(P, "-|", "echo a; echo b") or die; print while <P>; close P; pipe(R, W);
+             if (fork) { close W; print <R>; wait; print $? >> 8, "\\n" } else { close R; print W "x\\n"; close W; exit 3 }
+             $SIG{ALRM} = sub { die "alarm\\n" }; alarm 1; eval { sleep 99 }; print $@; print `echo c`; system("exit 4");
+             print $? >> 8"""],
+    "node": ["-e", """const {spawnSync, exec} = require('child_process');
+             console.log(spawnSync('cat', {input: 'a'}).stdout.toString());
+             exec('echo a | tr a b', (e, out) => { console.log(out); process.exit(4) })"""],
+    "ruby": ["-e", """r, w = IO.pipe; pid = fork { r.close; w.puts 'x'; exit! 3 }; w.close; puts r.read; Process.wait pid
+             p $?.exitstatus; puts `echo a | tr a b`
+             puts IO.popen(['cat'], 'r+') { |io| io.write 'x'; io.close_write; io.read }"""],
+    "php": ["-r", """echo shell_exec('echo a | tr a b'); $p = proc_open(['cat'], [['pipe', 'r'], ['pipe', 'w']], $f);
+            fwrite($f[0], 'x'); fclose($f[0]); echo stream_get_contents($f[1]); echo proc_close($p);"""],
+    "lua5.4": ["-e", """local p = io.popen('echo a | tr a b'); print(p:read('a'), p:close()); print(os.execute('exit 3'))
+               local w = io.popen('cat', 'w'); w:write('x'); print(w:close())"""],
+    "emacs": ["--batch", "-Q", "--eval", """(let ((p (start-process "x" nil "cat")))
+              (princ (shell-command-to-string "echo a | tr a b")) (set-process-filter p (lambda (p s) (princ s)))
+              (set-process-sentinel p #'ignore) (process-send-string p "x\\n") (process-send-eof p)
+              (while (eq (process-status p) 'run) (accept-process-output p 1)) (princ (process-exit-status p)))"""],
+    "vim": ["-u", "NONE", "-es", "-c", "put =system('echo a | tr a b')", "-c", "%!sort -r", "-c", "%print", "-c", "q!"],
+    "parallel": ["-j4", "-k", "echo {} | tr a-z A-Z", ":::", "a", "b", "c", "d"],
+    "zsh": ["-fc", "print -l 3 1 2 | sort; coproc cat; print -p hello; read -p z; print $z; diff <(echo a) <(echo b)"],
+    "expect": ["-c", """spawn -noecho sh -c {stty -echo; read x; echo got $x; exit 3}; send "hello\\r"
+               expect {got hello}; expect eof; puts [lindex [wait] 3]"""],
+    # Has a library of its own preloaded, which asks a server about each file.
+    "fakeroot": ["sh", "-c", "id -u; touch f; chown 12:34 f; stat -c %u:%g f; echo a | cat; rm f"],
+    "erl": ["-noshell", "-eval", """io:format("~s", [os:cmd("echo a | tr a b")]), P = open_port({spawn, "cat"}, [binary]),
+            P ! {self(), {command, <<"x">>}}, receive {P, {data, D}} -> io:format("~p~n", [D]) end, halt(3)."""],
+    "sqlite3": [":memory:", "-cmd", ".once |tr 1 2", "select 1", ".shell exit 3"],
+    "gdb": ["-q", "-batch", "-nx", "-ex", "python import subprocess as s; print(s.run(['echo', 'x'], stdout=-1).stdout)"],
+}
+
+
+def starter(name, arguments):
+    def the_same(s):
+        needs(name)
+        s.same([name, *arguments], env=dict(os.environ, HOME=s.dir, LC_ALL="C.UTF-8"))
+    the_same.__name__ = f"{name}_starts_programs"
+    test(the_same, ("nobody",))
+
+
+for each in STARTERS.items():
+    starter(*each)
+
+
+@test
+def git_clones_from_its_daemon(s):
+    needs("git")
+    port = free_port()
+    trace = s.same(["sh", "-c", f"""rm -rf server copy; git -c init.defaultBranch=main init -q server; cd server
+git config user.email a@b; git config user.name a; seq 1000 >f; git add f; git commit -qm one; git gc -q; cd ..
+git daemon --reuseaddr --listen=127.0.0.1 --port={port} --base-path=$PWD --export-all --pid-file=$PWD/pid --detach
+until git clone -q git://127.0.0.1:{port}/server copy 2>/dev/null; do sleep 0.1; done
+kill $(cat pid); cmp server/f copy/f && git -C copy fsck --no-progress"""],
+                   env=dict(os.environ, HOME=s.dir, GIT_CONFIG_GLOBAL="/dev/null"))
+    assert trace.one("SELECT sum(bytes) FROM edges WHERE mechanism = 'tcp' AND src_comm LIKE 'git%'") > 2000
+
+
+TMUX = """unset TMUX; rm -f sock fifo; mkfifo fifo
+exec 3<>fifo  # of which a terminal's typist never sees the end
+t() { tmux -f /dev/null -S "$PWD/sock" "$@"; }
+wait_for() { until t capture-pane -p -t a | grep -q "$1"; do sleep 0.05; done; }
+t new-session -d -s a -x 80 -y 24 'stty -echo; echo ready; read word; echo "got $word"; exec cat'
+wait_for ready; t send-keys -t a hello Enter; wait_for got; t capture-pane -p -t a | head -2
+t split-window -t a cat; t list-panes -t a | wc -l; t run-shell 'echo run | tr a-z A-Z'
+script -qc "tmux -S '$PWD/sock' attach -t a" /dev/null <&3 >/dev/null &
+until [ "$(t list-clients | wc -l)" = 1 ]; do sleep 0.05; done
+t detach-client -s a; wait; t kill-server; echo $?
+"""
+
+
+@test
+def tmux_sessions(s):
+    needs("tmux", "script")
+    trace = s.same(["sh", "-c", TMUX], env=dict(os.environ, TERM="xterm", LC_ALL="C.UTF-8"))
+    used = dict(trace.rows("SELECT mechanism, sum(bytes) FROM edges WHERE src_comm LIKE 'tmux%' GROUP BY 1"))
+    assert used["unix_stream"] > 1000 and used["pty"] >= 6, used
 
 
 main()

@@ -66,6 +66,9 @@ int command_misused(const struct command *c, const char *format, ...) __attribut
 /* Writes "ipctrace: ..." to stderr. */
 void command_say(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
 
+/* Likewise, what is no failure. */
+void command_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Likewise. Returns EXIT_FAILURE. */
 int command_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -16,8 +16,9 @@
 #include "command.h"
 #include "machine.h"
 #include "prepared.h"
+#include "render.h"
 #include "source.h"
-#include "units.h"
+#include "terminal.h"
 
 /* Exit statuses. */
 enum { ALL_WELL = EXIT_SUCCESS, SHIM_ONLY = 1, NO_SHIM = 3 };
@@ -28,26 +29,49 @@ enum state { OK, NO, OPTIONAL };
 static const struct selection everybody = { .mechanisms = UINT64_MAX };
 static const struct source_settings everything = { .what = &everybody };
 
+static const struct column columns[] = {
+	{ "part", "PART", UNIT_TEXT, MARK_NONE },
+	{ "name", "NAME", UNIT_TEXT, MARK_NONE },
+	{ "state", "STATE", UNIT_TEXT, MARK_NONE },
+	{ "text", "TEXT", UNIT_TEXT, MARK_NONE },
+};
+enum { COLUMNS = sizeof(columns) / sizeof(columns[0]), FINDINGS_MAX = 64 };
+
 struct doctor {
-	bool json;
-	unsigned int told;
+	enum output_format format;
 	const char *part;
-	bool failed; /* the part */
+	bool failed;				   /* the part */
+	const char *texts[FINDINGS_MAX * COLUMNS]; /* held back for a program; the last of each row is ours */
+	size_t n;
 };
 
 static void tell(struct doctor *d, const char *name, enum state state, const char *text)
 {
 	static const char *const words[] = { "ok", "no", "--" };
+	static const enum color colors[] = { COLOR_GOOD, COLOR_BAD, COLOR_MARK };
+	char *copy = d->format ? strdup(text) : NULL;
 
 	d->failed |= state == NO;
-	if (!d->json) {
-		printf("%s  %-4s  %-14s %s\n", words[state], d->part, name, text);
-		return;
+	if (!d->format) {
+		printf("%s%s%s  %-4s  %-14s %s\n", terminal_color(stdout, colors[state]), words[state],
+		       terminal_color(stdout, COLOR_OFF), d->part, name, text);
+		fflush(stdout); /* what comes next may take a while */
+	} else if (copy && d->n + COLUMNS <= FINDINGS_MAX * COLUMNS) {
+		d->texts[d->n++] = d->part;
+		d->texts[d->n++] = name;
+		d->texts[d->n++] = words[state];
+		d->texts[d->n++] = copy;
 	}
-	printf("%s\n{\"part\": \"%s\", \"name\": \"%s\", \"state\": \"%s\", \"text\": ", d->told++ ? "," : "",
-	       d->part, name, words[state]);
-	json_string(stdout, text, strlen(text));
-	putchar('}');
+}
+
+static void show_for_program(const struct doctor *d)
+{
+	struct output out;
+
+	output_init(&out, stdout, d->format, 0);
+	output_texts(&out, columns, COLUMNS, d->texts, d->n / COLUMNS);
+	for (size_t i = COLUMNS - 1; i < d->n; i += COLUMNS)
+		free((char *)d->texts[i]);
 }
 
 static bool has_prepared_libc(const struct arena_file *a)
@@ -150,15 +174,13 @@ static bool look_at_ebpf(struct doctor *d)
 
 static int run(const struct command *self, const struct options *o)
 {
-	struct doctor d = { .json = o->json };
+	struct doctor d = { .format = o->format };
 
 	if (o->nargs)
 		return command_misused(self, "unexpected argument '%s'", o->args[0]);
-	if (d.json)
-		putchar('[');
 	bool shim = look_at_shim(&d), ebpf = look_at_ebpf(&d);
-	if (d.json)
-		puts("\n]");
+	if (d.format)
+		show_for_program(&d);
 	return !shim ? NO_SHIM : ebpf ? ALL_WELL : SHIM_ONLY;
 }
 
@@ -171,7 +193,7 @@ const struct command cmd_doctor = {
 		"exit status is 0 where the shim and eBPF can record, 1 where only the shim can, and 3 "
 		"where\n"
 		"the shim cannot.",
-	.options = OPT_JSON,
+	.options = OPT_FORMAT,
 	.privileged = true,
 	.run = run,
 };

@@ -61,7 +61,42 @@ static int set_ledger(struct options *o, const char *value)
 static int set_json(struct options *o, const char *value)
 {
 	(void)value;
-	o->json = true;
+	o->format = OUTPUT_JSON;
+	return 0;
+}
+
+static int set_ndjson(struct options *o, const char *value)
+{
+	(void)value;
+	o->format = OUTPUT_NDJSON;
+	return 0;
+}
+
+static int set_csv(struct options *o, const char *value)
+{
+	(void)value;
+	o->format = OUTPUT_CSV;
+	return 0;
+}
+
+static int set_color(struct options *o, const char *value)
+{
+	static const char *const modes[] = {
+		[COLOR_AUTO] = "auto", [COLOR_ALWAYS] = "always", [COLOR_NEVER] = "never"
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (!strcmp(value, modes[i])) {
+			o->color = (enum color_mode)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static int set_no_pager(struct options *o, const char *value)
+{
+	(void)value;
+	o->no_pager = true;
 	return 0;
 }
 
@@ -288,7 +323,10 @@ static const struct option_row rows[] = {
 	{ OPT_BUFFER, 0, "buffer", "SIZE",
 	  "room for events between kernel and recorder: 64K to 1G (16M; --source=bpf)", set_buffer },
 	{ OPT_INPUT, 'i', NULL, "FILE", "the trace file to read (" DEFAULT_TRACE ")", set_input },
-	{ OPT_JSON, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },
+	{ OPT_FORMAT, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },
+	{ OPT_FORMAT, 0, "ndjson", NULL, "the same objects, one a line", set_ndjson },
+	{ OPT_FORMAT, 0, "csv", NULL, "comma-separated values (RFC 4180), the columns' names first",
+	  set_csv },
 	{ OPT_LIMIT, 0, "limit", "N", "at most N rows", set_limit },
 	{ OPT_SORT, 0, "sort", "[-]COLUMN", "in the order of COLUMN; -: the largest first", set_sort },
 	{ OPT_PID, 0, "pid", "PID", "only what concerns this process", set_pid },
@@ -302,6 +340,8 @@ static const struct option_row rows[] = {
 	{ OPT_ALL, 0, "all", NULL, "run all, one after the other", set_all },
 	{ OPT_COMPARE, 0, "compare", NULL, "measure all, and show how they differ", set_compare },
 	{ OPT_LEDGER, 0, "ledger", "FILE", "write there who sent how much to whom", set_ledger },
+	{ OPT_HELP, 0, "color", "WHEN", "colours: auto (on a terminal; default), always, never", set_color },
+	{ OPT_HELP, 0, "no-pager", NULL, "long output goes to the terminal, through no pager", set_no_pager },
 	{ OPT_HELP, 'h', "help", NULL, "this text", set_help },
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

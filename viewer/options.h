@@ -11,9 +11,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "terminal.h"
+
 enum option_bit {
 	OPT_INPUT = 1 << 0,
-	OPT_JSON = 1 << 1,
+	OPT_FORMAT = 1 << 1, /* --json, --ndjson, --csv */
 	OPT_LIMIT = 1 << 2,
 	OPT_SORT = 1 << 3,
 	OPT_PID = 1 << 4,
@@ -24,7 +26,7 @@ enum option_bit {
 	OPT_FOLLOW = 1 << 9,
 	OPT_SOURCE = 1 << 10,
 	OPT_LEDGER = 1 << 11,
-	OPT_HELP = 1 << 12, /* every command takes it */
+	OPT_HELP = 1 << 12, /* every command takes these: --help, --color, --no-pager */
 	OPT_REST = 1 << 13, /* no option: all from the first word that is no option on is the command's own */
 	OPT_VERIFY = 1 << 14,
 	OPT_RESOLVE = 1 << 15,
@@ -46,10 +48,18 @@ enum option_bit {
 	OPT_CGROUP = 1 << 29,
 	OPT_MECHANISMS = 1 << 30,
 
-	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
+	OPT_VIEW = OPT_INPUT | OPT_FORMAT | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
 
 enum { PIDS_MAX = 64 };
+
+/* How rows are written. All but the first are for programs: every column, plain numbers. */
+enum output_format {
+	OUTPUT_TEXT,
+	OUTPUT_JSON,   /* an array of objects */
+	OUTPUT_NDJSON, /* an object a line, each whole as soon as it is written */
+	OUTPUT_CSV,    /* RFC 4180, with a line of headings */
+};
 
 struct options {
 	const char *input;   /* default ipctrace.db */
@@ -70,7 +80,10 @@ struct options {
 	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
 	bool descending;       /* of `sort` */
 	bool machine;	       /* record all of it */
-	bool json, quiet, follow, verify, resolve, help;
+	enum output_format format;
+	enum color_mode color;
+	bool no_pager;
+	bool quiet, follow, verify, resolve, help;
 	bool aggregate;	   /* sends and receives are totals */
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool uprobes;	   /* eBPF sees semaphores and locks of libc too */

@@ -13,12 +13,14 @@ static struct column *columns_of(sqlite3_stmt *stmt, int n)
 
 	for (int i = 0; columns && i < n; i++) {
 		const char *name = sqlite3_column_name(stmt, i);
-		columns[i] = (struct column){ .name = name ? name : "?", .heading = name ? name : "?" };
+		columns[i] = (struct column){ .name = name ? name : "?",
+					      .heading = name ? name : "?",
+					      .unit = UNIT_ANY };
 	}
 	return columns;
 }
 
-static int show(struct trace *t, sqlite3_stmt *stmt, bool json)
+static int show(struct trace *t, sqlite3_stmt *stmt, enum output_format format)
 {
 	struct output out;
 	int n = sqlite3_column_count(stmt);
@@ -26,7 +28,7 @@ static int show(struct trace *t, sqlite3_stmt *stmt, bool json)
 
 	if (!columns)
 		return command_failed("out of memory");
-	output_init(&out, stdout, json, t->start_ns);
+	output_init(&out, stdout, format, t->start_ns);
 	int err = output_rows(&out, columns, n, stmt);
 	free(columns);
 	if (err)
@@ -35,7 +37,7 @@ static int show(struct trace *t, sqlite3_stmt *stmt, bool json)
 	return EXIT_SUCCESS;
 }
 
-static int run_sql(const struct command *self, struct trace *t, const char *sql, bool json)
+static int run_sql(const struct command *self, struct trace *t, const char *sql, enum output_format format)
 {
 	sqlite3_stmt *stmt, *more = NULL;
 	const char *tail;
@@ -50,7 +52,7 @@ static int run_sql(const struct command *self, struct trace *t, const char *sql,
 	else if (!sqlite3_stmt_readonly(stmt) || !sqlite3_column_count(stmt))
 		status = command_failed("the statement does not only read");
 	else
-		status = show(t, stmt, json);
+		status = show(t, stmt, format);
 	sqlite3_finalize(more);
 	sqlite3_finalize(stmt);
 	return status;
@@ -64,7 +66,7 @@ static int run(const struct command *self, const struct options *o)
 		return command_misused(self, "exactly one SQL statement is needed");
 	if (view_open(&t, o))
 		return EXIT_FAILURE;
-	int status = run_sql(self, &t, o->args[0], o->json);
+	int status = run_sql(self, &t, o->args[0], o->format);
 	trace_close(&t);
 	return status;
 }
@@ -76,6 +78,6 @@ const struct command cmd_query = {
 	.details = "The tables are those of docs/schema.md: meta, hosts, mechanisms, calls, processes, "
 		   "threads,\n"
 		   "channels, endpoints, events, messages, edges, waits, losses.",
-	.options = OPT_INPUT | OPT_JSON,
+	.options = OPT_INPUT | OPT_FORMAT,
 	.run = run,
 };

@@ -150,8 +150,8 @@ static int show_edges(FILE *out, struct trace *t, const struct options *o)
 	int64_t n = trace_number(t, "SELECT count(*) FROM (SELECT 1 FROM edges e LEFT JOIN channels c ON"
 				    " c.id = e.channel_id" USUAL GROUPED ")");
 
-	output_init(&output, out, o->json, t->start_ns);
-	if (o->json || o->mechanism)
+	output_init(&output, out, o->format, t->start_ns);
+	if (o->format || o->mechanism)
 		return view_show(o->mechanism ? &asked : &usual, t, o, &output);
 	if (!n) {
 		fputs("no process sent anything to another\n", out);
@@ -226,10 +226,10 @@ static int show_losses(FILE *out, struct trace *t)
 
 int summary_show(FILE *out, struct trace *t, const struct options *o)
 {
-	if (!o->json)
+	if (!o->format)
 		show_head(out, t);
 	int err = show_edges(out, t, o);
-	if (err || o->json)
+	if (err || o->format)
 		return err;
 	if (!o->mechanism)
 		show_life(out, t);
@@ -247,7 +247,7 @@ static int run(const struct command *self, const struct options *o)
 	int err = summary_show(stdout, &t, o);
 	if (err)
 		command_failed("cannot read '%s': %s", o->input, t.error);
-	else if (o->json)
+	else if (o->format)
 		trace_warn_losses(&t);
 	trace_close(&t);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
@@ -262,6 +262,6 @@ const struct command cmd_summary = {
 		"address are one row ('50 x tcp 127.0.0.1:80'). On a terminal ~ stands before a figure that "
 		"is\n"
 		"approximate, < before a latency that is only known not to be exceeded.",
-	.options = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_MECHANISM | OPT_RESOLVE,
+	.options = OPT_INPUT | OPT_FORMAT | OPT_LIMIT | OPT_MECHANISM | OPT_RESOLVE,
 	.run = run,
 };

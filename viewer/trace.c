@@ -11,7 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "trace.h"
+#include "units.h"
 
 enum { BUSY_MS = 5000 }; /* longer than a recorder needs to finish its file */
 
@@ -148,9 +150,8 @@ void trace_warn_losses(struct trace *t)
 	int64_t n = trace_number(t, "SELECT count(*) FROM losses");
 
 	if (n)
-		fprintf(stderr,
-			"ipctrace: note: the trace is partial (%lld kind%s of loss): ipctrace losses -i %s\n",
-			(long long)n, n == 1 ? "" : "s", t->path);
+		command_note("note: the trace is partial (%lld kind%s of loss): ipctrace losses -i %s",
+			     (long long)n, n == 1 ? "" : "s", t->path);
 }
 
 void trace_warn_aggregate(struct trace *t)
@@ -158,10 +159,9 @@ void trace_warn_aggregate(struct trace *t)
 	char *ms = trace_meta(t, "aggregate_ms");
 
 	if (ms)
-		fprintf(stderr,
-			"ipctrace: note: recorded with --aggregate: calls that moved bytes or waited are "
-			"only counted: "
-			"ipctrace query -i %s 'SELECT * FROM aggregates'\n",
+		command_note(
+			"note: recorded with --aggregate: calls that moved bytes or waited are only counted: "
+			"ipctrace query -i %s 'SELECT * FROM aggregates'",
 			t->path);
 	free(ms);
 }

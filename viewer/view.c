@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "resolve.h"
+#include "terminal.h"
 #include "view.h"
 
 bool view_has(const struct view *v, const char *column)
@@ -103,6 +104,8 @@ int view_open(struct trace *t, const struct options *o)
 
 	if (err)
 		command_failed("%s", t->error);
+	else
+		terminal_page();
 	return err;
 }
 
@@ -140,7 +143,7 @@ int view_run(const struct view *v, const struct command *c, const struct options
 		return unknown_column(v, c, o->sort);
 	if (view_open(&t, o))
 		return EXIT_FAILURE;
-	output_init(&out, stdout, o->json, t.start_ns);
+	output_init(&out, stdout, o->format, t.start_ns);
 	int err = view_show(v, &t, o, &out);
 	if (err)
 		command_failed("cannot read '%s': %s", o->input, t.error);

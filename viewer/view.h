@@ -39,7 +39,8 @@ int view_run(const struct view *v, const struct command *c, const struct options
 /* Selects and writes the rows; on failure `t->error` says why. Returns 0 or -errno. */
 int view_show(const struct view *v, struct trace *t, const struct options *o, const struct output *out);
 
-/* Opens the trace that -i names and says so on stderr where it cannot. Returns 0 or -errno. */
+/* Opens the trace that -i names and says so on stderr where it cannot. What is written from here on goes
+ * through the pager. Returns 0 or -errno. */
 int view_open(struct trace *t, const struct options *o);
 
 #endif

@@ -20,6 +20,19 @@ static struct column *columns_of(sqlite3_stmt *stmt, int n)
 	return columns;
 }
 
+/* Why SQL that the user wrote fails: the trace, or most likely the SQL. */
+static int failed(struct trace *t, int err)
+{
+	int rc = sqlite3_errcode(t->db);
+
+	if (err == -EIO && (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB))
+		trace_failed(t);
+	else
+		snprintf(t->error, sizeof(t->error), "%s",
+			 err == -EIO ? sqlite3_errmsg(t->db) : strerror(-err));
+	return command_failed("%s", t->error);
+}
+
 static int show(struct trace *t, sqlite3_stmt *stmt, enum output_format format)
 {
 	struct output out;
@@ -32,9 +45,9 @@ static int show(struct trace *t, sqlite3_stmt *stmt, enum output_format format)
 	int err = output_rows(&out, columns, n, stmt);
 	free(columns);
 	if (err)
-		return command_failed("%s", err == -EIO ? sqlite3_errmsg(t->db) : strerror(-err));
+		return failed(t, err);
 	trace_warn_losses(t);
-	return EXIT_SUCCESS;
+	return t->failed ? command_failed("%s", t->error) : EXIT_SUCCESS;
 }
 
 static int run_sql(const struct command *self, struct trace *t, const char *sql, enum output_format format)
@@ -43,7 +56,7 @@ static int run_sql(const struct command *self, struct trace *t, const char *sql,
 	const char *tail;
 
 	if (sqlite3_prepare_v2(t->db, sql, -1, &stmt, &tail))
-		return command_failed("%s", sqlite3_errmsg(t->db));
+		return failed(t, -EIO);
 	/* A comment or a semicolon may follow, another statement may not. */
 	bool single = stmt && sqlite3_prepare_v2(t->db, tail, -1, &more, NULL) == SQLITE_OK && !more;
 	int status;

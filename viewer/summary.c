@@ -95,10 +95,11 @@ static void show_head(FILE *out, struct trace *t)
 	if (end)
 		unit_format(took, sizeof(took), UNIT_DURATION, strtoll(end, NULL, 10) - start, 0);
 	unit_format(size, sizeof(size), UNIT_BYTES, bytes, 0);
-	fprintf(out, "%s: %s%s, %lld process%s, %lld channel%s, %lld message%s, %s -> %s\n",
-		name ? name : "?", end ? "ran " : "the recording has not ended", took, (long long)processes,
-		processes == 1 ? "" : "es", (long long)channels, plural(channels), (long long)messages,
-		plural(messages), size, t->path);
+	if (!t->failed)
+		fprintf(out, "%s: %s%s, %lld process%s, %lld channel%s, %lld message%s, %s -> %s\n",
+			name ? name : "?", end ? "ran " : "the recording has not ended", took,
+			(long long)processes, processes == 1 ? "" : "es", (long long)channels,
+			plural(channels), (long long)messages, plural(messages), size, t->path);
 	free(name);
 	free(command);
 	free(end);
@@ -125,10 +126,8 @@ static void show_head(FILE *out, struct trace *t)
 static int show_rest(FILE *out, struct trace *t, const struct options *o)
 {
 	sqlite3_stmt *stmt;
-	int err = trace_prepare(t, REST, &stmt);
-
-	if (err)
-		return err;
+	if (trace_prepare(t, REST, &stmt))
+		return trace_failed(t);
 	view_bind(stmt, o);
 	if (sqlite3_step(stmt) == SQLITE_ROW) {
 		long long rows = sqlite3_column_int64(stmt, 0), regions = sqlite3_column_int64(stmt, 2);
@@ -193,7 +192,7 @@ static void show_loss(FILE *out, const char *kind, const char *reason, int64_t c
 {
 	char *list = text_printable(names, strlen(names));
 
-	fputs("! ", out);
+	fprintf(out, "%s!%s ", terminal_color(out, COLOR_BAD), terminal_color(out, COLOR_OFF));
 	for (const char *c = kind; *c; c++)
 		fputc(*c == '_' ? ' ' : *c, out);
 	fprintf(out, ": %lld x %s", (long long)count, words_of(reason));
@@ -206,16 +205,13 @@ static void show_loss(FILE *out, const char *kind, const char *reason, int64_t c
 static int show_losses(FILE *out, struct trace *t)
 {
 	sqlite3_stmt *stmt;
-	int err = trace_prepare(
-		t,
-		"SELECT kind, reason, sum(count), coalesce(group_concat(DISTINCT name), '') FROM"
-		" (SELECT l.kind, l.reason, l.count, coalesce(l.comm, p.comm) AS name"
-		" FROM losses l LEFT JOIN processes p ON p.id = l.process_id)"
-		" GROUP BY kind, reason ORDER BY kind, reason",
-		&stmt);
-
-	if (err)
-		return err;
+	if (trace_prepare(t,
+			  "SELECT kind, reason, sum(count), coalesce(group_concat(DISTINCT name), '') FROM"
+			  " (SELECT l.kind, l.reason, l.count, coalesce(l.comm, p.comm) AS name"
+			  " FROM losses l LEFT JOIN processes p ON p.id = l.process_id)"
+			  " GROUP BY kind, reason ORDER BY kind, reason",
+			  &stmt))
+		return trace_failed(t);
 	while (sqlite3_step(stmt) == SQLITE_ROW)
 		show_loss(out, (const char *)sqlite3_column_text(stmt, 0),
 			  (const char *)sqlite3_column_text(stmt, 1), sqlite3_column_int64(stmt, 2),
@@ -228,7 +224,7 @@ int summary_show(FILE *out, struct trace *t, const struct options *o)
 {
 	if (!o->format)
 		show_head(out, t);
-	int err = show_edges(out, t, o);
+	int err = t->failed ? -EIO : show_edges(out, t, o);
 	if (err || o->format)
 		return err;
 	if (!o->mechanism)
@@ -245,10 +241,10 @@ static int run(const struct command *self, const struct options *o)
 	if (view_open(&t, o))
 		return EXIT_FAILURE;
 	int err = summary_show(stdout, &t, o);
-	if (err)
-		command_failed("cannot read '%s': %s", o->input, t.error);
-	else if (o->format)
+	if (!err && o->format)
 		trace_warn_losses(&t);
+	if (err || t.failed)
+		err = command_failed("%s", t.error);
 	trace_close(&t);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }

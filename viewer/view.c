@@ -82,7 +82,9 @@ int view_show(const struct view *v, struct trace *t, const struct options *o, co
 	int err = sql ? resolve_register(t->db, o->resolve) : -ENOMEM;
 
 	if (!err)
-		err = trace_prepare(t, sql, &stmt);
+		err = trace_prepare(t, sql, &stmt) ? trace_failed(t) : 0;
+	else
+		snprintf(t->error, sizeof(t->error), "cannot show '%s': %s", t->path, strerror(-err));
 
 	free(sql);
 	if (err)
@@ -91,9 +93,10 @@ int view_show(const struct view *v, struct trace *t, const struct options *o, co
 	while (v->columns[n].name)
 		n++;
 	err = output_rows(out, v->columns, n, stmt);
-	if (err)
-		snprintf(t->error, sizeof(t->error), "%s",
-			 err == -EIO ? sqlite3_errmsg(t->db) : strerror(-err));
+	if (err == -EIO)
+		trace_failed(t);
+	else if (err)
+		snprintf(t->error, sizeof(t->error), "cannot show '%s': %s", t->path, strerror(-err));
 	sqlite3_finalize(stmt);
 	return err;
 }
@@ -103,7 +106,7 @@ int view_open(struct trace *t, const struct options *o)
 	int err = trace_open(t, o->input);
 
 	if (err)
-		command_failed("%s", t->error);
+		command_failed("%s%s", t->error, err == -EPROTO ? " (-i FILE shows another)" : "");
 	else
 		terminal_page();
 	return err;
@@ -145,12 +148,12 @@ int view_run(const struct view *v, const struct command *c, const struct options
 		return EXIT_FAILURE;
 	output_init(&out, stdout, o->format, t.start_ns);
 	int err = view_show(v, &t, o, &out);
-	if (err)
-		command_failed("cannot read '%s': %s", o->input, t.error);
-	else if (strcmp(v->name, "losses"))
+	if (!err && strcmp(v->name, "losses"))
 		trace_warn_losses(&t);
 	if (!err && v->calls)
 		trace_warn_aggregate(&t);
+	if (err || t.failed)
+		err = command_failed("%s", t.error);
 	trace_close(&t);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -81,8 +81,9 @@ static void show_head(FILE *out, struct trace *t)
 	     *end = trace_meta(t, "end_ns");
 	/* Those at the other end of a socket did not run as part of the command. */
 	int64_t processes = trace_number(
-		t, "SELECT count(DISTINCT pid) FROM processes WHERE coverage IS NOT 'remote' AND NOT"
-		   " (coverage IS 'untraced' AND parent_id IS NULL AND prev_id IS NULL)");
+		t,
+		"SELECT count(*) FROM processes WHERE prev_id IS NULL AND pid IS NOT NULL AND coverage IS NOT"
+		" 'remote' AND NOT (coverage IS 'untraced' AND parent_id IS NULL)");
 	int64_t channels = trace_number(t, "SELECT count(*) FROM channels WHERE mechanism IS NOT 'process'");
 	int64_t messages =
 		trace_number(t, "SELECT sum(messages) FROM edges e WHERE mechanism IS NOT 'process'"

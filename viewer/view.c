@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "names.h"
 #include "resolve.h"
 #include "terminal.h"
 #include "view.h"
@@ -82,7 +83,7 @@ int view_show(const struct view *v, struct trace *t, const struct options *o, co
 	int err = sql ? resolve_register(t->db, o->resolve) : -ENOMEM;
 
 	if (!err)
-		err = trace_prepare(t, sql, &stmt) ? trace_failed(t) : 0;
+		err = names_prepare(t->db) || trace_prepare(t, sql, &stmt) ? trace_failed(t) : 0;
 	else
 		snprintf(t->error, sizeof(t->error), "cannot show '%s': %s", t->path, strerror(-err));
 
@@ -133,6 +134,17 @@ bool view_any(const struct options *o, const char *of)
 	int64_t found = trace_number(&t, sql);
 	trace_close(&t);
 	return found > 0;
+}
+
+bool view_reused(const struct options *o)
+{
+	struct trace t;
+
+	if (trace_open(&t, o->input))
+		return false;
+	bool found = !names_prepare(t.db) && trace_number(&t, "SELECT EXISTS (SELECT 1 FROM " REUSED ")");
+	trace_close(&t);
+	return found;
 }
 
 int view_run(const struct view *v, const struct command *c, const struct options *o)

@@ -30,6 +30,9 @@ void view_bind(sqlite3_stmt *stmt, const struct options *o);
 /* Whether the view has this column. */
 bool view_has(const struct view *v, const char *column);
 
+/* Whether several processes had one pid: then rows with a pid alone need the process's id too. */
+bool view_reused(const struct options *o);
+
 /* Whether there are such rows, `of`: what stands behind FROM. */
 bool view_any(const struct options *o, const char *of);
 

@@ -80,7 +80,7 @@ static const char *pager_command(void)
 {
 	const char *command = getenv("IPCTRACE_PAGER") ?: getenv("PAGER") ?: "less";
 	char *word = strndup(command, strcspn(command, " \t"));
-	char *path = word && *word && strcmp(word, "cat") != 0 ? launch_resolve(word) : NULL;
+	char *path = word && *word && strcmp(command, "cat") != 0 ? launch_resolve(word) : NULL;
 	/* What only a shell understands is left to it. */
 	bool there = path ? !access(path, X_OK) : word && strpbrk(word, "=|&;<>()$`\\\"'*?[~") != NULL;
 

@@ -226,7 +226,7 @@ def long_output_goes_through_the_pager(s):
     assert on_terminal(s, "query", "-i", path, "--color=never", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
                        " SELECT i AS n FROM n", IPCTRACE_PAGER="head -n 1").strip() == "n"
     # What is wrong is said, with the status, also where the pager has both.
-    assert "no such table" in on_terminal(s, "query", "-i", path, "SELECT * FROM nothing", status=1, IPCTRACE_PAGER="cat -v")
+    assert "no such table" in on_terminal(s, "query", "-i", path, "SELECT * FROM no_such", status=1, IPCTRACE_PAGER="cat -v")
     # Neither a pipe nor a file has one.
     result = s.run(["env", f"IPCTRACE_PAGER=cat >{paged}", s.ipctrace, *show])
     assert b"ls:" in result.out, shorten(result)

@@ -222,6 +222,7 @@ struct sock_common {
 	unsigned short skc_family;
 	unsigned char skc_state;
 	int skc_bound_dev_if;
+	unsigned long skc_flags;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 };
@@ -366,6 +367,7 @@ enum {
 	SOCK_STREAM = 1,
 	SOCK_DGRAM = 2,
 	TCP_LISTEN = 10, /* skc_state of UNIX sockets too */
+	SOCK_DEAD = 0,	 /* a bit of skc_flags: closed */
 	MSG_OOB = 0x1,
 	MSG_PEEK = 0x2,
 	MSG_CTRUNC = 0x8,

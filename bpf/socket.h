@@ -114,7 +114,10 @@ static _Bool socket_is_known(const struct end *end)
 	return told && !told->untold;
 }
 
-/* The inode of a UNIX socket's peer, 0: not known (not accepted yet). */
+/*
+ * The inode of a UNIX socket's peer, 0: not known (not accepted yet). What was noted of a pair that had the
+ * same two addresses before is nothing to a peer that has yet to be accepted: it is not dead.
+ */
 static __u64 peer_inode(struct sock *sk, struct sock *peer)
 {
 	struct socket *socket = PEEK(sock, peer, sk_socket);
@@ -122,6 +125,8 @@ static __u64 peer_inode(struct sock *sk, struct sock *peer)
 
 	if (socket)
 		return socket_inode(socket);
+	if (!(PEEK(sock, peer, __sk_common.skc_flags) & 1UL << SOCK_DEAD))
+		return 0;
 	const struct told *told = bpf_map_lookup_elem(&sockets, &key);
 	return told && told->peer == (__u64)sk ? told->inode : 0;
 }

@@ -6,6 +6,7 @@ import json
 import functools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -31,64 +32,148 @@ def by_end(edges, end):
     return sums
 
 
-def compare_edges(ledger, trace, mechanism):
-    told = {(e["src_pid"], e["dst_pid"]): (e["messages"], e["bytes"] or 0) for e in ledger["edges"]}
-    found = {tuple(row[:2]): (row[2], row[3] or 0) for row in trace.rows(EDGES, mechanism)}
-    if ledger["exact"]:
-        assert found == told, f"edges\nledger {told}\ntrace  {found}"
-        return
-    certain = [tuple(row[:2]) for row in trace.rows(EDGES, mechanism) if row[4]]
-    wrong = {pids: (found[pids], told.get(pids)) for pids in certain if told and found[pids] != told.get(pids)}
-    assert not wrong, f"edges that are not marked: trace, ledger: {wrong}"
-    if not told:  # of a counter nobody knows; every post is one unit
-        assert sum(e["sends"] for e in ledger["endpoints"]) == sum(moved[0] for moved in found.values()), found
-    elif ledger["endpoints"][0]["bytes_sent"] is not None:  # units are not messages: their endpoints have to do
-        for end in (0, 1):
-            ours, theirs = by_end(found, end), by_end(told, end)
-            assert ours == theirs, f"totals at end {end}\nledger {told}\ntrace  {found}"
+class Run:
+    """One run of a reference program: all that a trace has, or what a shell started among others."""
 
+    def __init__(self, trace, ledger, processes=None, first=None):
+        """processes: the pids of the program and of all that it started; first: the program, started by a shell."""
+        self.trace, self.ledger, self.first = trace, ledger, first
+        self.processes = processes or {pid for pid, in trace.rows("SELECT pid FROM processes")}
 
-def check_not_covered(ledger, trace, reason):
-    """What no source sees is counted for each process that did it."""
-    counted = {pid for pid, in trace.rows("""SELECT p.pid FROM losses l JOIN processes p ON p.id = l.process_id
-                                          WHERE kind = 'not_covered' AND reason = ? AND count > 0""", reason)}
-    pids = {e["pid"] for e in ledger["endpoints"]}
-    assert pids <= counted, (pids, counted)
+    def totals(self, mechanism):
+        """{pid: (sends, receives, bytes sent, bytes received)}"""
+        return {pid: tuple(value or 0 for value in sums) for pid, *sums in self.trace.rows(TOTALS, mechanism)
+                if pid in self.processes}
 
+    def edges(self, mechanism):
+        """{(src_pid, dst_pid): (messages, bytes, exact)}, but for what the shell that started it did with it."""
+        return {(src, dst): (messages, moved or 0, exact) for src, dst, messages, moved, exact
+                in self.trace.rows(EDGES, mechanism) if {src, dst} & self.processes and {src, dst} <= self.processes | {0}}
 
-def compare_ledger(ledger, trace, mechanism):
-    assert ledger["mechanism"] == mechanism
-    if mechanism == RINGS:
-        if not trace.one("SELECT count(*) FROM processes WHERE source = 'bpf'"):
-            check_not_covered(ledger, trace, mechanism)
+    def compare(self, mechanism):
+        """The trace says what the ledger says."""
+        assert self.ledger["mechanism"] == mechanism
+        if mechanism == RINGS:
+            if not self.trace.one("SELECT count(*) FROM processes WHERE source = 'bpf'"):
+                self.check_not_covered(mechanism)
+                return
+            mechanism = "pipe"
+        told = {e["pid"]: (e["sends"], e["receives"], e["bytes_sent"] or 0, e["bytes_received"] or 0)
+                for e in self.ledger["endpoints"] if e["sends"] + e["receives"]}
+        found = self.totals(mechanism)
+        if mechanism == "process" and self.first:
+            sends, receives, *moved = found[self.first]
+            found[self.first] = (sends, receives - 1, *moved)
+        assert found == told, f"endpoints\nledger {told}\ntrace  {found}"
+        self.compare_edges(self.edges(mechanism))
+
+    def compare_edges(self, found):
+        told = {(e["src_pid"], e["dst_pid"]): (e["messages"], e["bytes"] or 0) for e in self.ledger["edges"]}
+        certain = {pids: edge[:2] for pids, edge in found.items() if edge[2]}
+        found = {pids: edge[:2] for pids, edge in found.items()}
+        if self.ledger["exact"]:
+            assert found == told, f"edges\nledger {told}\ntrace  {found}"
             return
-        mechanism = "pipe"
-    told = {e["pid"]: (e["sends"], e["receives"], e["bytes_sent"] or 0, e["bytes_received"] or 0)
-            for e in ledger["endpoints"] if e["sends"] + e["receives"]}
-    found = {row[0]: tuple(value or 0 for value in row[1:]) for row in trace.rows(TOTALS, mechanism)}
-    assert found == told, f"endpoints\nledger {told}\ntrace  {found}"
-    compare_edges(ledger, trace, mechanism)
-    trace.check_sound()
+        wrong = {pids: (edge, told.get(pids)) for pids, edge in certain.items() if told and edge != told.get(pids)}
+        assert not wrong, f"edges that are not marked: trace, ledger: {wrong}"
+        if not told:  # of a counter nobody knows; every post is one unit
+            assert sum(e["sends"] for e in self.ledger["endpoints"]) == sum(moved[0] for moved in found.values()), found
+        elif self.ledger["endpoints"][0]["bytes_sent"] is not None:  # units are not messages: their endpoints have to do
+            for end in (0, 1):
+                ours, theirs = by_end(found, end), by_end(told, end)
+                assert ours == theirs, f"totals at end {end}\nledger {told}\ntrace  {found}"
+
+    def check_not_covered(self, reason):
+        """What no source sees is counted for each process that did it."""
+        counted = {pid for pid, in self.trace.rows("""SELECT p.pid FROM losses l JOIN processes p ON p.id = l.process_id
+            WHERE kind = 'not_covered' AND reason = ? AND count > 0""", reason)}
+        pids = {e["pid"] for e in self.ledger["endpoints"]}
+        assert pids <= counted, (pids, counted)
 
 
-def compare(s, source, command, mechanism, shape, *options):
-    path = s.path(f"ledger-{mechanism}-{source}")
-    result, trace = s.record([*command, mechanism, "--ledger", path, *SHAPES[shape], *options], source)
-    if result.status == 3:
-        assert b"not applicable" in result.err, shorten(result)
-        REFUSED[shape] += 1
-        return
-    assert result.status == 0, shorten(result)
-    compare_ledger(load(path), trace, mechanism)
-    if shape in ("one pair", "killed pair"):
-        assert not trace.one("SELECT count(*) FROM edges WHERE mechanism = ? AND exact = 0", mechanism), "marked"
+class Batch:
+    """One recording of a shell that runs reference programs one after the other: to start a recording, and by eBPF
+    to load it, takes longer than what most of them do."""
+
+    def __init__(self, user, source, command):
+        self.user, self.source, self.command = user, source, command
+        self.planned = []
+        self.recorded = self.error = None
+
+    def add(self, mechanism, *options):
+        """Plans a run, and returns its number."""
+        self.planned.append((mechanism, options))
+        return len(self.planned) - 1
+
+    def run(self, number):
+        """The planned run of this number, or None: this mechanism cannot do that."""
+        if not self.recorded and not self.error:
+            try:
+                self.recorded = self.record()
+            except Exception as why:  # of each of its tests
+                self.error = why
+        if self.error:
+            raise AssertionError("the recording of the batch") from self.error
+        s, trace, parents, started = self.recorded
+        with open(s.path(f"status-{number}"), encoding="ascii") as status, open(s.path(f"err-{number}"), "rb") as err:
+            code, said = int(status.read()), err.read()
+        if code == 3:
+            assert b"not applicable" in said, said
+            return None
+        assert code == 0, (code, said[-1000:])
+        processes, more = set(), {started[number]}
+        while more:
+            processes |= more
+            more = {pid for pid, parent in parents.items() if parent in more}
+        return Run(trace, load(s.path(f"ledger-{number}")), processes, started[number])
+
+    def record(self):
+        """Returns the Session, the Trace, {pid: parent's pid}, and the pids of the planned runs."""
+        s = Session(self.user)
+        lines = []
+        for i, (mechanism, options) in enumerate(self.planned):
+            words = [*self.command(s), mechanism, "--ledger", f"ledger-{i}", *options]
+            lines.append(f"{shlex.join(words)} >out-{i} 2>err-{i}; echo $? >status-{i}")
+        result, trace = s.record(["sh", "-c", "\n".join(lines)], self.source, timeout=600)
+        assert result.status == 0, shorten(result)
+        trace.check_sound()
+        parents = dict(trace.rows("""SELECT p.pid, q.pid FROM processes p JOIN processes q ON q.id = p.parent_id
+                                  WHERE p.pid != q.pid AND p.coverage NOT IN ('untraced', 'remote')"""))
+        shell = trace.one("SELECT pid FROM processes WHERE comm = 'sh' ORDER BY id LIMIT 1")
+        started = [pid for pid, in trace.rows("SELECT pid FROM processes GROUP BY pid ORDER BY min(start_ns)")
+                   if parents.get(pid) == shell]
+        assert len(started) == len(self.planned), (len(started), len(self.planned))
+        return s, trace, parents, started
 
 
-def add(source, mechanism, shape, users, *options):
-    def workload(s):
-        compare(s, source, [s.ipctrace, "reference"], mechanism, shape, *options)
-    workload.__name__ = " ".join(["reference", mechanism, shape, *options, "by", source])
-    test(workload, users)
+@functools.lru_cache(None)
+def batch(user, source, command, _mechanism=None):
+    return Batch(user, source, command)
+
+
+def dynamic(s):
+    return [s.ipctrace, "reference"]
+
+
+def static(_):
+    return [static_program()]
+
+
+def add(group, mechanism, shape, *options):
+    """A test of one run in a batch."""
+    number = group.add(mechanism, *SHAPES[shape], *options)
+
+    def workload(_):
+        run = group.run(number)
+        if not run:
+            REFUSED[shape] += 1
+            return
+        run.compare(mechanism)
+        marked = [pids for pids, edge in run.edges(mechanism).items() if not edge[2]]
+        assert not marked or shape not in ("one pair", "killed pair"), f"marked: {marked}"
+    kind = ["static"] if group.command == static else []
+    workload.__name__ = " ".join([*kind, "reference", mechanism, shape, *options, "by", group.source])
+    test(workload, (group.user,))
 
 
 def variants(mechanism):
@@ -160,29 +245,25 @@ def the_shim_counts_a_static_program(s):
     assert not trace.rows("SELECT * FROM edges")
 
 
-def add_static(source, mechanism, shape, *shell):
-    def workload(s):
-        compare(s, source, [*shell, static_program()], mechanism, shape)
-    workload.__name__ = f"static reference {mechanism} {shape} by {source}"
-    test(workload, ("root",))
-
-
 RECORDED = sources()
 if __name__ == "__main__":
     LISTED = json.loads(Session("root").run([Session("root").ipctrace, "reference", "--list", "--json"]).out)
     for row in LISTED:
+        one = row["mechanism"]
+        by_shim, by_bpf = RECORDED[one] in ("SHIM", "BOTH"), RECORDED[one] in ("BPF", "BOTH") and IS_ROOT
         for name in SHAPES:
-            if RECORDED[row["mechanism"]] in ("SHIM", "BOTH"):
-                add("shim", row["mechanism"], name, ("root", "nobody"))
-            if RECORDED[row["mechanism"]] in ("BPF", "BOTH") and IS_ROOT:
-                add("bpf", row["mechanism"], name, ("root",))
-        if RECORDED[row["mechanism"]] in ("BPF", "BOTH") and IS_ROOT:
+            if by_shim:
+                add(batch("root", "shim", dynamic, one), one, name)
+                add(batch("nobody", "shim", dynamic, one), one, name)
+            if by_bpf:
+                add(batch("root", "bpf", dynamic, one), one, name)
+        if by_bpf:
             # What the shim cannot enter: by eBPF alone, and by the shim, which is in the shell, and eBPF.
-            add_static("bpf", row["mechanism"], "many to many")
-            add_static("bpf", row["mechanism"], "killed pair")
-            add_static("auto", row["mechanism"], "many to one", "sh", "-c", 'exec "$@"', "sh")
-        for variant in variants(row["mechanism"]) if RECORDED[row["mechanism"]] in ("SHIM", "BOTH") else ():
-            add("shim", row["mechanism"], "one pair", ("nobody",), "--variant", variant)
-            add("shim", row["mechanism"], "many to many", ("nobody",), "--variant", variant)
+            add(batch("root", "bpf", static), one, "many to many")
+            add(batch("root", "bpf", static), one, "killed pair")
+            add(batch("root", "auto", static), one, "many to one")
+        for variant in variants(one) if by_shim else ():
+            add(batch("nobody", "shim", dynamic, one), one, "one pair", "--variant", variant)
+            add(batch("nobody", "shim", dynamic, one), one, "many to many", "--variant", variant)
     atexit.register(report)
     main()

@@ -33,6 +33,8 @@ static const struct view view = {
 	.comm = "comm = :comm",
 	.mechanism = "mechanism = :mechanism",
 	.verb = "verb = :verb",
+	.since = "id > :after AND id <= :upto",
+	.newest = "SELECT id FROM events ORDER BY id DESC LIMIT 1",
 };
 
 static int run(const struct command *self, const struct options *o)
@@ -46,6 +48,6 @@ const struct command cmd_events = {
 	.summary = "Shows every call that was recorded, in the order in which it was stored",
 	.usage = "",
 	.details = "TIME counts seconds since the recording began.",
-	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_VERB,
+	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_VERB | OPT_FOLLOW,
 	.run = run,
 };

@@ -221,6 +221,21 @@ static int grid_init(struct grid *g)
 	return 0;
 }
 
+/* As sqlite3_step(). Before it waits for more, all that there is has been written; of `g` too, if not NULL.
+ */
+static int next_row(const struct output *o, sqlite3_stmt **stmt, struct grid *g)
+{
+	int rc;
+
+	while ((rc = sqlite3_step(*stmt)) == SQLITE_DONE && o->more) {
+		if (g && (g->flushed || g->rows > 1))
+			grid_flush(g);
+		if (fflush(o->file) || !o->more(o->of, stmt))
+			break;
+	}
+	return rc;
+}
+
 static int text_rows(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt)
 {
 	struct grid g = { .o = o, .columns = columns, .n = n, .exact = -1, .connections = -1 };
@@ -228,7 +243,7 @@ static int text_rows(const struct output *o, const struct column *columns, size_
 
 	if (!err)
 		err = grid_add(&g, NULL);
-	while (!err && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
+	while (!err && (rc = next_row(o, &stmt, &g)) == SQLITE_ROW)
 		err = grid_add(&g, stmt);
 	grid_flush(&g);
 	free(g.shown);
@@ -289,7 +304,7 @@ static int json_rows(const struct output *o, const struct column *columns, size_
 	int rc;
 
 	fputc('[', o->file);
-	for (uint64_t row = 0; (rc = sqlite3_step(stmt)) == SQLITE_ROW; row++) {
+	for (uint64_t row = 0; (rc = next_row(o, &stmt, NULL)) == SQLITE_ROW; row++) {
 		fputs(row ? ",\n" : "\n", o->file);
 		json_object(o->file, columns, n, stmt);
 	}
@@ -301,7 +316,7 @@ static int ndjson_rows(const struct output *o, const struct column *columns, siz
 {
 	int rc;
 
-	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+	while ((rc = next_row(o, &stmt, NULL)) == SQLITE_ROW) {
 		json_object(o->file, columns, n, stmt);
 		fputc('\n', o->file);
 	}
@@ -349,7 +364,7 @@ static int csv_rows(const struct output *o, const struct column *columns, size_t
 		err = csv_text(o->file, columns[i].name, strlen(columns[i].name));
 	}
 	fputs("\r\n", o->file);
-	while (!err && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
+	while (!err && (rc = next_row(o, &stmt, NULL)) == SQLITE_ROW)
 		err = csv_row(o->file, n, stmt);
 	return err ? err : rc == SQLITE_DONE ? 0 : -EIO;
 }

@@ -41,6 +41,10 @@ struct output {
 	bool human;	   /* human units and marks */
 	size_t width;	   /* of the terminal; 0: no limit */
 	uint64_t start_ns; /* what human times count from */
+	/* Where rows are still being made: waits for more, and puts a statement with them in the place of the
+	 * one that has ended; false: that was all. NULL: what there is is all. */
+	bool (*more)(void *of, sqlite3_stmt **stmt);
+	void *of;
 };
 
 /* Chooses the renderer; of text, table on a terminal, else plain. */

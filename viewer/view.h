@@ -18,6 +18,8 @@ struct view {
 	 * NULL: not taken. */
 	const char *pid, *comm, *mechanism, *verb;
 	bool calls; /* its rows are of single calls */
+	/* Conditions on :after and :upto, and the last of what they are on, for --follow. NULL: not taken. */
+	const char *since, *newest;
 };
 
 /* The SELECT for these options, with the parameters :pid, :comm, :mechanism, :verb and :limit where they

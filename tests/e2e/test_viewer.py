@@ -15,6 +15,7 @@ import sqlite3
 import struct
 import subprocess
 import termios
+import time
 import unicodedata
 
 from harness import Skip, main, needs, run, script, shorten, test
@@ -73,6 +74,14 @@ def on_terminal(s, *words, columns=80, status=0, stdin=b"", **environment):
     return out.decode("utf-8")
 
 
+def wait_for(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it does not come")
+
+
 def width(line):
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
 
@@ -102,6 +111,33 @@ def comma_separated_values_as_rfc_4180_has_them(s):
     got = shown(s, "query", "-i", trace_of(s).path, "--csv",
                 "SELECT 'a,b' AS \"x,y\", 'say \"hi\"' AS b, NULL AS c, '' AS d, ' e ' AS e, 'l' || char(10) || 'm' AS f, 1.5 AS g")
     assert got == '"x,y",b,c,d,e,f,g\r\n"a,b","say ""hi""",,""," e ",l\\x0am,1.5\r\n', got
+
+
+@test(users=("nobody",))
+def events_come_while_they_are_recorded(s):
+    """What --follow writes is there before the recording ends, and in the end it is all; the trace is one file then."""
+    path, gate = s.path("growing.db"), s.path("gate")
+    os.mkfifo(gate)
+    os.chmod(gate, 0o666)
+    recorder = subprocess.Popen(s.prefix + [s.ipctrace, "-q", "-o", path, "--", "sh", "-c", f"echo one | cat; read x <{gate}; echo two | cat"],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_for(lambda: os.path.exists(path) and s.run([s.ipctrace, "events", "-i", path]).status == 0)
+    followers = [subprocess.Popen(s.prefix + [s.ipctrace, "events", "--follow", "-i", path, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                for options in (["--ndjson"], ["--csv"], ["--ndjson", "--verb", "send", "--mechanism", "pipe"])]
+    first = json.loads(followers[2].stdout.readline())
+    assert first["bytes"] == 4 and recorder.poll() is None, first
+    with open(gate, "w", encoding="ascii") as file:
+        file.write("go\n")
+    rest = [viewer.communicate(timeout=60)[0].decode() for viewer in followers]
+    assert recorder.wait(60) == 0 and [viewer.returncode for viewer in followers] == [0, 0, 0]
+    rows = [json.loads(line) for line in rest[0].splitlines()]
+    assert rows == json.loads(shown(s, "events", "-i", path, "--json")) and len(rows) > 10
+    assert rest[1] == shown(s, "events", "-i", path, "--csv")
+    sends = json.loads(shown(s, "events", "-i", path, "--json", "--verb", "send", "--mechanism", "pipe"))
+    assert [first] + [json.loads(line) for line in rest[2].splitlines()] == sends and len(sends) >= 2
+    assert s.run([s.ipctrace, "events", "--follow", "--limit", "1", "-i", path]).status == 2
+    # Of what has ended it is the same as without.
+    assert shown(s, "events", "-i", path, "--follow") == shown(s, "events", "-i", path)
 
 
 def check_integers(text):

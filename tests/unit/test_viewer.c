@@ -224,6 +224,25 @@ static void nothing_reaches_the_terminal(void **state)
 	assert_string_equal(text, "a\\x1b[2J\\x0a\\xff\\xc2\\x9bb\xc3\xa9");
 	assert_int_equal(text_width("b\xc3\xa9"), 2);
 	free(text);
+	/* What turns the direction of writing around, and a line separator. */
+	text = text_printable("a\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8", 10);
+	assert_string_equal(text, "a\\xe2\\x80\\xae\\xe2\\x81\\xa6\\xe2\\x80\\xa8");
+	free(text);
+	JSON("\xe2\x80\xae\xc2\x9b", "\"\\u202e\\u009b\"");
+}
+
+static void wide_and_combining_characters(void **state)
+{
+	static const char text[] = "a\xe6\xbc\xa2" /* two columns */
+				   "e\xcc\x81x";   /* none for the accent */
+
+	(void)state;
+	assert_int_equal(text_width(text), 5);
+	assert_int_equal(text_within(text, 0), 0);
+	assert_int_equal(text_within(text, 2), 1); /* no half of it */
+	assert_int_equal(text_within(text, 3), 4);
+	assert_int_equal(text_within(text, 4), 7); /* with its accent */
+	assert_int_equal(text_within(text, 99), sizeof(text) - 1);
 }
 
 static const struct column columns[] = {
@@ -677,6 +696,7 @@ int main(void)
 		cmocka_unit_test(json_escapes),
 		cmocka_unit_test(json_of_what_is_not_utf8),
 		cmocka_unit_test(nothing_reaches_the_terminal),
+		cmocka_unit_test(wide_and_combining_characters),
 		cmocka_unit_test(sql_of_options),
 		cmocka_unit_test(tables),
 		cmocka_unit_test(json_rows_have_every_column),

@@ -11,6 +11,7 @@ DESTDIR ?=
 CLANG ?= clang
 ARCH := $(shell uname -m)
 VERSION := 0.1.0
+RELEASED := 2026-11-21
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
 say = @printf '  %-7s %s\n' $(1) $(2);
@@ -26,7 +27,7 @@ BUILD ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CFLAGS ?= -O2 -g
 INCLUDE := -Icommon -Icollector -Iviewer -Ibpf -Ipreload -Iarch/$(ARCH) -Ireference -I$(BUILD)/gen
-OUR_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPCTRACE_VERSION='"$(VERSION)"' $(WARN) $(INCLUDE) -MMD -MP $(CFLAGS)
+OUR_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPCTRACE_VERSION='"$(VERSION)"' -DIPCTRACE_MACHINE='"$(ARCH)"' $(WARN) $(INCLUDE) -MMD -MP $(CFLAGS)
 ifdef SAN
   # What they add to the code makes gcc see reads beyond members of a struct that is read whole.
   OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-unknown-warning-option -Wno-stringop-overread
@@ -120,6 +121,7 @@ $(BUILD)/bench/%: bench/%.c $(BUILD)/core.a
 $(BUILD)/docs/%: docs/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
 	$(program)
+$(BUILD)/docs/manual: OUR_CFLAGS += -DMANUAL_DATE='"$(RELEASED)"'
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
 	$(program) -fsanitize=fuzzer
@@ -132,7 +134,7 @@ fuzz-programs: $(FUZZ)
 PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev clang bpftool
 TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
 	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base liburing-dev \
-	postgresql rt-tests python3-sysv-ipc
+	postgresql rt-tests python3-sysv-ipc zsh fish mandoc man-db debhelper
 
 # $(1): packages. Installs the missing ones when it may, else says how.
 define install_packages
@@ -172,6 +174,12 @@ fuzz:
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=$(CLANG) SAN=fuzzer-no-link,address,undefined fuzz-programs
 	$(Q)cd $(BUILD)-fuzz/fuzz && for f in $(notdir $(FUZZ)); do ./$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit; done
 
+# One page for ipctrace and one for each command; a command or an option without its words is an error.
+MANUALS := $(patsubst docs/man/%.md,$(BUILD)/man/%.1,$(wildcard docs/man/ipctrace*.md))
+$(BUILD)/man/%.1: $(BUILD)/docs/manual docs/man/%.md docs/man/options.md
+	$(Q)mkdir -p $(@D) && $< docs/man $(*:ipctrace-%=%) > $@.$$$$ && mv $@.$$$$ $@ || { rm -f $@.$$$$; exit 1; }
+man: $(MANUALS)
+
 docs: $(BUILD)/docs/mechanisms
 	$(Q)$< docs/mechanisms > docs/mechanisms.md
 
@@ -190,8 +198,11 @@ format:
 # GROUP: who may record by eBPF without being root: the command gets the capabilities for that, and nobody else
 # may execute it.
 GROUP ?=
-MANUALS := $(wildcard docs/man/*.1)
-install: all
+# Where Debian's shells look: zsh in vendor-completions for packages, in site-functions for what is installed by hand.
+BASH_COMPLETION := $(PREFIX)/share/bash-completion/completions/ipctrace
+ZSH_COMPLETION := $(PREFIX)/share/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)/_ipctrace
+FISH_COMPLETION := $(PREFIX)/share/fish/vendor_completions.d/ipctrace.fish
+install: all man
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/ipctrace $(DESTDIR)$(PREFIX)/share/man/man1 \
 		$(DESTDIR)$(PREFIX)/share/doc/ipctrace
 	$(Q)install $(if $(GROUP),-g '$(GROUP)' -m 750,-m 755) $(BUILD)/ipctrace $(DESTDIR)$(PREFIX)/bin/
@@ -200,11 +211,24 @@ install: all
 		echo 'GROUP=$(GROUP) needs root, and setcap of the package libcap2-bin' >&2; exit 1; }
 	$(Q)install -m 755 $(BUILD)/libipctrace.so $(DESTDIR)$(PREFIX)/lib/ipctrace/
 	$(Q)install -m 644 $(MANUALS) $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(Q)install -Dm 644 completion/ipctrace.bash $(DESTDIR)$(BASH_COMPLETION)
+	$(Q)install -Dm 644 completion/_ipctrace $(DESTDIR)$(ZSH_COMPLETION)
+	$(Q)install -Dm 644 completion/ipctrace.fish $(DESTDIR)$(FISH_COMPLETION)
 	$(Q)install -m 644 README.md NEWS LICENSE $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/ipctrace/
+	$(Q)cp -r docs/tutorial $(DESTDIR)$(PREFIX)/share/doc/ipctrace/
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/ipctrace $(MANUALS:docs/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%)
+	rm -f $(DESTDIR)$(PREFIX)/bin/ipctrace $(MANUALS:$(BUILD)/man/%=$(DESTDIR)$(PREFIX)/share/man/man1/%)
+	rm -f $(addprefix $(DESTDIR),$(BASH_COMPLETION) $(ZSH_COMPLETION) $(FISH_COMPLETION))
 	rm -rf $(DESTDIR)$(PREFIX)/lib/ipctrace $(DESTDIR)$(PREFIX)/share/doc/ipctrace
+
+# A Debian package of what is in $(BUILD), which is built where it is not: $(BUILD)/deb/ipctrace_VERSION_amd64.deb.
+DEB := BUILD='$(abspath $(BUILD))' DEB_DIR='$(abspath $(BUILD)/deb)' DEB_RULES_REQUIRES_ROOT=no debian/rules
+deb:
+	$(call install_packages,$(PACKAGES) debhelper)
+	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
+	$(Q)$(DEB) clean binary > $(BUILD)/deb/log 2>&1 && $(DEB) clean >> $(BUILD)/deb/log 2>&1 || { cat $(BUILD)/deb/log; exit 1; }
+	@ls $(BUILD)/deb/*.deb
 
 help:
 	@echo 'make                   build the command and its shim'
@@ -212,10 +236,12 @@ help:
 	@echo 'make check             every test; TESTS="name ..." only those'
 	@echo 'make install           DESTDIR= PREFIX=/usr/local; make uninstall'
 	@echo 'make install GROUP=g   only for this group, which then records by eBPF without root'
+	@echo 'make deb               a Debian package, in build/deb'
 	@echo 'make bench             measure, and write docs/performance.md'
 	@echo 'make fuzz              feed the collector random records for FUZZ_SECONDS=60'
 	@echo 'make deps              install the Debian packages that the build needs (deps-check: and the tests)'
 	@echo 'make docs              write docs/mechanisms.md from the tables'
+	@echo 'make man               write the manual pages to build/man from docs/man and the table of commands'
 	@echo 'make reference-static   the reference programs in a static program of their own'
 	@echo 'make check-mechanisms  whether each has its reference program, test and documentation'
 	@echo 'make check-kernels     boot Debian 6.1 and 6.12 in qemu, run the reference programs there by eBPF'
@@ -229,4 +255,4 @@ clean:
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .DELETE_ON_ERROR:
-.PHONY: all reference-static unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms check-kernels bench fuzz docs format install uninstall help clean
+.PHONY: all man deb reference-static unit bench-programs fuzz-programs deps deps-check demo check check-mechanisms check-kernels bench fuzz docs format install uninstall help clean

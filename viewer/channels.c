@@ -68,5 +68,6 @@ const struct command cmd_channels = {
 	.summary = "Shows the channels: pipes, FIFOs, sockets, with what went in and came out",
 	.usage = "",
 	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_RESOLVE,
+	.view = &view,
 	.run = run,
 };

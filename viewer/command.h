@@ -16,13 +16,16 @@
 /* Exit statuses of our own; the viewing commands fail with EXIT_FAILURE. */
 enum { EXIT_USAGE = 2, EXIT_RECORDER = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
 
+struct view;
+
 struct command {
 	const char *name;
-	const char *summary;  /* one line: what it does */
-	const char *usage;    /* what follows the name and the options, or "" */
-	const char *details;  /* more for --help, or NULL */
-	unsigned int options; /* set of enum option_bit */
-	bool privileged;      /* keeps the capabilities that its file may have */
+	const char *summary;	 /* one line: what it does */
+	const char *usage;	 /* what follows the name and the options, or "" */
+	const char *details;	 /* more for --help, or NULL */
+	unsigned int options;	 /* set of enum option_bit */
+	const struct view *view; /* what it shows, or NULL */
+	bool privileged;	 /* keeps the capabilities that its file may have */
 	int (*run)(const struct command *self, const struct options *o); /* returns the exit status */
 };
 
@@ -41,6 +44,7 @@ struct command {
 	ROW(doctor)                                                                                          \
 	ROW(query)                                                                                           \
 	ROW(reference)                                                                                       \
+	ROW(complete)                                                                                        \
 	ROW(help)                                                                                            \
 	ROW(version)
 

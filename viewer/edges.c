@@ -60,5 +60,6 @@ const struct command cmd_edges = {
 	.usage = "",
 	.details = "On a terminal ~ stands before a figure that is approximate.",
 	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_RESOLVE,
+	.view = &view,
 	.run = run,
 };

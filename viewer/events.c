@@ -49,5 +49,6 @@ const struct command cmd_events = {
 	.usage = "",
 	.details = "TIME counts seconds since the recording began.",
 	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_VERB | OPT_FOLLOW,
+	.view = &view,
 	.run = run,
 };

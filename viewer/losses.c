@@ -35,5 +35,6 @@ const struct command cmd_losses = {
 	.usage = "",
 	.details = "The summary says the same in words.",
 	.options = OPT_VIEW | OPT_PID | OPT_COMM,
+	.view = &view,
 	.run = run,
 };

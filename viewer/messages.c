@@ -52,5 +52,6 @@ const struct command cmd_messages = {
 		   "the recording\n"
 		   "began.",
 	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM,
+	.view = &view,
 	.run = run,
 };

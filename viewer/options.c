@@ -306,11 +306,12 @@ static const struct option_row rows[] = {
 	  set_pids },
 	{ OPT_CGROUP, 0, "cgroup", "PATH", "only processes of this cgroup, or below it (by eBPF)",
 	  set_cgroup },
-	{ OPT_MECHANISMS, 'm', "mechanism", "NAME[,NAME...]", "only these mechanisms", set_mechanisms },
-	{ OPT_SOURCE, 0, "source", "NAME", "auto (default), shim (no privilege needed), bpf (root), or both",
-	  set_source },
+	{ OPT_MECHANISMS, 'm', "mechanism", "MECHANISM[,MECHANISM...]", "only these mechanisms",
+	  set_mechanisms },
+	{ OPT_SOURCE, 0, "source", "auto|shim|bpf|both",
+	  "auto (default), shim (no privilege needed), bpf (root)", set_source },
 	{ OPT_VERIFY, 0, "verify", NULL, "compare what both sources recorded (--source=both)", set_verify },
-	{ OPT_SYNC, 0, "sync", "WHAT",
+	{ OPT_SYNC, 0, "sync", "waits|all",
 	  "calls on semaphores and locks that become events: waits (default), all", set_sync },
 	{ OPT_PRIVATE, 0, "private", NULL, "semaphores and locks that one process alone can use, too",
 	  set_private },
@@ -332,7 +333,7 @@ static const struct option_row rows[] = {
 	{ OPT_SORT, 0, "sort", "[-]COLUMN", "in the order of COLUMN; -: the largest first", set_sort },
 	{ OPT_PID, 0, "pid", "PID", "only what concerns this process", set_pid },
 	{ OPT_COMM, 0, "comm", "NAME", "only what concerns programs of this name", set_comm },
-	{ OPT_MECHANISM, 0, "mechanism", "NAME", "only this mechanism (pipe, unix_stream, tcp, ...)",
+	{ OPT_MECHANISM, 0, "mechanism", "MECHANISM", "only this mechanism (pipe, unix_stream, tcp, ...)",
 	  set_mechanism },
 	{ OPT_VERB, 0, "verb", "VERB", "only calls that do this (send, recv, wait, open, ...)", set_verb },
 	{ OPT_RESOLVE, 0, "resolve", NULL, "names instead of addresses of hosts (asks the resolver)",
@@ -341,7 +342,7 @@ static const struct option_row rows[] = {
 	{ OPT_ALL, 0, "all", NULL, "run all, one after the other", set_all },
 	{ OPT_COMPARE, 0, "compare", NULL, "measure all, and show how they differ", set_compare },
 	{ OPT_LEDGER, 0, "ledger", "FILE", "write there who sent how much to whom", set_ledger },
-	{ OPT_HELP, 0, "color", "WHEN", "colours: auto (on a terminal; default), always, never", set_color },
+	{ OPT_HELP, 0, "color", "auto|always|never", "colours; auto, the default: on a terminal", set_color },
 	{ OPT_HELP, 0, "no-pager", NULL, "long output goes to the terminal, through no pager", set_no_pager },
 	{ OPT_HELP, 'h', "help", NULL, "this text", set_help },
 };
@@ -438,19 +439,36 @@ void options_usage(FILE *out, unsigned int accepted)
 	}
 }
 
-void options_describe(FILE *out, unsigned int accepted)
+bool options_text(unsigned int accepted, unsigned int i, struct option_text *out)
 {
 	for (const struct option_row *r = rows; r < rows + ROWS; r++) {
-		char left[64];
-		if (!(r->bit & (accepted | OPT_HELP)))
+		if (!(r->bit & (accepted | OPT_HELP)) || i--)
 			continue;
-		int len = 0;
-		if (r->letter)
-			len += snprintf(left + len, sizeof(left) - len, "-%c", r->letter);
-		if (r->name)
-			len += snprintf(left + len, sizeof(left) - len, "%s--%s", len ? ", " : "", r->name);
-		if (r->value)
-			snprintf(left + len, sizeof(left) - len, " %s", r->value);
-		fprintf(out, "  %-20s %s\n", left, r->help);
+		*out = (struct option_text){ r->letter, r->name, r->value, r->help };
+		return true;
+	}
+	return false;
+}
+
+void option_left(const struct option_text *o, char left[OPTION_LEFT])
+{
+	int len = 0;
+
+	if (o->letter)
+		len += snprintf(left, OPTION_LEFT, "-%c", o->letter);
+	if (o->name)
+		len += snprintf(left + len, OPTION_LEFT - len, "%s--%s", len ? ", " : "", o->name);
+	if (o->value)
+		snprintf(left + len, OPTION_LEFT - len, " %s", o->value);
+}
+
+void options_describe(FILE *out, unsigned int accepted)
+{
+	struct option_text o;
+	char left[OPTION_LEFT];
+
+	for (unsigned int i = 0; options_text(accepted, i, &o); i++) {
+		option_left(&o, left);
+		fprintf(out, "  %-20s %s\n", left, o.help);
 	}
 }

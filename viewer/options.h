@@ -102,6 +102,21 @@ int options_parse(struct options *o, unsigned int accepted, int argc, char **arg
 /* Writes the accepted options as a usage line shows them, a space before each. */
 void options_usage(FILE *out, unsigned int accepted);
 
+/* An option in words, for help, manual pages and completion. */
+struct option_text {
+	char letter;	   /* 0: none */
+	const char *name;  /* NULL: none */
+	const char *value; /* what it takes, or NULL. Words with | between them are all that there is */
+	const char *help;
+};
+
+/* The i-th of the accepted options. Returns whether there is one. */
+bool options_text(unsigned int accepted, unsigned int i, struct option_text *out);
+
+/* As it is called in help: "-p, --pid PID". */
+enum { OPTION_LEFT = 64 };
+void option_left(const struct option_text *o, char left[OPTION_LEFT]);
+
 /* Writes one line for each accepted option. */
 void options_describe(FILE *out, unsigned int accepted);
 

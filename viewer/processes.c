@@ -47,5 +47,6 @@ const struct command cmd_processes = {
 	.summary = "Shows the processes: who ran, from when to when, and how it ended",
 	.usage = "",
 	.options = OPT_VIEW | OPT_PID | OPT_COMM,
+	.view = &view,
 	.run = run,
 };

@@ -60,5 +60,6 @@ const struct command cmd_regions = {
 		   "have\n"
 		   "the same memory.",
 	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM,
+	.view = &view,
 	.run = run,
 };

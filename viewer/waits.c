@@ -47,5 +47,6 @@ const struct command cmd_waits = {
 		   "it\n"
 		   "full, and the kernel tells who ended the wait.",
 	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM,
+	.view = &view,
 	.run = run,
 };

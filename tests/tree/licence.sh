@@ -5,7 +5,7 @@ git rev-parse -q --git-dir >/dev/null 2>&1 || { echo "SKIP: not a git checkout";
 status=0
 for file in $(git ls-files); do
 	case $file in
-	LICENSE | .gitignore | .clang-format | *.db) continue ;;
+	LICENSE | .gitignore | .clang-format | *.db | debian/changelog | debian/source/format) continue ;;
 	*.bpf.c) wanted='SPDX-License-Identifier: (GPL-2.0.* OR BSD-2-Clause|BSD-2-Clause OR GPL-2.0)' ;;
 	*) wanted='SPDX-License-Identifier: .*BSD-2-Clause' ;;
 	esac

@@ -235,9 +235,11 @@ static void documented(const char *docs, const char *table, char *out)
 
 static void test_documentation(void **state)
 {
-	static const char *const tables[] = { "meta",	 "hosts",    "mechanisms", "calls",	"processes",
-					      "threads", "channels", "endpoints",  "events",	"messages",
-					      "edges",	 "waits",    "losses",	   "aggregates" };
+	static const char *const tables[] = { "meta",	 "hosts",    "mechanisms", "calls",	 "processes",
+					      "threads", "channels", "endpoints",  "events",	 "messages",
+					      "edges",	 "waits",    "losses",	   "aggregates", "mappings",
+					      "sampled", "regions" };
+	char count[16];
 	static char docs[65536];
 	FILE *f = fopen("docs/schema.md", "r");
 
@@ -255,6 +257,11 @@ static void test_documentation(void **state)
 			 tables[i]);
 		check_file(sql, columns);
 	}
+	snprintf(count, sizeof(count), "%zu\n", sizeof(tables) / sizeof(tables[0]));
+	check_file("SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT GLOB "
+		   "'*_rows' "
+		   "AND name NOT GLOB 'sqlite_*' AND name NOT IN ('links', 'wakes', 'lanes')",
+		   count);
 }
 
 static void test_identity(void **state)

@@ -84,8 +84,8 @@ static void refused(void **state)
 		  "'99999999999999999999' is not a good N for '--limit'" },
 		{ { "--pid=0", "" }, "'0' is not a good PID for '--pid'" },
 		{ { "--sort", "-" }, "'-' is not a good [-]COLUMN for '--sort'" },
-		{ { "--mechanism", "none" }, "'none' is not a good NAME for '--mechanism'" },
-		{ { "--mechanism", "pip" }, "'pip' is not a good NAME for '--mechanism'" },
+		{ { "--mechanism", "none" }, "'none' is not a good MECHANISM for '--mechanism'" },
+		{ { "--mechanism", "pip" }, "'pip' is not a good MECHANISM for '--mechanism'" },
 		{ { "", "--limit" }, "option '--limit' needs N" },
 	};
 	struct options o;

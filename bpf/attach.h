@@ -85,7 +85,7 @@ static __always_inline int visit_process(struct task_struct *task)
 	struct task_state *t = state_of(task);
 	int selected = is_selected(task);
 
-	if (is_recorder(task) || (!t && !(everybody ? selected : !!state_of(parent))))
+	if (is_recorder(task) || (!t && !(everybody ? selected : !alone && state_of(parent))))
 		return 0;
 	walk_alive++;
 	if (t && !t->chosen)

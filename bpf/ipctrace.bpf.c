@@ -236,6 +236,10 @@ int BPF_PROG(task_forks, struct task_struct *parent, struct task_struct *child)
 
 	if (!p || (!p->image && (everybody || (p->chosen && child->tgid == parent->tgid))))
 		return 0;
+	if (alone && child->tgid != parent->tgid) {
+		p->child = child->tgid;
+		return 0;
+	}
 	struct task_state *c = bpf_task_storage_get(&tasks, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!c) {
 		count_lost(IPC_REASON_spawn_unseen);

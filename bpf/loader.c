@@ -82,28 +82,6 @@ static int keep_complaint(enum libbpf_print_level level, const char *format, va_
 	return 0;
 }
 
-#define SET(mechanism) (1ULL << IPC_MECH_##mechanism)
-
-/* The mechanisms that a call may be on. */
-static uint64_t mechanisms_of(const struct ipc_call *call)
-{
-	switch (IPC_OBJ_KIND(call->object)) {
-	case IPC_OBJ_CHILD:
-	case IPC_OBJ_SELF:
-		return SET(process);
-	case IPC_OBJ_KIND_MSGQ:
-		return SET(sysv_msg);
-	case IPC_OBJ_KIND_SEMS:
-		return SET(sysv_sem);
-	case IPC_OBJ_KIND_SIGNAL:
-		return SET(signal);
-	case IPC_OBJ_KIND_PROCESS:
-		return SET(process_vm);
-	default:
-		return ~(SET(process) | SET(sysv_msg) | SET(sysv_sem) | SET(process_vm));
-	}
-}
-
 /* How many arguments the kernel's tracepoint gives, 0: it has none of this name. */
 static unsigned int tracepoint_arguments(const struct btf *btf, const char *name)
 {
@@ -139,7 +117,7 @@ static void index_calls(struct ipctrace_bpf *skel, uint64_t mechanisms)
 {
 	for (unsigned int row = IPC_CALLS - 1; row > IPC_CALL_none; row--) {
 		unsigned int nr = ipc_calls[row].nr;
-		if (nr >= SYSCALLS_MAX || !(mechanisms_of(&ipc_calls[row]) & mechanisms))
+		if (nr >= SYSCALLS_MAX || !(ipc_call_mechanisms(&ipc_calls[row]) & mechanisms))
 			continue;
 		skel->rodata->next_row[row] = skel->rodata->first_row[nr];
 		skel->rodata->first_row[nr] = row;
@@ -189,15 +167,14 @@ static void choose_aggregated(struct ipctrace_bpf *skel)
 static void select_all(struct source *s, const struct selection *what)
 {
 	struct ipctrace_bpf__rodata *constants = s->skel->rodata;
-	uint64_t sockets = SET(unix_stream) | SET(unix_dgram) | SET(unix_seqpacket);
 
 	index_calls(s->skel, what->mechanisms);
 	constants->everybody = what->everybody;
+	constants->alone = what->alone;
 	constants->chosen_cgroup = what->cgroup;
 	memcpy((char *)constants->chosen_comm, what->comm, sizeof(constants->chosen_comm));
-	constants->told = constants->looked_at = what->mechanisms | 1ULL << IPC_MECH_none;
-	if (what->mechanisms & SET(fd_passing)) /* goes through these */
-		constants->looked_at |= sockets | SET(pidfd);
+	constants->told = what->mechanisms | 1ULL << IPC_MECH_none;
+	constants->looked_at = ipc_mechanisms_behind(constants->told);
 	s->walks = what->everybody || what->npids;
 	/* The kernel's look at a program takes long. */
 	bpf_program__set_autoload(s->skel->progs.find_running, s->walks);

@@ -13,6 +13,7 @@
 enum { CGROUP_DEPTH = 32 };
 
 const volatile _Bool everybody;
+const volatile _Bool alone;		    /* no descendants */
 const volatile char chosen_comm[COMM_ROOM]; /* "": any */
 const volatile __u64 chosen_cgroup;	    /* id in the unified hierarchy, 0: any */
 

@@ -182,6 +182,7 @@ static void fill_header(struct arena_file *a, enum arena_clock kind)
 	h->chunks = ARENA_CHUNKS_DEFAULT;
 	h->clock = kind;
 	h->block_us = BLOCK_US;
+	h->mechanisms = ~0ULL;
 	libc_file_offer(h, a->folder_fd);
 	for (uint32_t chunk = 0; chunk < a->allocated; chunk++)
 		arena_file_offer(a, chunk);

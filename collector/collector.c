@@ -184,6 +184,21 @@ void collector_select(struct collector *c, uint64_t mechanisms, bool outlive)
 	c->outlive = outlive;
 }
 
+void collector_alone(struct collector *c)
+{
+	c->alone = true;
+}
+
+void collector_outlived(struct collector *c)
+{
+	c->outlive = true;
+}
+
+int64_t collector_size(struct collector *c)
+{
+	return store_size(c->store);
+}
+
 void collector_look_around(struct collector *c)
 {
 	KIND_EACH(look_around, c);

@@ -34,6 +34,15 @@ int collector_open(struct collector **out, const char *path);
  * ends is no loss. */
 void collector_select(struct collector *c, uint64_t mechanisms, bool outlive);
 
+/* Before the first record: children of who is recorded are not. */
+void collector_alone(struct collector *c);
+
+/* The recording ends before who is recorded does: that they go on is no loss. */
+void collector_outlived(struct collector *c);
+
+/* Bytes that the trace has by now, what is not committed included. */
+int64_t collector_size(struct collector *c);
+
 /* Before the first record, but when those who run already are recorded: looks again at what queues hold,
  * which was sent by nobody known. */
 void collector_look_around(struct collector *c);

@@ -698,10 +698,16 @@ struct arena_file *shim_arena(struct source *shim)
 	return &shim->file;
 }
 
+/* Processes are told of whatever they do: who is whose child stands in all that is recorded. */
+static void select_all(struct arena_header *h, const struct selection *what)
+{
+	h->alone = what->alone;
+	h->mechanisms = ipc_mechanisms_behind(what->mechanisms) | 1ULL << IPC_MECH_process;
+}
+
 static int shim_open(struct source **out, const struct source_settings *settings, char *error,
 		     size_t error_size)
 {
-	(void)settings;
 	char *shim = find_shim();
 	if (!shim) {
 		snprintf(error, error_size,
@@ -710,11 +716,13 @@ static int shim_open(struct source **out, const struct source_settings *settings
 		return -ENOENT;
 	}
 	int ret = source_make(out, error, error_size);
-	if (ret)
+	if (ret) {
 		free(shim);
-	else
-		(*out)->shim = shim;
-	return ret;
+		return ret;
+	}
+	(*out)->shim = shim;
+	select_all((*out)->file.header, settings->what);
+	return 0;
 }
 
 static int shim_attach(struct source *s, pid_t child, enum ipc_reason *outside)

@@ -176,7 +176,8 @@ static bool note_is_certain(const struct note *note)
 	return note->reason != IPC_REASON_none && note->reason != IPC_REASON_no_arena && !note->followed;
 }
 
-/* A program that is not seen gets the descriptors of `p`: nothing is certain about their channels. */
+/* A program, or a child, that is not seen gets the descriptors of `p`: nothing is certain about their
+ * channels. */
 static void doubt_channels(struct collector *c, struct process *p)
 {
 	for (uint32_t i = 0; i < p->fd_room; i++) {
@@ -248,7 +249,8 @@ static void make_placeholder(struct collector *c, struct life *l, enum ipc_reaso
 		p->data.uid = l->parent->data.uid;
 		process_inherit(p, l->parent);
 	}
-	collector_lose(c, p->source, reason, p, p->data.comm, 1, l->spawn_ns);
+	if (!c->alone)
+		collector_lose(c, p->source, reason, p, p->data.comm, 1, l->spawn_ns);
 }
 
 /* Messages of a life. */
@@ -438,6 +440,8 @@ static void life_control(struct collector *c, const struct act *a)
 	case IPC_VERB_spawn:
 		set_moment(c, &l->spawn, ep, event, e->start, ROLE_WRITER);
 		life_message(c, &l->spawn, &l->start);
+		if (c->alone)
+			doubt_channels(c, ep->process);
 		break;
 	case IPC_VERB_exit:
 		if (!l->exit.endpoint)

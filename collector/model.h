@@ -273,6 +273,7 @@ struct timed;
 struct collector {
 	struct store *store;
 	uint64_t left_out; /* mechanisms that are not to be stored: a set of 1 << enum ipc_mechanism */
+	bool alone;	   /* children are not recorded */
 	bool outlive;	   /* processes go on afterwards */
 	int error;
 	struct pool_block *pool;

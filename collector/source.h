@@ -15,7 +15,8 @@
 struct source;
 
 /* What is to be recorded. Of whom: of everybody, of some processes or of the command, the latter two with
- * their descendants; and what else is said must hold too. The recorder itself is left out. */
+ * their descendants if not said otherwise; and what else is said must hold too. The recorder itself is left
+ * out. */
 struct selection {
 	bool everybody;
 	const pid_t *pids;
@@ -23,6 +24,7 @@ struct selection {
 	char comm[16];	     /* what the process is called; "": anything */
 	uint64_t cgroup;     /* it is in this one of the unified hierarchy, or below; 0: in any */
 	uint64_t mechanisms; /* set of 1 << enum ipc_mechanism */
+	bool alone;	     /* no descendants */
 };
 
 struct source_settings {

@@ -16,6 +16,8 @@
 /* How long somebody else may hold the file: one who writes to it while the recording goes on. */
 enum { BUSY_MS = 5000 };
 
+#define PAGE_SIZE "16384"
+
 #define EVENT_ROW   "(?,?,?,?,?)"
 #define FOUR(row)   row "," row "," row "," row
 #define EVENT_BATCH FOUR(FOUR(EVENT_ROW)) "," FOUR(FOUR(EVENT_ROW))
@@ -43,6 +45,7 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_WAKE] = "INSERT INTO wakes VALUES (?,?,?)",
 	[SQL_DOUBT_EVENT] = "UPDATE event_rows SET link = link | 1 WHERE rowid = ?",
 	[SQL_DOUBT_LINK] = "UPDATE links SET exact = 0 WHERE rowid = ?",
+	[SQL_PAGES] = "PRAGMA page_count",
 	[SQL_EVENT] = "INSERT INTO event_rows VALUES " EVENT_ROW,
 	[SQL_EVENTS] = "INSERT INTO event_rows VALUES " EVENT_BATCH,
 };
@@ -160,11 +163,22 @@ int sql_open(struct sql *q, const char *path, const char *schema)
 	if (q->error)
 		return q->error;
 	sqlite3_busy_timeout(q->db, BUSY_MS);
-	sql_exec(q, "PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
+	sql_exec(q, "PRAGMA page_size = " PAGE_SIZE "; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;"
 		    "PRAGMA wal_autocheckpoint = 2000; BEGIN IMMEDIATE");
 	sql_exec(q, schema);
 	prepare(q);
 	return q->error;
+}
+
+int64_t sql_size(struct sql *q)
+{
+	int64_t pages = 0;
+
+	if (!q->error && sqlite3_step(q->stmt[SQL_PAGES]) == SQLITE_ROW)
+		pages = sqlite3_column_int64(q->stmt[SQL_PAGES], 0);
+	if (!q->error)
+		sqlite3_reset(q->stmt[SQL_PAGES]);
+	return pages * atoi(PAGE_SIZE);
 }
 
 int sql_close(struct sql *q)

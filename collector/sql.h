@@ -32,6 +32,7 @@ enum statement {
 	SQL_WAKE,
 	SQL_DOUBT_EVENT,
 	SQL_DOUBT_LINK,
+	SQL_PAGES,
 	SQL_EVENT,
 	SQL_EVENTS, /* SQL_BATCH rows at once */
 	STATEMENTS
@@ -56,6 +57,9 @@ struct sql_row {
  * 0 or -errno. If it got as far as a file of ours q->db is set and sql_close() is due, also after a failure.
  */
 int sql_open(struct sql *q, const char *path, const char *schema);
+
+/* Bytes that the database has, with what is not committed. */
+int64_t sql_size(struct sql *q);
 
 /* Leaves one plain file where that is possible. Returns 0 or the first failure. */
 int sql_close(struct sql *q);

@@ -540,6 +540,11 @@ void store_doubt_channels(struct store *s, const uint32_t *channels, unsigned in
 		 " (SELECT lane FROM event_rows WHERE rowid = send) IN " DOUBTFUL_LANES);
 }
 
+int64_t store_size(struct store *s)
+{
+	return sql_size(&s->sql);
+}
+
 unsigned int store_pending(const struct store *s)
 {
 	return s->sql.rows;

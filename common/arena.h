@@ -35,7 +35,7 @@
 #include "site.h"
 
 enum {
-	ARENA_VERSION = 3,
+	ARENA_VERSION = 4,
 	CHUNK_SLOTS = 1024,
 	CHUNK_BYTES = CHUNK_SLOTS * IPC_SLOT,
 	ARENA_CHUNKS_MAX = 2048,     /* 128 MiB */
@@ -80,6 +80,8 @@ struct arena_header {
 	uint32_t sync; /* enum arena_sync_mode */
 	/* How often the pages of shared memory are looked at, by `clock`; 0: never. */
 	uint64_t sample_interval;
+	uint32_t alone;	     /* 1: children of the command are not recorded */
+	uint64_t mechanisms; /* to be looked at: a set of 1 << enum ipc_mechanism */
 	/* written by the recorder while it runs */
 	_Alignas(64) _Atomic uint32_t stop; /* 1: record nothing any more */
 	/* Its thread that can have programs recorded that the shim cannot enter (enum arena_ask), 0: there is

@@ -27,6 +27,45 @@ void ipc_index_calls(uint8_t first_row[IPC_NUMBERS], uint8_t transfer[IPC_NUMBER
 	}
 }
 
+#define SET(mechanism) (1ULL << IPC_MECH_##mechanism)
+
+static const uint64_t words =
+	SET(posix_sem) | SET(mutex) | SET(rwlock) | SET(cond) | SET(barrier) | SET(spin) | SET(futex);
+
+uint64_t ipc_call_mechanisms(const struct ipc_call *call)
+{
+	const uint64_t elsewhere = SET(process) | SET(sysv_msg) | SET(sysv_sem) | SET(process_vm);
+
+	switch (IPC_OBJ_KIND(call->object)) {
+	case IPC_OBJ_NONE:
+		return ~0ULL;
+	case IPC_OBJ_CHILD:
+	case IPC_OBJ_SELF:
+		return SET(process);
+	case IPC_OBJ_KIND_MSGQ:
+		return SET(sysv_msg);
+	case IPC_OBJ_KIND_SEMS:
+		return SET(sysv_sem);
+	case IPC_OBJ_KIND_SIGNAL:
+		return SET(signal);
+	case IPC_OBJ_KIND_PROCESS:
+		return SET(process_vm);
+	case IPC_OBJ_KIND_MEMORY: /* words are named by their memory */
+		return SET(sysv_shm) | SET(posix_shm) | SET(memfd) | SET(mmap) | words;
+	case IPC_OBJ_KIND_WORD:
+		return words;
+	default:
+		return ~elsewhere;
+	}
+}
+
+uint64_t ipc_mechanisms_behind(uint64_t mechanisms)
+{
+	if (mechanisms & SET(fd_passing))
+		mechanisms |= SET(unix_stream) | SET(unix_dgram) | SET(unix_seqpacket) | SET(pidfd);
+	return mechanisms;
+}
+
 #ifndef IPC_SHIM /* each name would be a relocation at the start of each traced process */
 
 const char *const ipc_call_names[] = {
@@ -56,7 +95,7 @@ const struct ipc_mechanism_row ipc_mechanisms[] = {
 };
 
 const struct ipc_reason_row ipc_reasons[] = {
-#define REASON(id, name, kind, words) [IPC_REASON_##id] = { name, #kind, words },
+#define REASON(id, name, kind, words, remedy) [IPC_REASON_##id] = { name, #kind, words, remedy },
 #include "reasons.def"
 #undef REASON
 };

@@ -136,10 +136,11 @@ static void print_reasons(void)
 	     "`lost`: seen, not stored. `not_covered`: no source could see it. `uncertain`: stored, but it "
 	     "cannot be\n"
 	     "said for certain whom it concerns.\n\n"
-	     "| reason | kind | meaning |\n"
-	     "| --- | --- | --- |");
+	     "| reason | kind | meaning | what to do |\n"
+	     "| --- | --- | --- | --- |");
 	for (int i = 1; i < IPC_REASONS; i++)
-		printf("| %s | %s | %s |\n", ipc_reasons[i].name, ipc_reasons[i].kind, ipc_reasons[i].words);
+		printf("| %s | %s | %s | %s |\n", ipc_reasons[i].name, ipc_reasons[i].kind,
+		       ipc_reasons[i].words, ipc_reasons[i].remedy);
 }
 
 int main(int argc, char **argv)

@@ -206,11 +206,12 @@ bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out)
 {
 	struct stat st;
 	out->epoll = 0;
+	out->object = 0;
 	fd = (int)fd;
 	if (fd < 0 || raw_syscall(__NR_fstat, fd, &st))
 		return false;
 	out->object = object_of(t, fd, &st);
-	if (!out->object) {
+	if (!out->object || !shim_wants(ipc_object_mechanism(out->object))) {
 		descriptor_keep(t, fd, NULL);
 		return false;
 	}

@@ -36,6 +36,13 @@ static struct ipc_event event_now(struct shim_thread *t, uint16_t call, int mech
 				   .call = call };
 }
 
+/* What comes with a message may be looked at although the socket is not. */
+static bool may_receive_descriptors(const struct ipc_call *row)
+{
+	return shim.chooses && row->verb == IPC_VERB_recv &&
+	       (row->size == IPC_SIZE_MESSAGE || row->size == IPC_SIZE_MESSAGES);
+}
+
 /* Entry of a call on descriptors: false where no end of a channel takes part. */
 static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 			      const struct hook_registers *r, struct pending *p)
@@ -59,7 +66,7 @@ static bool enter_descriptors(struct shim_thread *t, const struct ipc_call *row,
 			p->other0 = ipc_arg0((uint32_t)other, d.flags);
 		}
 	}
-	return p->object || p->object2 || p->lock;
+	return p->object || p->object2 || p->lock || may_receive_descriptors(row);
 }
 
 /* Entry of a call that copies a descriptor: what is copied, and what dup2 is about to close. */

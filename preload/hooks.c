@@ -9,6 +9,7 @@
 
 #include "action.h"
 #include "hooks.h"
+#include "lock.h"
 #include "region.h"
 #include "sample.h"
 
@@ -27,6 +28,13 @@ void hook_init(void)
 	ipc_index_calls(first_row, hook_filtered);
 }
 
+/* Whether some mechanism that the call may be on is looked at. */
+static bool is_wanted(const struct ipc_call *row)
+{
+	return !shim.chooses || (ipc_call_mechanisms(row) & shim.mechanisms &&
+				 (!lock_is(row) || shim_wants(IPC_MECH_file_lock)));
+}
+
 /* The row of a system call with these arguments, or 0. */
 static uint16_t find_row(const struct hook_registers *r, long nr)
 {
@@ -36,7 +44,7 @@ static uint16_t find_row(const struct hook_registers *r, long nr)
 	for (; i < IPC_CALLS && ipc_calls[i].nr == nr; i++)
 		if (ipc_calls[i].op_arg == IPC_NO_OP ||
 		    (uint32_t)r->arg[ipc_calls[i].op_arg] == ipc_calls[i].op_value)
-			return i;
+			return is_wanted(&ipc_calls[i]) ? i : 0;
 	return 0;
 }
 
@@ -193,7 +201,8 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 						 uintptr_t stack)
 {
 	if ((r->nr & ~HOOK_NO_RETURN) == __NR_rt_sigaction) {
-		enter_action(t, r, stack);
+		if (shim_wants(IPC_MECH_signal))
+			enter_action(t, r, stack);
 		return;
 	}
 	if (!recording())
@@ -203,6 +212,8 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 	uint16_t call = find_row(r, r->nr & ~HOOK_NO_RETURN);
 	if (!call ||
 	    (IPC_OBJ_KIND(ipc_calls[call].object) == IPC_OBJ_KIND_MEMORY && !region_concerned(call, r)))
+		return;
+	if (shim.alone && shim_is_vfork_child(t))
 		return;
 	if (t->spawn_call) /* a vfork child first makes itself known: it must not change what we remember */
 		shim_number(t);
@@ -243,7 +254,8 @@ static __attribute__((noinline)) void return_slow(struct shim_thread *t, long re
 		t->depth = i - 1;
 		return;
 	}
-	shim_number(t); /* a fork child first makes itself known */
+	if (recording())
+		shim_number(t); /* a fork child first makes itself known */
 	if (recording() && is_other_call(p, nr, first))
 		tell_abandoned(t, p);
 	else if (recording())

@@ -24,6 +24,8 @@ void hook_leave_region(struct shim_thread *t, const struct pending *p, long resu
  * semaphores (sem.c), of a transfer on an eventfd (counter.c), of a wait for descriptors (wait.c), of a lock
  * on a file (lock.c). */
 void hook_leave_message(struct shim_thread *t, const struct pending *p, long result);
+/* Of a receive on a socket that is not looked at: descriptors that came with it. */
+void hook_leave_unchosen(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_queue(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_sem(struct shim_thread *t, const struct pending *p, long result);
 void hook_leave_counter(struct shim_thread *t, const struct pending *p, long result);
@@ -35,7 +37,8 @@ void hook_leave_signalfd(struct shim_thread *t, const struct pending *p, long re
 
 static inline bool recording(void)
 {
-	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
+	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed) &&
+	       (!shim.alone || *shim.alive);
 }
 
 /* Around a library call that may wait, on `object`: it is shown as the call that the thread is inside.

@@ -110,8 +110,10 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 		lock_made(t, p, fd, row->effect == IPC_FX_COPIES ? p->arg[0] : -1);
 	if (p->object2)
 		tell_close(t, p->object2, p->other0);
+	if (p->call == IPC_CALL_io_uring_setup)
+		define_loss(t, IPC_REASON_io_uring, "");
 	if (!descriptor_made(t, fd, &d)) {
-		if (makes_anonymous(p->call))
+		if (makes_anonymous(p->call) && !d.object)
 			shim_lost(IPC_REASON_no_identity);
 		return;
 	}
@@ -121,8 +123,6 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 		define_made(t, p, fd, &d);
 	tell_open(t, p, fd, &d, 0);
 	descriptor_keep(t, fd, &d);
-	if (p->call == IPC_CALL_io_uring_setup)
-		define_loss(t, IPC_REASON_io_uring, "");
 }
 
 static void return_pair(struct shim_thread *t, const struct pending *p, long result)
@@ -236,7 +236,8 @@ static void return_pidfd(struct shim_thread *t, struct pending p)
 		return;
 	descriptor_forget(t, *place);
 	if (!descriptor_made(t, *place, &d)) {
-		shim_lost(IPC_REASON_no_identity);
+		if (!d.object)
+			shim_lost(IPC_REASON_no_identity);
 		return;
 	}
 	p.call = IPC_CALL_clone_pidfd;
@@ -336,6 +337,8 @@ static void return_on_descriptor(struct shim_thread *t, const struct pending *p,
 		hook_leave_lock(t, p, result);
 	else if (row->verb == IPC_VERB_control)
 		return_control(t, p, result);
+	else if (moves && !p->object)
+		hook_leave_unchosen(t, p, result);
 	else if (moves && socket_is(p->object))
 		hook_leave_message(t, p, result);
 	else if (moves && mechanism == IPC_MECH_posix_mq)

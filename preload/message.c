@@ -201,6 +201,16 @@ static void define_bound(struct shim_thread *t, const struct pending *p)
 	socket_define(t, fd, p->object, &(struct socket_origin){ 0 });
 }
 
+void hook_leave_unchosen(struct shim_thread *t, const struct pending *p, long result)
+{
+	bool several = ipc_calls[p->call].size == IPC_SIZE_MESSAGES;
+	const struct mmsghdr *messages = (const void *)p->arg[1];
+	for (long i = 0; several && i < result; i++)
+		passing_opened(t, p, &messages[i].msg_hdr);
+	if (!several && result >= 0)
+		passing_opened(t, p, (const void *)p->arg[1]);
+}
+
 void hook_leave_message(struct shim_thread *t, const struct pending *p, long result)
 {
 	const struct ipc_call *row = &ipc_calls[p->call];

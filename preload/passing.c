@@ -120,6 +120,17 @@ void passing_received(struct shim_thread *t, const struct pending *p, const stru
 	}
 }
 
+void passing_opened(struct shim_thread *t, const struct pending *p, const struct msghdr *h)
+{
+	struct rights r = rights_of(h);
+	struct descriptor d;
+	for (int fd; (fd = next_of(&r)) >= 0;) {
+		descriptor_forget(t, fd);
+		if (descriptor_find(t, fd, &d))
+			tell_open(t, p, fd, &d);
+	}
+}
+
 void passing_taken(struct shim_thread *t, const struct pending *p, long fd)
 {
 	struct descriptor target, d;

@@ -14,6 +14,9 @@ void passing_sent(struct shim_thread *t, const struct pending *p, const struct m
 /* Those that came with a message; they are open now. `flags` as the call was given them. */
 void passing_received(struct shim_thread *t, const struct pending *p, const struct msghdr *h, int flags);
 
+/* Likewise, where the socket itself is not looked at. */
+void passing_opened(struct shim_thread *t, const struct pending *p, const struct msghdr *h);
+
 /* The one that pidfd_getfd has made. */
 void passing_taken(struct shim_thread *t, const struct pending *p, long fd);
 

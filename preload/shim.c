@@ -180,6 +180,18 @@ static uint32_t vfork_child(struct shim_thread *t, int32_t pid)
 	return t->spawn_number;
 }
 
+bool shim_is_vfork_child(struct shim_thread *t)
+{
+	int32_t pid = t->spawn_call ? (int32_t)raw_syscall(__NR_getpid) : shim.ring.pid;
+	if (pid == shim.ring.pid)
+		return false;
+	if (t->spawn_pid != pid) {
+		t->spawn_pid = pid;
+		tell_spawn(t, t->number, pid);
+	}
+	return true;
+}
+
 uint32_t shim_image(const struct shim_thread *t)
 {
 	return t->spawn_call && t->spawn_pid ? t->spawn_image : shim.ring.image;
@@ -386,6 +398,9 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		return;
 	struct shim_thread *t = &shim_self;
 	shim.ticks = shim.ring.header->clock == ARENA_CLOCK_TSC;
+	shim.alone = shim.ring.header->alone;
+	shim.mechanisms = shim.ring.header->mechanisms;
+	shim.chooses = shim.mechanisms != ~0ULL;
 	sample_start();
 	shim.alive = alive_page();
 	if (!shim.alive) {

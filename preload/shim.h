@@ -64,12 +64,15 @@ struct shim_thread {
 };
 
 struct shim {
-	bool ready;	/* recording; false: every hook returns at once */
-	bool no_diag;	/* a sandbox forbids to ask sock_diag */
-	bool no_semctl; /* likewise how many semaphores a set has */
-	bool no_ioctl;	/* likewise which pseudo-terminal, or what is mapped at an address: the text of
-			 * /proc/self/maps is read */
-	bool ticks;	/* the arena's clock is the time-stamp counter */
+	bool ready;	     /* recording; false: every hook returns at once */
+	bool alone;	     /* children of this process are not recorded */
+	bool no_diag;	     /* a sandbox forbids to ask sock_diag */
+	bool no_semctl;	     /* likewise how many semaphores a set has */
+	bool no_ioctl;	     /* likewise which pseudo-terminal, or what is mapped at an address: the text of
+			      * /proc/self/maps is read */
+	bool ticks;	     /* the arena's clock is the time-stamp counter */
+	bool chooses;	     /* not all mechanisms are looked at */
+	uint64_t mechanisms; /* those that are: a set of 1 << enum ipc_mechanism */
 	uint64_t sample_interval; /* by that clock; 0: shared memory is not sampled */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */
@@ -84,6 +87,12 @@ struct shim {
 extern struct shim shim;
 extern __thread struct shim_thread shim_self __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
+/* Whether calls on channels of this mechanism are looked at. */
+static inline bool shim_wants(unsigned int mechanism)
+{
+	return shim.mechanisms >> mechanism & 1;
+}
+
 /* Time as the arena wants it. */
 static inline uint64_t shim_now(void)
 {
@@ -93,6 +102,10 @@ static inline uint64_t shim_now(void)
 /* The number to put into this thread's records. Introduces the thread, a fork child or a vfork child first.
  * 0: there was no room for that; records with this number are counted as dropped. */
 uint32_t shim_number(struct shim_thread *t);
+
+/* Whether this is a child that shares the memory of a process whose children are not recorded. Its parent,
+ * whose return is not seen, is told to have made it. */
+bool shim_is_vfork_child(struct shim_thread *t);
 
 /* The image whose code this thread runs, after shim_number(). */
 uint32_t shim_image(const struct shim_thread *t);
@@ -156,7 +169,8 @@ bool descriptor_find(struct shim_thread *t, long fd, struct descriptor *out);
 /* The same of a descriptor that a call has just made: the caller tells what it knows of a socket, and keeps
  * it in memory once it has told of the call: a child that another thread forks meanwhile must not be first to
  * have it. */
-bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out);
+bool descriptor_made(struct shim_thread *t, long fd,
+		     struct descriptor *out); /* false with an object: not wanted */
 void descriptor_keep(const struct shim_thread *t, long fd, const struct descriptor *d); /* NULL: no channel */
 /* The same from memory only: of the process, or of the parent of a vfork child. */
 bool descriptor_remembered(long fd, struct descriptor *out);

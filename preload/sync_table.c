@@ -167,7 +167,7 @@ static void fill(struct shim_thread *t, struct sync_thread *s, struct sync_entry
 	uint32_t epoch = __atomic_load_n(&region_epoch, __ATOMIC_ACQUIRE);
 	bool shared = region_find(t, address, &r);
 	*e = (struct sync_entry){ .epoch = epoch, .flags = SYNC_IGNORED };
-	if (shared || sync_private) {
+	if ((shared || sync_private) && shim_wants(mechanism)) {
 		e->flags = shim.ring.header->sync & ARENA_SYNC_ALL ? SYNC_ALL : 0;
 		e->flags |= s->waits == (const void *)address ? SYNC_AGAIN : 0;
 		e->object = define(t, mechanism, address, shared ? &r : NULL, name);
@@ -219,7 +219,8 @@ uint64_t sync_object_of_file(const char *path, const char *name)
 {
 	struct shim_thread *t = &shim_self;
 	struct stat st;
-	if (!recording() || !page_of(t) || raw_syscall(__NR_newfstatat, AT_FDCWD, path, &st, 0))
+	if (!recording() || !shim_wants(IPC_MECH_posix_sem) || !page_of(t) ||
+	    raw_syscall(__NR_newfstatat, AT_FDCWD, path, &st, 0))
 		return 0;
 	struct ipc_def_object object = { .inode = st.st_ino,
 					 .dev_major = major(st.st_dev),

@@ -101,7 +101,7 @@ static int leave(bool outer, int result)
 	if (!outer)
 		return result;
 	shim_self.in_liburing = false;
-	if (result >= 0 && shim.ready)
+	if (result >= 0 && recording())
 		define_loss(&shim_self, IPC_REASON_io_uring, "");
 	return result;
 }

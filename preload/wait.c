@@ -99,6 +99,6 @@ void hook_leave_wait(struct shim_thread *t, const struct pending *p, long result
 		tell_selected(t, &r, p, result);
 	else if (result > 0)
 		tell_epolled(t, &r, (const void *)p->arg[1], result);
-	if (!r.told)
+	if (!r.told && !shim.chooses)
 		tell(t, &r, r.event);
 }

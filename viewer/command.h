@@ -23,7 +23,7 @@ struct command {
 	const char *summary;	 /* one line: what it does */
 	const char *usage;	 /* what follows the name and the options, or "" */
 	const char *details;	 /* more for --help, or NULL */
-	unsigned int options;	 /* set of enum option_bit */
+	uint64_t options;	 /* set of enum option_bit */
 	const struct view *view; /* what it shows, or NULL */
 	bool privileged;	 /* keeps the capabilities that its file may have */
 	int (*run)(const struct command *self, const struct options *o); /* returns the exit status */
@@ -32,6 +32,7 @@ struct command {
 /* The table: one row per command, in the order in which help shows them; cmd_NAME stands in NAME.c. */
 #define COMMANDS(ROW)                                                                                        \
 	ROW(record)                                                                                          \
+	ROW(stop)                                                                                            \
 	ROW(summary)                                                                                         \
 	ROW(processes)                                                                                       \
 	ROW(channels)                                                                                        \

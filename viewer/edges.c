@@ -27,6 +27,7 @@ static struct column columns[] = {
 	{ "dst_role", NULL, UNIT_TEXT, MARK_NONE },
 	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
 	{ "exact", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "lower_bound", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "partial", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "first_ns", NULL, UNIT_TIME, MARK_NONE },
 	{ "last_ns", NULL, UNIT_TIME, MARK_NONE },
@@ -36,7 +37,8 @@ static struct column columns[] = {
 };
 
 static const struct view view = {
-	.name = "(SELECT e.*, " EDGE_SRC " AS src, " EDGE_DST " AS dst, " EDGE_CHANNEL " AS channel,"
+	.name = "(SELECT e.*, " EDGE_SRC " AS src, " EDGE_DST " AS dst, " EDGE_CHANNEL
+		" AS channel, " EDGE_BOUND " AS lower_bound,"
 		" ns.role AS src_role, nd.role AS dst_role" FROM_EDGES ")",
 	.columns = columns,
 	.order = "bytes DESC, messages DESC, first_ns",
@@ -58,7 +60,9 @@ const struct command cmd_edges = {
 	.name = "edges",
 	.summary = "Shows who sent how much to whom, over which channel, and how long it took",
 	.usage = "",
-	.details = "On a terminal ~ stands before a figure that is approximate.",
+	.details =
+		"On a terminal ~ stands before a figure that is approximate, >= before one that is a lower\n"
+		"bound: something on the channel was not seen.",
 	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_RESOLVE,
 	.view = &view,
 	.run = run,

@@ -48,7 +48,7 @@ const struct command cmd_events = {
 	.summary = "Shows every call that was recorded, in the order in which it was stored",
 	.usage = "",
 	.details = "TIME counts seconds since the recording began.",
-	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_VERB | OPT_FOLLOW,
+	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_VERB | OPT_STREAM,
 	.view = &view,
 	.run = run,
 };

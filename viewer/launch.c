@@ -50,7 +50,7 @@ int launch_begin(struct launch *l, char **argv, char **envp)
 {
 	int gate[2] = { -1, -1 }, failure[2] = { -1, -1 }, err = 0;
 
-	*l = (struct launch){ .signals = -1 };
+	*l = (struct launch){ .signals = -1, .other = -1 };
 	take_signals(l);
 	if (l->signals < 0 || pipe2(gate, O_CLOEXEC) || pipe2(failure, O_CLOEXEC))
 		err = -errno;
@@ -74,7 +74,7 @@ int launch_begin(struct launch *l, char **argv, char **envp)
 
 int launch_nothing(struct launch *l)
 {
-	*l = (struct launch){ .ended = true };
+	*l = (struct launch){ .ended = true, .other = -1 };
 	take_signals(l);
 	return l->signals < 0 ? -errno : 0;
 }
@@ -214,10 +214,10 @@ static void pass_on(struct launch *l, const struct signalfd_siginfo *si)
 
 void launch_wait(struct launch *l, int timeout_ms)
 {
-	struct pollfd p = { .fd = l->signals, .events = POLLIN };
+	struct pollfd p[] = { { .fd = l->signals, .events = POLLIN }, { .fd = l->other, .events = POLLIN } };
 	struct signalfd_siginfo si;
 
-	if (poll(&p, 1, timeout_ms) <= 0)
+	if (poll(p, 2, timeout_ms) <= 0 || !p[0].revents)
 		return;
 	while (read(l->signals, &si, sizeof(si)) == sizeof(si))
 		pass_on(l, &si);

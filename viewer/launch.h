@@ -20,6 +20,7 @@ struct launch {
 	int gate;		/* the child waits for a byte from here before its exec */
 	int failure;		/* and its exec's errno comes from here */
 	int signals;		/* signalfd of all signals */
+	int other;		/* another descriptor that ends a wait when it can be read; -1: none */
 	sigset_t mask;		/* as we inherited it */
 	struct sigaction child; /* disposition of SIGCHLD, likewise */
 	bool ended;		/* the command has, with wait(2)'s `status` */
@@ -40,8 +41,8 @@ int launch_run(struct launch *l);
 /* The command shall not run after all. */
 void launch_abandon(struct launch *l);
 
-/* Waits for at most `timeout_ms`, shorter when a signal comes or the command changes its state, and does what
- * that asks for. */
+/* Waits for at most `timeout_ms` (-1: for as long as it takes), shorter when a signal comes or the command
+ * changes its state, and does what that asks for. */
 void launch_wait(struct launch *l, int timeout_ms);
 
 /* Ends us as the command ended: exits with its status, or dies by the same signal. */

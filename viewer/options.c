@@ -11,10 +11,16 @@
 
 #define DEFAULT_TRACE "ipctrace.db"
 
-enum { SHM_SAMPLE_MAX = 3600 * 1000, BUFFER_MIN = 64 << 10, BUFFER_MAX = 1 << 30 };
+enum {
+	SHM_SAMPLE_MAX = 3600 * 1000,
+	BUFFER_MIN = 64 << 10,
+	BUFFER_MAX = 1 << 30,
+	SIZE_MIN = 1 << 20,	   /* an empty trace has a quarter of it */
+	DURATION_MAX = 1000000000, /* seconds */
+};
 
 struct option_row {
-	unsigned int bit;
+	uint64_t bit;
 	char letter;	   /* 0: none */
 	const char *name;  /* NULL: none */
 	const char *value; /* what it takes, or NULL */
@@ -233,22 +239,57 @@ static int set_shm_sample(struct options *o, const char *value)
 	return err || o->shm_sample > SHM_SAMPLE_MAX ? -EINVAL : 0;
 }
 
-/* A number of bytes, with K, M or G behind it if you like; a ring's size is a power of two. */
-static int set_buffer(struct options *o, const char *value)
+/* A number of bytes, with K, M or G behind it if you like. */
+static int parse_size(const char *text, int64_t min, int64_t max, int64_t *out)
 {
 	static const char units[] = "KMG";
 	char *end;
 	errno = 0;
-	long long n = strtoll(value, &end, 10);
+	long long n = strtoll(text, &end, 10);
 	const char *unit = *end ? strchr(units, *end) : NULL;
 
-	if (errno || end == value || n <= 0 || n > BUFFER_MAX || (*end && (!unit || end[1])))
+	if (errno || end == text || n <= 0 || n > max || (*end && (!unit || end[1])))
 		return -EINVAL;
-	n <<= unit ? 10 * (unit - units + 1) : 0;
-	if (n < BUFFER_MIN || n > BUFFER_MAX)
+	int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+	if (n > max >> shift || n << shift < min)
+		return -EINVAL;
+	*out = n << shift;
+	return 0;
+}
+
+/* A ring's size is a power of two. */
+static int set_buffer(struct options *o, const char *value)
+{
+	int64_t n;
+
+	if (parse_size(value, BUFFER_MIN, BUFFER_MAX, &n))
 		return -EINVAL;
 	for (o->buffer = BUFFER_MIN; o->buffer < n;)
 		o->buffer *= 2;
+	return 0;
+}
+
+static int set_max_size(struct options *o, const char *value)
+{
+	return parse_size(value, SIZE_MIN, INT64_MAX, &o->max_size);
+}
+
+static int set_duration(struct options *o, const char *value)
+{
+	char *end;
+	double seconds = strtod(value, &end);
+
+	/* A double that is no number is not above either. */
+	if (end == value || *end || !(seconds > 0) || !(seconds <= DURATION_MAX))
+		return -EINVAL;
+	o->duration = (int64_t)(seconds * 1e9);
+	return o->duration ? 0 : -EINVAL;
+}
+
+static int set_no_follow(struct options *o, const char *value)
+{
+	(void)value;
+	o->no_follow = true;
 	return 0;
 }
 
@@ -298,8 +339,14 @@ static const struct option_row rows[] = {
 	{ OPT_OUTPUT, 'o', NULL, "FILE",
 	  "the trace file to write (" DEFAULT_TRACE "); an older one becomes FILE.old", set_output },
 	{ OPT_QUIET, 'q', NULL, NULL, "no summary at the end", set_quiet },
-	{ OPT_FOLLOW, 0, "follow", NULL,
+	{ OPT_FOLLOW | OPT_STREAM, 0, "follow", NULL,
 	  "go on: record until no traced process runs, show until the recording ends", set_follow },
+	{ OPT_FOLLOW, 0, "no-follow", NULL, "not what the program, or the processes of -p, start",
+	  set_no_follow },
+	{ OPT_FOLLOW, 0, "duration", "SECONDS", "end the recording after so long; the program runs on",
+	  set_duration },
+	{ OPT_FOLLOW, 0, "max-size", "SIZE", "end the recording when the trace is so large (1M or more)",
+	  set_max_size },
 	{ OPT_MACHINE, 'a', "all", NULL, "the whole machine (by eBPF), until the program ends, or Ctrl-C",
 	  set_machine },
 	{ OPT_PIDS, 'p', "pid", "PID[,PID...]", "processes that run, and all that they start (by eBPF)",
@@ -349,7 +396,7 @@ static const struct option_row rows[] = {
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 /* The row that `word` names, and the value that is part of the word, if any. */
-static const struct option_row *find_row(const char *word, unsigned int accepted, const char **value)
+static const struct option_row *find_row(const char *word, uint64_t accepted, const char **value)
 {
 	*value = NULL;
 	for (const struct option_row *r = rows; r < rows + ROWS; r++) {
@@ -370,7 +417,7 @@ static const struct option_row *find_row(const char *word, unsigned int accepted
 }
 
 /* Takes the option argv[*i], and argv[*i + 1] where that is its value. */
-static int take(struct options *o, unsigned int accepted, char **argv, int *i, char *error, size_t error_size)
+static int take(struct options *o, uint64_t accepted, char **argv, int *i, char *error, size_t error_size)
 {
 	const char *word = argv[*i], *value;
 	const struct option_row *r = find_row(word, accepted, &value);
@@ -393,8 +440,7 @@ static int take(struct options *o, unsigned int accepted, char **argv, int *i, c
 	return 0;
 }
 
-int options_parse(struct options *o, unsigned int accepted, int argc, char **argv, char *error,
-		  size_t error_size)
+int options_parse(struct options *o, uint64_t accepted, int argc, char **argv, char *error, size_t error_size)
 {
 	int n = 1;
 
@@ -425,7 +471,7 @@ int options_parse(struct options *o, unsigned int accepted, int argc, char **arg
 	return 0;
 }
 
-void options_usage(FILE *out, unsigned int accepted)
+void options_usage(FILE *out, uint64_t accepted)
 {
 	for (const struct option_row *r = rows; r < rows + ROWS; r++) {
 		if (!(r->bit & accepted))
@@ -439,7 +485,7 @@ void options_usage(FILE *out, unsigned int accepted)
 	}
 }
 
-bool options_text(unsigned int accepted, unsigned int i, struct option_text *out)
+bool options_text(uint64_t accepted, unsigned int i, struct option_text *out)
 {
 	for (const struct option_row *r = rows; r < rows + ROWS; r++) {
 		if (!(r->bit & (accepted | OPT_HELP)) || i--)
@@ -462,13 +508,18 @@ void option_left(const struct option_text *o, char left[OPTION_LEFT])
 		snprintf(left + len, OPTION_LEFT - len, " %s", o->value);
 }
 
-void options_describe(FILE *out, unsigned int accepted)
+void options_describe(FILE *out, uint64_t accepted)
 {
 	struct option_text o;
 	char left[OPTION_LEFT];
+	size_t width = 0;
 
 	for (unsigned int i = 0; options_text(accepted, i, &o); i++) {
 		option_left(&o, left);
-		fprintf(out, "  %-20s %s\n", left, o.help);
+		width = strlen(left) > width ? strlen(left) : width;
+	}
+	for (unsigned int i = 0; options_text(accepted, i, &o); i++) {
+		option_left(&o, left);
+		fprintf(out, "  %-*s  %s\n", (int)width, left, o.help);
 	}
 }

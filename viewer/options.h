@@ -23,7 +23,7 @@ enum option_bit {
 	OPT_MECHANISM = 1 << 6,
 	OPT_OUTPUT = 1 << 7,
 	OPT_QUIET = 1 << 8,
-	OPT_FOLLOW = 1 << 9,
+	OPT_FOLLOW = 1 << 9, /* how far a recording goes: --follow, --no-follow, --duration, --max-size */
 	OPT_SOURCE = 1 << 10,
 	OPT_LEDGER = 1 << 11,
 	OPT_HELP = 1 << 12, /* every command takes these: --help, --color, --no-pager */
@@ -47,6 +47,7 @@ enum option_bit {
 	OPT_UPROBES = 1 << 28,
 	OPT_CGROUP = 1 << 29,
 	OPT_MECHANISMS = 1 << 30,
+	OPT_STREAM = 1ULL << 33, /* --follow of what is shown */
 
 	OPT_VIEW = OPT_INPUT | OPT_FORMAT | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
@@ -77,6 +78,8 @@ struct options {
 	int64_t limit;	       /* -1: no limit */
 	int64_t pid;	       /* 0: all */
 	int64_t buffer;	       /* bytes, a power of two; 0: the source's own */
+	int64_t duration;      /* nanoseconds that a recording takes at most; 0: as long as it takes */
+	int64_t max_size;      /* bytes of the trace at which its recording ends; 0: no limit */
 	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
 	bool descending;       /* of `sort` */
 	bool machine;	       /* record all of it */
@@ -87,6 +90,7 @@ struct options {
 	bool aggregate;	   /* sends and receives are totals */
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool uprobes;	   /* eBPF sees semaphores and locks of libc too */
+	bool no_follow;	   /* what the command, or the processes of -p, start is not recorded */
 	bool sync_private; /* also of those that are private to a process */
 	bool list, all, compare;
 	bool separator; /* "--" stood before `args` */
@@ -96,11 +100,11 @@ struct options {
 
 /* Parses argv[1..argc-1]; `accepted` is a set of enum option_bit. Without OPT_REST options and other words
  * may be mixed (argv is reordered). Returns 0, or -EINVAL with one line in `error`. */
-int options_parse(struct options *o, unsigned int accepted, int argc, char **argv, char *error,
+int options_parse(struct options *o, uint64_t accepted, int argc, char **argv, char *error,
 		  size_t error_size);
 
 /* Writes the accepted options as a usage line shows them, a space before each. */
-void options_usage(FILE *out, unsigned int accepted);
+void options_usage(FILE *out, uint64_t accepted);
 
 /* An option in words, for help, manual pages and completion. */
 struct option_text {
@@ -111,13 +115,13 @@ struct option_text {
 };
 
 /* The i-th of the accepted options. Returns whether there is one. */
-bool options_text(unsigned int accepted, unsigned int i, struct option_text *out);
+bool options_text(uint64_t accepted, unsigned int i, struct option_text *out);
 
 /* As it is called in help: "-p, --pid PID". */
 enum { OPTION_LEFT = 64 };
 void option_left(const struct option_text *o, char left[OPTION_LEFT]);
 
 /* Writes one line for each accepted option. */
-void options_describe(FILE *out, unsigned int accepted);
+void options_describe(FILE *out, uint64_t accepted);
 
 #endif

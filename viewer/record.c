@@ -20,6 +20,7 @@
 
 #include "arena.h"
 #include "command.h"
+#include "control.h"
 #include "launch.h"
 #include "rotate.h"
 #include "selection.h"
@@ -39,6 +40,7 @@ struct track {
 	struct collector *collector;
 	struct rotation rotation;
 	enum ipc_reason outside; /* why it cannot enter the command's own program; none: it can */
+	int64_t size;		 /* of the trace, at the last look */
 	int error;		 /* the first failure while the command ran: -errno */
 };
 
@@ -48,6 +50,9 @@ struct recording {
 	unsigned int n;
 	struct selection what;
 	struct launch launch;
+	struct control control;
+	uint64_t deadline;    /* --duration; 0: none */
+	const char *ended_by; /* what ended it before its time, as in `meta`; NULL: nothing */
 };
 
 static const struct {
@@ -245,6 +250,8 @@ static int prepare(struct track *t, const struct selection *what, const struct o
 	}
 	rotation_created(&t->rotation);
 	collector_select(t->collector, what->mechanisms, selection_of_kernel(o));
+	if (what->alone)
+		collector_alone(t->collector);
 	set_beginning(t, o);
 	return 0;
 }
@@ -373,8 +380,34 @@ static bool is_over(struct recording *r, bool still)
 	return !r->o->follow || still;
 }
 
+/* Whether the trace would have more than `max` bytes when it has grown as much as it has since the last look:
+ * what is in the buffers when a recording ends is stored too. */
+static bool is_full(struct track *t, int64_t max)
+{
+	int64_t size = collector_size(t->collector), growth = size - t->size;
+
+	t->size = size;
+	return size + growth >= max;
+}
+
+/* What ends the recording although who is recorded goes on, or NULL. */
+static const char *is_cut(struct recording *r)
+{
+	control_answer(&r->control);
+	if (r->control.stop)
+		return "stop";
+	if (r->deadline && clock_ns(CLOCK_MONOTONIC) >= r->deadline)
+		return "duration";
+	for (struct track *t = r->tracks; r->o->max_size && t < r->tracks + r->n; t++)
+		if (is_full(t, r->o->max_size))
+			return "max-size";
+	return NULL;
+}
+
 static void watch(struct recording *r)
 {
+	r->deadline = r->o->duration ? clock_ns(CLOCK_MONOTONIC) + (uint64_t)r->o->duration : 0;
+	r->launch.other = r->control.fd;
 	for (;;) {
 		long moved = 0;
 		unsigned int running = 0;
@@ -383,6 +416,9 @@ static void watch(struct recording *r)
 			running += collector_running(t->collector);
 		}
 		if (is_over(r, moved == 0 && running == 0))
+			return;
+		r->ended_by = is_cut(r);
+		if (r->ended_by)
 			return;
 		launch_wait(&r->launch, pause_ms(moved));
 	}
@@ -425,12 +461,39 @@ static void finish(struct recording *r)
 	uint64_t end = clock_ns(CLOCK_MONOTONIC);
 
 	for (struct track *t = r->tracks; t < last; t++) {
-		if (r->launch.pid)
+		if (r->launch.pid && r->launch.ended)
 			tell_status(t, &r->launch);
+		if (r->ended_by) {
+			collector_outlived(t->collector);
+			collector_meta(t->collector, "ended_by", r->ended_by);
+		}
 		drain(t, true);
 	}
 	for (struct track *t = r->tracks; t < last; t++)
 		complete(t, end);
+	r->launch.other = -1;
+	control_close(&r->control);
+}
+
+/* A recording that was cut is complete by now; the command is not disturbed by a word of ours before it ends.
+ */
+static void outlast(struct recording *r)
+{
+	while (!r->launch.ended)
+		launch_wait(&r->launch, -1);
+	if (r->ended_by && !strcmp(r->ended_by, "max-size"))
+		failed("the recording ended when the trace had %lld bytes (--max-size); what came then is "
+		       "not in '%s'",
+		       (long long)r->o->max_size, r->tracks[0].path);
+}
+
+/* So that others can end it. */
+static void be_known(struct recording *r)
+{
+	char *what = r->o->nargs ? quoted(r->o->args) : selection_text(r->o);
+
+	control_open(&r->control, r->tracks[0].path, what);
+	free(what);
 }
 
 static void report(const struct recording *r)
@@ -456,6 +519,11 @@ static int run(const struct command *self, const struct options *o)
 
 	if (!o->nargs && !selection_of_kernel(o))
 		return command_misused(self, "no program to run");
+	if (o->no_follow && o->follow)
+		return command_misused(self, "--follow waits for what --no-follow leaves out");
+	if (o->no_follow && !o->npids && (o->machine || !o->nargs))
+		return command_misused(self,
+				       "--no-follow is of a program that is run, or of the processes of -p");
 	if (o->nargs && o->npids)
 		return command_misused(self, "-p is of processes that run: no program can be run with it");
 	if (selection_make(&r.what, o, error, sizeof(error)))
@@ -476,8 +544,10 @@ static int run(const struct command *self, const struct options *o)
 	}
 	for (unsigned int i = 0; i < r.n; i++)
 		rotation_keep(&r.tracks[i].rotation);
+	be_known(&r);
 	watch(&r);
 	finish(&r);
+	outlast(&r);
 	report(&r);
 	if (o->verify && verify_show(stderr, r.tracks[0].path, r.tracks[1].path, o))
 		return EXIT_FAILURE;

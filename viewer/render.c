@@ -21,6 +21,7 @@ struct grid {
 	size_t width;	 /* columns of the grid */
 	size_t fits;	 /* of these, how many the terminal has room for */
 	int exact;	 /* the statement's column `exact`, or -1 */
+	int bound;	 /* likewise `lower_bound` */
 	int connections; /* likewise */
 	size_t *widths;
 	bool *left; /* columns of texts; of UNIT_ANY, those in which a text was held */
@@ -39,6 +40,10 @@ static char *cell_text(sqlite3_stmt *stmt, int i)
 
 static const char *mark_of(const struct grid *g, const struct column *c, sqlite3_stmt *stmt)
 {
+	bool amount = c->unit == UNIT_NUMBER || c->unit == UNIT_BYTES;
+
+	if (c->mark != MARK_NONE && amount && g->bound >= 0 && sqlite3_column_int(stmt, g->bound))
+		return ">=";
 	if (c->mark != MARK_NONE && g->exact >= 0 && !sqlite3_column_int(stmt, g->exact))
 		return "~";
 	if (c->mark == MARK_BOUND && g->connections >= 0 && sqlite3_column_int(stmt, g->connections) > 1)
@@ -116,11 +121,12 @@ static size_t print_shortened(FILE *f, const char *s, size_t room)
 /* A figure: what marks it stands out. */
 static void print_figure(FILE *f, const char *s)
 {
-	if (*s == '~' || *s == '<')
-		fprintf(f, "%s%c%s%s", terminal_color(f, COLOR_MARK), *s, terminal_color(f, COLOR_OFF),
-			s + 1);
-	else
-		fputs(s, f);
+	size_t mark = strspn(s, "~<>=");
+
+	if (mark)
+		fprintf(f, "%s%.*s%s", terminal_color(f, COLOR_MARK), (int)mark, s,
+			terminal_color(f, COLOR_OFF));
+	fputs(s + mark, f);
 }
 
 static void print_cell(const struct grid *g, const char *s, size_t i)
@@ -209,8 +215,10 @@ static int grid_init(struct grid *g)
 	for (size_t i = 0; i < g->n; i++) {
 		if (!strcmp(g->columns[i].name, "exact"))
 			g->exact = i;
+		if (!strcmp(g->columns[i].name, "lower_bound"))
+			g->bound = i;
 		/* Where no mark stands before a figure the column has to say it. */
-		if (g->columns[i].heading || (!g->o->human && g->exact == (int)i)) {
+		if (g->columns[i].heading || (!g->o->human && (g->exact == (int)i || g->bound == (int)i))) {
 			g->left[g->width] = g->columns[i].unit == UNIT_TEXT;
 			g->shown[g->width++] = i;
 		}
@@ -238,7 +246,7 @@ static int next_row(const struct output *o, sqlite3_stmt **stmt, struct grid *g)
 
 static int text_rows(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt)
 {
-	struct grid g = { .o = o, .columns = columns, .n = n, .exact = -1, .connections = -1 };
+	struct grid g = { .o = o, .columns = columns, .n = n, .exact = -1, .bound = -1, .connections = -1 };
 	int rc = SQLITE_DONE, err = grid_init(&g);
 
 	if (!err)

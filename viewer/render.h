@@ -24,13 +24,15 @@
 /* What stands before a figure in a table. */
 enum mark {
 	MARK_NONE,
-	MARK_EXACT, /* ~ where the row's column `exact` is 0: approximate */
+	MARK_EXACT, /* >= of numbers and bytes where the row's column `lower_bound` is not 0: at least; else ~
+		     * where its column `exact` is 0: approximate */
 	MARK_BOUND, /* likewise; and < where its column `connections` is above 1: no more than that */
 };
 
 struct column {
 	const char *name;    /* of the view; key in JSON, heading in plain */
-	const char *heading; /* in a table; NULL: neither in table nor (but `exact`) in plain */
+	const char *heading; /* in a table; NULL: neither in table nor (but `exact` and
+			      * `lower_bound`) in plain */
 	enum unit unit;
 	enum mark mark;
 };

@@ -71,6 +71,7 @@ int selection_make(struct selection *out, const struct options *o, char *error, 
 		.pids = o->pids,
 		.npids = o->npids,
 		.mechanisms = o->mechanisms ? o->mechanisms : ~0ULL,
+		.alone = o->no_follow,
 	};
 	if (o->comm) /* the kernel keeps so much of it */
 		snprintf(out->comm, sizeof(out->comm), "%s", o->comm);
@@ -104,6 +105,7 @@ char *selection_text(const struct options *o)
 	if (o->comm)
 		fprintf(f, " --comm %s", o->comm);
 	write_mechanisms(f, o->mechanisms);
+	fputs(o->no_follow ? " --no-follow" : "", f);
 	if (fclose(f) || !*text) {
 		free(text);
 		return NULL;

@@ -8,11 +8,11 @@
 #include <string.h>
 
 #include "names.h"
+#include "reasons.h"
 #include "summary.h"
-#include "tables.h"
 #include "view.h"
 
-enum { DEFAULT_ROWS = 20, NAMES_BYTES = 60 };
+enum { DEFAULT_ROWS = 20 };
 
 static const struct column columns[] = {
 	{ "src", "FROM", UNIT_TEXT, MARK_NONE },
@@ -23,6 +23,7 @@ static const struct column columns[] = {
 	{ "latency_p50_ns", "P50", UNIT_DURATION, MARK_BOUND },
 	{ "latency_p99_ns", "P99", UNIT_DURATION, MARK_BOUND },
 	{ "exact", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "lower_bound", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
 	{ "name", NULL, UNIT_TEXT, MARK_NONE },
 	{ "connections", NULL, UNIT_NUMBER, MARK_NONE },
@@ -57,7 +58,7 @@ static const struct column columns[] = {
 	" > 1 THEN " CHANNELS " || ' x ' ELSE '' END || " EDGE_CHANNEL                                       \
 	" AS channel, sum(e.messages) AS messages,"                                                          \
 	" sum(e.bytes) AS bytes, b.p50 AS latency_p50_ns, b.p99 AS latency_p99_ns, min(e.exact) AS exact,"   \
-	" e.mechanism, c.name, " CHANNELS                                                                    \
+	" max(" EDGE_BOUND ") AS lower_bound, e.mechanism, c.name, " CHANNELS                                \
 	" AS connections, min(e.first_ns) AS first_ns, e.src_id IS e.dst_id AS own" FROM_EDGES JOIN_BOUNDS   \
 		condition GROUPED ")"
 /* SIGCHLD, mostly: as little news as the exit that it comes with. */
@@ -75,6 +76,11 @@ static const char *plural(int64_t n)
 	return n == 1 ? "" : "s";
 }
 
+/* Whether more may have been sent than the trace has. What ran on after the recording is not part of it. */
+#define MISSES                                                                                               \
+	"SELECT EXISTS (SELECT 1 FROM losses WHERE kind = 'lost' OR (kind = 'not_covered' AND reason <> "    \
+	"'outlived'))"
+
 static void show_head(FILE *out, struct trace *t)
 {
 	char *command = trace_meta(t, "command") ?: trace_meta(t, "selection"),
@@ -90,6 +96,7 @@ static void show_head(FILE *out, struct trace *t)
 				" AND NOT " KERNEL_SIGNAL);
 	int64_t bytes = trace_number(t, "SELECT sum(bytes) FROM edges");
 	int64_t start = trace_number(t, "SELECT min(start_ns) FROM processes") ?: (int64_t)t->start_ns;
+	const char *bound = trace_number(t, MISSES) ? ">=" : "";
 	char took[32] = "", size[32];
 	char *name = text_printable(command ? command : "?", command ? strlen(command) : 1);
 
@@ -97,10 +104,10 @@ static void show_head(FILE *out, struct trace *t)
 		unit_format(took, sizeof(took), UNIT_DURATION, strtoll(end, NULL, 10) - start, 0);
 	unit_format(size, sizeof(size), UNIT_BYTES, bytes, 0);
 	if (!t->failed)
-		fprintf(out, "%s: %s%s, %lld process%s, %lld channel%s, %lld message%s, %s -> %s\n",
+		fprintf(out, "%s: %s%s, %lld process%s, %lld channel%s, %s%lld message%s, %s%s -> %s\n",
 			name ? name : "?", end ? "ran " : "the recording has not ended", took,
 			(long long)processes, processes == 1 ? "" : "es", (long long)channels,
-			plural(channels), (long long)messages, plural(messages), size, t->path);
+			plural(channels), bound, (long long)messages, plural(messages), bound, size, t->path);
 	free(name);
 	free(command);
 	free(end);
@@ -180,47 +187,6 @@ static void show_life(FILE *out, struct trace *t)
 			(long long)signals, plural(signals), t->path);
 }
 
-static const char *words_of(const char *reason)
-{
-	for (int i = 0; i < IPC_REASONS; i++)
-		if (!strcmp(ipc_reasons[i].name, reason))
-			return ipc_reasons[i].words;
-	return reason;
-}
-
-/* One line: kind, how many, what it means, whom it concerns. */
-static void show_loss(FILE *out, const char *kind, const char *reason, int64_t count, const char *names)
-{
-	char *list = text_printable(names, strlen(names));
-
-	fprintf(out, "%s!%s ", terminal_color(out, COLOR_BAD), terminal_color(out, COLOR_OFF));
-	for (const char *c = kind; *c; c++)
-		fputc(*c == '_' ? ' ' : *c, out);
-	fprintf(out, ": %lld x %s", (long long)count, words_of(reason));
-	if (list && *list)
-		fprintf(out, " (%.*s%s)", NAMES_BYTES, list, strlen(list) > NAMES_BYTES ? "..." : "");
-	fputc('\n', out);
-	free(list);
-}
-
-static int show_losses(FILE *out, struct trace *t)
-{
-	sqlite3_stmt *stmt;
-	if (trace_prepare(t,
-			  "SELECT kind, reason, sum(count), coalesce(group_concat(DISTINCT name), '') FROM"
-			  " (SELECT l.kind, l.reason, l.count, coalesce(l.comm, p.comm) AS name"
-			  " FROM losses l LEFT JOIN processes p ON p.id = l.process_id)"
-			  " GROUP BY kind, reason ORDER BY kind, reason",
-			  &stmt))
-		return trace_failed(t);
-	while (sqlite3_step(stmt) == SQLITE_ROW)
-		show_loss(out, (const char *)sqlite3_column_text(stmt, 0),
-			  (const char *)sqlite3_column_text(stmt, 1), sqlite3_column_int64(stmt, 2),
-			  (const char *)sqlite3_column_text(stmt, 3));
-	sqlite3_finalize(stmt);
-	return 0;
-}
-
 int summary_show(FILE *out, struct trace *t, const struct options *o)
 {
 	if (!o->format)
@@ -230,7 +196,8 @@ int summary_show(FILE *out, struct trace *t, const struct options *o)
 		return err;
 	if (!o->mechanism)
 		show_life(out, t);
-	return show_losses(out, t);
+	reasons_tell(out, t);
+	return 0;
 }
 
 static int run(const struct command *self, const struct options *o)
@@ -258,7 +225,8 @@ const struct command cmd_summary = {
 		"The edges with the most bytes come first; the connections of one process to another at one\n"
 		"address are one row ('50 x tcp 127.0.0.1:80'). On a terminal ~ stands before a figure that "
 		"is\n"
-		"approximate, < before a latency that is only known not to be exceeded.",
+		"approximate, >= before a lower bound, < before a latency that is only known not to be "
+		"exceeded.",
 	.options = OPT_INPUT | OPT_FORMAT | OPT_LIMIT | OPT_MECHANISM | OPT_RESOLVE,
 	.run = run,
 };

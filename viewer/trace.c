@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "reasons.h"
 #include "trace.h"
 #include "units.h"
 
@@ -139,6 +140,11 @@ int trace_open(struct trace *t, const char *path)
 	if (err) {
 		trace_close(t);
 		return err;
+	}
+	if (reasons_register(t->db)) {
+		snprintf(t->error, sizeof(t->error), "out of memory");
+		trace_close(t);
+		return -ENOMEM;
 	}
 	t->shown = text_printable(path, strlen(path));
 	t->path = t->shown ? t->shown : "?";

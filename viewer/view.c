@@ -256,7 +256,7 @@ int view_run(const struct view *v, const struct command *c, const struct options
 		return EXIT_FAILURE;
 	output_init(&out, stdout, o->format, t.start_ns);
 	int err = o->follow ? follow(v, &t, o, &out) : view_show(v, &t, o, &out);
-	if (!err && strcmp(v->name, "losses"))
+	if (!err && !v->losses)
 		trace_warn_losses(&t);
 	if (!err && v->calls)
 		trace_warn_aggregate(&t);

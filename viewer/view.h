@@ -17,7 +17,8 @@ struct view {
 	/* What --pid, --comm, --mechanism and --verb select: conditions on :pid, :comm, :mechanism, :verb.
 	 * NULL: not taken. */
 	const char *pid, *comm, *mechanism, *verb;
-	bool calls; /* its rows are of single calls */
+	bool calls;  /* its rows are of single calls */
+	bool losses; /* its rows are what is missing: that need not be said again */
 	/* Conditions on :after and :upto, and the last of what they are on, for --follow. NULL: not taken. */
 	const char *since, *newest;
 };

@@ -12,6 +12,7 @@
 #include "options.h"
 #include "render.h"
 #include "resolve.h"
+#include "tables.h"
 #include "schema.h"
 #include "units.h"
 #include "verify.h"
@@ -114,7 +115,7 @@ static void words_and_options_mix(void **state)
 
 static void a_program_keeps_its_options(void **state)
 {
-	unsigned int record = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_REST;
+	uint64_t record = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_REST;
 	struct options o;
 
 	(void)state;
@@ -252,7 +253,6 @@ static const struct column columns[] = {
 	{ "exact", NULL, UNIT_NUMBER, MARK_NONE },
 	{ 0 },
 };
-enum { COLUMNS = 4 };
 
 static const struct view view = { .name = "rows",
 				  .columns = columns,
@@ -298,7 +298,7 @@ static char *rendered(const struct column *of, const char *sql, enum output_form
 	output_init(&o, f, format, 0);
 	o.human = human;
 	o.width = width;
-	assert_int_equal(output_rows(&o, of, COLUMNS, stmt), 0);
+	assert_int_equal(output_rows(&o, of, (size_t)sqlite3_column_count(stmt), stmt), 0);
 	sqlite3_finalize(stmt);
 	sqlite3_close(db);
 	fclose(f);
@@ -371,6 +371,29 @@ static void what_is_only_a_bound_is_marked(void **state)
 		    "<1 ns   2 ns\n"
 		    "~1 ns  ~2 ns\n"
 		    "    -      -\n");
+}
+
+static void lower_bounds_are_marked(void **state)
+{
+	static const struct column amounts[] = {
+		{ "n", "N", UNIT_NUMBER, MARK_EXACT },	     { "bytes", "BYTES", UNIT_BYTES, MARK_EXACT },
+		{ "max", "MAX", UNIT_DURATION, MARK_EXACT }, { "id", "ID", UNIT_NUMBER, MARK_NONE },
+		{ "exact", NULL, UNIT_NUMBER, MARK_NONE },   { "lower_bound", NULL, UNIT_NUMBER, MARK_NONE },
+	};
+
+	(void)state;
+	rendered_as(
+		amounts,
+		"VALUES (1, 2, 3, 4, 1, 0), (1, 2, 3, 4, 0, 1), (1, NULL, 3, 4, 0, 0), (1, 2, 3, 4, 1, 1)",
+		false, true, 0,
+		"  N  BYTES    MAX  ID\n"
+		"  1    2 B   3 ns   4\n"
+		">=1  >=2 B  ~3 ns   4\n"
+		" ~1      -  ~3 ns   4\n"
+		">=1  >=2 B   3 ns   4\n");
+	rendered_as(amounts, "VALUES (1, 2, 3, 4, 0, 1)", false, false, 0,
+		    "n  bytes  max  id  exact  lower_bound\n"
+		    "1      2    3   4      0            1\n");
 }
 
 static void json_rows_have_every_column(void **state)
@@ -595,11 +618,11 @@ static void connections_to_one_address_are_one_row(void **state)
 	(void)state;
 	shown_is(&cmd_summary, "--limit=4", SOCKETS,
 		 "x: ran 1.0 us, 2 processes, 6 channels, 19 messages, 175 B -> PATH\n"
-		 "src                 dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns  exact\n"
-		 "client:10           server:11 (server)  2 x tcp 127.0.0.1:6379        12    120               9              50      1\n"
-		 "server:11 (server)  client:10           tcp 127.0.0.1:6379             3     29               6               7      1\n"
-		 "client:10           server:11           unix_stream socketpair         1      8               1               1      1\n"
-		 "client:10           dbus:12 (untraced)  unix_stream /run/dbus          1      7               -               -      1\n"
+		 "src                 dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns  exact  lower_bound\n"
+		 "client:10           server:11 (server)  2 x tcp 127.0.0.1:6379        12    120               9              50      1            0\n"
+		 "server:11 (server)  client:10           tcp 127.0.0.1:6379             3     29               6               7      1            0\n"
+		 "client:10           server:11           unix_stream socketpair         1      8               1               1      1            0\n"
+		 "client:10           dbus:12 (untraced)  unix_stream /run/dbus          1      7               -               -      1            0\n"
 		 "and 2 more (1 tcp, 1 unix_stream): ipctrace edges -i PATH\n");
 }
 
@@ -612,8 +635,8 @@ static void latency_of_several_is_bounded(void **state)
 		 " latency_max_ns = 4 WHERE channel_id = 1; UPDATE edge_rows SET messages = 1, latency_p50_ns = 90,"
 		 " latency_p90_ns = 90, latency_p99_ns = 90, latency_max_ns = 90 WHERE channel_id = 2",
 		 "x: ran 1.0 us, 2 processes, 6 channels, 106 messages, 175 B -> PATH\n"
-		 "src        dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns  exact\n"
-		 "client:10  server:11 (server)  2 x tcp 127.0.0.1:6379       101    120               2               4      1\n"
+		 "src        dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns  exact  lower_bound\n"
+		 "client:10  server:11 (server)  2 x tcp 127.0.0.1:6379       101    120               2               4      1            0\n"
 		 "and 5 more (3 unix_stream, 2 tcp): ipctrace edges -i PATH\n");
 }
 
@@ -621,31 +644,53 @@ static void edges_say_whose_end_it_is(void **state)
 {
 	(void)state;
 	shown_is(&cmd_edges, "--limit=9", SOCKETS,
-		 "src                 dst                     channel                 channel_id  messages  bytes  latency_p50_ns  latency_p99_ns  latency_max_ns  exact\n"
-		 "client:10           server:11 (server)      tcp 127.0.0.1:6379               1         9     90               5              50              60      1\n"
-		 "client:10           server:11 (server)      tcp 127.0.0.1:6379               2         3     30               9              40              70      1\n"
-		 "server:11 (server)  client:10               tcp 127.0.0.1:6379               2         3     29               6               7               8      1\n"
-		 "client:10           server:11               unix_stream socketpair           3         1      8               1               1               1      1\n"
-		 "client:10           dbus:12 (untraced)      unix_stream /run/dbus            4         1      7               -               -               -      1\n"
-		 "client:10           10.0.0.7:443 (outside)  tcp 10.0.0.7:443                 5         1      6               -               -               -      1\n"
-		 "/run/x (untraced)   client:10               unix_stream /run/x               6         1      5               -               -               -      1\n");
+		 "src                 dst                     channel                 channel_id  messages  bytes  latency_p50_ns  latency_p99_ns  latency_max_ns  exact  lower_bound\n"
+		 "client:10           server:11 (server)      tcp 127.0.0.1:6379               1         9     90               5              50              60      1            0\n"
+		 "client:10           server:11 (server)      tcp 127.0.0.1:6379               2         3     30               9              40              70      1            0\n"
+		 "server:11 (server)  client:10               tcp 127.0.0.1:6379               2         3     29               6               7               8      1            0\n"
+		 "client:10           server:11               unix_stream socketpair           3         1      8               1               1               1      1            0\n"
+		 "client:10           dbus:12 (untraced)      unix_stream /run/dbus            4         1      7               -               -               -      1            0\n"
+		 "client:10           10.0.0.7:443 (outside)  tcp 10.0.0.7:443                 5         1      6               -               -               -      1            0\n"
+		 "/run/x (untraced)   client:10               unix_stream /run/x               6         1      5               -               -               -      1            0\n");
+}
+
+/* A channel with a gap, and a process; where several send and several receive the rest may be on a wrong edge. */
+static void what_was_not_seen_makes_lower_bounds(void **state)
+{
+	(void)state;
+	shown_is(&cmd_edges, "--limit=3", SOCKETS
+		 "UPDATE edge_rows SET partial = 1, exact = 0 WHERE channel_id IN (1, 2); UPDATE endpoints SET sends = 1, receives = 1"
+		 " WHERE channel_id = 2; UPDATE endpoints SET sends = 0 WHERE id = 2",
+		 "src                 dst                 channel             channel_id  messages  bytes  latency_p50_ns  latency_p99_ns  latency_max_ns  exact  lower_bound\n"
+		 "client:10           server:11 (server)  tcp 127.0.0.1:6379           1         9     90               5              50              60      0            1\n"
+		 "client:10           server:11 (server)  tcp 127.0.0.1:6379           2         3     30               9              40              70      0            0\n"
+		 "server:11 (server)  client:10           tcp 127.0.0.1:6379           2         3     29               6               7               8      0            0\n");
+	shown_is(&cmd_summary, "--limit=1", SOCKETS "UPDATE processes SET coverage = 'partial' WHERE pid = 11;"
+		 "INSERT INTO loss_rows (kind, source, reason, process_id, comm, count, first_ns, last_ns, mechanism, processor)"
+		 " VALUES ('not_covered', 'shim', 'io_uring', 2, '', 3, 5, 6, 0, -1)",
+		 "x: ran 1.0 us, 2 processes, 6 channels, >=19 messages, >=175 B -> PATH\n"
+		 "src        dst                 channel                 messages  bytes  latency_p50_ns  latency_p99_ns  exact  lower_bound\n"
+		 "client:10  server:11 (server)  2 x tcp 127.0.0.1:6379        12    120               9              50      1            1\n"
+		 "and 5 more (3 unix_stream, 2 tcp): ipctrace edges -i PATH\n"
+		 "! not covered: server (pid 11): 3 x what it submits through a ring of io_uring is not seen by the shim;"
+		 " run ipctrace as root (or with CAP_BPF and CAP_PERFMON) with --source=bpf\n");
 }
 
 static void channels_say_who_is_at_the_ends(void **state)
 {
 	(void)state;
 	shown_is(&cmd_channels, "--limit=9", SOCKETS,
-		 "id  channel                 bytes_sent  bytes_received  partial  ends                               key           model  capacity  nonblocking\n"
-		 " 1  tcp 127.0.0.1:6379              90              90        0  client:10, server:11 (server)      tcp:1:a       -      -                   0\n"
-		 " 2  tcp 127.0.0.1:6379              60              60        0  client:10, server:11 (server)      tcp:1:b       -      -                   0\n"
-		 " 3  unix_stream socketpair           8               8        0  client:10, server:11               unix:[1]-[2]  -      -                   0\n"
-		 " 4  unix_stream /run/dbus            7               0        1  client:10, dbus:12 (untraced)      unix:[3]-[4]  -      -                   0\n"
-		 " 5  tcp 10.0.0.7:443                 6               0        1  client:10, 10.0.0.7:443 (outside)  tcp:1:c       -      -                   0\n"
-		 " 6  unix_stream /run/x               0               5        1  client:10, /run/x (untraced)       unix:[5]      -      -                   0\n");
+		 "id  channel                 bytes_sent  bytes_received  partial  ends                               key           model  capacity  nonblocking  lower_bound\n"
+		 " 1  tcp 127.0.0.1:6379              90              90        0  client:10, server:11 (server)      tcp:1:a       -      -                   0            0\n"
+		 " 2  tcp 127.0.0.1:6379              60              60        0  client:10, server:11 (server)      tcp:1:b       -      -                   0            0\n"
+		 " 3  unix_stream socketpair           8               8        0  client:10, server:11               unix:[1]-[2]  -      -                   0            0\n"
+		 " 4  unix_stream /run/dbus            7               0        1  client:10, dbus:12 (untraced)      unix:[3]-[4]  -      -                   0            1\n"
+		 " 5  tcp 10.0.0.7:443                 6               0        1  client:10, 10.0.0.7:443 (outside)  tcp:1:c       -      -                   0            1\n"
+		 " 6  unix_stream /run/x               0               5        1  client:10, /run/x (untraced)       unix:[5]      -      -                   0            1\n");
 	shown_is(&cmd_channels, "--limit=2", SOCKETS "UPDATE channel_rows SET lost = 3 WHERE id = 2",
-		 "id  channel             bytes_sent  bytes_received  lost  partial  ends                           key      model  capacity  nonblocking\n"
-		 " 1  tcp 127.0.0.1:6379          90              90     0        0  client:10, server:11 (server)  tcp:1:a  -      -                   0\n"
-		 " 2  tcp 127.0.0.1:6379          60              60     3        0  client:10, server:11 (server)  tcp:1:b  -      -                   0\n");
+		 "id  channel             bytes_sent  bytes_received  lost  partial  ends                           key      model  capacity  nonblocking  lower_bound\n"
+		 " 1  tcp 127.0.0.1:6379          90              90     0        0  client:10, server:11 (server)  tcp:1:a  -      -                   0            0\n"
+		 " 2  tcp 127.0.0.1:6379          60              60     3        0  client:10, server:11 (server)  tcp:1:b  -      -                   0            0\n");
 }
 /* clang-format on */
 
@@ -659,6 +704,37 @@ static void an_older_trace_is_refused(void **state)
 	assert_non_null(strstr(t.error, "has schema version 1 and this ipctrace knows 4: record it again"));
 	remove_trace(path);
 }
+
+/* Whatever a losses.reason may be: a row without words or remedy would leave people alone. */
+static void every_reason_has_words_and_a_remedy(void **state)
+{
+	(void)state;
+	for (int i = 0; i < IPC_REASONS; i++) {
+		const struct ipc_reason_row *r = &ipc_reasons[i];
+		assert_true(r->name && *r->name && r->words && r->remedy);
+		assert_true(strlen(r->words) > 10 && strcmp(r->words, r->name));
+		assert_true(strlen(r->remedy) > 10 && strcmp(r->remedy, r->words));
+		assert_true(!strcmp(r->kind, "lost") || !strcmp(r->kind, "not_covered") ||
+			    !strcmp(r->kind, "uncertain"));
+	}
+}
+
+/* clang-format off */
+static void losses_say_who_and_why_and_what_to_do(void **state)
+{
+	(void)state;
+	shown_is(&cmd_losses, "--limit=9",
+		 "INSERT INTO processes (id, pid, comm) VALUES (1, 12, 'foo');"
+		 "INSERT INTO loss_rows (kind, source, reason, process_id, comm, count, first_ns, last_ns, mechanism, processor)"
+		 " VALUES ('not_covered', 'shim', 'outlived', 1, '', 1, 5, 6, 0, -1), ('lost', 'bpf', 'of-tomorrow', 0, '', 7, 5, 6, 0, 3)",
+		 "kind         reason       count  pid  comm  mechanism  process_id  source  processor  first_ns  last_ns\n"
+		 "lost         of-tomorrow      7    -  -     -                   -  bpf             3         5        6\n"
+		 "not_covered  outlived         1   12  foo   -                   1  shim            -         5        6\n"
+		 "\n"
+		 "of-tomorrow: of-tomorrow; look into the documents of the ipctrace that recorded it\n"
+		 "outlived: still running when the recording ended; --follow waits for such programs\n");
+}
+/* clang-format on */
 
 static void names_are_asked_for_only_on_demand(void **state)
 {
@@ -690,6 +766,10 @@ int main(void)
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(every_way_to_give_a_value),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(lower_bounds_are_marked),
+		cmocka_unit_test(what_was_not_seen_makes_lower_bounds),
+		cmocka_unit_test(every_reason_has_words_and_a_remedy),
+		cmocka_unit_test(losses_say_who_and_why_and_what_to_do),
 		cmocka_unit_test(words_and_options_mix),
 		cmocka_unit_test(a_program_keeps_its_options),
 		cmocka_unit_test(bytes_and_times_for_people),

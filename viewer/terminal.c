@@ -56,13 +56,21 @@ size_t terminal_width(FILE *f)
 	return ioctl(fileno(f), TIOCGWINSZ, &size) ? 0 : size.ws_col;
 }
 
+/* Whether the terminal can do nothing but write lines. */
+static bool is_dumb(void)
+{
+	const char *kind = getenv("TERM");
+
+	return !kind || !strcmp(kind, "dumb");
+}
+
 static bool has_colors(FILE *f)
 {
-	const char *no_color = getenv("NO_COLOR"), *kind = getenv("TERM");
+	const char *no_color = getenv("NO_COLOR");
 
 	if (terminal.mode != COLOR_AUTO)
 		return terminal.mode == COLOR_ALWAYS;
-	return terminal_is(f) && (!no_color || !*no_color) && kind && strcmp(kind, "dumb") != 0;
+	return terminal_is(f) && (!no_color || !*no_color) && !is_dumb();
 }
 
 const char *terminal_color(FILE *f, enum color color)
@@ -132,7 +140,8 @@ static void take_signals(void)
 
 void terminal_page(void)
 {
-	const char *command = terminal.unpaged || !isatty(STDOUT_FILENO) ? NULL : pager_command();
+	const char *command =
+		terminal.unpaged || is_dumb() || !isatty(STDOUT_FILENO) ? NULL : pager_command();
 	bool errors = isatty(STDERR_FILENO);
 	size_t columns = terminal_width(stdout);
 	int ends[2];

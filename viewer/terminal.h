@@ -36,7 +36,7 @@ size_t terminal_width(FILE *f);
 const char *terminal_color(FILE *f, enum color color);
 
 /* From here on standard output goes through the pager, and standard error too where it is a terminal; nothing
- * happens where standard output is none, or no pager is wanted or found. */
+ * happens where standard output is none, or a dumb one, or no pager is wanted or found. */
 void terminal_page(void);
 
 /* Writes the rest and waits for the pager, if there is one. */

@@ -254,6 +254,7 @@ def long_output_goes_through_the_pager(s):
             return out, file.read()
     assert pages(f"cat >{paged}") == ("", direct)
     assert pages(f"cat >{paged}", "--no-pager") == (direct, "")
+    assert pages(f"cat >{paged}", TERM="dumb") == (direct, "")
     assert pages("", PAGER=f"cat >{paged}") == (direct, "")
     assert pages("cat") == pages("no-such-pager -x") == (direct, "")
     assert pages(f"printf '%s %s' $LESS $LV >{paged}") == ("", "FRX -c")

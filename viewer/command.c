@@ -60,7 +60,8 @@ void command_help(FILE *out, const struct command *c)
 	fputs("\nShows the inter-process communication of unmodified programs.\n\ncommands:\n", out);
 	for (const struct command *const *p = commands; *p; p++)
 		fprintf(out, "  %-12s %s\n", (*p)->name, (*p)->summary);
-	fputs("\n'ipctrace COMMAND --help' tells more. Without a command, 'ipctrace -- PROGRAM' records.\n",
+	fputs("\n'ipctrace COMMAND --help' tells more, 'man ipctrace-COMMAND' all. Without a command,"
+	      " 'ipctrace -- PROGRAM' records.\n",
 	      out);
 }
 

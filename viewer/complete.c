@@ -56,6 +56,8 @@ static void offer_options(const struct typed *t)
 			snprintf(word, sizeof(word), "-%c", o.letter);
 		offer_word(t, word, o.help);
 	}
+	if (t->n == 2)
+		offer_word(t, "--version", cmd_version.summary);
 }
 
 /* The last word's part up to `end` is given already. */
@@ -134,26 +136,28 @@ static const char *value_of(const struct command *c, const char *word, size_t n)
 	return NULL;
 }
 
-/* Goes over the words from `i` to the last. Some shells make three words of --name=value. */
+/* Goes over the words from `i` to the last. Bash makes three words of --name=value. */
 static void read_words(struct typed *t, int i)
 {
 	const char *last = t->words[t->n - 1];
 
 	for (; i < t->n - 1; i++) {
-		char *word = t->words[i];
-		if (word[0] != '-' || !word[1] || !strcmp(word, "--")) {
-			if (t->command->options & OPT_REST) {
-				t->program = i + (*word == '-');
-				return;
-			}
-			continue;
+		const char *word = t->words[i];
+		bool option = word[0] == '-' && word[1] && strcmp(word, "--") != 0;
+		if (!option && t->command->options & OPT_REST) {
+			t->program = *word == '-' ? i + 1 : i;
+			return;
 		}
-		const char *value = value_of(t->command, word, strlen(word));
-		bool equals = !strcmp(t->words[i + 1], "=");
-		if (value && equals && i + 1 == t->n - 1)
-			t->start = last + 1;
-		i += value ? 1 + (equals && i + 1 < t->n - 1) : 0;
-		t->value = i >= t->n - 1 ? value : NULL;
+		const char *value = option ? value_of(t->command, word, strlen(word)) : NULL;
+		if (!value)
+			continue;
+		i++;
+		if (!strcmp(t->words[i], "=") && i < t->n - 1)
+			i++;
+		if (i == t->n - 1) {
+			t->value = value;
+			t->start += !strcmp(last, "=");
+		}
 	}
 	const char *equals = strchr(last, '=');
 	if (!t->value && !strncmp(last, "--", 2) && equals) {

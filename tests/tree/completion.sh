@@ -21,11 +21,12 @@ for command in $commands; do
 	# An option whose value nobody could complete has a value of an unknown kind, for which complete.c needs a rule.
 	while read -r name value; do
 		case $value in
-		N | MS | SIZE | PID* | NAME) continue ;;
+		N | MS | SIZE | SECONDS | PID* | NAME) continue ;;
 		esac
 		[ -n "$(words $command $name '')" ] || is "values of $command $name $value" "some" ""
 	done < <(ipctrace $command --help | sed -nE 's/^ {2}(-., )?(--?[a-z-]+) ([^ ]+) .*/\2 \3/p')
 done
+is "an option of no command" "--verify --version" "$(words --ver)"
 is "alternatives" "shim" "$(words record --source s)"
 is "a value behind =" "--source=shim" "$(words record --source=s)"
 is "a value behind = in a word of its own" "shim" "$(words record --source = s)"

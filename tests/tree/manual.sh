@@ -28,6 +28,16 @@ for command in $commands; do
 	check "ipctrace.1 has $command" grep -q "^\.BR ipctrace\\\\-$command (1)$" "$folder/ipctrace.1"
 	check "the options of $command are explained" diff <(in_help "$command") <(in_page "$page")
 done
+# Options in running text too: those of reference programs, and of other commands.
+words() { grep -Eo -- '(^|[^[:alnum:]_-])--[a-z][a-z-]+' | grep -Eo -- '--[a-z-]+' | sort -u; }
+plain() { sed 's/\\f[BIR]//g; s/\\-/-/g' "$@"; }
+helps=$({ echo "$help --version"; for command in $commands; do "$BUILD/ipctrace" "$command" --help; done; } | words)
+for command in $commands; do
+	check "the page of $command has every option that its --help mentions" \
+		[ -z "$(comm -23 <("$BUILD/ipctrace" "$command" --help | words) <(plain "$folder/ipctrace-$command.1" | words))" ]
+done
+unknown=$(comm -13 <(echo "$helps") <(plain "$folder"/*.1 | words))
+check "the pages mention no option that there is not $unknown" [ -z "$unknown" ]
 union=$(for command in $commands; do in_help "$command"; done | sort -u)
 unused() { comm -23 <(sed -n 's/^## //p' docs/man/options.md | sort) <(echo "$union") | grep .; }
 check "options.md explains no option that is none" [ -z "$(unused)" ]

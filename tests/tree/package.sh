@@ -24,7 +24,7 @@ check "nothing of it is left in the tree" [ -z "$(git status --porcelain debian 
 
 # An administration of its own: no package of this machine is touched. Of another user than root in a pretended root.
 [ "$(id -u)" = 0 ] || command -v fakeroot >/dev/null || skip "neither root nor fakeroot"
-dpkg="$([ "$(id -u)" = 0 ] || echo fakeroot) dpkg --root=$root/system --force-depends --force-not-root --log=$root/dpkg.log"
+dpkg="$([ "$(id -u)" = 0 ] || echo fakeroot) dpkg --root=$root/system --force-depends --force-not-root --path-include=/* --log=$root/dpkg.log"
 mkdir -p "$root"/system/var/lib/dpkg/{updates,info,triggers}
 touch "$root"/system/var/lib/dpkg/{status,available}
 check "it installs" quiet $dpkg -i "$package"

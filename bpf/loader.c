@@ -250,7 +250,7 @@ int bpf_check(char *error, size_t error_size)
 /* Behind why eBPF cannot be used: what can, where the shim could record that. */
 static const char *way_out(const struct selection *what)
 {
-	bool needs_kernel = what->everybody || what->npids || what->cgroup || *what->comm;
+	bool needs_kernel = what->everybody || what->npids || what->cgroup;
 	return needs_kernel ? "" : ", or use --source=shim";
 }
 

@@ -382,7 +382,8 @@ static void meet_image(struct source *s, const struct listed *here, const struct
 	for (struct listed *l = s->list; l < here; l++)
 		if (l->pid == image->pid && l->image != image->image)
 			l->over = true;
-	if (owner && (image->via == IPC_VIA_EXEC || owner->image == 0)) {
+	bool executed = image->via == IPC_VIA_EXEC || image->via == IPC_VIA_UNSELECTED;
+	if (owner && (executed || owner->image == 0)) {
 		if (owner->image)
 			clear_lines(s, owner->image);
 		owner->image = image->image;
@@ -701,6 +702,7 @@ struct arena_file *shim_arena(struct source *shim)
 /* Processes are told of whatever they do: who is whose child stands in all that is recorded. */
 static void select_all(struct arena_header *h, const struct selection *what)
 {
+	memcpy(h->comm, what->comm, sizeof(h->comm));
 	h->alone = what->alone;
 	h->mechanisms = ipc_mechanisms_behind(what->mechanisms) | 1ULL << IPC_MECH_process;
 }

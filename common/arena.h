@@ -80,6 +80,7 @@ struct arena_header {
 	uint32_t sync; /* enum arena_sync_mode */
 	/* How often the pages of shared memory are looked at, by `clock`; 0: never. */
 	uint64_t sample_interval;
+	char comm[16];	     /* of the programs to be recorded; "": any */
 	uint32_t alone;	     /* 1: children of the command are not recorded */
 	uint64_t mechanisms; /* to be looked at: a set of 1 << enum ipc_mechanism */
 	/* written by the recorder while it runs */

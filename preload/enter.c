@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sem.h>
 #include <unistd.h>
 
@@ -137,52 +138,103 @@ static bool shim_in_reach(void)
 	return !raw_syscall(__NR_faccessat, AT_FDCWD, shim.path, R_OK);
 }
 
+static enum ipc_reason judge(int dirfd, const char *path)
+{
+	uint64_t mask = signals_block(); /* the program is opened */
+	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
+	signals_restore(mask);
+	return reason;
+}
+
+/* What is about to be executed; `link` has room for the name of one that is given by a descriptor. */
+struct program {
+	const char *path;
+	int dirfd;
+	long *envp;
+};
+
+enum { LINK_ROOM = 40 };
+
+/* False: the exec will fail. */
+static bool find_program(bool at, struct hook_registers *r, struct program *p, char link[static LINK_ROOM])
+{
+	uintptr_t page = 0;
+	p->path = (const char *)r->arg[at ? 1 : 0];
+	p->envp = &r->arg[at ? 3 : 2];
+	p->dirfd = at ? (int)r->arg[0] : AT_FDCWD;
+	if (!readable_string(p->path, SHIM_PATH, &page) || !environment_is_readable((char *const *)*p->envp))
+		return false;
+	if (at && !*p->path && p->dirfd >= 0) { /* the descriptor is the program */
+		text_put_fd_path(link, (unsigned int)p->dirfd);
+		p->path = link;
+	}
+	return true;
+}
+
+/* Puts our variables into the new program's environment. */
+static void put_environment(struct shim_thread *t, const struct program *p, uint32_t image, const char *locks)
+{
+	const struct environment e = { shim.path, shim.arena, image, locks };
+	size_t size = environment_size((char *const *)*p->envp, &e);
+	long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				  -1, 0);
+	if (memory <= 0 && memory >= -4096)
+		return;
+	if (t->exec_memory) /* an earlier execve of the same vfork child failed */
+		raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
+	t->exec_memory = (void *)memory;
+	t->exec_size = size;
+	*p->envp = (long)environment_write((void *)memory, (char *const *)*p->envp, &e);
+}
+
 /* Announces the exec and puts our variables into the new program's environment, where it can be entered. */
 static void enter_exec(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p)
 {
-	bool at = call == IPC_CALL_execveat;
-	const char *path = (const char *)r->arg[at ? 1 : 0];
-	long *envp = &r->arg[at ? 3 : 2];
-	uintptr_t page = 0;
+	struct program program;
+	char link[LINK_ROOM];
 	p->followed = false;
-	if (!readable_string(path, SHIM_PATH, &page) || !environment_is_readable((char *const *)*envp))
+	if (!find_program(call == IPC_CALL_execveat, r, &program, link))
 		return;
-	int dirfd = at ? (int)r->arg[0] : AT_FDCWD;
-	char link[40];
-	if (at && !*path && dirfd >= 0) { /* the descriptor is the program */
-		text_put_fd_path(link, (unsigned int)dirfd);
-		path = link;
-	}
 	sample_now(t);
 	uint32_t number = shim_number(t);
 	char locks[LOCK_TEXT_MAX];
 	lock_exec(t, locks);
-	uint64_t mask = signals_block(); /* the program is opened */
-	enum ipc_reason reason = shim_in_reach() ? program_check(dirfd, path) : IPC_REASON_no_arena;
-	signals_restore(mask);
+	enum ipc_reason reason = judge(program.dirfd, program.path);
 	p->followed = reason != IPC_REASON_none && ask(t, ARENA_ASK_FOLLOW);
 	if (reason != IPC_REASON_none) {
-		define_loss_of(t, reason, path, p->followed);
-	} else if (environment_is_traced((char *const *)*envp)) {
-		define_loss(t, IPC_REASON_other_recorder, path);
+		define_loss_of(t, reason, program.path, p->followed);
+	} else if (environment_is_traced((char *const *)*program.envp)) {
+		define_loss(t, IPC_REASON_other_recorder, program.path);
 	} else {
-		define_loss(t, IPC_REASON_no_arena, path); /* should the new program not report */
-		const struct environment e = { shim.path, shim.arena, shim_image(t), locks };
-		size_t size = environment_size((char *const *)*envp, &e);
-		long memory = raw_syscall(__NR_mmap, NULL, size, PROT_READ | PROT_WRITE,
-					  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (memory > 0 || memory < -4096) {
-			if (t->exec_memory) /* an earlier execve of the same vfork child failed */
-				raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
-			t->exec_memory = (void *)memory;
-			t->exec_size = size;
-			*envp = (long)environment_write((void *)memory, (char *const *)*envp, &e);
-		}
+		define_loss(t, IPC_REASON_no_arena, program.path); /* should the new program not report */
+		put_environment(t, &program, shim_image(t), locks);
 	}
 	struct ipc_event announced = event_now(t, call, IPC_MECH_process);
 	announced.thread = number;
 	announced.flags = IPC_F_ENTRY;
 	shim_emit(t, &announced);
+}
+
+static const char *basename_of(const char *path)
+{
+	const char *name = path;
+	for (const char *p = path; *p; p++)
+		name = *p == '/' ? p + 1 : name;
+	return name;
+}
+
+/* A child of the process, forked or not, has no image. */
+static void pass_exec(struct shim_thread *t, bool at, struct hook_registers *r, bool child)
+{
+	struct program program;
+	char link[LINK_ROOM];
+	if ((child && shim.alone) || !find_program(at, r, &program, link))
+		return;
+	enum ipc_reason reason = judge(program.dirfd, program.path);
+	if (reason == IPC_REASON_none && !environment_is_traced((char *const *)*program.envp))
+		put_environment(t, &program, child ? 0 : shim.ring.image, NULL);
+	else if (reason != IPC_REASON_none && shim_is_chosen(basename_of(program.path)))
+		shim_lost(reason);
 }
 
 static void enter_exit(struct shim_thread *t, long code)
@@ -219,6 +271,34 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 		sample_stop(t);
 	if (sandbox_stops_ioctl(program))
 		shim.no_ioctl = true;
+}
+
+/* Whether the call is one after which ours would be stopped. */
+static bool forbids_us(long nr, const struct hook_registers *r)
+{
+	const struct sock_fprog *program = (const struct sock_fprog *)r->arg[2];
+	if (nr == __NR_prctl && r->arg[0] == PR_SET_SECCOMP)
+		return r->arg[1] == SECCOMP_MODE_STRICT ||
+		       (r->arg[1] == SECCOMP_MODE_FILTER && sandbox_stops_us(program));
+	return nr == __NR_seccomp && (r->arg[0] == SECCOMP_SET_MODE_STRICT ||
+				      (r->arg[0] == SECCOMP_SET_MODE_FILTER && sandbox_stops_us(program)));
+}
+
+/* A child has a copy of the process's memory, or shares it. */
+static bool is_child(void)
+{
+	return !*shim.alive || (int32_t)raw_syscall(__NR_getpid) != shim.ring.pid;
+}
+
+void hook_pass(struct shim_thread *t, struct hook_registers *r)
+{
+	long nr = r->nr & ~HOOK_NO_RETURN;
+	if (nr == __NR_execve || nr == __NR_execveat)
+		pass_exec(t, nr == __NR_execveat, r, is_child());
+	else if (nr == __NR_exit_group && shim.introduced && !is_child())
+		enter_exit(t, r->arg[0]);
+	else if (forbids_us(nr, r))
+		shim.passes = false;
 }
 
 static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)

@@ -205,8 +205,11 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 			enter_action(t, r, stack);
 		return;
 	}
-	if (!recording())
+	if (!recording()) {
+		if (shim.passes && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed))
+			hook_pass(t, r);
 		return;
+	}
 	if (t->depth)
 		drop_left(t, stack);
 	uint16_t call = find_row(r, r->nr & ~HOOK_NO_RETURN);

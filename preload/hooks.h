@@ -12,6 +12,10 @@
 bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, struct pending *p,
 		bool returns);
 
+/* The same in a program that is not chosen: what it executes may be, and a sandbox may forbid that we help
+ * it. */
+void hook_pass(struct shim_thread *t, struct hook_registers *r);
+
 /* Records the call that has returned. */
 void hook_leave(struct shim_thread *t, const struct pending *p, long result);
 

@@ -239,7 +239,7 @@ static size_t describe_program(char *text, const char *end, int argc, char **arg
 	return (size_t)(at - text);
 }
 
-static void introduce_program(struct shim_thread *t, int argc, char **argv, uint32_t prev)
+static void describe_image(int argc, char **argv, uint32_t prev, enum ipc_via via)
 {
 	shim.ring.image = new_number();
 	shim.image = (struct ipc_def_image){ .image = shim.ring.image,
@@ -247,9 +247,8 @@ static void introduce_program(struct shim_thread *t, int argc, char **argv, uint
 					     .pid = shim.ring.pid,
 					     .ppid = (int32_t)raw_syscall(__NR_getppid),
 					     .uid = (uint32_t)raw_syscall(__NR_geteuid),
-					     .via = prev ? IPC_VIA_EXEC : IPC_VIA_START };
+					     .via = via };
 	shim.text_length = (uint16_t)describe_program(shim.text, shim.text + sizeof(shim.text), argc, argv);
-	t->number = introduce(t);
 }
 
 /* Takes our two variables out of `envp` in place, so that the program sees the environment it would have had.
@@ -374,6 +373,34 @@ static enum ipc_reason patch(void)
 	return patch_in_place(&libc, sites, count, &filter) ? IPC_REASON_no_patch : IPC_REASON_none;
 }
 
+bool shim_is_chosen(const char *name)
+{
+	const char *chosen = shim.ring.header->comm;
+	const unsigned int last = sizeof(shim.ring.header->comm) - 1;
+	unsigned int i = 0;
+	while (i < last && name[i] && name[i] == chosen[i])
+		i++;
+	return !*chosen || i == last || name[i] == chosen[i];
+}
+
+/* The program is not chosen. Where the one before it was, that has become this one,
+ * whose end will be told. */
+static void pass(struct shim_thread *t, int argc, char **argv, uint32_t prev)
+{
+	for (unsigned int fd = 0; fd < DESCRIPTORS; fd++)
+		descriptor_kinds[fd] = DESCRIPTOR_OTHER; /* the stubs look no further */
+	shim.mechanisms = 0;
+	shim.chooses = true;
+	if (prev) {
+		describe_image(argc, argv, prev, IPC_VIA_UNSELECTED);
+		t->number = introduce(t);
+		ring_release(&shim.ring, &t->ring);
+	}
+	enum ipc_reason reason = patch();
+	if (reason != IPC_REASON_none)
+		shim_lost(reason);
+}
+
 static volatile uint32_t *alive_page(void)
 {
 	long page = raw_syscall(__NR_mmap, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -394,11 +421,14 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	become_nameless();
 	uint32_t prev = parse_ours(ours);
 	int32_t pid = (int32_t)raw_syscall(__NR_getpid);
+	char comm[16] = "";
 	if (ring_attach(&shim.ring, shim.arena, pid))
 		return;
 	struct shim_thread *t = &shim_self;
 	shim.ticks = shim.ring.header->clock == ARENA_CLOCK_TSC;
 	shim.alone = shim.ring.header->alone;
+	raw_syscall(__NR_prctl, PR_GET_NAME, comm);
+	shim.passes = !shim_is_chosen(comm);
 	shim.mechanisms = shim.ring.header->mechanisms;
 	shim.chooses = shim.mechanisms != ~0ULL;
 	sample_start();
@@ -407,9 +437,14 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		shim_lost(IPC_REASON_no_arena);
 		return;
 	}
+	if (shim.passes) {
+		pass(t, argc, argv, prev);
+		return;
+	}
 	/* A filter of an earlier program: what it does to our questions is not known. */
 	shim.no_diag = shim.no_ioctl = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
-	introduce_program(t, argc, argv, prev);
+	describe_image(argc, argv, prev, prev ? IPC_VIA_EXEC : IPC_VIA_START);
+	t->number = introduce(t);
 	hook_init();
 	descriptor_inherit(t, true);
 	sync_start();

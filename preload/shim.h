@@ -65,6 +65,7 @@ struct shim_thread {
 
 struct shim {
 	bool ready;	     /* recording; false: every hook returns at once */
+	bool passes;	     /* the program is not chosen: nothing is recorded, but what it executes may be */
 	bool alone;	     /* children of this process are not recorded */
 	bool no_diag;	     /* a sandbox forbids to ask sock_diag */
 	bool no_semctl;	     /* likewise how many semaphores a set has */
@@ -102,6 +103,9 @@ static inline uint64_t shim_now(void)
 /* The number to put into this thread's records. Introduces the thread, a fork child or a vfork child first.
  * 0: there was no room for that; records with this number are counted as dropped. */
 uint32_t shim_number(struct shim_thread *t);
+
+/* Whether programs of this name, of which the kernel keeps the first 15 bytes, are recorded. */
+bool shim_is_chosen(const char *name);
 
 /* Whether this is a child that shares the memory of a process whose children are not recorded. Its parent,
  * whose return is not seen, is told to have made it. */

@@ -66,11 +66,15 @@ long control_receive(int fd, char text[static CONTROL_TEXT], struct ucred *who, 
 	return n;
 }
 
+static void say(const struct control *c, const char *text, const struct sockaddr_un *to, socklen_t length)
+{
+	sendto(c->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)to, length);
+}
+
 static void take(struct control *c, const char *text, const struct sockaddr_un *from, socklen_t length)
 {
 	if (!strcmp(text, CONTROL_INFO))
-		sendto(c->fd, c->info, strlen(c->info), MSG_DONTWAIT | MSG_NOSIGNAL,
-		       (const struct sockaddr *)from, length);
+		say(c, c->info, from, length);
 	if (strcmp(text, CONTROL_STOP))
 		return;
 	c->stop = true;
@@ -93,13 +97,14 @@ void control_answer(struct control *c)
 			break;
 		else if (n >= 0 && (!who.uid || who.uid == getuid()))
 			take(c, text, &from, length);
+		else if (n >= 0)
+			say(c, CONTROL_DENIED, &from, length);
 }
 
 void control_close(struct control *c)
 {
 	for (unsigned int i = 0; i < c->waiting; i++)
-		sendto(c->fd, CONTROL_DONE, strlen(CONTROL_DONE), MSG_DONTWAIT | MSG_NOSIGNAL,
-		       (const struct sockaddr *)&c->who[i], c->length[i]);
+		say(c, CONTROL_DONE, &c->who[i], c->length[i]);
 	if (c->fd >= 0)
 		close(c->fd);
 	c->fd = -1;

@@ -17,6 +17,7 @@
 #define CONTROL_INFO   "info"
 #define CONTROL_STOP   "stop"
 #define CONTROL_DONE   "done"
+#define CONTROL_DENIED "denied"
 
 enum { CONTROL_WAITING = 8, CONTROL_TEXT = 8192 };
 

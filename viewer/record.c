@@ -184,12 +184,15 @@ static void set_beginning(struct track *t, const struct options *o)
 /* Returns 0 or an exit status. */
 static int choose_sources(struct recording *r, const struct command *self)
 {
-	bool chosen = selection_of_kernel(r->o);
-	const char *name = r->o->source ? r->o->source : chosen ? "bpf" : "auto";
+	const struct options *o = r->o;
+	bool kernel =
+		o->machine || o->npids || o->cgroup || !o->nargs; /* no program would bring the shim in */
+	const char *name = o->source ? o->source : kernel ? "bpf" : "auto";
 	bool both = !strcmp(name, "both");
 
-	if (chosen && strcmp(name, "bpf"))
-		return command_misused(self, "-a, -p, --cgroup and --comm need --source=bpf");
+	if (kernel && strcmp(name, "bpf"))
+		return command_misused(self,
+				       "-a, -p, --cgroup, and --comm without a program, need --source=bpf");
 	if (both != r->o->verify)
 		return command_misused(self, both ? "--source=both needs --verify"
 						  : "--verify needs --source=both");

@@ -62,7 +62,7 @@ static bool meet(struct recorder *r, const char *name, size_t length)
 	if (r->fd < 0)
 		return false;
 	if (send(r->fd, CONTROL_INFO, strlen(CONTROL_INFO), MSG_NOSIGNAL) < 0 ||
-	    !answer(r->fd, PATIENCE_MS, text, &who)) {
+	    !answer(r->fd, PATIENCE_MS, text, &who) || !strcmp(text, CONTROL_DENIED)) {
 		close(r->fd);
 		return false;
 	}

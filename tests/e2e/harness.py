@@ -322,9 +322,10 @@ class Trace:
             WHERE bytes_received > bytes_sent AND bytes_sent > 0 AND mechanism IN {MOVERS} AND mechanism != 'udp'
             AND NOT EXISTS (SELECT 1 FROM edges e WHERE e.channel_id = c.id
                 AND ({outside("e.src_id")} OR {outside("e.dst_id")}))
-            AND (SELECT count(*) FROM losses WHERE kind = 'not_covered') = 0""")
+            AND (SELECT count(*) FROM losses WHERE kind = 'not_covered') = 0 AND NOT EXISTS (SELECT 1 FROM meta
+                WHERE key = 'ended_by' OR (key = 'selection' AND value LIKE '%--no-follow%'))""")
         self.none("processes that never ended", """SELECT * FROM processes WHERE end_ns IS NULL AND NOT EXISTS
-            (SELECT 1 FROM losses WHERE reason = 'outlived')
+            (SELECT 1 FROM losses WHERE reason = 'outlived') AND NOT EXISTS (SELECT 1 FROM meta WHERE key = 'ended_by')
             AND (coverage NOT IN ('untraced', 'remote') OR parent_id IS NOT NULL OR prev_id IS NOT NULL)""")
 
     def none(self, what, sql):

@@ -464,16 +464,16 @@ def named(s, name, program):
     return path
 
 
-@as_root
-def processes_of_a_name(s):
+@by_source
+def processes_of_a_name(s, source):
     """In the command's tree: at their exec, until they execute something else."""
     shell, cat = named(s, "ipct-sh", "/bin/sh"), named(s, "ipct-cat", "/bin/cat")
     work = f"echo one | {cat} | {cat}; {shell} -c 'echo two; exec {cat} /dev/null' | {cat}; {shell} -c 'exit 3'"
-    _, trace = s.record(["sh", "-c", work], "bpf", ["--comm", "ipct-cat"])
+    _, trace = s.record(["sh", "-c", work], source, ["--comm", "ipct-cat"])
     rows = trace.rows("SELECT comm, exit_status, cmdline FROM processes WHERE coverage = 'full' ORDER BY 3")
     assert rows == [("ipct-cat", 0, cat)] * 3 + [("ipct-cat", 0, f"{cat} /dev/null")], rows
     assert trace.edge("ipct-cat", "ipct-cat") == (1, 4)
-    _, trace = s.record(["sh", "-c", work], "bpf", ["--comm", "ipct-sh"])
+    _, trace = s.record(["sh", "-c", work], source, ["--comm", "ipct-sh"])
     rows = trace.rows("""SELECT p.comm, p.coverage, p.exit_status, v.comm, p.end_ns IS NOT NULL FROM processes p
                       LEFT JOIN processes v ON v.id = p.prev_id ORDER BY p.id""")
     assert rows == [("ipct-sh", "full", None, None, 1), ("ipct-cat", "untraced", 0, "ipct-sh", 1),

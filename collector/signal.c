@@ -217,8 +217,10 @@ static void message(struct collector *c, const struct signal_call *s, const stru
 		.dst = r->endpoint,
 		.exact = exact,
 	};
-	if (s->inside)
+	if (s->inside) {
 		s->endpoint->data.sends++;
+		collector_dirty(c, &s->endpoint->row);
+	}
 	rollup_message(c, &m);
 	store_link(c->store, m.send_event, m.recv_event, 0, exact);
 }

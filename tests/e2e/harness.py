@@ -33,7 +33,7 @@ class Skip(Exception):
     """Raised by a test that cannot run here."""
 
 
-def run(command, timeout=120, stdin=b"", **options):
+def run(command, timeout=300, stdin=b"", **options):
     """Runs to the end and returns a Result. What takes too long is killed with all its group."""
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                              start_new_session=True, **options)
@@ -392,9 +392,10 @@ def run_one(function, user):
 
 def main():
     """Runs the tests of the calling file whose names contain one of the arguments, or all."""
-    # A shell's background job ignores these, and so would all that the tests start.
+    # A shell's background job ignores these, one of nohup's SIGHUP, and so would all that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    for number in (signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     failed = False
     try:
         for function, users in TESTS:

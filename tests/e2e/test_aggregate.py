@@ -94,9 +94,9 @@ def sent(path):
 @test(users=("root",))
 def drops_are_told_while_it_runs(s):
     calls, path = 50000, s.new_trace()
-    with subprocess.Popen([s.ipctrace, "-q", "-o", path, "--source=bpf", *SMALL, "--", program("flood.c"), str(calls), "20"],
+    with subprocess.Popen([s.ipctrace, "-q", "-o", path, "--source=bpf", *SMALL, "--", program("flood.c"), str(calls), "60"],
                           cwd=s.dir) as child:
-        found, until = None, time.monotonic() + 18
+        found, until = None, time.monotonic() + 50
         while time.monotonic() < until and (not found or found[0] != calls):
             time.sleep(0.3)
             found = sent(path)

@@ -41,7 +41,7 @@ class Worker:
 
     def end(self):
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        self.process.wait(timeout=120)
         self.process.stdout.close()
 
 
@@ -55,7 +55,7 @@ def workers(*made):
             worker.end()
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=120):
     """Waits until it holds; returns what it was then."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -91,7 +91,7 @@ def recording(s, options, *pids):
     def end(sent=signal.SIGINT):
         if sent:
             recorder.send_signal(sent)
-        _, err = recorder.communicate(timeout=60)
+        _, err = recorder.communicate(timeout=120)
         assert recorder.returncode == 0 and not err, (recorder.returncode, err)
         trace = Trace(path)
         if sent:

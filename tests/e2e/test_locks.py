@@ -52,7 +52,7 @@ def compare(name, trace, out):
 
 
 def traced(s, name, source):
-    result, trace = s.record([program("locks.c"), name, s.dir], source, timeout=30)
+    result, trace = s.record([program("locks.c"), name, s.dir], source, timeout=120)
     assert result.status == 0, (name, shorten(result))
     return result, trace
 

@@ -9,9 +9,10 @@ from harness import by_source, free_port, main, needs, script, shorten
 PYTHON = "/usr/bin/python3"
 
 
-def record(s, source, shell, seconds=60):
-    """Runs a script that starts a server and ends it. Returns the trace, and its output by lines."""
-    result, trace = s.record(["sh", "-c", shell], source, timeout=seconds)
+def record(s, source, shell):
+    """Runs a script that starts a server and ends it. Returns the trace, and its output by lines. By eBPF there is
+    room for all that passes while the recorder does not get a processor."""
+    result, trace = s.record(["sh", "-c", shell], source, ["--buffer=256M"] if source == "bpf" else [])
     assert result.status == 0, shorten(result)
     lost = trace.rows("SELECT * FROM losses WHERE kind IN ('lost', 'not_covered')")
     assert not lost, lost
@@ -90,10 +91,10 @@ def redis_over_its_unix_socket(s, source):
 
 
 def redis_benchmark(s, source, mechanism, server="", client=""):
-    work = f"redis-benchmark $R -n 100000 -c 20 -t set -q {client} >/dev/null"
+    work = f"redis-benchmark $R -n 50000 -c 20 -t set -q {client} >/dev/null"
     trace, found = redis(s, source, work, mechanism, server, two_in_one=1)  # two CONFIG GET
     assert len(found) >= 21, found  # 20 clients, and one to begin with
-    assert trace.edge("redis-benchmark", "redis-server", mechanism)[0] >= 100000
+    assert trace.edge("redis-benchmark", "redis-server", mechanism)[0] >= 50000
 
 
 @by_source

@@ -377,6 +377,12 @@ def words_with_control_characters(s):
         assert result.status, (words, result)
         assert is_tame((result.out + result.err).decode()), (words, result)
     path = s.path(evil)
+    recorder = subprocess.Popen(s.prefix + [s.ipctrace, "-q", "-o", path + "2", "--", "sh", "-c", "read x"], stdin=subprocess.PIPE)
+    wait_for(lambda: b"2J" in s.run([s.ipctrace, "stop", "nothing"]).err)
+    for words in (["nothing"], [path + "2"]):
+        result = s.run([s.ipctrace, "stop", *words])
+        assert is_tame((result.out + result.err).decode()) and b"\\x1b[2J" in result.out + result.err, result
+    recorder.communicate(b"\n", timeout=60)
     result = s.run([s.ipctrace, "-o", path, "--", *PIPELINE])
     assert result.status == 0 and is_tame(result.err.decode()) and b"\\x1b[2J" in result.err, shorten(result)
     for name, words in viewers(s).items():

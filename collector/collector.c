@@ -215,6 +215,8 @@ void collector_loss(struct collector *c, enum collector_source source, enum ipc_
 	struct life *l = pid > 0 ? life_of(c, source, pid) : NULL;
 	struct process *p = l ? l->latest : NULL;
 	const char *name = comm ? collector_text(c, comm, strlen(comm)) : p ? p->data.comm : NULL;
+	if (pid > 0 && comm && !l && !strcmp(ipc_reasons[reason].kind, "not_covered"))
+		p = life_unseen(c, source, pid, name, clock_ns());
 	collector_lose(c, source, reason, p, name, count, c->now);
 	if (reason == IPC_REASON_uncounted)
 		total_uncounted(c, IPC_MECH_none);

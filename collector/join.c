@@ -208,6 +208,7 @@ static struct process *image_of_fork(struct collector *c, enum collector_source 
 static struct process *image_unselected(struct collector *c, struct process *prev, uint64_t time)
 {
 	struct life *l = prev->life;
+	l->latest->note.reason = IPC_REASON_none; /* it has reported */
 	life_exec_unseen(c, l->latest, time);
 	return l->latest;
 }

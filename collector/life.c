@@ -170,6 +170,16 @@ static struct process *untraced_new(struct collector *c, struct life *l, uint64_
 	return p;
 }
 
+struct process *life_unseen(struct collector *c, enum collector_source source, int32_t pid, const char *comm,
+			    uint64_t time)
+{
+	struct life *l = life_new(c, source, pid);
+	struct process *p = l ? untraced_new(c, l, time) : NULL;
+	if (p)
+		p->data.comm = comm;
+	return p;
+}
+
 /* Whether the note says that the program will not be seen, not only why in case it is not. */
 static bool note_is_certain(const struct note *note)
 {

@@ -386,6 +386,9 @@ void life_hand_over(struct collector *c, struct life *l, enum collector_source s
 /* Images have numbers of their own whatever the source: a process may be recorded by one of them, and then by
  * the other. */
 struct process *image_of(const struct collector *c, uint32_t number); /* NULL: not defined (yet) */
+/* A process that no source is in, known by its pid alone. NULL: out of memory. */
+struct process *life_unseen(struct collector *c, enum collector_source source, int32_t pid, const char *comm,
+			    uint64_t time);
 void life_end(struct collector *c, struct life *l, uint64_t time, int32_t status);
 void life_running(struct collector *c, struct life *l, bool running);
 /* The exec that `p` is in, or was at `time`, went well, into a program that is not seen. */

@@ -74,8 +74,8 @@ static void set(struct hook_registers *r, struct pending *p)
 	bool ours = stub_number(a->handler) < ARCH_HANDLERS; /* it learned that behind our back */
 	uintptr_t stub = real && !ours ? stub_of(a->handler, plain) : 0;
 	set_once((int)r->arg[0], stub && plain && a->flags & RESET_HAND);
-	if (real && !ours && !stub)
-		shim_lost(IPC_REASON_handler);
+	if (real && !ours && !stub && recording())
+		define_loss(&shim_self, IPC_REASON_handler, "");
 	if (!stub)
 		return;
 	a->handler = stub;

@@ -114,7 +114,7 @@ static void return_open(struct shim_thread *t, const struct pending *p, const st
 		define_loss(t, IPC_REASON_io_uring, "");
 	if (!descriptor_made(t, fd, &d)) {
 		if (makes_anonymous(p->call) && !d.object)
-			shim_lost(IPC_REASON_no_identity);
+			define_loss(t, IPC_REASON_no_identity, "");
 		return;
 	}
 	if (p->object && counter_has_own_number(d.object))
@@ -237,7 +237,7 @@ static void return_pidfd(struct shim_thread *t, struct pending p)
 	descriptor_forget(t, *place);
 	if (!descriptor_made(t, *place, &d)) {
 		if (!d.object)
-			shim_lost(IPC_REASON_no_identity);
+			define_loss(t, IPC_REASON_no_identity, "");
 		return;
 	}
 	p.call = IPC_CALL_clone_pidfd;

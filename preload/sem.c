@@ -62,7 +62,7 @@ static void tell(struct shim_thread *t, const struct ipc_event *e)
 static void tell_number(struct shim_thread *t, struct ipc_event *e, int id, uint32_t number)
 {
 	if (number >= IPC_SEMS_MAX) {
-		shim_lost(IPC_REASON_no_identity);
+		define_loss(t, IPC_REASON_no_identity, "");
 		return;
 	}
 	e->object = sem_object(t, id, number);
@@ -109,7 +109,7 @@ static void return_all(struct shim_thread *t, const struct pending *p)
 	const uint16_t *values = (const void *)p->arg[3];
 	uint32_t n = count((int)p->arg[0]);
 	if (!n)
-		shim_lost(IPC_REASON_no_identity);
+		define_loss(t, IPC_REASON_no_identity, "");
 	for (uint32_t i = 0; i < n; i++) {
 		struct ipc_event e = hook_event(t, p, 0);
 		e.arg1 = values[i];

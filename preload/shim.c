@@ -396,6 +396,7 @@ static void pass(struct shim_thread *t, int argc, char **argv, uint32_t prev)
 		t->number = introduce(t);
 		ring_release(&shim.ring, &t->ring);
 	}
+	hook_init();
 	enum ipc_reason reason = patch();
 	if (reason != IPC_REASON_none)
 		shim_lost(reason);

@@ -84,21 +84,23 @@ static void take(struct control *c, const char *text, const struct sockaddr_un *
 	c->length[c->waiting++] = length;
 }
 
+/* So many at a time: whoever asks again and again must not keep us from recording. */
 void control_answer(struct control *c)
 {
 	char text[CONTROL_TEXT];
 	struct sockaddr_un from;
 	struct ucred who;
 	socklen_t length;
-	long n;
 
-	while (c->fd >= 0 && (n = control_receive(c->fd, text, &who, &from, &length)) != -EAGAIN)
-		if (n < 0 && n != -EPROTO && n != -EINTR)
+	for (unsigned int i = 0; c->fd >= 0 && i < CONTROL_WAITING; i++) {
+		long n = control_receive(c->fd, text, &who, &from, &length);
+		if (n == -EAGAIN)
 			break;
-		else if (n >= 0 && (!who.uid || who.uid == getuid()))
+		if (n >= 0 && (!who.uid || who.uid == getuid()))
 			take(c, text, &from, length);
 		else if (n >= 0)
 			say(c, CONTROL_DENIED, &from, length);
+	}
 }
 
 void control_close(struct control *c)

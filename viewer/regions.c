@@ -15,8 +15,9 @@ static struct column columns[] = {
 	{ "mappings", "MAPPINGS", UNIT_NUMBER, MARK_NONE },
 	{ "start_ns", "FROM", UNIT_TIME, MARK_NONE },
 	{ "end_ns", "TO", UNIT_TIME, MARK_NONE },
-	{ "pages_read", NULL, UNIT_NUMBER, MARK_NONE }, /* where they were sampled */
-	{ "pages_written", NULL, UNIT_NUMBER, MARK_NONE },
+	{ "pages_read", NULL, UNIT_NUMBER, MARK_EXACT }, /* where they were sampled */
+	{ "pages_written", NULL, UNIT_NUMBER, MARK_EXACT },
+	{ "lower_bound", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "key", NULL, UNIT_TEXT, MARK_NONE },
 	{ "mechanism", NULL, UNIT_TEXT, MARK_NONE },
 	{ "name", NULL, UNIT_TEXT, MARK_NONE },
@@ -31,7 +32,7 @@ static struct column columns[] = {
 #define WRITTEN "max(instr(r.protection, 'w') > 0 AND NOT " IS_SEMAPHORE ") OVER region AS written"
 #define SHARERS "count(r.process_id) OVER region AS sharers"
 static const struct view view = {
-	.name = "(SELECT r.*, " WRITTEN ", " SHARERS
+	.name = "(SELECT r.*, p.coverage IS 'partial' AS lower_bound, " WRITTEN ", " SHARERS
 		", " CHANNEL_NAME("c", "0", "c.key") " AS region, " PROCESS_NAME(
 			"p", "''") " AS process FROM regions r LEFT JOIN channels c ON c.id = r.channel_id"
 				   " LEFT JOIN processes p ON p.id = r.process_id WINDOW region AS "

@@ -249,7 +249,7 @@ def without_privilege_it_is_the_shim(s):
     assert {source for _, source in sources(trace)} == {"shim"}
     assert trace.lost("static") == {"relay-static": 1}, trace.rows("SELECT * FROM losses")
     result = s.run([s.ipctrace, "-o", s.new_trace(), "--", relay()])
-    assert re.search(rb"a static program: .*CAP_BPF", result.err), shorten(result)
+    assert re.search(rb"relay-static \(pid \d+\): a static program, .*CAP_BPF", result.err), shorten(result)
 
 
 @test(users=("root",))

@@ -165,6 +165,18 @@ def only_programs_of_a_name_among_others(s, source):
     trace.check_sound()
 
 
+@by_source
+def a_process_that_is_chosen_and_not_and_chosen_again(s, source):
+    result, trace = s.record(["sh", "-c", "exec env sh -c 'exec env; exit 3'"], source, ["--comm", "sh"])
+    rows = trace.rows("""SELECT p.comm, p.coverage, v.comm, p.exit_status, p.end_ns IS NOT NULL FROM processes p
+                      LEFT JOIN processes v ON v.id = p.prev_id ORDER BY p.id""")
+    assert rows == [("sh", "full", None, None, 1), ("env", "untraced", "sh", None, 1), ("sh", "full", "env", None, 1),
+                    ("env", "untraced", "sh", 0, 1)], rows
+    assert trace.one("SELECT count(DISTINCT pid) FROM processes") == 1 and b"IPCTRACE" not in result.out, result
+    assert trace.rows("SELECT reason FROM losses") == []
+    trace.check_sound()
+
+
 @test
 def a_name_needs_no_kernel_where_there_is_a_program(s):
     result, trace = s.record(["sh", "-c", "echo a | cat"], "auto", ["--comm", "cat"])

@@ -179,7 +179,7 @@ def the_command_shows_them(s):
     assert all("memfd /memfd:truth" in line and "4096" in line for line in lines[1:]), lines
     summary = s.run([s.ipctrace, "summary", "-i", trace.path]).out.decode()
     row = [line for line in summary.splitlines() if "memfd" in line]
-    assert len(row) == 1 and row[0].split()[-5:] == ["0", "-", "-", "-", "1"], summary
+    assert len(row) == 1 and row[0].split()[-6:] == ["0", "-", "-", "-", "1", "0"], summary
 
 
 main()

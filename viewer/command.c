@@ -12,6 +12,8 @@
 
 #include "command.h"
 #include "selection.h"
+#include "terminal.h"
+#include "units.h"
 
 const struct command *const commands[] = {
 #define COMMAND_ROW(name) &cmd_##name,
@@ -63,11 +65,33 @@ void command_help(FILE *out, const struct command *c)
 	      out);
 }
 
+/* One line, whatever names are in it. */
+static void say(enum color color, const char *format, va_list ap)
+{
+	char *text = NULL, *line = NULL;
+
+	if (vasprintf(&text, format, ap) < 0)
+		return;
+	line = text_printable(text, strlen(text));
+	fflush(stdout); /* what was written before comes before, also where a pager gets both */
+	fprintf(stderr, "%sipctrace:%s %s\n", terminal_color(stderr, color),
+		terminal_color(stderr, COLOR_OFF), line ? line : "out of memory");
+	free(line);
+	free(text);
+}
+
 void command_say(const char *format, va_list ap)
 {
-	fputs("ipctrace: ", stderr);
-	vfprintf(stderr, format, ap);
-	fputc('\n', stderr);
+	say(COLOR_BAD, format, ap);
+}
+
+void command_note(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	say(COLOR_MARK, format, ap);
+	va_end(ap);
 }
 
 int command_misused(const struct command *c, const char *format, ...)
@@ -110,6 +134,7 @@ static int run(const struct command *c, const struct command *whole, int argc, c
 
 	if (options_parse(&o, c->options, argc, argv, error, sizeof(error)))
 		return command_misused(whole, "%s", error);
+	terminal_begin(o.color, !o.no_pager);
 	if (o.help) {
 		command_help(stdout, whole);
 		return EXIT_SUCCESS;
@@ -122,7 +147,8 @@ static int run(const struct command *c, const struct command *whole, int argc, c
 	int status = c->run(c, &o);
 	/* A full disk or a closed pipe behind stdout must not look like success. */
 	if ((fflush(stdout) || ferror(stdout)) && status == EXIT_SUCCESS)
-		return command_failed("cannot write the output");
+		status = command_failed("cannot write the output");
+	terminal_end();
 	return status;
 }
 

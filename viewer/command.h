@@ -23,7 +23,7 @@ struct command {
 	const char *summary;	 /* one line: what it does */
 	const char *usage;	 /* what follows the name and the options, or "" */
 	const char *details;	 /* more for --help, or NULL */
-	unsigned int options;	 /* set of enum option_bit */
+	uint64_t options;	 /* set of enum option_bit */
 	const struct view *view; /* what it shows, or NULL */
 	bool privileged;	 /* keeps the capabilities that its file may have */
 	int (*run)(const struct command *self, const struct options *o); /* returns the exit status */
@@ -71,6 +71,9 @@ int command_misused(const struct command *c, const char *format, ...) __attribut
 
 /* Writes "ipctrace: ..." to stderr. */
 void command_say(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
+
+/* Likewise, what is no failure. */
+void command_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Likewise. Returns EXIT_FAILURE. */
 int command_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -183,22 +183,22 @@ static size_t width_of(const struct column *columns)
 	return n;
 }
 
-static int show_all(sqlite3 *db, bool json)
+static int show_all(sqlite3 *db, enum output_format format)
 {
 	struct column all[TABLES * COLUMNS];
 	struct output out;
 	size_t n = 0;
-	output_init(&out, stdout, json, 0);
+	output_init(&out, stdout, format, 0);
 	for (int i = 0; i < TABLES; i++) {
 		size_t width = width_of(tables[i]);
 		for (size_t k = i ? 1 : 0; k < width; k++)
 			all[n++] = tables[i][k];
-		if (!json && i)
+		if (!format && i)
 			putchar('\n');
-		if (!json && show(db, &out, tables[i], width))
+		if (!format && show(db, &out, tables[i], width))
 			return -1;
 	}
-	return json ? show(db, &out, all, n) : 0;
+	return format ? show(db, &out, all, n) : 0;
 }
 
 static int measure_all(sqlite3 *db)
@@ -214,7 +214,7 @@ static int measure_all(sqlite3 *db)
 	return status;
 }
 
-int compare(bool json)
+int compare(enum output_format format)
 {
 	sqlite3 *db;
 	if (sqlite3_open(":memory:", &db) ||
@@ -229,7 +229,7 @@ int compare(bool json)
 			 NULL, NULL, NULL))
 		return command_failed("%s", sqlite3_errmsg(db));
 	int status = measure_all(db);
-	if (show_all(db, json))
+	if (show_all(db, format))
 		status = command_failed("%s", sqlite3_errmsg(db));
 	sqlite3_close(db);
 	return status;

@@ -3,9 +3,9 @@
 #ifndef IPC_COMPARE_H
 #define IPC_COMPARE_H
 
-#include <stdbool.h>
+#include "options.h"
 
-/* Measures all and writes the tables, or one array. Returns the exit status. */
-int compare(bool json);
+/* Measures all and writes the tables, or all in one for a program. Returns the exit status. */
+int compare(enum output_format format);
 
 #endif

@@ -2,11 +2,15 @@
 /* messages: one row for what one receiver got of one send. */
 #include "view.h"
 
-static const struct column columns[] = {
+enum { SRC = 2, DST = 5 }; /* their columns */
+
+static struct column columns[] = {
 	{ "sent_ns", "SENT", UNIT_TIME, MARK_NONE },
 	{ "src_pid", "PID", UNIT_NUMBER, MARK_NONE },
+	{ "src_id", NULL, UNIT_NUMBER, MARK_NONE }, /* where a pid was used again */
 	{ "src_comm", "FROM", UNIT_TEXT, MARK_NONE },
 	{ "dst_pid", "PID", UNIT_NUMBER, MARK_NONE },
+	{ "dst_id", NULL, UNIT_NUMBER, MARK_NONE }, /* likewise */
 	{ "dst_comm", "TO", UNIT_TEXT, MARK_NONE },
 	{ "mechanism", "OVER", UNIT_TEXT, MARK_NONE },
 	{ "channel_id", "CHANNEL", UNIT_NUMBER, MARK_NONE },
@@ -17,9 +21,7 @@ static const struct column columns[] = {
 	{ "recv_blocked_ns", "RECEIVER BLOCKED", UNIT_DURATION, MARK_EXACT },
 	{ "exact", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "id", NULL, UNIT_NUMBER, MARK_NONE },
-	{ "src_id", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "src_tid", NULL, UNIT_NUMBER, MARK_NONE },
-	{ "dst_id", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "dst_tid", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "received_ns", NULL, UNIT_TIME, MARK_NONE },
 	{ "send_event", NULL, UNIT_NUMBER, MARK_NONE },
@@ -38,6 +40,7 @@ static const struct view view = {
 
 static int run(const struct command *self, const struct options *o)
 {
+	columns[SRC].heading = columns[DST].heading = view_reused(o) ? "PROCESS" : NULL;
 	return view_run(&view, self, o);
 }
 

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What people call a process and a channel: pieces of SQL that the views share, so that a thing has one name
- * everywhere. A process is `comm:pid`; behind it stands what sets it apart, if anything does: (server),
- * (listener), (untraced): not recorded, (outside): on another host, or unknown. The other end of a connection
- * to a server is its client, which is not said again; nor that the kernel is not recorded.
+ * everywhere. A process is `comm:pid`, `comm:pid#2` where the pid is that of a second process in this trace;
+ * behind it stands what sets it apart, if anything does: (server), (listener), (untraced): not recorded,
+ * (outside): on another host, or unknown. The other end of a connection to a server is its client, which is
+ * not said again; nor that the kernel is not recorded.
  */
 #ifndef IPC_NAMES_H
 #define IPC_NAMES_H
+
+#include <sqlite3.h>
+
+/* id and life of the processes whose pid another process had before them (names_prepare). */
+#define REUSED "temp.reused"
 
 /* `p`: alias of a row of processes, which may be missing. `role`: its endpoint's role, an expression. */
 #define PROCESS_NAME(p, role)                                                                                \
 	"CASE WHEN " p ".id IS NULL THEN '(outside)' ELSE coalesce(CASE " p ".coverage WHEN 'remote' THEN"   \
 	" host_name(" p ".comm) ELSE " p ".comm END, '?') || coalesce(':' || " p ".pid, '') ||"              \
+	" coalesce('#' || (SELECT life FROM " REUSED " WHERE id = " p ".id), '') ||"                         \
 	" CASE WHEN " p ".coverage = 'remote' THEN ' (outside)' WHEN " p ".coverage = 'untraced' THEN"       \
 	" CASE WHEN " p ".pid IS NULL AND " p ".comm IS 'kernel' THEN '' ELSE ' (untraced)' END WHEN " role  \
 	" IN ('server', 'listener') THEN ' (' || " role " || ')' ELSE '' END END"
@@ -50,5 +57,9 @@
 /* Whether channel c is the memory that libc keeps a named semaphore in: the semaphore has a channel of its
  * own. */
 #define IS_SEMAPHORE "(c.mechanism IS 'posix_shm' AND coalesce(c.name, '') LIKE '/dev/shm/sem.%')"
+
+/* Finds out whose pids were used again; before a statement with PROCESS_NAME is prepared. Returns 0 or -EIO.
+ */
+int names_prepare(sqlite3 *db);
 
 #endif

@@ -20,7 +20,7 @@ enum {
 };
 
 struct option_row {
-	unsigned int bit;
+	uint64_t bit;
 	char letter;	   /* 0: none */
 	const char *name;  /* NULL: none */
 	const char *value; /* what it takes, or NULL */
@@ -67,7 +67,42 @@ static int set_ledger(struct options *o, const char *value)
 static int set_json(struct options *o, const char *value)
 {
 	(void)value;
-	o->json = true;
+	o->format = OUTPUT_JSON;
+	return 0;
+}
+
+static int set_ndjson(struct options *o, const char *value)
+{
+	(void)value;
+	o->format = OUTPUT_NDJSON;
+	return 0;
+}
+
+static int set_csv(struct options *o, const char *value)
+{
+	(void)value;
+	o->format = OUTPUT_CSV;
+	return 0;
+}
+
+static int set_color(struct options *o, const char *value)
+{
+	static const char *const modes[] = {
+		[COLOR_AUTO] = "auto", [COLOR_ALWAYS] = "always", [COLOR_NEVER] = "never"
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
+		if (!strcmp(value, modes[i])) {
+			o->color = (enum color_mode)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static int set_no_pager(struct options *o, const char *value)
+{
+	(void)value;
+	o->no_pager = true;
 	return 0;
 }
 
@@ -324,7 +359,8 @@ static const struct option_row rows[] = {
 	{ OPT_OUTPUT, 'o', NULL, "FILE",
 	  "the trace file to write (" DEFAULT_TRACE "); an older one becomes FILE.old", set_output },
 	{ OPT_QUIET, 'q', NULL, NULL, "no summary at the end", set_quiet },
-	{ OPT_FOLLOW, 0, "follow", NULL, "go on until no traced process runs", set_follow },
+	{ OPT_FOLLOW | OPT_STREAM, 0, "follow", NULL,
+	  "go on: record until no traced process runs, show until the recording ends", set_follow },
 	{ OPT_FOLLOW, 0, "no-follow", NULL, "not what the program, or the processes of -p, start",
 	  set_no_follow },
 	{ OPT_FOLLOW, 0, "duration", "SECONDS", "end the recording after so long; the program runs on",
@@ -361,7 +397,10 @@ static const struct option_row rows[] = {
 	{ OPT_BUFFER, 0, "on-full", "WHAT",
 	  "when there is no room: block (wait a second at most; the shim's default), or drop", set_on_full },
 	{ OPT_INPUT, 'i', NULL, "FILE", "the trace file to read (" DEFAULT_TRACE ")", set_input },
-	{ OPT_JSON, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },
+	{ OPT_FORMAT, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },
+	{ OPT_FORMAT, 0, "ndjson", NULL, "the same objects, one a line", set_ndjson },
+	{ OPT_FORMAT, 0, "csv", NULL, "comma-separated values (RFC 4180), the columns' names first",
+	  set_csv },
 	{ OPT_LIMIT, 0, "limit", "N", "at most N rows", set_limit },
 	{ OPT_SORT, 0, "sort", "[-]COLUMN", "in the order of COLUMN; -: the largest first", set_sort },
 	{ OPT_PID, 0, "pid", "PID", "only what concerns this process", set_pid },
@@ -376,12 +415,14 @@ static const struct option_row rows[] = {
 	{ OPT_ALL, 0, "all", NULL, "run all, one after the other", set_all },
 	{ OPT_COMPARE, 0, "compare", NULL, "measure all, and show how they differ", set_compare },
 	{ OPT_LEDGER, 0, "ledger", "FILE", "write there who sent how much to whom", set_ledger },
+	{ OPT_HELP, 0, "color", "auto|always|never", "colours; auto, the default: on a terminal", set_color },
+	{ OPT_HELP, 0, "no-pager", NULL, "long output goes to the terminal, through no pager", set_no_pager },
 	{ OPT_HELP, 'h', "help", NULL, "this text", set_help },
 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 /* The row that `word` names, and the value that is part of the word, if any. */
-static const struct option_row *find_row(const char *word, unsigned int accepted, const char **value)
+static const struct option_row *find_row(const char *word, uint64_t accepted, const char **value)
 {
 	*value = NULL;
 	for (const struct option_row *r = rows; r < rows + ROWS; r++) {
@@ -402,7 +443,7 @@ static const struct option_row *find_row(const char *word, unsigned int accepted
 }
 
 /* Takes the option argv[*i], and argv[*i + 1] where that is its value. */
-static int take(struct options *o, unsigned int accepted, char **argv, int *i, char *error, size_t error_size)
+static int take(struct options *o, uint64_t accepted, char **argv, int *i, char *error, size_t error_size)
 {
 	const char *word = argv[*i], *value;
 	const struct option_row *r = find_row(word, accepted, &value);
@@ -425,8 +466,7 @@ static int take(struct options *o, unsigned int accepted, char **argv, int *i, c
 	return 0;
 }
 
-int options_parse(struct options *o, unsigned int accepted, int argc, char **argv, char *error,
-		  size_t error_size)
+int options_parse(struct options *o, uint64_t accepted, int argc, char **argv, char *error, size_t error_size)
 {
 	int n = 1;
 
@@ -457,7 +497,7 @@ int options_parse(struct options *o, unsigned int accepted, int argc, char **arg
 	return 0;
 }
 
-void options_usage(FILE *out, unsigned int accepted)
+void options_usage(FILE *out, uint64_t accepted)
 {
 	for (const struct option_row *r = rows; r < rows + ROWS; r++) {
 		if (!(r->bit & accepted))
@@ -471,7 +511,7 @@ void options_usage(FILE *out, unsigned int accepted)
 	}
 }
 
-bool options_text(unsigned int accepted, unsigned int i, struct option_text *out)
+bool options_text(uint64_t accepted, unsigned int i, struct option_text *out)
 {
 	for (const struct option_row *r = rows; r < rows + ROWS; r++) {
 		if (!(r->bit & (accepted | OPT_HELP)) || i--)
@@ -494,13 +534,18 @@ void option_left(const struct option_text *o, char left[OPTION_LEFT])
 		snprintf(left + len, OPTION_LEFT - len, " %s", o->value);
 }
 
-void options_describe(FILE *out, unsigned int accepted)
+void options_describe(FILE *out, uint64_t accepted)
 {
 	struct option_text o;
 	char left[OPTION_LEFT];
+	size_t width = 0;
 
 	for (unsigned int i = 0; options_text(accepted, i, &o); i++) {
 		option_left(&o, left);
-		fprintf(out, "  %-20s %s\n", left, o.help);
+		width = strlen(left) > width ? strlen(left) : width;
+	}
+	for (unsigned int i = 0; options_text(accepted, i, &o); i++) {
+		option_left(&o, left);
+		fprintf(out, "  %-*s  %s\n", (int)width, left, o.help);
 	}
 }

@@ -11,9 +11,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "terminal.h"
+
 enum option_bit {
 	OPT_INPUT = 1 << 0,
-	OPT_JSON = 1 << 1,
+	OPT_FORMAT = 1 << 1, /* --json, --ndjson, --csv */
 	OPT_LIMIT = 1 << 2,
 	OPT_SORT = 1 << 3,
 	OPT_PID = 1 << 4,
@@ -24,7 +26,7 @@ enum option_bit {
 	OPT_FOLLOW = 1 << 9, /* how far a recording goes: --follow, --no-follow, --duration, --max-size */
 	OPT_SOURCE = 1 << 10,
 	OPT_LEDGER = 1 << 11,
-	OPT_HELP = 1 << 12, /* every command takes it */
+	OPT_HELP = 1 << 12, /* every command takes these: --help, --color, --no-pager */
 	OPT_REST = 1 << 13, /* no option: all from the first word that is no option on is the command's own */
 	OPT_VERIFY = 1 << 14,
 	OPT_RESOLVE = 1 << 15,
@@ -45,16 +47,25 @@ enum option_bit {
 	OPT_UPROBES = 1 << 28,
 	OPT_CGROUP = 1 << 29,
 	OPT_MECHANISMS = 1 << 30,
-	OPT_NO_PATCH = 1U << 31,
+	OPT_NO_PATCH = 1ULL << 31,
 	OPT_RECOVER = 1ULL << 32, /* --list and --clean */
+	OPT_STREAM = 1ULL << 33,  /* --follow of what is shown */
 
-	OPT_VIEW = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_SORT, /* what every view takes */
+	OPT_VIEW = OPT_INPUT | OPT_FORMAT | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
 
 enum { PIDS_MAX = 64 };
 
 /* What programs do where there is no room for their events. */
 enum on_full { ON_FULL_DEFAULT, ON_FULL_BLOCK, ON_FULL_DROP };
+
+/* How rows are written. All but the first are for programs: every column, plain numbers. */
+enum output_format {
+	OUTPUT_TEXT,
+	OUTPUT_JSON,   /* an array of objects */
+	OUTPUT_NDJSON, /* an object a line, each whole as soon as it is written */
+	OUTPUT_CSV,    /* RFC 4180, with a line of headings */
+};
 
 struct options {
 	const char *input;   /* default ipctrace.db */
@@ -78,7 +89,10 @@ struct options {
 	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
 	bool descending;       /* of `sort` */
 	bool machine;	       /* record all of it */
-	bool json, quiet, follow, verify, resolve, help;
+	enum output_format format;
+	enum color_mode color;
+	bool no_pager;
+	bool quiet, follow, verify, resolve, help;
 	bool aggregate;	   /* sends and receives are totals */
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool uprobes;	   /* eBPF sees semaphores and locks of libc too */
@@ -93,11 +107,11 @@ struct options {
 
 /* Parses argv[1..argc-1]; `accepted` is a set of enum option_bit. Without OPT_REST options and other words
  * may be mixed (argv is reordered). Returns 0, or -EINVAL with one line in `error`. */
-int options_parse(struct options *o, unsigned int accepted, int argc, char **argv, char *error,
+int options_parse(struct options *o, uint64_t accepted, int argc, char **argv, char *error,
 		  size_t error_size);
 
 /* Writes the accepted options as a usage line shows them, a space before each. */
-void options_usage(FILE *out, unsigned int accepted);
+void options_usage(FILE *out, uint64_t accepted);
 
 /* An option in words, for help, manual pages and completion. */
 struct option_text {
@@ -108,13 +122,13 @@ struct option_text {
 };
 
 /* The i-th of the accepted options. Returns whether there is one. */
-bool options_text(unsigned int accepted, unsigned int i, struct option_text *out);
+bool options_text(uint64_t accepted, unsigned int i, struct option_text *out);
 
 /* As it is called in help: "-p, --pid PID". */
 enum { OPTION_LEFT = 64 };
 void option_left(const struct option_text *o, char left[OPTION_LEFT]);
 
 /* Writes one line for each accepted option. */
-void options_describe(FILE *out, unsigned int accepted);
+void options_describe(FILE *out, uint64_t accepted);
 
 #endif

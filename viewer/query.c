@@ -13,12 +13,27 @@ static struct column *columns_of(sqlite3_stmt *stmt, int n)
 
 	for (int i = 0; columns && i < n; i++) {
 		const char *name = sqlite3_column_name(stmt, i);
-		columns[i] = (struct column){ .name = name ? name : "?", .heading = name ? name : "?" };
+		columns[i] = (struct column){ .name = name ? name : "?",
+					      .heading = name ? name : "?",
+					      .unit = UNIT_ANY };
 	}
 	return columns;
 }
 
-static int show(struct trace *t, sqlite3_stmt *stmt, bool json)
+/* Why SQL that the user wrote fails: the trace, or most likely the SQL. */
+static int failed(struct trace *t, int err)
+{
+	int rc = sqlite3_errcode(t->db);
+
+	if (err == -EIO && (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB))
+		trace_failed(t);
+	else
+		snprintf(t->error, sizeof(t->error), "%s",
+			 err == -EIO ? sqlite3_errmsg(t->db) : strerror(-err));
+	return command_failed("%s", t->error);
+}
+
+static int show(struct trace *t, sqlite3_stmt *stmt, enum output_format format)
 {
 	struct output out;
 	int n = sqlite3_column_count(stmt);
@@ -26,22 +41,22 @@ static int show(struct trace *t, sqlite3_stmt *stmt, bool json)
 
 	if (!columns)
 		return command_failed("out of memory");
-	output_init(&out, stdout, json, t->start_ns);
+	output_init(&out, stdout, format, t->start_ns);
 	int err = output_rows(&out, columns, n, stmt);
 	free(columns);
 	if (err)
-		return command_failed("%s", err == -EIO ? sqlite3_errmsg(t->db) : strerror(-err));
+		return failed(t, err);
 	trace_warn_losses(t);
-	return EXIT_SUCCESS;
+	return t->failed ? command_failed("%s", t->error) : EXIT_SUCCESS;
 }
 
-static int run_sql(const struct command *self, struct trace *t, const char *sql, bool json)
+static int run_sql(const struct command *self, struct trace *t, const char *sql, enum output_format format)
 {
 	sqlite3_stmt *stmt, *more = NULL;
 	const char *tail;
 
 	if (sqlite3_prepare_v2(t->db, sql, -1, &stmt, &tail))
-		return command_failed("%s", sqlite3_errmsg(t->db));
+		return failed(t, -EIO);
 	/* A comment or a semicolon may follow, another statement may not. */
 	bool single = stmt && sqlite3_prepare_v2(t->db, tail, -1, &more, NULL) == SQLITE_OK && !more;
 	int status;
@@ -50,7 +65,7 @@ static int run_sql(const struct command *self, struct trace *t, const char *sql,
 	else if (!sqlite3_stmt_readonly(stmt) || !sqlite3_column_count(stmt))
 		status = command_failed("the statement does not only read");
 	else
-		status = show(t, stmt, json);
+		status = show(t, stmt, format);
 	sqlite3_finalize(more);
 	sqlite3_finalize(stmt);
 	return status;
@@ -64,7 +79,7 @@ static int run(const struct command *self, const struct options *o)
 		return command_misused(self, "exactly one SQL statement is needed");
 	if (view_open(&t, o))
 		return EXIT_FAILURE;
-	int status = run_sql(self, &t, o->args[0], o->json);
+	int status = run_sql(self, &t, o->args[0], o->format);
 	trace_close(&t);
 	return status;
 }
@@ -76,6 +91,6 @@ const struct command cmd_query = {
 	.details = "The tables are those of docs/schema.md: meta, hosts, mechanisms, calls, processes, "
 		   "threads,\n"
 		   "channels, endpoints, events, messages, edges, waits, losses.",
-	.options = OPT_INPUT | OPT_JSON,
+	.options = OPT_INPUT | OPT_FORMAT,
 	.run = run,
 };

@@ -6,6 +6,7 @@
 
 #include "reasons.h"
 #include "tables.h"
+#include "terminal.h"
 #include "units.h"
 
 enum { NAMES = 5 }; /* processes that a line names, at most */
@@ -118,7 +119,7 @@ static int put_names(FILE *out, struct trace *t, const char *reason)
 /* kind: whom: how often x what it means; what to do */
 static void tell(FILE *out, struct trace *t, const char *kind, const char *reason, int64_t count)
 {
-	fputs("! ", out);
+	fprintf(out, "%s!%s ", terminal_color(out, COLOR_BAD), terminal_color(out, COLOR_OFF));
 	for (const char *c = kind; *c; c++)
 		fputc(*c == '_' ? ' ' : *c, out);
 	fputs(": ", out);
@@ -143,7 +144,8 @@ void reasons_tell(FILE *out, struct trace *t)
 		tell(out, t, text(stmt, 0), text(stmt, 1), sqlite3_column_int64(stmt, 2));
 	sqlite3_finalize(stmt);
 	if (error) {
-		fputs("! eBPF was needed and could not be used: ", out);
+		fprintf(out, "%s!%s eBPF was needed and could not be used: ", terminal_color(out, COLOR_BAD),
+			terminal_color(out, COLOR_OFF));
 		put_printable(out, error);
 		fputc('\n', out);
 	}

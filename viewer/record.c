@@ -525,7 +525,7 @@ static void report(const struct recording *r)
 	struct trace t;
 
 	/* A comparison as JSON is one document. */
-	if (r->o->quiet || (r->o->json && r->o->verify))
+	if (r->o->quiet || (r->o->format && r->o->verify))
 		return;
 	int err = trace_open(&t, r->tracks[0].path);
 	if (!err) {
@@ -596,7 +596,7 @@ const struct command cmd_record = {
 		"one beside it with .bpf before its suffix. The status is 1 where they differ.",
 	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_SYNC | OPT_PRIVATE |
 		   OPT_MACHINE | OPT_PIDS | OPT_CGROUP | OPT_COMM | OPT_MECHANISMS | OPT_UPROBES |
-		   OPT_NO_PATCH | OPT_SHM_SAMPLE | OPT_AGGREGATE | OPT_BUFFER | OPT_JSON | OPT_REST,
+		   OPT_NO_PATCH | OPT_SHM_SAMPLE | OPT_AGGREGATE | OPT_BUFFER | OPT_FORMAT | OPT_REST,
 	.privileged = true,
 	.run = run,
 };

@@ -5,26 +5,39 @@
 
 #include "command.h"
 #include "compare.h"
-#include "units.h"
+#include "render.h"
+#include "tables.h"
 #include "../reference/reference.h"
+
+static const struct column columns[] = {
+	{ "name", "NAME", UNIT_TEXT, MARK_NONE },
+	{ "mechanism", "MECHANISM", UNIT_TEXT, MARK_NONE },
+	{ "summary", "SUMMARY", UNIT_TEXT, MARK_NONE },
+};
+enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
+
+static int list_for_program(enum output_format format)
+{
+	const char *texts[COLUMNS * IPC_MECHANISMS];
+	struct output out;
+	size_t n = 0;
+
+	for (const struct reference *const *r = references; *r; r++) {
+		texts[n++] = (*r)->name; /* it is called like its mechanism */
+		texts[n++] = (*r)->name;
+		texts[n++] = (*r)->summary;
+	}
+	output_init(&out, stdout, format, 0);
+	return output_texts(&out, columns, COLUMNS, texts, n / COLUMNS) ? command_failed("out of memory")
+									: EXIT_SUCCESS;
+}
 
 static int list(const struct options *o)
 {
-	if (o->json)
-		putchar('[');
-	for (const struct reference *const *r = references; *r; r++) {
-		if (!o->json) {
-			printf("%-16s %s\n", (*r)->name, (*r)->summary);
-			continue;
-		}
-		/* A reference program is called like its mechanism. */
-		printf("%s\n{\"name\": \"%s\", \"mechanism\": \"%s\", \"summary\": ",
-		       r == references ? "" : ",", (*r)->name, (*r)->name);
-		json_string(stdout, (*r)->summary, strlen((*r)->summary));
-		putchar('}');
-	}
-	if (o->json)
-		puts("\n]");
+	if (o->format)
+		return list_for_program(o->format);
+	for (const struct reference *const *r = references; *r; r++)
+		printf("%-16s %s\n", (*r)->name, (*r)->summary);
 	return EXIT_SUCCESS;
 }
 
@@ -41,8 +54,19 @@ static int run_all(const struct options *o)
 	return status;
 }
 
+static bool is_plain(const char *word)
+{
+	for (; *word; word++)
+		if (*word < ' ' || *word > '~')
+			return false;
+	return true;
+}
+
 static int run(const struct command *self, const struct options *o)
 {
+	for (int i = 0; i < o->nargs; i++)
+		if (!is_plain(o->args[i])) /* no good value of anything; and it is printed by many */
+			return command_misused(self, "unexpected argument '%s'", o->args[i]);
 	if (o->list + o->all + o->compare > 1)
 		return command_misused(self, "one of --list, --all and --compare");
 	if (o->all)
@@ -54,7 +78,7 @@ static int run(const struct command *self, const struct options *o)
 	}
 	if (o->nargs)
 		return command_misused(self, "unexpected argument '%s'", o->args[0]);
-	return o->compare ? compare(o->json) : list(o);
+	return o->compare ? compare(o->format) : list(o);
 }
 
 const struct command cmd_reference = {
@@ -74,6 +98,6 @@ const struct command cmd_reference = {
 		   "  --variant NAME       of the program, where it has several\n"
 		   "  --kill               the first producer kills itself half-way\n"
 		   "Exit status 3: the mechanism cannot have that shape.",
-	.options = OPT_LEDGER | OPT_LIST | OPT_ALL | OPT_COMPARE | OPT_JSON | OPT_REST | OPT_FOREIGN,
+	.options = OPT_LEDGER | OPT_LIST | OPT_ALL | OPT_COMPARE | OPT_FORMAT | OPT_REST | OPT_FOREIGN,
 	.run = run,
 };

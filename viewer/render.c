@@ -6,10 +6,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "render.h"
+#include "terminal.h"
 
 enum { HELD = 256, GAP = 2, NARROWEST = 14 };
 
@@ -25,6 +24,7 @@ struct grid {
 	int bound;	 /* likewise `lower_bound` */
 	int connections; /* likewise */
 	size_t *widths;
+	bool *left; /* columns of texts; of UNIT_ANY, those in which a text was held */
 	char **cells;
 	size_t rows; /* held in `cells` */
 	bool flushed;
@@ -58,20 +58,16 @@ static char *cell(const struct grid *g, sqlite3_stmt *stmt, size_t i)
 
 	if (sqlite3_column_type(stmt, i) == SQLITE_NULL)
 		return strdup("-");
-	if (!g->o->human || c->unit == UNIT_TEXT || sqlite3_column_type(stmt, i) != SQLITE_INTEGER)
+	if (!g->o->human || c->unit == UNIT_TEXT || c->unit == UNIT_ANY ||
+	    sqlite3_column_type(stmt, i) != SQLITE_INTEGER)
 		return cell_text(stmt, i);
 	unit_format(text, sizeof(text), c->unit, sqlite3_column_int64(stmt, i), g->o->start_ns);
 	return asprintf(&out, "%s%s", mark_of(g, c, stmt), text) < 0 ? NULL : out;
 }
 
-static bool is_left(const struct grid *g, size_t i)
-{
-	return g->columns[g->shown[i]].unit == UNIT_TEXT;
-}
-
 static size_t least_width(const struct grid *g, size_t i)
 {
-	return is_left(g, i) && g->widths[i] > NARROWEST ? NARROWEST : g->widths[i];
+	return g->left[i] && g->widths[i] > NARROWEST ? NARROWEST : g->widths[i];
 }
 
 /* Leaves out the last columns until the rest can fit the terminal; returns what the rest needs at least. */
@@ -97,21 +93,11 @@ static void shrink(struct grid *g)
 	while (total > g->o->width && total > least) {
 		size_t widest = 0, best = NARROWEST;
 		for (size_t i = 0; i < g->fits; i++)
-			if (is_left(g, i) && g->widths[i] > best)
+			if (g->left[i] && g->widths[i] > best)
 				best = g->widths[widest = i];
 		g->widths[widest]--;
 		total--;
 	}
-}
-
-/* Bytes of `s` that are at most `width` columns wide. */
-static int bytes_within(const char *s, size_t width)
-{
-	int n = 0;
-
-	while (s[n] && (width || (s[n] & 0xc0) == 0x80))
-		width -= (s[n++] & 0xc0) != 0x80;
-	return n;
 }
 
 /* A text that is too wide keeps its beginning and its end (a pid, a port, a file's name); before that it
@@ -121,11 +107,26 @@ static size_t print_shortened(FILE *f, const char *s, size_t room)
 	const char *remark = strstr(s, " (");
 	size_t width = text_width(s) - (remark ? text_width(remark) : 0);
 	size_t tail = remark && width + 2 <= room ? 0 : (room - 2) / 2;
-	size_t head = tail ? room - 2 - tail : width;
-	const char *end = s + bytes_within(s, width - tail);
+	size_t head = text_within(s, tail ? room - 2 - tail : width);
+	const char *end = s + text_within(s, width - tail);
 
-	fprintf(f, "%.*s..%.*s", bytes_within(s, head), s, bytes_within(end, tail), end);
-	return head + 2 + tail;
+	/* A wide character may stand across the place. */
+	if (text_width(end) - (remark ? text_width(remark) : 0) > tail)
+		end += text_within(end, 2);
+	int rest = (int)(remark ? remark - end : (ptrdiff_t)strlen(end));
+	fprintf(f, "%.*s..%.*s", (int)head, s, rest, end);
+	return text_width(s) - text_width(s + head) + 2 + text_width(end) - (remark ? text_width(remark) : 0);
+}
+
+/* A figure: what marks it stands out. */
+static void print_figure(FILE *f, const char *s)
+{
+	size_t mark = strspn(s, "~<>=");
+
+	if (mark)
+		fprintf(f, "%s%.*s%s", terminal_color(f, COLOR_MARK), (int)mark, s,
+			terminal_color(f, COLOR_OFF));
+	fputs(s + mark, f);
 }
 
 static void print_cell(const struct grid *g, const char *s, size_t i)
@@ -134,12 +135,14 @@ static void print_cell(const struct grid *g, const char *s, size_t i)
 	size_t width = text_width(s), room = g->widths[i];
 	bool last = i + 1 == g->fits;
 
-	if (is_left(g, i) && g->o->width && width > room) {
+	if (g->left[i] && g->o->width && width > room) {
 		width = print_shortened(f, s, room);
+	} else if (g->left[i]) {
+		fputs(s, f);
 	} else {
-		int pad = width < room ? (int)(room - width) : 0;
-		fprintf(f, "%*s%s", is_left(g, i) ? 0 : pad, "", s);
-		width = is_left(g, i) ? width : room;
+		fprintf(f, "%*s", width < room ? (int)(room - width) : 0, "");
+		print_figure(f, s);
+		width = room;
 	}
 	if (!last)
 		fprintf(f, "%*s", (int)(width < room ? room - width + GAP : GAP), "");
@@ -147,11 +150,12 @@ static void print_cell(const struct grid *g, const char *s, size_t i)
 
 static void print_row(const struct grid *g, char *const *cells, bool heading)
 {
-	if (heading && g->o->bold)
-		fputs("\033[1m", g->o->file);
+	FILE *f = g->o->file;
+
+	fputs(heading ? terminal_color(f, COLOR_HEADING) : "", f);
 	for (size_t i = 0; i < g->fits; i++)
 		print_cell(g, cells[i], i);
-	fputs(heading && g->o->bold ? "\033[m\n" : "\n", g->o->file);
+	fprintf(f, "%s\n", heading ? terminal_color(f, COLOR_OFF) : "");
 }
 
 static void grid_flush(struct grid *g)
@@ -168,6 +172,13 @@ static void grid_flush(struct grid *g)
 	g->flushed = true;
 }
 
+static bool is_text(sqlite3_stmt *stmt, int i)
+{
+	int type = sqlite3_column_type(stmt, i);
+
+	return type == SQLITE_TEXT || type == SQLITE_BLOB;
+}
+
 /* Adds a row: of headings where `stmt` is NULL. */
 static int grid_add(struct grid *g, sqlite3_stmt *stmt)
 {
@@ -175,7 +186,10 @@ static int grid_add(struct grid *g, sqlite3_stmt *stmt)
 
 	for (size_t i = 0; i < g->width; i++) {
 		const struct column *c = &g->columns[g->shown[i]];
-		cells[i] = stmt ? cell(g, stmt, g->shown[i]) : strdup(g->o->human ? c->heading : c->name);
+		const char *heading = g->o->human ? c->heading : c->name;
+		cells[i] = stmt ? cell(g, stmt, g->shown[i]) : text_printable(heading, strlen(heading));
+		if (stmt && c->unit == UNIT_ANY && !g->flushed)
+			g->left[i] |= is_text(stmt, (int)g->shown[i]);
 		if (!cells[i]) {
 			while (i--)
 				free(cells[i]);
@@ -194,8 +208,9 @@ static int grid_init(struct grid *g)
 {
 	g->shown = calloc(g->n, sizeof(*g->shown));
 	g->widths = calloc(g->n, sizeof(*g->widths));
+	g->left = calloc(g->n, sizeof(*g->left));
 	g->cells = calloc(g->n * (HELD + 1), sizeof(*g->cells));
-	if (!g->shown || !g->widths || !g->cells)
+	if (!g->shown || !g->widths || !g->left || !g->cells)
 		return -ENOMEM;
 	for (size_t i = 0; i < g->n; i++) {
 		if (!strcmp(g->columns[i].name, "exact"))
@@ -203,13 +218,30 @@ static int grid_init(struct grid *g)
 		if (!strcmp(g->columns[i].name, "lower_bound"))
 			g->bound = i;
 		/* Where no mark stands before a figure the column has to say it. */
-		if (g->columns[i].heading || (!g->o->human && (g->exact == (int)i || g->bound == (int)i)))
+		if (g->columns[i].heading || (!g->o->human && (g->exact == (int)i || g->bound == (int)i))) {
+			g->left[g->width] = g->columns[i].unit == UNIT_TEXT;
 			g->shown[g->width++] = i;
+		}
 		if (!strcmp(g->columns[i].name, "connections"))
 			g->connections = i;
 	}
 	g->fits = g->width;
 	return 0;
+}
+
+/* As sqlite3_step(). Before it waits for more, all that there is has been written; of `g` too, if not NULL.
+ */
+static int next_row(const struct output *o, sqlite3_stmt **stmt, struct grid *g)
+{
+	int rc;
+
+	while ((rc = sqlite3_step(*stmt)) == SQLITE_DONE && o->more) {
+		if (g && (g->flushed || g->rows > 1))
+			grid_flush(g);
+		if (fflush(o->file) || !o->more(o->of, stmt))
+			break;
+	}
+	return rc;
 }
 
 static int text_rows(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt)
@@ -219,22 +251,34 @@ static int text_rows(const struct output *o, const struct column *columns, size_
 
 	if (!err)
 		err = grid_add(&g, NULL);
-	while (!err && (rc = sqlite3_step(stmt)) == SQLITE_ROW)
+	while (!err && (rc = next_row(o, &stmt, &g)) == SQLITE_ROW)
 		err = grid_add(&g, stmt);
 	grid_flush(&g);
 	free(g.shown);
 	free(g.widths);
+	free(g.left);
 	free(g.cells);
 	return err ? err : rc == SQLITE_DONE ? 0 : -EIO;
 }
 
-static void json_value(FILE *f, sqlite3_stmt *stmt, int i)
+/* Beyond this not every integer is a double, which is all that some readers of JSON know. */
+#define SAFE_INTEGER ((1LL << 53) - 1)
+
+static void json_integer(FILE *f, const struct column *c, int64_t value)
+{
+	/* A point in time is always a string: it would become one while the machine is up. */
+	bool exact = c->unit != UNIT_TIME && value <= SAFE_INTEGER && value >= -SAFE_INTEGER;
+
+	fprintf(f, exact ? "%lld" : "\"%lld\"", (long long)value);
+}
+
+static void json_value(FILE *f, const struct column *c, sqlite3_stmt *stmt, int i)
 {
 	const char *bytes;
 
 	switch (sqlite3_column_type(stmt, i)) {
 	case SQLITE_INTEGER:
-		fprintf(f, "%lld", sqlite3_column_int64(stmt, i));
+		json_integer(f, c, sqlite3_column_int64(stmt, i));
 		return;
 	case SQLITE_FLOAT: /* an infinity is no JSON; x - x is 0 of finite numbers only */
 		if (sqlite3_column_double(stmt, i) - sqlite3_column_double(stmt, i) == 0)
@@ -251,40 +295,134 @@ static void json_value(FILE *f, sqlite3_stmt *stmt, int i)
 	}
 }
 
+static void json_object(FILE *f, const struct column *columns, size_t n, sqlite3_stmt *stmt)
+{
+	fputc('{', f);
+	for (size_t i = 0; i < n; i++) {
+		fputs(i ? ", " : "", f);
+		json_string(f, columns[i].name, strlen(columns[i].name));
+		fputs(": ", f);
+		json_value(f, &columns[i], stmt, (int)i);
+	}
+	fputc('}', f);
+}
+
 static int json_rows(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt)
 {
 	int rc;
 
 	fputc('[', o->file);
-	for (uint64_t row = 0; (rc = sqlite3_step(stmt)) == SQLITE_ROW; row++) {
-		fputs(row ? ",\n{" : "\n{", o->file);
-		for (size_t i = 0; i < n; i++) {
-			fputs(i ? ", " : "", o->file);
-			json_string(o->file, columns[i].name, strlen(columns[i].name));
-			fputs(": ", o->file);
-			json_value(o->file, stmt, i);
-		}
-		fputc('}', o->file);
+	for (uint64_t row = 0; (rc = next_row(o, &stmt, NULL)) == SQLITE_ROW; row++) {
+		fputs(row ? ",\n" : "\n", o->file);
+		json_object(o->file, columns, n, stmt);
 	}
 	fputs("\n]\n", o->file);
 	return rc == SQLITE_DONE ? 0 : -EIO;
 }
 
-void output_init(struct output *o, FILE *file, bool json, uint64_t start_ns)
+static int ndjson_rows(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt)
 {
-	struct winsize size;
-	const char *no_color = getenv("NO_COLOR");
+	int rc;
 
-	*o = (struct output){ .file = file, .start_ns = start_ns, .rows = json ? json_rows : text_rows };
-	o->human = !json && isatty(fileno(file));
-	if (!o->human)
-		return;
-	o->bold = !no_color || !*no_color;
-	if (!ioctl(fileno(file), TIOCGWINSZ, &size))
-		o->width = size.ws_col;
+	while ((rc = next_row(o, &stmt, NULL)) == SQLITE_ROW) {
+		json_object(o->file, columns, n, stmt);
+		fputc('\n', o->file);
+	}
+	return rc == SQLITE_DONE ? 0 : -EIO;
+}
+
+/* An empty text stands in quotes: nothing at all is NULL. */
+static int csv_text(FILE *f, const char *s, size_t n)
+{
+	char *text = text_printable(s, n);
+
+	if (!text)
+		return -ENOMEM;
+	bool quotes = !*text || *text == ' ' || text[strlen(text) - 1] == ' ' || strpbrk(text, ",\"");
+	fputs(quotes ? "\"" : "", f);
+	for (const char *c = text; *c; c++) {
+		if (*c == '"')
+			fputc('"', f);
+		fputc(*c, f);
+	}
+	fputs(quotes ? "\"" : "", f);
+	free(text);
+	return 0;
+}
+
+static int csv_row(FILE *f, size_t n, sqlite3_stmt *stmt)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		const char *text = (const char *)sqlite3_column_text(stmt, (int)i);
+		fputs(i ? "," : "", f);
+		err = text ? csv_text(f, text, sqlite3_column_bytes(stmt, (int)i)) : 0;
+	}
+	fputs("\r\n", f);
+	return err;
+}
+
+static int csv_rows(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt)
+{
+	int rc = SQLITE_DONE, err = 0;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		fputs(i ? "," : "", o->file);
+		err = csv_text(o->file, columns[i].name, strlen(columns[i].name));
+	}
+	fputs("\r\n", o->file);
+	while (!err && (rc = next_row(o, &stmt, NULL)) == SQLITE_ROW)
+		err = csv_row(o->file, n, stmt);
+	return err ? err : rc == SQLITE_DONE ? 0 : -EIO;
+}
+
+void output_init(struct output *o, FILE *file, enum output_format format, uint64_t start_ns)
+{
+	static int (*const rows[])(const struct output *, const struct column *, size_t, sqlite3_stmt *) = {
+		[OUTPUT_TEXT] = text_rows,
+		[OUTPUT_JSON] = json_rows,
+		[OUTPUT_NDJSON] = ndjson_rows,
+		[OUTPUT_CSV] = csv_rows,
+	};
+
+	*o = (struct output){ .file = file, .start_ns = start_ns, .rows = rows[format] };
+	o->human = format == OUTPUT_TEXT && terminal_is(file);
+	o->width = o->human ? terminal_width(file) : 0;
 }
 
 int output_rows(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt)
 {
 	return o->rows(o, columns, n, stmt);
+}
+
+/* "VALUES (?, ?), (?, ?)" as a string to free, or NULL. */
+static char *values_sql(size_t n, size_t rows)
+{
+	char *sql = NULL;
+	size_t size;
+	FILE *f = open_memstream(&sql, &size);
+
+	for (size_t i = 0; f && i < n * rows; i++)
+		fprintf(f, "%s?%s", i == 0 ? "VALUES (" : i % n ? ", " : ", (", i % n + 1 == n ? ")" : "");
+	return f && !fclose(f) ? sql : NULL;
+}
+
+int output_texts(const struct output *o, const struct column *columns, size_t n, const char *const *texts,
+		 size_t rows)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *stmt = NULL;
+	char *sql = values_sql(n, rows);
+	int err = -ENOMEM;
+
+	if (sql && !sqlite3_open(":memory:", &db) && !sqlite3_prepare_v2(db, sql, -1, &stmt, NULL)) {
+		for (size_t i = 0; i < n * rows; i++)
+			sqlite3_bind_text(stmt, (int)i + 1, texts[i], -1, SQLITE_STATIC);
+		err = output_rows(o, columns, n, stmt);
+	}
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	free(sql);
+	return err;
 }

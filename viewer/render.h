@@ -5,7 +5,9 @@
  *	table   for people on a terminal: headings, human units, no wider than the terminal: texts are
  *		shortened, and where that is not enough the last columns are left out
  *	plain   for files and pipes: the columns' names, aligned, whole, plain numbers
- *	json    an array of objects; the only one with the columns that have no heading
+ *	json, ndjson, csv
+ *		for programs; with the columns that have no heading too
+ * None of them lets a control character out of a name.
  */
 #ifndef IPC_RENDER_H
 #define IPC_RENDER_H
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <sqlite3.h>
 
+#include "options.h"
 #include "units.h"
 
 /* What stands before a figure in a table. */
@@ -37,17 +40,24 @@ struct column {
 struct output {
 	FILE *file;
 	int (*rows)(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt);
-	bool human; /* human units, marks and bold headings */
-	bool bold;
+	bool human;	   /* human units and marks */
 	size_t width;	   /* of the terminal; 0: no limit */
 	uint64_t start_ns; /* what human times count from */
+	/* Where rows are still being made: waits for more, and puts a statement with them in the place of the
+	 * one that has ended; false: that was all. NULL: what there is is all. */
+	bool (*more)(void *of, sqlite3_stmt **stmt);
+	void *of;
 };
 
-/* Chooses the renderer: JSON if asked for, table on a terminal, else plain. */
-void output_init(struct output *o, FILE *file, bool json, uint64_t start_ns);
+/* Chooses the renderer; of text, table on a terminal, else plain. */
+void output_init(struct output *o, FILE *file, enum output_format format, uint64_t start_ns);
 
 /* Steps `stmt`, whose columns are `columns`, to its end and writes its rows. Returns 0, -ENOMEM, or -EIO
  * where the statement failed (sqlite3_errmsg tells). */
 int output_rows(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt);
+
+/* Writes `rows` rows of `n` texts each, none of them NULL. Returns as output_rows. */
+int output_texts(const struct output *o, const struct column *columns, size_t n, const char *const *texts,
+		 size_t rows);
 
 #endif

@@ -66,6 +66,14 @@ static void discard(const char *path)
 	}
 }
 
+bool rotation_is_recorded(int fd)
+{
+	bool locked = flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+
+	flock(fd, LOCK_UN);
+	return locked;
+}
+
 /* Whether a recorder holds the lock on `path`. Where locks do not work nobody can hold one. */
 static bool is_recorded(const char *path)
 {

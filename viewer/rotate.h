@@ -8,6 +8,8 @@
 #ifndef IPC_ROTATE_H
 #define IPC_ROTATE_H
 
+#include <stdbool.h>
+
 #include <stddef.h>
 
 struct rotation {
@@ -30,6 +32,9 @@ void rotation_keep(struct rotation *r);
 
 /* The command does not run: removes the new trace, if there is one, and brings the older one back. */
 void rotation_undo(struct rotation *r);
+
+/* Whether a recorder has the lock on this file, which another descriptor of ours may be open on. */
+bool rotation_is_recorded(int fd);
 
 /* The trace is complete, and closed by everybody else in this process. */
 void rotation_end(struct rotation *r);

@@ -87,8 +87,9 @@ static void show_head(FILE *out, struct trace *t)
 	     *end = trace_meta(t, "end_ns");
 	/* Those at the other end of a socket did not run as part of the command. */
 	int64_t processes = trace_number(
-		t, "SELECT count(DISTINCT pid) FROM processes WHERE coverage IS NOT 'remote' AND NOT"
-		   " (coverage IS 'untraced' AND parent_id IS NULL AND prev_id IS NULL)");
+		t,
+		"SELECT count(*) FROM processes WHERE prev_id IS NULL AND pid IS NOT NULL AND coverage IS NOT"
+		" 'remote' AND NOT (coverage IS 'untraced' AND parent_id IS NULL)");
 	int64_t channels = trace_number(t, "SELECT count(*) FROM channels WHERE mechanism IS NOT 'process'");
 	int64_t messages =
 		trace_number(t, "SELECT sum(messages) FROM edges e WHERE mechanism IS NOT 'process'"
@@ -102,10 +103,11 @@ static void show_head(FILE *out, struct trace *t)
 	if (end)
 		unit_format(took, sizeof(took), UNIT_DURATION, strtoll(end, NULL, 10) - start, 0);
 	unit_format(size, sizeof(size), UNIT_BYTES, bytes, 0);
-	fprintf(out, "%s: %s%s, %lld process%s, %lld channel%s, %s%lld message%s, %s%s -> %s\n",
-		name ? name : "?", end ? "ran " : "the recording has not ended", took, (long long)processes,
-		processes == 1 ? "" : "es", (long long)channels, plural(channels), bound, (long long)messages,
-		plural(messages), bound, size, t->path);
+	if (!t->failed)
+		fprintf(out, "%s: %s%s, %lld process%s, %lld channel%s, %s%lld message%s, %s%s -> %s\n",
+			name ? name : "?", end ? "ran " : "the recording has not ended", took,
+			(long long)processes, processes == 1 ? "" : "es", (long long)channels,
+			plural(channels), bound, (long long)messages, plural(messages), bound, size, t->path);
 	free(name);
 	free(command);
 	free(end);
@@ -132,10 +134,8 @@ static void show_head(FILE *out, struct trace *t)
 static int show_rest(FILE *out, struct trace *t, const struct options *o)
 {
 	sqlite3_stmt *stmt;
-	int err = trace_prepare(t, REST, &stmt);
-
-	if (err)
-		return err;
+	if (trace_prepare(t, REST, &stmt))
+		return trace_failed(t);
 	view_bind(stmt, o);
 	if (sqlite3_step(stmt) == SQLITE_ROW) {
 		long long rows = sqlite3_column_int64(stmt, 0), regions = sqlite3_column_int64(stmt, 2);
@@ -157,8 +157,8 @@ static int show_edges(FILE *out, struct trace *t, const struct options *o)
 	int64_t n = trace_number(t, "SELECT count(*) FROM (SELECT 1 FROM edges e LEFT JOIN channels c ON"
 				    " c.id = e.channel_id" USUAL GROUPED ")");
 
-	output_init(&output, out, o->json, t->start_ns);
-	if (o->json || o->mechanism)
+	output_init(&output, out, o->format, t->start_ns);
+	if (o->format || o->mechanism)
 		return view_show(o->mechanism ? &asked : &usual, t, o, &output);
 	if (!n) {
 		fputs("no process sent anything to another\n", out);
@@ -206,10 +206,10 @@ static void show_blocked(FILE *out, struct trace *t)
 
 int summary_show(FILE *out, struct trace *t, const struct options *o)
 {
-	if (!o->json)
+	if (!o->format)
 		show_head(out, t);
-	int err = show_edges(out, t, o);
-	if (err || o->json)
+	int err = t->failed ? -EIO : show_edges(out, t, o);
+	if (err || o->format)
 		return err;
 	if (!o->mechanism)
 		show_life(out, t);
@@ -227,10 +227,10 @@ static int run(const struct command *self, const struct options *o)
 	if (view_open(&t, o))
 		return EXIT_FAILURE;
 	int err = summary_show(stdout, &t, o);
-	if (err)
-		command_failed("cannot read '%s': %s", o->input, t.error);
-	else if (o->json)
+	if (!err && o->format)
 		trace_warn_losses(&t);
+	if (err || t.failed)
+		err = command_failed("%s", t.error);
 	trace_close(&t);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -245,6 +245,6 @@ const struct command cmd_summary = {
 		"is\n"
 		"approximate, >= before a lower bound, < before a latency that is only known not to be "
 		"exceeded.",
-	.options = OPT_INPUT | OPT_JSON | OPT_LIMIT | OPT_MECHANISM | OPT_RESOLVE,
+	.options = OPT_INPUT | OPT_FORMAT | OPT_LIMIT | OPT_MECHANISM | OPT_RESOLVE,
 	.run = run,
 };

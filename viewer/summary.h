@@ -6,7 +6,8 @@
 #include "options.h"
 #include "trace.h"
 
-/* Writes the summary of an open trace. Of `o`: limit, mechanism, json. Returns 0 or -errno with t->error set.
+/* Writes the summary of an open trace. Of `o`: limit, mechanism, format. Returns 0 or -errno with t->error
+ * set.
  */
 int summary_show(FILE *out, struct trace *t, const struct options *o);
 

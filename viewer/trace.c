@@ -5,27 +5,63 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "command.h"
 #include "reasons.h"
 #include "trace.h"
+#include "units.h"
 
 enum { BUSY_MS = 5000 }; /* longer than a recorder needs to finish its file */
 
 static int fail(struct trace *t, int err, const char *what)
 {
-	snprintf(t->error, sizeof(t->error), "%s '%s': %s", what, t->path, strerror(err));
+	snprintf(t->error, sizeof(t->error), "%s '%s': %s%s", what, t->path, strerror(err),
+		 err == ENOENT ? " (ipctrace -- COMMAND records one, -i FILE shows another)" : "");
 	return -err;
+}
+
+static int damaged(struct trace *t, const char *how)
+{
+	snprintf(t->error, sizeof(t->error),
+		 "'%s' is damaged (%s): 'sqlite3 FILE .recover' may save some of it", t->path, how);
+	return -EIO;
+}
+
+int trace_failed(struct trace *t)
+{
+	int rc = sqlite3_errcode(t->db);
+
+	/* SQL of ours that does not fit: tables are missing. */
+	if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB || rc == SQLITE_ERROR)
+		return damaged(t, sqlite3_errmsg(t->db));
+	snprintf(t->error, sizeof(t->error), "cannot read '%s': %s", t->path, sqlite3_errmsg(t->db));
+	return -EIO;
 }
 
 static int not_a_trace(struct trace *t)
 {
 	snprintf(t->error, sizeof(t->error), "'%s' is not an ipctrace trace", t->path);
 	return -EPROTO;
+}
+
+/* Whether the end of the file is missing. While it is recorded only SQLite knows, by its log. */
+static bool is_cut_off(struct trace *t, int fd, uint64_t size)
+{
+	unsigned char h[100];
+	char log[PATH_MAX];
+
+	if (snprintf(log, sizeof(log), "%s-wal", t->path) >= (int)sizeof(log) || !access(log, F_OK) ||
+	    pread(fd, h, sizeof(h), 0) != sizeof(h) || memcmp(h + 24, h + 92, 4) != 0)
+		return false;
+	uint64_t page = (uint64_t)h[16] << 8 | h[17];
+	uint64_t pages = (uint64_t)h[28] << 24 | h[29] << 16 | h[30] << 8 | h[31];
+	return size < pages * (page == 1 ? 65536 : page);
 }
 
 static int check_file(struct trace *t)
@@ -36,6 +72,7 @@ static int check_file(struct trace *t)
 	if (fd < 0)
 		return fail(t, errno, "cannot open");
 	int err = fstat(fd, &st) ? errno : 0;
+	t->cut_off = !err && S_ISREG(st.st_mode) && is_cut_off(t, fd, (uint64_t)st.st_size);
 	close(fd);
 	if (err)
 		return fail(t, err, "cannot open");
@@ -67,17 +104,17 @@ static int check_header(struct trace *t)
 		rc = header_number(t, "PRAGMA user_version", &version);
 	if (rc == SQLITE_NOTADB || (!rc && id != TRACE_APPLICATION_ID))
 		return not_a_trace(t);
-	if (rc) {
-		snprintf(t->error, sizeof(t->error), "cannot read '%s': %s", t->path, sqlite3_errmsg(t->db));
-		return -EIO;
-	}
+	if (rc)
+		return trace_failed(t);
 	if (version != TRACE_SCHEMA) {
 		snprintf(t->error, sizeof(t->error),
 			 "'%s' has schema version %lld and this ipctrace knows %d: %s", t->path,
 			 (long long)version, TRACE_SCHEMA,
-			 version > TRACE_SCHEMA ? "a newer one is needed" : "record it again");
+			 version > TRACE_SCHEMA ? "a newer ipctrace is needed" : "record it again");
 		return -EPROTONOSUPPORT;
 	}
+	if (t->cut_off)
+		return damaged(t, "its end is missing");
 	return 0;
 }
 
@@ -109,6 +146,8 @@ int trace_open(struct trace *t, const char *path)
 		trace_close(t);
 		return -ENOMEM;
 	}
+	t->shown = text_printable(path, strlen(path));
+	t->path = t->shown ? t->shown : "?";
 	t->start_ns = trace_number(t, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns'");
 	return 0;
 }
@@ -117,6 +156,8 @@ void trace_close(struct trace *t)
 {
 	sqlite3_close(t->db);
 	t->db = NULL;
+	free(t->shown);
+	t->shown = NULL;
 }
 
 int trace_prepare(struct trace *t, const char *sql, sqlite3_stmt **out)
@@ -145,7 +186,11 @@ int64_t trace_number(struct trace *t, const char *sql)
 {
 	int64_t n = 0;
 
-	header_number(t, sql, &n);
+	int rc = header_number(t, sql, &n);
+	if (rc && rc != SQLITE_DONE && !t->failed) {
+		t->failed = true;
+		trace_failed(t);
+	}
 	return n;
 }
 
@@ -154,9 +199,8 @@ void trace_warn_losses(struct trace *t)
 	int64_t n = trace_number(t, "SELECT count(*) FROM losses");
 
 	if (n)
-		fprintf(stderr,
-			"ipctrace: note: the trace is partial (%lld kind%s of loss): ipctrace losses -i %s\n",
-			(long long)n, n == 1 ? "" : "s", t->path);
+		command_note("note: the trace is partial (%lld kind%s of loss): ipctrace losses -i %s",
+			     (long long)n, n == 1 ? "" : "s", t->path);
 }
 
 void trace_warn_aggregate(struct trace *t)
@@ -164,10 +208,9 @@ void trace_warn_aggregate(struct trace *t)
 	char *ms = trace_meta(t, "aggregate_ms");
 
 	if (ms)
-		fprintf(stderr,
-			"ipctrace: note: recorded with --aggregate: calls that moved bytes or waited are "
-			"only counted: "
-			"ipctrace query -i %s 'SELECT * FROM aggregates'\n",
+		command_note(
+			"note: recorded with --aggregate: calls that moved bytes or waited are only counted: "
+			"ipctrace query -i %s 'SELECT * FROM aggregates'",
 			t->path);
 	free(ms);
 }

@@ -3,6 +3,7 @@
 #ifndef IPC_TRACE_H
 #define IPC_TRACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sqlite3.h>
@@ -12,16 +13,22 @@ enum { TRACE_APPLICATION_ID = 0x49504354, TRACE_SCHEMA = 4 };
 
 struct trace {
 	sqlite3 *db;
-	const char *path;
+	const char *path;  /* once it is open, as it may be shown on a terminal */
+	char *shown;	   /* the same, ours */
 	uint64_t start_ns; /* when the recording began; 0: unknown */
+	bool cut_off;	   /* the end of the file is missing */
+	bool failed;	   /* what trace_number() was asked for could not be read */
 	char error[512];   /* of the last failure: one line, no full stop */
 };
 
-/* Opens `path` (kept, not copied). Returns 0, or -errno with `error` set: -ENOENT, -EACCES and the like as
- * the system says; -EPROTO: not a trace; -EPROTONOSUPPORT: of another schema. After a failure nothing is
- * open. */
+/* Opens `path`. Returns 0, or -errno with `error` set: -ENOENT, -EACCES and the like as the system says;
+ * -EPROTO: not a trace; -EPROTONOSUPPORT: of another schema; -EIO: damaged. After a failure nothing is open.
+ */
 int trace_open(struct trace *t, const char *path);
 void trace_close(struct trace *t);
+
+/* Writes to `error` why the last call of SQLite failed, with the remedy. Returns -EIO. */
+int trace_failed(struct trace *t);
 
 /* Prepares `sql`. Returns 0, or -EINVAL with `error` set. The caller finalizes. */
 int trace_prepare(struct trace *t, const char *sql, sqlite3_stmt **out);
@@ -29,7 +36,7 @@ int trace_prepare(struct trace *t, const char *sql, sqlite3_stmt **out);
 /* The value of a key of `meta` as a string to free, or NULL. */
 char *trace_meta(struct trace *t, const char *key);
 
-/* What a SELECT of one number gives; 0 where it gives nothing or fails. */
+/* What a SELECT of one number gives; 0 where it gives nothing, or fails: then `failed` is set too. */
 int64_t trace_number(struct trace *t, const char *sql);
 
 /* Writes one line to stderr where the trace is not whole: every command that shows figures calls it. */

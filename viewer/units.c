@@ -3,10 +3,12 @@
  * Names in a trace come from programs and may hold anything: what leaves here is valid JSON, or harmless on a
  * terminal.
  */
+#include <locale.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <wchar.h>
 
 #include "units.h"
 
@@ -56,6 +58,7 @@ int unit_format(char *out, size_t size, enum unit unit, int64_t value, uint64_t 
 			return snprintf(out, size, "%d", WEXITSTATUS((int)value));
 		return snprintf(out, size, "SIG%s", sigabbrev_np(WTERMSIG((int)value)) ?: "?");
 	case UNIT_TEXT:
+	case UNIT_ANY:
 	case UNIT_NUMBER:
 		break;
 	}
@@ -79,19 +82,33 @@ size_t utf8_length(const char *string, size_t n)
 	return len;
 }
 
-static void json_ascii(FILE *out, unsigned char c)
+static uint32_t code_point(const char *string, size_t len)
+{
+	const unsigned char *s = (const unsigned char *)string;
+	uint32_t c = len == 1 ? s[0] : s[0] & (0xff >> (len + 1));
+
+	for (size_t i = 1; i < len; i++)
+		c = c << 6 | (s[i] & 0x3f);
+	return c;
+}
+
+/* What a terminal takes for more than a character: controls, and what turns the direction of writing around.
+ */
+static bool is_control(uint32_t c)
+{
+	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
+	       (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+}
+
+static void json_control(FILE *out, uint32_t c)
 {
 	static const char escapes[] = "b\bf\fn\nr\rt\t";
-	const char *e = c ? strchr(escapes, c) : NULL;
+	const char *e = c && c < 0x20 ? strchr(escapes, (int)c) : NULL;
 
-	if (c == '"' || c == '\\')
-		fprintf(out, "\\%c", c);
-	else if (c < 0x20 && e)
+	if (e)
 		fprintf(out, "\\%c", e[-1]);
-	else if (c < 0x20 || c == 0x7f)
-		fprintf(out, "\\u%04x", c);
 	else
-		fputc(c, out);
+		fprintf(out, "\\u%04x", c);
 }
 
 void json_string(FILE *out, const char *s, size_t n)
@@ -99,13 +116,15 @@ void json_string(FILE *out, const char *s, size_t n)
 	fputc('"', out);
 	for (size_t len; n; s += len, n -= len) {
 		size_t valid = utf8_length(s, n);
+		uint32_t c = valid ? code_point(s, valid) : 0xfffd;
 		len = valid ? valid : 1;
-		if (valid == 1)
-			json_ascii(out, *s);
-		else if (valid)
-			fwrite(s, 1, valid, out);
-		else
-			fputs("\\ufffd", out);
+		if (is_control(c) || !valid) {
+			json_control(out, c);
+			continue;
+		}
+		if (c == '"' || c == '\\')
+			fputc('\\', out);
+		fwrite(s, 1, valid, out);
 	}
 	fputc('"', out);
 }
@@ -118,25 +137,57 @@ char *text_printable(const char *s, size_t n)
 		return NULL;
 	for (size_t len; n; s += len, n -= len) {
 		size_t valid = utf8_length(s, n);
-		unsigned char c = *s;
-		/* U+0080 to U+009F are control characters too. */
-		bool control =
-			c < 0x20 || c == 0x7f || (valid == 2 && c == 0xc2 && (unsigned char)s[1] < 0xa0);
-		len = valid && !control ? valid : 1;
-		if (valid && !control)
+		len = valid ? valid : 1;
+		if (valid && !is_control(code_point(s, valid)))
 			p = mempcpy(p, s, len);
 		else
-			p += sprintf(p, "\\x%02x", c);
+			for (size_t i = 0; i < len; i++)
+				p += sprintf(p, "\\x%02x", (unsigned char)s[i]);
 	}
 	*p = 0;
 	return out;
+}
+
+/* Columns of one character, by libc's table for UTF-8, whatever the user's locale is. */
+static size_t width_of(uint32_t c)
+{
+	static locale_t utf8;
+
+	if (c < 0x7f)
+		return 1;
+	if (!utf8)
+		utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);
+	locale_t old = utf8 ? uselocale(utf8) : NULL;
+	int width = utf8 ? wcwidth((wchar_t)c) : 1;
+	if (utf8)
+		uselocale(old);
+	return width < 0 ? 1 : (size_t)width;
+}
+
+size_t text_within(const char *s, size_t width)
+{
+	size_t n = 0;
+
+	while (s[n]) {
+		size_t len = utf8_length(s + n, strnlen(s + n, 4)), columns;
+		len = len ? len : 1;
+		columns = width_of(code_point(s + n, len));
+		if (columns > width)
+			break;
+		width -= columns;
+		n += len;
+	}
+	return n;
 }
 
 size_t text_width(const char *s)
 {
 	size_t width = 0;
 
-	for (; *s; s++)
-		width += (*s & 0xc0) != 0x80;
+	for (size_t len; *s; s += len) {
+		len = (unsigned char)*s < 0x80 ? 1 : utf8_length(s, strnlen(s, 4));
+		len = len ? len : 1;
+		width += width_of(code_point(s, len));
+	}
 	return width;
 }

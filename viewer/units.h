@@ -9,6 +9,7 @@
 
 enum unit {
 	UNIT_TEXT,
+	UNIT_ANY, /* as it is: nobody knows what it is */
 	UNIT_NUMBER,
 	UNIT_BYTES,
 	UNIT_DURATION, /* nanoseconds */
@@ -22,14 +23,19 @@ int unit_format(char *out, size_t size, enum unit unit, int64_t value, uint64_t 
 /* Length of the UTF-8 character at `s` (of `n` bytes, at least 1), or 0: not valid. */
 size_t utf8_length(const char *s, size_t n);
 
-/* Writes `n` bytes as a JSON string with its quotes. A byte that is not valid UTF-8 becomes U+FFFD. */
+/* Writes `n` bytes as a JSON string with its quotes. A byte that is not valid UTF-8 becomes U+FFFD, control
+ * characters are escaped. */
 void json_string(FILE *out, const char *s, size_t n);
 
-/* `n` bytes as a string to free that is safe on a terminal: control characters and bytes that are not valid
- * UTF-8 stand as \xNN. NULL: out of memory. */
+/* `n` bytes as a string to free that is safe on a terminal: control characters, those that change the
+ * direction of writing, and bytes that are not valid UTF-8 stand as \xNN. NULL: out of memory. */
 char *text_printable(const char *s, size_t n);
 
-/* Columns that a printable string takes. */
+/* Columns that a printable string takes on a terminal: of some characters none, of others two. */
 size_t text_width(const char *s);
+
+/* Bytes at the beginning of a printable string that take at most `width` columns; whole characters, with all
+ * that is written over the last of them. */
+size_t text_within(const char *s, size_t width);
 
 #endif

@@ -266,7 +266,7 @@ static int compare(struct trace *t, const char *bpf)
 	return err;
 }
 
-static int show_rows(FILE *out, struct trace *t, bool json)
+static int show_rows(FILE *out, struct trace *t, enum output_format format)
 {
 	struct output output;
 	sqlite3_stmt *stmt;
@@ -274,7 +274,7 @@ static int show_rows(FILE *out, struct trace *t, bool json)
 
 	if (err)
 		return err;
-	output_init(&output, out, json, t->start_ns);
+	output_init(&output, out, format, t->start_ns);
 	err = output_rows(&output, columns, COLUMNS, stmt);
 	sqlite3_finalize(stmt);
 	return err;
@@ -309,9 +309,9 @@ int verify_show(FILE *out, const char *shim, const char *bpf, const struct optio
 		err = compare(&t, bpf);
 		int64_t rows = trace_number(&t, "SELECT count(*) FROM differ");
 		int64_t differences = trace_number(&t, "SELECT count(*) FROM differ WHERE note IS NULL");
-		if (!err && (rows || o->json))
-			err = show_rows(out, &t, o->json);
-		if (!err && !o->json)
+		if (!err && (rows || o->format))
+			err = show_rows(out, &t, o->format);
+		if (!err && !o->format)
 			show_verdict(out, &t, differences);
 		trace_close(&t);
 		if (!err)

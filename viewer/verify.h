@@ -12,7 +12,7 @@
 char *verify_path(const char *path, const char *source);
 
 /* Compares the trace that the shim made with the one that eBPF made, writes a row for each difference, or one
- * line. Of `o`: json. Returns 0: they agree; 1: they differ, or cannot be compared (said on stderr). */
+ * line. Of `o`: format. Returns 0: they agree; 1: they differ, or cannot be compared (said on stderr). */
 int verify_show(FILE *out, const char *shim, const char *bpf, const struct options *o);
 
 #endif

@@ -3,10 +3,16 @@
  * From options to SQL. Only names from the view's own list of columns get into the text; values are bound.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "names.h"
 #include "resolve.h"
+#include "rotate.h"
+#include "terminal.h"
 #include "view.h"
 
 bool view_has(const struct view *v, const char *column)
@@ -28,6 +34,7 @@ static void write_sql(FILE *f, const struct view *v, const struct options *o)
 		{ v->comm, o->comm != NULL },
 		{ v->mechanism, o->mechanism != NULL },
 		{ v->verb, o->verb != NULL },
+		{ v->since, o->follow },
 	};
 
 	for (const struct column *c = v->columns; c->name; c++)
@@ -73,28 +80,120 @@ void view_bind(sqlite3_stmt *stmt, const struct options *o)
 	sqlite3_bind_int64(stmt, sqlite3_bind_parameter_index(stmt, ":limit"), o->limit);
 }
 
-int view_show(const struct view *v, struct trace *t, const struct options *o, const struct output *out)
+/* Prepares and binds the statement of a view; on failure `t->error` says why. */
+static int prepare(const struct view *v, struct trace *t, const struct options *o, sqlite3_stmt **stmt)
 {
-	sqlite3_stmt *stmt = NULL;
-	size_t n = 0;
 	char *sql = view_sql(v, o);
 	int err = sql ? resolve_register(t->db, o->resolve) : -ENOMEM;
 
-	if (!err)
-		err = trace_prepare(t, sql, &stmt);
-
-	free(sql);
 	if (err)
-		return err;
-	view_bind(stmt, o);
+		snprintf(t->error, sizeof(t->error), "cannot show '%s': %s", t->path, strerror(-err));
+	else if (names_prepare(t->db) || trace_prepare(t, sql, stmt))
+		err = trace_failed(t);
+	else
+		view_bind(*stmt, o);
+	free(sql);
+	return err;
+}
+
+static int show(const struct view *v, struct trace *t, sqlite3_stmt *stmt, const struct output *out)
+{
+	size_t n = 0;
+
 	while (v->columns[n].name)
 		n++;
-	err = output_rows(out, v->columns, n, stmt);
-	if (err)
-		snprintf(t->error, sizeof(t->error), "%s",
-			 err == -EIO ? sqlite3_errmsg(t->db) : strerror(-err));
+	int err = output_rows(out, v->columns, n, stmt);
+	if (err == -EIO)
+		trace_failed(t);
+	else if (err)
+		snprintf(t->error, sizeof(t->error), "cannot show '%s': %s", t->path, strerror(-err));
+	return err;
+}
+
+int view_show(const struct view *v, struct trace *t, const struct options *o, const struct output *out)
+{
+	sqlite3_stmt *stmt = NULL;
+	int err = prepare(v, t, o, &stmt);
+
+	if (!err)
+		err = show(v, t, stmt, out);
 	sqlite3_finalize(stmt);
 	return err;
+}
+
+/*
+ * A trace that grows. It is open only while it is read: who has it open when the recording ends keeps it from
+ * becoming one plain file.
+ */
+struct growth {
+	const struct view *view;
+	const struct options *o;
+	struct trace *t;
+	sqlite3_stmt *stmt;
+	int fd;	       /* the file, to see whether it is still recorded, and still has its name */
+	int64_t shown; /* up to here */
+	bool ended;
+	int error; /* -errno, said in the trace's `error` */
+};
+
+static void growth_close(struct growth *g)
+{
+	sqlite3_finalize(g->stmt);
+	g->stmt = NULL;
+	trace_close(g->t);
+}
+
+static bool has_its_name(const struct growth *g)
+{
+	struct stat file, named;
+
+	return !fstat(g->fd, &file) && !stat(g->o->input, &named) && file.st_ino == named.st_ino &&
+	       file.st_dev == named.st_dev;
+}
+
+/* More rows than were shown, as soon as there are any. What there is when the recording was seen to have
+ * ended is all. */
+static bool growth_more(void *of, sqlite3_stmt **stmt)
+{
+	enum { PAUSE_US = 100000 };
+	struct growth *g = of;
+
+	for (growth_close(g); !g->ended; growth_close(g), usleep(PAUSE_US)) {
+		g->ended = !rotation_is_recorded(g->fd);
+		if (!has_its_name(g))
+			return false;
+		g->error = trace_open(g->t, g->o->input);
+		if (g->error)
+			return false;
+		int64_t newest = trace_number(g->t, g->view->newest);
+		if (newest == g->shown)
+			continue;
+		g->error = prepare(g->view, g->t, g->o, &g->stmt);
+		if (g->error)
+			return false;
+		sqlite3_bind_int64(g->stmt, sqlite3_bind_parameter_index(g->stmt, ":after"), g->shown);
+		sqlite3_bind_int64(g->stmt, sqlite3_bind_parameter_index(g->stmt, ":upto"), newest);
+		g->shown = newest;
+		*stmt = g->stmt;
+		return true;
+	}
+	return false;
+}
+
+/* Shows what there is, and what comes, until the recording ends. */
+static int follow(const struct view *v, struct trace *t, const struct options *o, struct output *out)
+{
+	struct growth g = { .view = v, .o = o, .t = t, .fd = open(o->input, O_RDONLY | O_CLOEXEC) };
+	int err = prepare(v, t, o, &g.stmt); /* nothing is before the first row */
+
+	out->more = growth_more;
+	out->of = &g;
+	if (!err)
+		err = show(v, t, g.stmt, out);
+	growth_close(&g);
+	close(g.fd);
+	err = err ? err : g.error;
+	return err ? err : trace_open(t, o->input);
 }
 
 int view_open(struct trace *t, const struct options *o)
@@ -102,7 +201,9 @@ int view_open(struct trace *t, const struct options *o)
 	int err = trace_open(t, o->input);
 
 	if (err)
-		command_failed("%s", t->error);
+		command_failed("%s%s", t->error, err == -EPROTO ? " (-i FILE shows another)" : "");
+	else if (!o->follow)
+		terminal_page();
 	return err;
 }
 
@@ -129,6 +230,17 @@ bool view_any(const struct options *o, const char *of)
 	return found > 0;
 }
 
+bool view_reused(const struct options *o)
+{
+	struct trace t;
+
+	if (trace_open(&t, o->input))
+		return false;
+	bool found = !names_prepare(t.db) && trace_number(&t, "SELECT EXISTS (SELECT 1 FROM " REUSED ")");
+	trace_close(&t);
+	return found;
+}
+
 int view_run(const struct view *v, const struct command *c, const struct options *o)
 {
 	struct trace t;
@@ -136,18 +248,20 @@ int view_run(const struct view *v, const struct command *c, const struct options
 
 	if (o->nargs)
 		return command_misused(c, "unexpected argument '%s'", o->args[0]);
+	if (o->follow && (o->sort || o->limit >= 0))
+		return command_misused(c, "--follow shows all rows as they come: no --sort, no --limit");
 	if (o->sort && !view_has(v, o->sort))
 		return unknown_column(v, c, o->sort);
 	if (view_open(&t, o))
 		return EXIT_FAILURE;
-	output_init(&out, stdout, o->json, t.start_ns);
-	int err = view_show(v, &t, o, &out);
-	if (err)
-		command_failed("cannot read '%s': %s", o->input, t.error);
-	else if (!v->losses)
+	output_init(&out, stdout, o->format, t.start_ns);
+	int err = o->follow ? follow(v, &t, o, &out) : view_show(v, &t, o, &out);
+	if (!err && !v->losses)
 		trace_warn_losses(&t);
 	if (!err && v->calls)
 		trace_warn_aggregate(&t);
+	if (err || t.failed)
+		err = command_failed("%s", t.error);
 	trace_close(&t);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }

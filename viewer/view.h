@@ -19,6 +19,8 @@ struct view {
 	const char *pid, *comm, *mechanism, *verb;
 	bool calls;  /* its rows are of single calls */
 	bool losses; /* its rows are what is missing: that need not be said again */
+	/* Conditions on :after and :upto, and the last of what they are on, for --follow. NULL: not taken. */
+	const char *since, *newest;
 };
 
 /* The SELECT for these options, with the parameters :pid, :comm, :mechanism, :verb and :limit where they
@@ -31,6 +33,9 @@ void view_bind(sqlite3_stmt *stmt, const struct options *o);
 /* Whether the view has this column. */
 bool view_has(const struct view *v, const char *column);
 
+/* Whether several processes had one pid: then rows with a pid alone need the process's id too. */
+bool view_reused(const struct options *o);
+
 /* Whether there are such rows, `of`: what stands behind FROM. */
 bool view_any(const struct options *o, const char *of);
 
@@ -40,7 +45,8 @@ int view_run(const struct view *v, const struct command *c, const struct options
 /* Selects and writes the rows; on failure `t->error` says why. Returns 0 or -errno. */
 int view_show(const struct view *v, struct trace *t, const struct options *o, const struct output *out);
 
-/* Opens the trace that -i names and says so on stderr where it cannot. Returns 0 or -errno. */
+/* Opens the trace that -i names and says so on stderr where it cannot. What is written from here on goes
+ * through the pager. Returns 0 or -errno. */
 int view_open(struct trace *t, const struct options *o);
 
 #endif

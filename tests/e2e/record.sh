@@ -172,7 +172,8 @@ sqlite3 t.db 'PRAGMA user_version = 99'
 ok "a trace of a newer schema is not shown" is "$(ran edges -i t.db)" 1
 ok "and says so" grep -q 'schema version 99' err
 ok "a missing trace" is "$(ran edges -i missing.db)" 1
-ok "is named" is "$(cat err)" "ipctrace: cannot open 'missing.db': No such file or directory"
+ok "is named, with what to do" is "$(cat err)" \
+	"ipctrace: cannot open 'missing.db': No such file or directory (ipctrace -- COMMAND records one, -i FILE shows another)"
 ok "none of them ran" test ! -e ran
 cd ..
 

@@ -6,9 +6,9 @@ import os
 import re
 import shutil
 
-from harness import Skip, main, shorten, test
+from harness import Skip, main, program, shorten, test
 
-FULL = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 def doctor(s, prefix=(), status=0):
@@ -16,10 +16,11 @@ def doctor(s, prefix=(), status=0):
     result = s.run([*prefix, s.ipctrace, "doctor"])
     found = {}
     for line in result.out.decode().splitlines():
-        match = re.fullmatch(r"(ok|no|--)  (shim|eBPF)  (\S.{13}) (\S.*)", line)
+        match = re.fullmatch(r"(ok|no|--)  (shim|eBPF)  (\S.{14}) (\S.*)", line)
         assert match, line
         found[match[2], match[3].rstrip()] = match[1], match[4]
-    assert result.status == status and not result.err, (status, shorten(result), found)
+    missing = 3 if "no" in {state for (part, _), (state, _) in found.items() if part == "shim"} else 1
+    assert result.status == (missing if status is None else status) and not result.err, (status, shorten(result), found)
     return found
 
 
@@ -58,12 +59,12 @@ def a_user_can_do_what_the_shim_can(s):
 def two_capabilities_are_enough_and_one_is_not(s):
     if not loads(s):
         raise Skip("eBPF cannot be used here")
-    both = FULL + ["--inh-caps=+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon"]
+    both = USER + ["--inh-caps=+bpf,+perfmon", "--ambient-caps=+bpf,+perfmon"]
     found = doctor(s, both)
     assert found["eBPF", "capabilities"] == ("ok", "CAP_BPF and CAP_PERFMON"), found
     assert loads(s, both)
     for one, other in (("bpf", "CAP_PERFMON)"), ("perfmon", "(CAP_BPF is missing)")):
-        alone = FULL + [f"--inh-caps=+{one}", f"--ambient-caps=+{one}"]
+        alone = USER + [f"--inh-caps=+{one}", f"--ambient-caps=+{one}"]
         found = doctor(s, alone, 1)
         assert found["eBPF", "capabilities"][0] == "no" and not loads(s, alone), found
 
@@ -83,13 +84,55 @@ def what_is_missing_is_told(s):
     assert found["shim", "library"][0] == "no" and "remount" in found["shim", "library"][1], found
 
 
+def mounted(*commands):
+    """A prefix that runs a command with these mounts, which nobody else sees."""
+    return ["unshare", "-m", "sh", "-ec", "; ".join(commands) + '; exec "$@"', "sh"]
+
+
+@test(users=("root",))
+def what_is_only_worse_is_told_too(s):
+    """Each thing is taken away, and doctor tells of it alone; recording goes on without."""
+    source = s.path("clocksource")
+    with open(source, "w", encoding="ascii") as file:
+        file.write("hpet\n")
+    for name, said, prefix in (
+            ("buffer", "remount,size=", mounted("mount -t tmpfs -o size=100m none /dev/shm")),
+            ("clock", "clock_gettime", mounted(f"mount --bind {source} /sys/devices/system/clocksource/clocksource0/current_clocksource")),
+            ("other processes", "hidepid", mounted("mount -t proc -o hidepid=2 none /proc")),
+            ("descriptors", "100 (ulimit -n): ", ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh"]),
+            ("file size", "a trace may have 488 MiB", ["sh", "-c", 'ulimit -f 1000000; exec "$@"', "sh"]),
+            ("trace file", "-o FILE", ["sh", "-c", 'cd /; exec "$@"', "sh"])):
+        if s.run([*prefix, "true"]).status:
+            continue  # no such mount here
+        found = doctor(s, prefix + USER, 1)
+        shim = {key: value for key, value in found.items() if key[0] == "shim" and value[0] != "ok"}
+        assert list(shim) == [("shim", name)], (name, shim)
+        assert shim["shim", name][0] == "--" and said in shim["shim", name][1], shim
+        assert found["shim", "trial"][0] == "ok", found
+
+
+@test
+def where_new_code_is_forbidden(s):
+    """A libc that the recorder prepared is not new code. Without it nothing is recorded, and so it is told."""
+    forbid = (USER if s.user == "root" else []) + [program("nocode.c")]
+    if s.run([*forbid, "true"]).status == 77:
+        raise Skip("the kernel has no PR_SET_MDWE")
+    found = doctor(s, forbid, 1)
+    assert found["shim", "new code"][0] == "--" and found["shim", "trial"][0] == "ok", found
+    noexec = mounted("mount -t tmpfs -o noexec none /dev/shm")
+    if s.user == "root" and not s.run([*noexec, "true"]).status:
+        found = doctor(s, noexec + forbid, None)
+        state, said = found["shim", "trial"]
+        assert (state, said.split()[-1]) in (("no", "no-patch"), ("--", "(libc-internal)")), found
+
+
 @test
 def without_the_shim_beside_it(s):
     alone = s.path("ipctrace")
     shutil.copy(s.ipctrace, alone)
     os.chmod(alone, 0o755)
     result = s.run([alone, "doctor"])
-    assert result.status == 3 and result.out.startswith(b"no  shim  library        libipctrace.so is neither"), shorten(result)
+    assert result.status == 3 and result.out.startswith(b"no  shim  library         libipctrace.so is neither"), shorten(result)
 
 
 @test

@@ -36,7 +36,8 @@ static void defaults(void **state)
 	assert_int_equal(o.limit, -1);
 	assert_int_equal(o.pid, 0);
 	assert_null(o.sort);
-	assert_false(o.json || o.help || o.quiet || o.follow || o.descending);
+	assert_int_equal(o.format, OUTPUT_TEXT);
+	assert_false(o.help || o.quiet || o.follow || o.descending);
 	assert_int_equal(o.nargs, 0);
 }
 
@@ -105,7 +106,7 @@ static void words_and_options_mix(void **state)
 
 	(void)state;
 	assert_int_equal(PARSE(o, OPT_VIEW, "SELECT 1", "--json", "--", "-x"), 0);
-	assert_true(o.json);
+	assert_int_equal(o.format, OUTPUT_JSON);
 	assert_int_equal(o.nargs, 2);
 	assert_string_equal(o.args[0], "SELECT 1");
 	assert_string_equal(o.args[1], "-x");
@@ -114,7 +115,7 @@ static void words_and_options_mix(void **state)
 
 static void a_program_keeps_its_options(void **state)
 {
-	unsigned int record = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_REST;
+	uint64_t record = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_REST;
 	struct options o;
 
 	(void)state;
@@ -224,6 +225,25 @@ static void nothing_reaches_the_terminal(void **state)
 	assert_string_equal(text, "a\\x1b[2J\\x0a\\xff\\xc2\\x9bb\xc3\xa9");
 	assert_int_equal(text_width("b\xc3\xa9"), 2);
 	free(text);
+	/* What turns the direction of writing around, and a line separator. */
+	text = text_printable("a\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8", 10);
+	assert_string_equal(text, "a\\xe2\\x80\\xae\\xe2\\x81\\xa6\\xe2\\x80\\xa8");
+	free(text);
+	JSON("\xe2\x80\xae\xc2\x9b", "\"\\u202e\\u009b\"");
+}
+
+static void wide_and_combining_characters(void **state)
+{
+	static const char text[] = "a\xe6\xbc\xa2" /* two columns */
+				   "e\xcc\x81x";   /* none for the accent */
+
+	(void)state;
+	assert_int_equal(text_width(text), 5);
+	assert_int_equal(text_within(text, 0), 0);
+	assert_int_equal(text_within(text, 2), 1); /* no half of it */
+	assert_int_equal(text_within(text, 3), 4);
+	assert_int_equal(text_within(text, 4), 7); /* with its accent */
+	assert_int_equal(text_within(text, 99), sizeof(text) - 1);
 }
 
 static const struct column columns[] = {
@@ -263,7 +283,8 @@ static void sql_of_options(void **state)
 }
 
 /* What the renderer makes of `sql`. */
-static char *rendered(const struct column *of, const char *sql, bool json, bool human, size_t width)
+static char *rendered(const struct column *of, const char *sql, enum output_format format, bool human,
+		      size_t width)
 {
 	char *text;
 	size_t size;
@@ -274,7 +295,7 @@ static char *rendered(const struct column *of, const char *sql, bool json, bool 
 
 	assert_int_equal(sqlite3_open(":memory:", &db), SQLITE_OK);
 	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
-	output_init(&o, f, json, 0);
+	output_init(&o, f, format, 0);
 	o.human = human;
 	o.width = width;
 	assert_int_equal(output_rows(&o, of, (size_t)sqlite3_column_count(stmt), stmt), 0);
@@ -284,18 +305,19 @@ static char *rendered(const struct column *of, const char *sql, bool json, bool 
 	return text;
 }
 
-static void rendered_as(const struct column *of, const char *sql, bool json, bool human, size_t width,
-			const char *expected)
+static void rendered_as(const struct column *of, const char *sql, enum output_format format, bool human,
+			size_t width, const char *expected)
 {
-	char *text = rendered(of, sql, json, human, width);
+	char *text = rendered(of, sql, format, human, width);
 
 	assert_string_equal(text, expected);
 	free(text);
 }
 
-static void rendered_is(const char *sql, bool json, bool human, size_t width, const char *expected)
+static void rendered_is(const char *sql, enum output_format format, bool human, size_t width,
+			const char *expected)
 {
-	rendered_as(columns, sql, json, human, width, expected);
+	rendered_as(columns, sql, format, human, width, expected);
 }
 
 static void tables(void **state)
@@ -303,33 +325,33 @@ static void tables(void **state)
 	static const char rows[] = "VALUES ('cat', 2048, 1500, 1), ('a very long name', 7, NULL, 0)";
 
 	(void)state;
-	rendered_is(rows, false, true, 0,
+	rendered_is(rows, OUTPUT_TEXT, true, 0,
 		    "NAME                BYTES  LATENCY\n"
 		    "cat               2.0 KiB   1.5 us\n"
 		    "a very long name     ~7 B        -\n");
-	rendered_is(rows, false, true, 32,
+	rendered_is(rows, OUTPUT_TEXT, true, 32,
 		    "NAME              BYTES  LATENCY\n"
 		    "cat             2.0 KiB   1.5 us\n"
 		    "a very..g name     ~7 B        -\n");
 	/* Where shortening is not enough, the last columns are left out, and the rest has more room. */
-	rendered_is(rows, false, true, 31,
+	rendered_is(rows, OUTPUT_TEXT, true, 31,
 		    "NAME                BYTES\n"
 		    "cat               2.0 KiB\n"
 		    "a very long name     ~7 B\n");
-	rendered_is(rows, false, true, 3,
+	rendered_is(rows, OUTPUT_TEXT, true, 3,
 		    "NAME\n"
 		    "cat\n"
 		    "a very..g name\n");
 	rendered_is("VALUES ('server:1234567 (server)', 1, 1, 1), ('h\xc3\xa9llo:12345 (outside)', 1, 1, 1)",
-		    false, true, 30,
+		    OUTPUT_TEXT, true, 30,
 		    "NAME            BYTES  LATENCY\n"
 		    "server..234567    1 B     1 ns\n"
 		    "h\xc3\xa9llo:12345..     1 B     1 ns\n");
-	rendered_is(rows, false, false, 0,
+	rendered_is(rows, OUTPUT_TEXT, false, 0,
 		    "name              bytes  latency_ns  exact\n"
 		    "cat                2048        1500      1\n"
 		    "a very long name      7           -      0\n");
-	rendered_is("SELECT 1, 1, 1, 1 WHERE 0", false, false, 0, "name  bytes  latency_ns  exact\n");
+	rendered_is("SELECT 1, 1, 1, 1 WHERE 0", OUTPUT_TEXT, false, 0, "name  bytes  latency_ns  exact\n");
 }
 
 static void what_is_only_a_bound_is_marked(void **state)
@@ -377,12 +399,12 @@ static void lower_bounds_are_marked(void **state)
 static void json_rows_have_every_column(void **state)
 {
 	(void)state;
-	rendered_is("VALUES ('c\"t', 2048, NULL, 1), (x'ff', 1.5, 9e999, -1)", true, false, 0,
+	rendered_is("VALUES ('c\"t', 2048, NULL, 1), (x'ff', 1.5, 9e999, -1)", OUTPUT_JSON, false, 0,
 		    "[\n"
 		    "{\"name\": \"c\\\"t\", \"bytes\": 2048, \"latency_ns\": null, \"exact\": 1},\n"
 		    "{\"name\": \"\\ufffd\", \"bytes\": 1.5, \"latency_ns\": null, \"exact\": -1}\n"
 		    "]\n");
-	rendered_is("SELECT 1, 1, 1, 1 WHERE 0", true, false, 0, "[\n]\n");
+	rendered_is("SELECT 1, 1, 1, 1 WHERE 0", OUTPUT_JSON, false, 0, "[\n]\n");
 }
 
 static void many_rows_stream(void **state)
@@ -390,7 +412,7 @@ static void many_rows_stream(void **state)
 	char *text = rendered(columns,
 			      "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
 			      " SELECT 'r' || i, i, i, 1 FROM n",
-			      false, false, 0);
+			      OUTPUT_TEXT, false, 0);
 	size_t lines = 0;
 
 	(void)state;
@@ -754,6 +776,7 @@ int main(void)
 		cmocka_unit_test(json_escapes),
 		cmocka_unit_test(json_of_what_is_not_utf8),
 		cmocka_unit_test(nothing_reaches_the_terminal),
+		cmocka_unit_test(wide_and_combining_characters),
 		cmocka_unit_test(sql_of_options),
 		cmocka_unit_test(tables),
 		cmocka_unit_test(json_rows_have_every_column),

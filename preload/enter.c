@@ -254,7 +254,8 @@ static void pass_exec(struct shim_thread *t, uint16_t call, struct hook_register
 	if (reason == IPC_REASON_none && !environment_is_traced(*x.envp)) {
 		if (t->exec_memory) /* of an earlier execve of a vfork child */
 			raw_syscall(__NR_munmap, t->exec_memory, t->exec_size);
-		t->exec_memory = put_environment(&x, child ? 0 : shim.ring.image, "", &t->exec_size);
+		const struct environment e = { .image = child ? 0 : shim.ring.image };
+		t->exec_memory = put_environment(&x, e, &t->exec_size);
 	} else if (reason != IPC_REASON_none && shim_is_chosen(basename_of(x.path))) {
 		shim_lost(reason);
 	}
@@ -276,17 +277,20 @@ struct hook_environment hook_spawn_environment(struct shim_thread *t, const char
 	struct hook_registers r = { { (long)path, 0, (long)envp }, __NR_execve };
 	struct hook_environment made = { 0 };
 	struct program x;
-	if (!find_program(IPC_CALL_execve, &r, &x))
+	if (shim.alone || !find_program(IPC_CALL_execve, &r, &x))
 		return made;
-	shim_number(t);
+	if (!shim.passes)
+		shim_number(t);
 	enum ipc_reason reason = judge_program(&x);
 	if (reason == IPC_REASON_none && environment_is_traced(envp))
 		reason = IPC_REASON_other_recorder;
-	const struct environment e = { .image = shim_image(t), .spawned = true };
-	if (reason != IPC_REASON_none)
+	const struct environment own = { .image = shim_image(t), .spawned = true }, none = { 0 };
+	if (reason == IPC_REASON_none)
+		made.envp = put_environment(&x, shim.passes ? none : own, &made.size);
+	else if (!shim.passes)
 		define_loss(t, reason, path);
-	else
-		made.envp = put_environment(&x, e, &made.size);
+	else if (shim_is_chosen(basename_of(path)))
+		shim_lost(reason);
 	return made;
 }
 

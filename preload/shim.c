@@ -494,10 +494,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	}
 	/* A filter of an earlier program: what it does to our questions is not known. */
 	shim.no_diag = shim.no_ioctl = shim.no_timer = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
-	describe_image(argc, argv, prev, parent,
-		       prev	? IPC_VIA_EXEC
-		       : parent ? IPC_VIA_FORK
-				: IPC_VIA_START);
+	describe_image(argc, argv, prev, parent, prev ? IPC_VIA_EXEC : parent ? IPC_VIA_FORK : IPC_VIA_START);
 	t->number = introduce(t);
 	hook_init();
 	descriptor_inherit(t, true);

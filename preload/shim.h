@@ -71,18 +71,18 @@ struct shim_thread {
 };
 
 struct shim {
-	bool ready;	     /* recording; false: every hook returns at once */
-	bool passes;	     /* the program is not chosen: nothing is recorded, but what it executes may be */
-	bool alone;	     /* children of this process are not recorded */
-	bool no_diag;	     /* a sandbox forbids to ask sock_diag */
-	bool no_semctl;	     /* likewise how many semaphores a set has */
-	bool no_timer;	     /* likewise to cancel a thread a moment later */
-	bool no_ioctl;	     /* likewise which pseudo-terminal, or what is mapped at an address: the text of
-			      * /proc/self/maps is read */
-	bool by_names;	     /* calls are seen by the names of libc's functions (names/), no code is changed */
-	bool ticks;	     /* the arena's clock is the time-stamp counter */
-	bool chooses;	     /* not all mechanisms are looked at */
-	uint64_t mechanisms; /* those that are: a set of 1 << enum ipc_mechanism */
+	bool ready;	/* recording; false: every hook returns at once */
+	bool passes;	/* the program is not chosen: nothing is recorded, but what it executes may be */
+	bool alone;	/* children of this process are not recorded */
+	bool no_diag;	/* a sandbox forbids to ask sock_diag */
+	bool no_semctl; /* likewise how many semaphores a set has */
+	bool no_timer;	/* likewise to cancel a thread a moment later */
+	bool no_ioctl;	/* likewise which pseudo-terminal, or what is mapped at an address: the text of
+			 * /proc/self/maps is read */
+	bool by_names;	/* calls are seen by the names of libc's functions (names/), no code is changed */
+	bool ticks;	/* the arena's clock is the time-stamp counter */
+	bool chooses;	/* not all mechanisms are looked at */
+	uint64_t mechanisms;	  /* those that are: a set of 1 << enum ipc_mechanism */
 	uint64_t sample_interval; /* by that clock; 0: shared memory is not sampled */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */

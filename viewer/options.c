@@ -394,7 +394,7 @@ static const struct option_row rows[] = {
 	  "no events of sends and receives, but their totals each second (--source=bpf)", set_aggregate },
 	{ OPT_BUFFER, 0, "buffer", "SIZE",
 	  "room for events between programs and recorder: 64K to 1G (shim: 64M, bpf: 16M)", set_buffer },
-	{ OPT_BUFFER, 0, "on-full", "WHAT",
+	{ OPT_BUFFER, 0, "on-full", "block|drop",
 	  "when there is no room: block (wait a second at most; the shim's default), or drop", set_on_full },
 	{ OPT_INPUT, 'i', NULL, "FILE", "the trace file to read (" DEFAULT_TRACE ")", set_input },
 	{ OPT_FORMAT, 0, "json", NULL, "an array of objects whose keys are the columns", set_json },

@@ -84,11 +84,11 @@ struct options {
 	int64_t pid;	       /* 0: all */
 	int64_t buffer;	       /* bytes, a power of two; 0: the source's own */
 	enum on_full on_full;
-	int64_t duration;      /* nanoseconds that a recording takes at most; 0: as long as it takes */
-	int64_t max_size;      /* bytes of the trace at which its recording ends; 0: no limit */
-	int64_t shm_sample;    /* milliseconds between samples of shared memory; 0: none */
-	bool descending;       /* of `sort` */
-	bool machine;	       /* record all of it */
+	int64_t duration;   /* nanoseconds that a recording takes at most; 0: as long as it takes */
+	int64_t max_size;   /* bytes of the trace at which its recording ends; 0: no limit */
+	int64_t shm_sample; /* milliseconds between samples of shared memory; 0: none */
+	bool descending;    /* of `sort` */
+	bool machine;	    /* record all of it */
 	enum output_format format;
 	enum color_mode color;
 	bool no_pager;

@@ -167,14 +167,17 @@ INLINE int spawn(enum name name, const char *path, pid_t *pid, const char *as, c
 	name_function next = name_next(name);
 	pid_t own;
 	pid = pid ? pid : &own;
-	if (!shim.by_names || !recording())
+	bool records = recording();
+	if (!shim.by_names || !(records || shim.passes))
 		return (int)next((long)pid, (long)as, (long)actions, (long)attributes, (long)argv,
 				 (long)envp);
 	struct hook_environment made = hook_spawn_environment(&shim_self, path, envp);
-	hook_entry(&r, FRAME);
+	if (records)
+		hook_entry(&r, FRAME);
 	int error = (int)next((long)pid, (long)as, (long)actions, (long)attributes, (long)argv,
 			      (long)(made.envp ? made.envp : envp));
-	name_returns(error ? -error : *pid, FRAME, r.nr, r.arg[0]);
+	if (records)
+		name_returns(error ? -error : *pid, FRAME, r.nr, r.arg[0]);
 	if (made.envp)
 		raw_syscall(__NR_munmap, made.envp, made.size);
 	return error;

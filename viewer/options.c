@@ -459,7 +459,8 @@ static int take(struct options *o, uint64_t accepted, char **argv, int *i, char 
 		return -EINVAL;
 	}
 	if (r->set(o, value)) {
-		snprintf(error, error_size, "'%s' is not a good %s for '%.*s'", value, r->value,
+		const char *no = strchr(r->value, '|') ? "none of" : "not a good";
+		snprintf(error, error_size, "'%s' is %s %s for '%.*s'", value, no, r->value,
 			 (int)strcspn(word, "="), word);
 		return -EINVAL;
 	}

@@ -73,7 +73,7 @@ def the_size_of_the_buffer(s):
         done = s.run([s.ipctrace, "-q", "-o", s.new_trace(), "--buffer=" + size, "--", "sh", "-c", "echo hello | cat"])
         assert (done.status, done.out) == ((0, b"hello\n") if size != "1K" else (2, b"")), done
     done = s.run([s.ipctrace, "-o", s.new_trace(), "--on-full=maybe", "--", "true"])
-    assert done.status == 2 and b"'maybe' is not a good WHAT" in done.err, done
+    assert done.status == 2 and b"'maybe' is none of block|drop for '--on-full'" in done.err, done
 
 
 VIEWS = ("summary", "processes", "channels", "edges", "regions", "messages", "waits", "events", "losses")

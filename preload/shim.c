@@ -67,7 +67,7 @@ void shim_dropped(const struct ipc_event *e)
 	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
 	uint64_t bytes = has_bytes(e) ? (uint64_t)e->result : 0;
-	if (moves(e) && !ring_overflow(&shim.ring, e->object, sends, bytes, e->duration))
+	if (moves(e) && !ring_overflow(&shim.ring, e->object, sends, bytes, shim_now() - e->start))
 		shim_lost(IPC_REASON_uncounted);
 	shim_lost(IPC_REASON_dropped);
 }

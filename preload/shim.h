@@ -138,7 +138,7 @@ bool shim_is_vfork_child(struct shim_thread *t);
 /* The image whose code this thread runs, after shim_number(). */
 uint32_t shim_image(const struct shim_thread *t);
 
-/* Counts an event that could not be stored. */
+/* Counts an event that ended now and could not be stored. `event` has everything but duration, seq. */
 void shim_dropped(const struct ipc_event *event);
 
 /* Records one event that ended now, or counts it. `event` has everything but duration, seq. */

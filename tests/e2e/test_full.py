@@ -28,10 +28,15 @@ def fill(s, recorder):
 
 def check_bounds(trace, pids):
     """Endpoints are exact although events are missing; edges are no more than what there was, and marked."""
-    ends = trace.rows("""SELECT p.pid, sends, receives, n.bytes_sent, n.bytes_received FROM endpoints n
+    ends = trace.rows("""SELECT p.pid, sends, receives, n.bytes_sent, n.bytes_received, send_dur_ns + receive_dur_ns,
+                      p.end_ns - p.start_ns FROM endpoints n
                       JOIN processes p ON p.id = n.process_id JOIN channels c ON c.id = n.channel_id
                       WHERE c.mechanism = 'pipe' AND n.bytes_sent > 100 ORDER BY n.id""")
-    assert sorted(ends) == sorted((pid, ROUNDS, ROUNDS, 8 * ROUNDS, 8 * ROUNDS) for pid in pids), ends
+    assert sorted(end[:5] for end in ends) == sorted((pid, ROUNDS, ROUNDS, 8 * ROUNDS, 8 * ROUNDS) for pid in pids), ends
+    life = max(end[-1] or 0 for end in ends)  # the end of the other one may have been dropped
+    for *_, inside, _ in ends:  # one thread: no more than it lived, and no system call takes less than 20 ns
+        assert 2 * ROUNDS * 20 <= inside <= life, ends
+    assert not trace.lost("rejected"), trace.rows("SELECT * FROM losses")
     assert trace.lost("dropped"), trace.rows("SELECT * FROM losses")
     channel = "SELECT id FROM channels WHERE bytes_sent > 100 AND mechanism = 'pipe'"
     assert trace.rows(f"SELECT partial, bytes_sent, bytes_received FROM channels WHERE id IN ({channel})") == \

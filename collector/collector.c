@@ -220,6 +220,11 @@ void collector_outlived(struct collector *c)
 	c->outlive = true;
 }
 
+void collector_recovered(struct collector *c)
+{
+	c->recovered = true;
+}
+
 int64_t collector_size(struct collector *c)
 {
 	return store_size(c->store);

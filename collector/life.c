@@ -398,6 +398,7 @@ static struct channel *life_exit(struct collector *c, struct process *p, const s
 	if (p->life->latest == p && !p->life->ended) {
 		KIND_EACH(process_ends, c, p->life, e->start, true);
 		p->life->exit.time = e->start;
+		p->life->end_told = true;
 		life_end(c, p->life, order_end(e), (int32_t)e->arg0);
 	}
 	return p->life->channel;
@@ -467,8 +468,23 @@ static void life_control(struct collector *c, const struct act *a)
 void life_gone(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
 	struct life *l = life_of(c, source, d->gone.pid);
-	if (l)
-		life_has_ended(c, l, d->time, d->gone.status);
+	if (!l)
+		return;
+	l->end_told |= l->source == source;
+	life_has_ended(c, l, d->time, d->gone.status);
+}
+
+/* Nobody saw what it did since the recorder was killed, even if a parent that the shim records saw its end. */
+static bool lives_on_unseen(const struct collector *c, const struct life *l)
+{
+	return c->recovered && l->source == COLLECTOR_BPF && !l->end_told;
+}
+
+static void bpf_ended(struct collector *c, struct process *p)
+{
+	collector_lose(c, COLLECTOR_BPF, IPC_REASON_bpf_ended, p, p->data.comm, 1, c->now);
+	p->data.coverage = "partial";
+	collector_dirty(c, &p->row);
 }
 
 void life_close(struct collector *c)
@@ -477,6 +493,8 @@ void life_close(struct collector *c)
 	for (struct life *l = c->all_lives; l; l = l->next) {
 		if (!l->first)
 			make_placeholder(c, l, l->running ? IPC_REASON_outlived : IPC_REASON_spawn_unseen);
+		else if (lives_on_unseen(c, l))
+			bpf_ended(c, l->latest);
 		else if (l->running && !c->outlive)
 			collector_lose(c, l->source, IPC_REASON_outlived, l->latest, l->latest->data.comm, 1,
 				       c->now);

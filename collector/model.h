@@ -142,6 +142,7 @@ struct life {
 	bool locks_inherited;
 	struct channel *signals;	  /* sent to it, NULL: none yet */
 	bool ended, placeholder, running; /* placeholder: `first` was made up */
+	bool end_told;			  /* by its own source, not only by its parent's */
 	struct life *next;		  /* all */
 };
 
@@ -276,6 +277,7 @@ struct collector {
 	uint64_t left_out;	 /* mechanisms that are not to be stored: a set of 1 << enum ipc_mechanism */
 	bool alone;		 /* children are not recorded */
 	bool outlive;		 /* processes go on afterwards */
+	bool recovered;		 /* the recorder was killed */
 	int error;
 	struct pool_block *pool;
 	struct spare *spare[SPARE_MAX / 16 + 1]; /* freed, by size */

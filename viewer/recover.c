@@ -69,6 +69,7 @@ static void tell_end(struct rebuilt *b, uint64_t end)
 	collector_meta(b->collector, "clock_end", text);
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)end);
 	collector_meta(b->collector, "recovered", text);
+	collector_recovered(b->collector);
 }
 
 /* Fills the new file. Closes the collector in any case. */
@@ -286,7 +287,8 @@ static int recover_one(struct recovery *r)
 	}
 	if (r->found && r->asked)
 		return command_failed("'%s' is still being recorded", r->asked);
-	return r->asked ? command_failed("there is no recording '%s': ipctrace recover --list", r->asked)
+	return r->asked ? command_failed("there is nothing of '%s' to recover (of --source=bpf all is stored already): ipctrace "
+				  "recover --list", r->asked)
 			: command_failed("no recording of yours was killed: there is nothing to recover");
 }
 

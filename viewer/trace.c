@@ -196,7 +196,7 @@ int64_t trace_number(struct trace *t, const char *sql)
 
 void trace_warn_losses(struct trace *t)
 {
-	int64_t n = trace_number(t, "SELECT count(*) FROM losses");
+	int64_t n = trace_number(t, "SELECT count(DISTINCT reason) FROM losses");
 
 	if (n)
 		command_note("note: the trace is partial (%lld kind%s of loss): ipctrace losses -i %s",

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from harness import Trace, main, script, test
+from harness import Trace, main, program, script, test
 
 PYTHON = "/usr/bin/python3"
 
@@ -97,6 +97,34 @@ def what_still_runs_goes_on(s):
     assert sum(trace.lost("outlived").values()) >= 1
     assert trace.one("SELECT count(*) FROM events WHERE mechanism = 'unix_stream' AND verb = 'send'") >= 100
     killed.go_on()
+
+
+@test(users=("root",))
+def what_ebpf_records_ends_with_the_recorder(s):
+    """A static program whose recorder is killed: what it did since is told to be missing, although the shim, in its parent,
+    saw it end."""
+    path = s.new_trace()
+    relay = program("relay.c", "-static")
+    child = subprocess.Popen([s.ipctrace, "-q", "-o", path, "--", "sh", "-c", f"echo before | {relay}; {relay}; echo done"],
+                             cwd=s.dir, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"before\n"
+    child.stdin.write(b"one\n")
+    child.stdin.flush()
+    assert child.stdout.readline() == b"one\n"
+    end = time.monotonic() + 60
+    while Trace(path).one("SELECT count(*) FROM events WHERE comm = 'relay-static' AND verb = 'send'") < 2:
+        assert time.monotonic() < end, "what was before the kill is not stored"
+        time.sleep(0.02)
+    child.kill()
+    child.wait(60)
+    child.stdin.write(b"two\n")
+    child.stdin.close()
+    assert child.stdout.read() == b"two\ndone\n"
+    done = s.run([s.ipctrace, "recover", "-q", path])
+    assert (done.status, done.out, done.err) == (0, b"", b""), done
+    trace = Trace(path)
+    assert trace.rows("SELECT coverage FROM processes WHERE comm = 'relay-static' ORDER BY start_ns") == [("full",), ("partial",)]
+    assert trace.lost("bpf-ended") == {"relay-static": 1}, trace.rows("SELECT * FROM losses")
 
 
 @test

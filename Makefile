@@ -71,19 +71,17 @@ $(BUILD)/reference-static: $(REFERENCE_SRC:%.c=$(BUILD)/obj/%.o)
 reference-static: $(BUILD)/reference-static
 
 # The shim lives inside other programs: no libc state, no vector registers (they may be live across an
-# inline system call), no stack protector before the target has one; no sanitizer.
+# inline system call), no stack protector before the target has one; no sanitizer. Cancelled threads are unwound
+# through its frames.
 SHIM_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPC_SHIM $(WARN) -Icommon -Ipreload -Iarch/$(ARCH) -MMD -MP -O2 -g \
 	-fPIC -fvisibility=hidden -mgeneral-regs-only -ftls-model=initial-exec -fno-stack-protector \
-	-fno-exceptions -fno-asynchronous-unwind-tables -fno-builtin -ffreestanding
+	-fno-exceptions -fasynchronous-unwind-tables -fno-builtin -ffreestanding
 $(BUILD)/shim/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(SHIM_CFLAGS) -c -o $@ $<
 $(BUILD)/shim/%.o: %.S
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D) && $(CC) $(SHIM_CFLAGS) -c -o $@ $<
-
-# Programs wait, are cancelled and unwound in frames of these files.
-$(BUILD)/shim/preload/sync.o $(NAMES_OBJ): SHIM_CFLAGS += -fasynchronous-unwind-tables
 
 # As few segments as can be: the dynamic linker maps each in each process.
 $(BUILD)/libipctrace.so: $(SHIM_OBJ) preload/exports.map

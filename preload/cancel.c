@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Threads that may be cancelled at any instruction (PTHREAD_CANCEL_ASYNCHRONOUS). libc's handler unwinds the
- * stack from where the signal came, and our code has no unwind information: destructors and clean-up handlers
- * would not run. So a cancellation that comes while our code runs comes again a moment later, by a timer of
- * the thread's.
+ * stack from where the signal came, and the stubs have no unwind information: destructors and clean-up
+ * handlers would not run. So a cancellation that comes while our code runs comes again a moment later, by a
+ * timer of the thread's. (Where calls are seen by names no stub stands in the stack.)
  */
 #include <time.h>
 

@@ -332,15 +332,21 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 		shim.no_timer = true;
 }
 
+static bool sets_filter(long nr, const struct hook_registers *r)
+{
+	return (nr == __NR_prctl && r->arg[0] == PR_SET_SECCOMP && r->arg[1] == SECCOMP_MODE_FILTER) ||
+	       (nr == __NR_seccomp && r->arg[0] == SECCOMP_SET_MODE_FILTER);
+}
+
 /* Whether the call is one after which ours would be stopped. */
 static bool forbids_us(long nr, const struct hook_registers *r)
 {
-	const struct sock_fprog *program = (const struct sock_fprog *)r->arg[2];
-	if (nr == __NR_prctl && r->arg[0] == PR_SET_SECCOMP)
-		return r->arg[1] == SECCOMP_MODE_STRICT ||
-		       (r->arg[1] == SECCOMP_MODE_FILTER && sandbox_stops_us(program));
-	return nr == __NR_seccomp && (r->arg[0] == SECCOMP_SET_MODE_STRICT ||
-				      (r->arg[0] == SECCOMP_SET_MODE_FILTER && sandbox_stops_us(program)));
+	if (sets_filter(nr, r))
+		return sandbox_stops_us((const struct sock_fprog *)r->arg[2]);
+	if (nr == __NR_prctl && r->arg[0] == PR_SET_SYSCALL_USER_DISPATCH)
+		return r->arg[1] != 0;
+	return (nr == __NR_prctl && r->arg[0] == PR_SET_SECCOMP && r->arg[1] == SECCOMP_MODE_STRICT) ||
+	       (nr == __NR_seccomp && r->arg[0] == SECCOMP_SET_MODE_STRICT);
 }
 
 /* A child has a copy of the process's memory, or shares it. */
@@ -358,6 +364,8 @@ void hook_pass(struct shim_thread *t, struct hook_registers *r)
 		enter_exit(t, r->arg[0]);
 	else if (forbids_us(nr, r))
 		shim.passes = false;
+	if (sets_filter(nr, r) && sandbox_stops_timers((const struct sock_fprog *)r->arg[2]))
+		shim.no_timer = true;
 }
 
 static void enter_other(struct shim_thread *t, uint16_t call, const struct hook_registers *r)

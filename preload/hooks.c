@@ -205,7 +205,7 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 		return;
 	}
 	if ((r->nr & ~HOOK_NO_RETURN) == __NR_rt_sigaction) {
-		if (shim_wants(IPC_MECH_signal))
+		if (shim_wants(IPC_MECH_signal) || r->arg[0] == SIGNAL_CANCEL) /* see cancel.c */
 			enter_action(t, r, stack);
 		return;
 	}

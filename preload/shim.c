@@ -488,12 +488,12 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		shim_lost(IPC_REASON_no_arena);
 		return;
 	}
+	/* A filter of an earlier program: what it does to our questions is not known. */
+	shim.no_diag = shim.no_ioctl = shim.no_timer = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
 	if (shim.passes) {
 		pass(t, argc, argv, prev);
 		return;
 	}
-	/* A filter of an earlier program: what it does to our questions is not known. */
-	shim.no_diag = shim.no_ioctl = shim.no_timer = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
 	describe_image(argc, argv, prev, parent, prev ? IPC_VIA_EXEC : parent ? IPC_VIA_FORK : IPC_VIA_START);
 	t->number = introduce(t);
 	hook_init();

@@ -8,8 +8,8 @@
  * waited, and a counter is all that is kept. Where it does not, libc's function itself decides what
  * happens, and the call becomes an event.
  *
- * This file has unwind information (Makefile): some of these functions are cancellation points, and what
- * unwinds a cancelled thread passes through their frames. Nothing else of the shim stands between.
+ * Some of these functions are cancellation points, and what unwinds a cancelled thread passes through their
+ * frames. Nothing else of the shim stands between.
  */
 #include <errno.h>
 #include <fcntl.h>

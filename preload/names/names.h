@@ -7,8 +7,8 @@
  * Only SHIM_SYMBOLS has these; programs whose libc is patched get the other library, and never come here.
  * While `shim.by_names` is false each function is libc's.
  *
- * Files of this folder have unwind information (Makefile): cancelled threads are unwound through these
- * frames. While libc's function runs, nothing else of the shim stands in the stack.
+ * Cancelled threads are unwound through these frames. While libc's function runs, nothing else of the shim
+ * stands in the stack.
  */
 #ifndef IPC_NAMES_H
 #define IPC_NAMES_H

@@ -92,6 +92,15 @@ print([m[-1] for m in maps if int(m[0].split('-')[0], 16) <= old[0] < int(m[0].s
     assert trace.one("SELECT count(*) FROM channels WHERE mechanism != 'pipe'") == 0
 
 
+@test
+def threads_are_cancelled_as_ever_in_what_is_left_out(s):
+    command = [program("cancel_async.cc", "-Wl,-z,now")]
+    plain = s.run(command)
+    for options in (["-m", "pipe"], ["--comm", "ipct-cat"]):
+        result, _ = s.record(command, "auto", options)
+        assert result == plain, (options, result)
+
+
 @by_source
 def no_follow_is_the_program_alone(s, source):
     plain = s.run([PYTHON, "-c", FAMILY])

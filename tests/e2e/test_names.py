@@ -89,6 +89,10 @@ def threads_cancelled(s):
     without_patches(s)
     for name in ("cancel.cc", "queue_cancel.cc"):
         s.same([program(name)])
+    at_any_instruction = [program("cancel_async.cc", "-Wl,-z,now")]
+    plain = s.run(at_any_instruction)
+    result, _ = s.record(at_any_instruction)  # records that a thread was cancelled in are torn
+    assert result == plain, result
 
 
 @test

@@ -5,14 +5,14 @@
 
 #include "buffer.h"
 
-/* In each slot, and for the mutex, who posted last: what the next one got came from there. */
+/* In each slot, and for each lock, who posted last: what the next one got came from there. */
 static struct ring {
 	unsigned long in, out;
 	struct slot {
 		unsigned long number;
 		pid_t filled_by, freed_by;
 	} slots[BUFFER_SLOTS];
-	pid_t unlocked_by;
+	pid_t unlocked_by[BUFFER_SEMAPHORES];
 } * ring;
 static const struct buffer_semaphores *semaphores;
 
@@ -35,10 +35,10 @@ int buffer_open(struct reference_run *run, const struct buffer_semaphores *how,
 		return reference_failed(run, "mmap");
 	for (int i = 0; i < BUFFER_SLOTS; i++)
 		ring->slots[i].freed_by = getpid();
-	ring->unlocked_by = getpid();
+	ring->unlocked_by[BUFFER_PRODUCERS] = ring->unlocked_by[BUFFER_CONSUMERS] = getpid();
 	first[BUFFER_FULL] = 0;
 	first[BUFFER_FREE] = BUFFER_SLOTS;
-	first[BUFFER_MUTEX] = is_shared(run);
+	first[BUFFER_PRODUCERS] = first[BUFFER_CONSUMERS] = is_shared(run);
 	return 0;
 }
 
@@ -60,29 +60,29 @@ static int wait_for(struct reference_run *run, int semaphore)
 	return result;
 }
 
-static int lock(struct reference_run *run)
+static int lock(struct reference_run *run, int semaphore)
 {
 	if (!is_shared(run))
 		return 0;
-	if (wait_for(run, BUFFER_MUTEX))
+	if (wait_for(run, semaphore))
 		return -1;
-	reference_came(run, (unsigned int)ring->unlocked_by, 1, 0);
+	reference_came(run, (unsigned int)ring->unlocked_by[semaphore], 1, 0);
 	return 0;
 }
 
-static int unlock(struct reference_run *run)
+static int unlock(struct reference_run *run, int semaphore)
 {
 	if (!is_shared(run))
 		return 0;
-	ring->unlocked_by = getpid();
-	return post(run, BUFFER_MUTEX);
+	ring->unlocked_by[semaphore] = getpid();
+	return post(run, semaphore);
 }
 
 int buffer_produce(struct reference_run *run)
 {
 	bool had_first = false;
 	while (reference_turn(run)) {
-		if (wait_for(run, BUFFER_FREE) || lock(run))
+		if (lock(run, BUFFER_PRODUCERS) || wait_for(run, BUFFER_FREE))
 			return -1;
 		struct slot *s = &ring->slots[ring->in % BUFFER_SLOTS];
 		bool first = semaphores->first_at_once && ring->in < BUFFER_SLOTS;
@@ -90,7 +90,7 @@ int buffer_produce(struct reference_run *run)
 			reference_came(run, (unsigned int)s->freed_by, 1, 0);
 		had_first |= first;
 		*s = (struct slot){ .number = ring->in++, .filled_by = getpid() };
-		if (unlock(run) || post(run, BUFFER_FULL))
+		if (post(run, BUFFER_FULL) || unlock(run, BUFFER_PRODUCERS))
 			return -1;
 	}
 	return 0;
@@ -99,7 +99,7 @@ int buffer_produce(struct reference_run *run)
 int buffer_consume(struct reference_run *run)
 {
 	while (reference_more(run)) {
-		if (wait_for(run, BUFFER_FULL) || lock(run))
+		if (lock(run, BUFFER_CONSUMERS) || wait_for(run, BUFFER_FULL))
 			return -1;
 		struct slot *s = &ring->slots[ring->out % BUFFER_SLOTS];
 		if (s->number != ring->out++)
@@ -107,7 +107,7 @@ int buffer_consume(struct reference_run *run)
 		reference_came(run, (unsigned int)s->filled_by, 1, 0);
 		run->taken++;
 		s->freed_by = getpid();
-		if (unlock(run) || post(run, BUFFER_FREE))
+		if (post(run, BUFFER_FREE) || unlock(run, BUFFER_CONSUMERS))
 			return -1;
 	}
 	return 0;

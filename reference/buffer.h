@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The bounded buffer. Producers and consumers share a ring of slots in memory, and three semaphores tell how
- * many slots are full, how many are free, and who may move the ring's ends. One producer and one consumer do
- * without the third, since each end has one owner. A message is a post that was waited for, without bytes;
- * what a semaphore was made with is its maker's.
+ * The bounded buffer. Producers and consumers share a ring of slots in memory. Semaphores tell how many slots
+ * are full, how many are free, and which producer and which consumer may move its end of the ring. One
+ * producer and one consumer do without the latter two. Who moves an end waits and posts meanwhile: the units
+ * are taken in the order of the slots, so that a slot tells whose unit it was. A message is a post that was
+ * waited for, without bytes; what a semaphore was made with is its maker's.
  */
 #ifndef IPC_REFERENCE_BUFFER_H
 #define IPC_REFERENCE_BUFFER_H
 
 #include "reference.h"
 
-enum { BUFFER_SLOTS = 8, BUFFER_FULL = 0, BUFFER_FREE, BUFFER_MUTEX, BUFFER_SEMAPHORES };
+enum {
+	BUFFER_SLOTS = 8,
+	BUFFER_FULL = 0,
+	BUFFER_FREE,
+	BUFFER_PRODUCERS,
+	BUFFER_CONSUMERS,
+	BUFFER_SEMAPHORES
+};
 
 /* The semaphores. Each returns 0, or -1 after a line on stderr; wait 1 where that would block
  * (--nonblocking). */

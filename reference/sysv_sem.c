@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* sysv_sem: the bounded buffer with the three semaphores of one set. */
+/* sysv_sem: the bounded buffer with the semaphores of one set. */
 #include <errno.h>
 #include <sys/ipc.h>
 #include <sys/sem.h>

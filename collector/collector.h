@@ -55,7 +55,8 @@ void collector_alone(struct collector *c);
 /* The recording ends before who is recorded does: that they go on is no loss. */
 void collector_outlived(struct collector *c);
 
-/* The recorder was killed, and eBPF ended with it: who was recorded by that and still ran then is `bpf-ended`. */
+/* The recorder was killed, and eBPF ended with it: who was recorded by that and still ran then is
+ * `bpf-ended`. */
 void collector_recovered(struct collector *c);
 
 /* Bytes that the trace has by now, what is not committed included. */

@@ -474,7 +474,8 @@ void life_gone(struct collector *c, enum collector_source source, const struct i
 	life_has_ended(c, l, d->time, d->gone.status);
 }
 
-/* Nobody saw what it did since the recorder was killed, even if a parent that the shim records saw its end. */
+/* Nobody saw what it did since the recorder was killed, even if a parent that the shim records saw its end.
+ */
 static bool lives_on_unseen(const struct collector *c, const struct life *l)
 {
 	return c->recovered && l->source == COLLECTOR_BPF && !l->end_told;

@@ -287,8 +287,9 @@ static int recover_one(struct recovery *r)
 	}
 	if (r->found && r->asked)
 		return command_failed("'%s' is still being recorded", r->asked);
-	return r->asked ? command_failed("there is nothing of '%s' to recover (of --source=bpf all is stored already): ipctrace "
-				  "recover --list", r->asked)
+	return r->asked ? command_failed("there is nothing of '%s' to recover (of --source=bpf all is stored "
+					 "already): ipctrace recover --list",
+					 r->asked)
 			: command_failed("no recording of yours was killed: there is nothing to recover");
 }
 

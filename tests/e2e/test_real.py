@@ -317,7 +317,7 @@ STARTERS = {
     "vim": ["-u", "NONE", "-es", "-c", "put =system('echo a | tr a b')", "-c", "%!sort -r", "-c", "%print", "-c", "q!"],
     "parallel": ["-j4", "-k", "echo {} | tr a-z A-Z", ":::", "a", "b", "c", "d"],
     "zsh": ["-fc", "print -l 3 1 2 | sort; coproc cat; print -p hello; read -p z; print $z; diff <(echo a) <(echo b)"],
-    "expect": ["-c", """spawn -noecho sh -c {stty -echo; read x; echo got $x; exit 3}; send "hello\\r"
+    "expect": ["-c", """spawn -noecho sh -c {stty -echo; echo ready; read x; echo got $x; exit 3}; expect ready; send "hello\\r"
                expect {got hello}; expect eof; puts [lindex [wait] 3]"""],
     # Has a library of its own preloaded, which asks a server about each file.
     "fakeroot": ["sh", "-c", "id -u; touch f; chown 12:34 f; stat -c %u:%g f; echo a | cat; rm f"],

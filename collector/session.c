@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,18 +98,25 @@ static void look(struct session *s)
 	free(text);
 }
 
-/* Others may be looking at it just now. */
-bool session_claim(struct session *s)
+bool session_claim(struct session *s, bool waits)
 {
 	const struct timespec moment = { .tv_nsec = 10000000 };
 	struct stat st;
 
-	for (int attempt = 0; !s->live && attempt < 300; attempt++) {
+	for (int attempt = 0; !s->live && attempt < (waits ? 300 : 1); attempt++) {
+		if (attempt)
+			nanosleep(&moment, NULL);
 		if (!flock(s->folder_fd, LOCK_EX | LOCK_NB))
 			return !fstat(s->folder_fd, &st) && st.st_nlink; /* else it is removed by now */
-		nanosleep(&moment, NULL);
 	}
 	return false;
+}
+
+/* Whether its recorder may be alive. Somebody who looks at it holds the lock for a moment, and so does a
+ * child that the recorder was just starting. */
+static bool is_live(const struct session *s, bool locked)
+{
+	return locked && !(s->whole && kill(s->pid, 0) && errno == ESRCH);
 }
 
 static void visit(const char *id, void (*take)(void *context, struct session *s), void *context)
@@ -120,8 +128,9 @@ static void visit(const char *id, void (*take)(void *context, struct session *s)
 	snprintf(s.id, sizeof(s.id), "%s", id);
 	s.folder_fd = open(s.folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (s.folder_fd >= 0 && !fstat(s.folder_fd, &st) && st.st_uid == geteuid()) {
-		s.live = flock(s.folder_fd, LOCK_SH | LOCK_NB);
+		bool locked = flock(s.folder_fd, LOCK_SH | LOCK_NB);
 		look(&s);
+		s.live = is_live(&s, locked);
 		take(context, &s);
 	}
 	if (s.folder_fd >= 0)

@@ -21,7 +21,7 @@ struct session {
 	char folder[64];
 	char id[JOURNAL_ID + 1]; /* the folder's name without the prefix */
 	int folder_fd;		 /* -1: somebody else's by now */
-	bool live;		 /* its recorder is, or somebody recovers it: it is locked */
+	bool live;		 /* its recorder is: it is locked */
 	bool whole;		 /* it says what follows */
 	pid_t pid;		 /* of the recorder, */
 	int64_t start;		 /* when it began: seconds since 1970 */
@@ -44,9 +44,9 @@ const char *session_id(const struct arena_file *a);
  */
 void session_each(void (*take)(void *context, struct session *s), void *context);
 
-/* Locks a dead one, for as long as its folder_fd is open, so that nobody else takes anything from it. False:
- * somebody else has it. */
-bool session_claim(struct session *s);
+/* Locks a dead one, for as long as its folder_fd is open, so that nobody else takes anything from it. Others
+ * may be looking at it just now: `waits` is for some seconds. False: somebody else has it. */
+bool session_claim(struct session *s, bool waits);
 
 /* Whether there is the session's journal: beside its trace, or where that was moved when another recording
  * began. `trace` gets the trace's path, to free, or NULL: neither is there. */

@@ -167,7 +167,7 @@ static void recover(struct recovery *r, struct session *s)
 {
 	struct rebuilt b = { 0 };
 
-	if (!session_claim(s)) {
+	if (!session_claim(s, true)) {
 		r->status = command_failed("%s is being recovered by another ipctrace", s->id);
 		return;
 	}
@@ -254,7 +254,7 @@ static void clean(struct recovery *r, struct session *s)
 			r->status = command_failed("%s is still being recorded", s->id);
 		return;
 	}
-	if (!session_claim(s)) {
+	if (!session_claim(s, true)) {
 		r->status = command_failed("%s is being recovered by another ipctrace", s->id);
 		return;
 	}

@@ -79,13 +79,16 @@ void reasons_explain(FILE *out, struct trace *t)
 
 	if (trace_prepare(t, "SELECT DISTINCT reason FROM losses ORDER BY kind, reason", &stmt))
 		return;
-	for (bool first = true; sqlite3_step(stmt) == SQLITE_ROW; first = false) {
+	bool any = false;
+	for (; sqlite3_step(stmt) == SQLITE_ROW; any = true) {
 		const char *reason = text(stmt, 0);
-		fputs(first ? "\n" : "", out);
+		fputs(any ? "" : "\n", out);
 		put_printable(out, reason);
 		fprintf(out, ": %s; %s\n", words_of(reason), remedy_of(reason));
 	}
 	sqlite3_finalize(stmt);
+	if (!any)
+		fprintf(out, "%s\n", words_of("none"));
 }
 
 /* foo (pid 12), bar (pid 13) and 4 more. Returns how many there are. */

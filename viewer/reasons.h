@@ -12,7 +12,8 @@
 /* Gives SQL the functions reason_words(reason) and reason_remedy(reason). Returns 0 or -ENOMEM. */
 int reasons_register(sqlite3 *db);
 
-/* Writes a line for each reason that the trace has: what it means, and what to do about it. */
+/* Writes a line for each reason that the trace has: what it means, and what to do about it; or that nothing
+ * is missing. */
 void reasons_explain(FILE *out, struct trace *t);
 
 /* Writes a line for each reason: whom it concerns, how often, what it means, and what to do about it. */

@@ -210,7 +210,7 @@ static __attribute__((noinline)) void enter_slow(struct shim_thread *t, struct h
 		return;
 	}
 	if (!recording()) {
-		if (shim.passes && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed))
+		if (shim.passes && !shim_has_ended())
 			hook_pass(t, r);
 		return;
 	}

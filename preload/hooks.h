@@ -49,8 +49,7 @@ static inline bool is_beside(const struct shim_thread *t)
 /* Whether the process is recorded. */
 static inline bool running(void)
 {
-	return shim.ready && !atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed) &&
-	       (!shim.alone || *shim.alive);
+	return shim.ready && !shim_has_ended() && (!shim.alone || *shim.alive);
 }
 
 /* Whether the caller is. */

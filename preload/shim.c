@@ -63,6 +63,8 @@ static bool has_bytes(const struct ipc_event *e)
 /* Keeps calls, bytes and durations of the endpoint exact where the event itself cannot be stored. */
 void shim_dropped(const struct ipc_event *e)
 {
+	if (shim_has_ended()) /* it waited for room until then, and is no part of the recording */
+		return;
 	const struct ipc_call *call = &ipc_calls[e->call];
 	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
 		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
@@ -77,7 +79,8 @@ bool shim_define(struct shim_thread *t, const struct ipc_def *def, const char *t
 	length = length < IPC_TEXT_MAX ? length : IPC_TEXT_MAX;
 	struct ipc_event *slot = ring_begin(&shim.ring, &t->ring, ipc_def_slots(length));
 	if (!slot) {
-		shim_lost(IPC_REASON_dropped);
+		if (!shim_has_ended())
+			shim_lost(IPC_REASON_dropped);
 		return false;
 	}
 	struct ipc_def *out = (struct ipc_def *)slot;

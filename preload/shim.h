@@ -118,6 +118,12 @@ static inline struct shim_thread *shim_here(void)
 	return __builtin_expect(arch_thread_pointer() != 0, 1) ? &shim_self : NULL;
 }
 
+/* Whether the recording is over. */
+static inline bool shim_has_ended(void)
+{
+	return atomic_load_explicit(&shim.ring.header->stop, memory_order_relaxed);
+}
+
 /* Time as the arena wants it. */
 static inline uint64_t shim_now(void)
 {

@@ -310,9 +310,10 @@ STARTERS = {
             fwrite($f[0], 'x'); fclose($f[0]); echo stream_get_contents($f[1]); echo proc_close($p);"""],
     "lua5.4": ["-e", """local p = io.popen('echo a | tr a b'); print(p:read('a'), p:close()); print(os.execute('exit 3'))
                local w = io.popen('cat', 'w'); w:write('x'); print(w:close())"""],
-    "emacs": ["--batch", "-Q", "--eval", """(let ((p (start-process "x" nil "cat")))
-              (princ (shell-command-to-string "echo a | tr a b")) (set-process-filter p (lambda (p s) (princ s)))
+    "emacs": ["--batch", "-Q", "--eval", """(let ((p (start-process "x" nil "cat")) (seen nil))
+              (princ (shell-command-to-string "echo a | tr a b")) (set-process-filter p (lambda (p s) (setq seen t) (princ s)))
               (set-process-sentinel p #'ignore) (process-send-string p "x\\n") (process-send-eof p)
+              (while (not seen) (accept-process-output p 1))
               (while (eq (process-status p) 'run) (accept-process-output p 1)) (princ (process-exit-status p)))"""],
     "vim": ["-u", "NONE", "-es", "-c", "put =system('echo a | tr a b')", "-c", "%!sort -r", "-c", "%print", "-c", "q!"],
     "parallel": ["-j4", "-k", "echo {} | tr a-z A-Z", ":::", "a", "b", "c", "d"],

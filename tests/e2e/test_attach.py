@@ -359,7 +359,7 @@ def nothing_is_lost_or_told_twice(s):
         b.begin(PONG.format(there[0], back[1]))
         c.begin(FORKS)
         for _ in range(4):
-            with recording(s, pid_options(a, b, c), a.pid, b.pid, c.pid) as end:
+            with recording(s, [*pid_options(a, b, c), "--buffer=256M"], a.pid, b.pid, c.pid) as end:
                 time.sleep(0.2)
                 trace = end()
             lost = trace.rows("SELECT reason, count FROM losses WHERE reason NOT IN ('unmatched', 'killed')")

@@ -382,6 +382,20 @@ def script(name):
     return path
 
 
+def read_terminal(master):
+    """All that is written to the terminal until the last process has closed its end; closes ours."""
+    out = b""
+    with open(master, "rb", buffering=0) as terminal:
+        while True:
+            try:
+                part = terminal.read(65536)
+            except OSError:  # nobody has the other end any more
+                return out
+            if not part:
+                return out
+            out += part
+
+
 def free_port(kind=socket.SOCK_STREAM):
     """A port that nobody had a moment ago, neither of IPv4 nor of IPv6."""
     with socket.socket(socket.AF_INET6, kind) as sock:

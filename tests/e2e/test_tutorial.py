@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 
-from harness import IS_ROOT, ROOT, Trace, main, needs, test, workshop
+from harness import IS_ROOT, ROOT, Trace, main, needs, read_terminal, test, workshop
 
 TUTORIAL = os.path.join(ROOT, "docs/TUTORIAL.md")
 PROMPT = "    $ "
@@ -41,16 +41,7 @@ def on_terminal(command, folder, path):
     child = subprocess.Popen(["bash", "-c", "stty cols 200 rows 60 -opost; " + command], cwd=folder, env=environment,
                              stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
     os.close(slave)
-    out = b""
-    while True:
-        try:
-            part = os.read(master, 65536)
-        except OSError:  # the last process has closed its end
-            break
-        if not part:
-            break
-        out += part
-    os.close(master)
+    out = read_terminal(master)
     return child.wait(), [line.rstrip() for line in out.decode().split("\n") if line.strip()]
 
 

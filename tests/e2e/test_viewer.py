@@ -18,7 +18,7 @@ import termios
 import time
 import unicodedata
 
-from harness import Skip, main, needs, run, script, shorten, test
+from harness import Skip, main, needs, read_terminal, run, script, shorten, test
 
 PIPELINE = ["sh", "-c", "ls /usr | grep bin | cat"]
 TRACED = {}  # user: a trace that several tests look at
@@ -60,16 +60,7 @@ def on_terminal(s, *words, columns=80, status=0, stdin=b"", **environment):
     child = subprocess.Popen(s.prefix + [s.ipctrace, *words], cwd=s.dir, stdin=subprocess.DEVNULL, stdout=theirs,
                              stderr=theirs, env={**plain, "TERM": "xterm", "IPCTRACE_PAGER": "", **environment})
     os.close(theirs)
-    out = b""
-    while True:
-        try:
-            part = os.read(ours, 65536)
-        except OSError:  # nobody has the other end any more
-            break
-        if not part:
-            break
-        out += part
-    os.close(ours)
+    out = read_terminal(ours)
     assert child.wait(timeout=60) == status, (words, child.returncode, out)
     return out.decode("utf-8")
 

@@ -26,7 +26,7 @@ BUILD ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CFLAGS ?= -O2 -g
-INCLUDE := -Icommon -Icollector -Iviewer -Ibpf -Ipreload -Iarch/$(ARCH) -Ireference -I$(BUILD)/gen
+INCLUDE := -Icommon -Iprotocols -Icollector -Iviewer -Ibpf -Ipreload -Iarch/$(ARCH) -Ireference -I$(BUILD)/gen
 OUR_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPCTRACE_VERSION='"$(VERSION)"' -DIPCTRACE_MACHINE='"$(ARCH)"' $(WARN) $(INCLUDE) -MMD -MP $(CFLAGS)
 ifdef SAN
   # What they add to the code makes gcc see reads beyond members of a struct that is read whole.
@@ -37,8 +37,8 @@ LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
 
 # Files of preload/ that the recorder and the tests use too: no libc, no state of a traced process.
 SHARED := preload/environment.c preload/program.c preload/ring.c $(addprefix arch/$(ARCH)/,scan.c patch.c prepare.c)
-SHIM_SRC := $(filter-out %/prepare.c,$(wildcard preload/*.c arch/$(ARCH)/*.c arch/$(ARCH)/*.S)) common/tables.c
-CORE_SRC := $(wildcard common/*.c collector/*.c bpf/*.c viewer/*.c reference/*.c $(SHARED))
+SHIM_SRC := $(filter-out %/prepare.c,$(wildcard preload/*.c arch/$(ARCH)/*.c arch/$(ARCH)/*.S)) common/tables.c $(wildcard protocols/recognise/*.c)
+CORE_SRC := $(wildcard common/*.c protocols/*.c protocols/recognise/*.c collector/*.c bpf/*.c viewer/*.c reference/*.c $(SHARED))
 CORE_SRC := $(filter-out %.bpf.c viewer/main.c reference/main.c,$(CORE_SRC))
 REFERENCE_SRC := $(wildcard reference/*.c)
 CORE_OBJ := $(CORE_SRC:%.c=$(BUILD)/obj/%.o)
@@ -73,7 +73,7 @@ reference-static: $(BUILD)/reference-static
 # The shim lives inside other programs: no libc state, no vector registers (they may be live across an
 # inline system call), no stack protector before the target has one; no sanitizer. Cancelled threads are unwound
 # through its frames.
-SHIM_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPC_SHIM $(WARN) -Icommon -Ipreload -Iarch/$(ARCH) -MMD -MP -O2 -g \
+SHIM_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DIPC_SHIM $(WARN) -Icommon -Iprotocols -Ipreload -Iarch/$(ARCH) -MMD -MP -O2 -g \
 	-fPIC -fvisibility=hidden -mgeneral-regs-only -ftls-model=initial-exec -fno-stack-protector \
 	-fno-exceptions -fasynchronous-unwind-tables -fno-builtin -ffreestanding
 $(BUILD)/shim/%.o: %.c

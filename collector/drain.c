@@ -923,6 +923,8 @@ static int shim_open(struct source **out, const struct source_settings *settings
 	}
 	(*out)->shim = shim;
 	(*out)->file.header->no_patch = settings->no_patch;
+	(*out)->file.header->window = settings->window;
+	(*out)->file.header->capture = settings->capture;
 	if (settings->drop)
 		(*out)->file.header->block_us = 0;
 	select_all((*out)->file.header, settings->what);

@@ -96,6 +96,33 @@ CREATE TABLE links (send INTEGER, recv INTEGER, bytes INTEGER, exact INTEGER);
 -- kernel told; 2 an interrupt or a thread of the kernel did; 3 a process that is not in the trace.
 CREATE TABLE wakes (event INTEGER PRIMARY KEY, process INTEGER, seen INTEGER);
 
+-- What parsers found in the bytes of a channel: a row per message of a protocol, as one end of the channel moved it (sent:
+-- the process sent it; else it received it, and who sent it is not in the trace). first_event, last_event: of that
+-- process, those that moved its first and last byte. offset: of its first byte in that direction of the channel, as far as
+-- that was seen. call: of a reply, the id of the row of its call.
+CREATE TABLE protocol_messages (
+	id INTEGER PRIMARY KEY, protocol TEXT, kind TEXT, channel_id INTEGER, process_id INTEGER, sent INTEGER,
+	first_event INTEGER, last_event INTEGER, offset INTEGER, bytes INTEGER, body_bytes INTEGER, number INTEGER,
+	serial INTEGER, name TEXT, status TEXT, failed INTEGER, sender TEXT, destination TEXT, path TEXT, interface TEXT,
+	member TEXT, signature TEXT, fds INTEGER, trace_id TEXT, parent_span TEXT, exact INTEGER
+);
+
+-- Requests with their replies. kind: 'exchange' (found from the turns alone) or the protocol. parent_id: span_id of the span
+-- that it belongs to, in the same trace. end_ns NULL: no reply came. server_ns: from the request's receive to the reply's
+-- send, NULL where the server is not in the trace.
+CREATE TABLE spans (
+	id INTEGER PRIMARY KEY, trace_id TEXT, span_id TEXT, parent_id TEXT, kind TEXT, name TEXT, src_id INTEGER,
+	dst_id INTEGER, channel_id INTEGER, start_ns INTEGER, end_ns INTEGER, server_ns INTEGER, status TEXT,
+	failed INTEGER, exact INTEGER, pipelined INTEGER, src_tid INTEGER, dst_tid INTEGER, request_bytes INTEGER,
+	reply_bytes INTEGER
+);
+
+-- How a request came from the thread that received its parent to the one that sent it: each message on the way.
+CREATE TABLE span_links (span_id TEXT, parent_id TEXT, hop INTEGER, message_id INTEGER, channel_id INTEGER, exact INTEGER);
+
+-- The first bytes of what an event moved, where that was asked for (--capture).
+CREATE TABLE payloads (event_id INTEGER PRIMARY KEY, data BLOB);
+
 CREATE VIEW channels AS
 SELECT c.id, m.name AS mechanism, c.key, c.name, m.scope, c.first_ns, c.last_ns, c.bytes_sent, c.bytes_received,
 	c.partial, c.lost, c.id IN (SELECT n.channel_id FROM lanes l JOIN endpoints n ON n.id = l.endpoint_id

@@ -29,11 +29,14 @@ struct selection {
 
 struct source_settings {
 	const struct selection *what;
-	size_t buffer;	/* bytes of the buffer between source and recorder, 0: as the source likes */
-	bool drop;	/* where it is full programs never wait for room */
-	bool aggregate; /* sends and receives are totals (collector_total()), not events */
-	bool probes;	/* probe() will be called */
-	bool no_patch;	/* the shim changes no code */
+	size_t buffer;	      /* bytes of the buffer between source and recorder, 0: as the source likes */
+	bool drop;	      /* where it is full programs never wait for room */
+	bool aggregate;	      /* sends and receives are totals (collector_total()), not events */
+	bool probes;	      /* probe() will be called */
+	bool no_patch;	      /* the shim changes no code */
+	unsigned int window;  /* so many bytes of each message of a recognised protocol are told, 0: none; of
+			       * every channel's first messages too (protocols/recognise.h) */
+	unsigned int capture; /* and so many of every message */
 };
 
 struct arena_file;

@@ -69,6 +69,7 @@ enum {
 	IPC_F_FULL = 1 << 11,  /* a received datagram filled the buffer: it may have been longer */
 	IPC_F_UNDO = 1 << 12, /* semop: with SEM_UNDO. file_lock: a close, the kernel has released the lock */
 	IPC_F_RING = 1 << 13, /* submitted through a ring of io_uring (only the eBPF source tells) */
+	IPC_F_PAYLOAD = 1 << 14, /* IPC_DEF_PAYLOAD of the same thread came before it (never stored) */
 };
 
 /*
@@ -286,7 +287,8 @@ enum ipc_def_kind {
 	IPC_DEF_SOCKET,
 	IPC_DEF_ADDRESS, /* what a hashed address stands for; at least once before its first use by a process
 			  */
-	IPC_DEF_LAST = IPC_DEF_ADDRESS,
+	IPC_DEF_PAYLOAD, /* the first bytes of what the thread's next event of this object and start moved */
+	IPC_DEF_LAST = IPC_DEF_PAYLOAD,
 };
 
 /* How an image came to be. UNSELECTED: by an exec, and nothing more will be told of it than its end. */
@@ -369,6 +371,14 @@ struct ipc_def_address {
 	__u64 reserved[4];
 };
 
+struct ipc_def_payload {
+	__u64 object; /* of the event, */
+	__u64 start;  /* as its start */
+	__u64 reserved[3];
+	/* text: as many of the bytes that were moved as were asked for (arena.h: window, capture), at most
+	 * IPC_TEXT_MAX; any bytes. None where nobody saw them: sendfile, splice. */
+};
+
 struct ipc_def {
 	__u64 time;
 	union {
@@ -379,6 +389,7 @@ struct ipc_def {
 		struct ipc_def_gone gone;
 		struct ipc_def_socket socket;
 		struct ipc_def_address address;
+		struct ipc_def_payload payload;
 		__u64 body[5];
 	};
 	__u32 thread; /* who emits it, or (IPC_DEF_THREAD) the number it defines; 0: nobody */

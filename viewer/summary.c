@@ -281,12 +281,12 @@ int summary_show(FILE *out, struct trace *t, const struct options *o)
 	int err = t->failed ? -EIO : show_edges(out, t, o);
 	if (err || o->format)
 		return err;
-	if (!o->mechanism)
+	if (!o->mechanism) {
 		show_life(out, t);
-	if (!o->mechanism)
 		err = show_requests(out, t, o) ?: show_protocols(out, t);
-	if (err)
-		return err;
+		if (err)
+			return err;
+	}
 	show_blocked(out, t);
 	reasons_tell(out, t);
 	return 0;

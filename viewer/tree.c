@@ -14,7 +14,7 @@
 enum { LABEL, BAR, FOR_PROGRAMS }; /* columns: those before the last are for people only */
 enum {
 	DIGITS_MAX = 32,
-	BAR_MIN = 8,
+	BAR_MIN = 10,
 	BAR_MAX = 60,
 	BAR_REST = 64, /* columns of the terminal that are left to others before the bar gets more */
 };
@@ -88,9 +88,10 @@ static const struct view programs = {
 /* Where a time is in the bar, 0 to scale.width. */
 static size_t place_of(int64_t ns)
 {
-	double part = ((double)ns - (double)scale.from) / ((double)scale.to - (double)scale.from + 1);
+	double part = ((double)ns - (double)scale.from) / ((double)scale.to - (double)scale.from);
 
-	return part <= 0 ? 0 : part >= 1 ? scale.width : (size_t)(part * (double)scale.width);
+	/* Of no time at all it is no number. */
+	return !(part > 0) ? 0 : part >= 1 ? scale.width : (size_t)(part * (double)scale.width);
 }
 
 /* bar(start_ns, end_ns) in SQL: of a request without a reply it goes on to the end. */

@@ -342,7 +342,7 @@ def payloads_as_text_and_in_hexadecimal(s):
         assert {row["payload"] for row in json.loads(shown(s, "messages", option, "-i", path, "--json", "--mechanism", "process"))} == {None}
     assert "payload" not in json.loads(shown(s, "messages", "-i", path, "--json"))[0]
     result = s.run([s.ipctrace, "messages", "--payload", "-i", trace_of(s).path])
-    assert result.status == 1 and b"has no payloads: they are recorded with --capture" in result.err and result.err.count(b"\n") == 1, result
+    assert result.status == 1 and b"has no payloads: they are recorded with --capture=" in result.err and result.err.count(b"\n") == 1, result
     assert s.run([s.ipctrace, "messages", "--payload=all", "-i", path]).status == 2
 
 

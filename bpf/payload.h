@@ -138,73 +138,60 @@ static int copy_step(__u32 i, void *unused)
 	return copy(p, (__u64)iov.iov_base, iov.iov_len);
 }
 
-/* Tells of so many bytes at an address, or in so many vectors there. Returns how many it told. */
-static __noinline int tell_bytes(const struct ipc_event *e, __u64 at, __u64 iovs, __u32 wanted, __u64 judge)
+/* Begins the payload of an event, whose bytes are at an address, or in vectors there. */
+static __always_inline void begin_payload(struct payload *p, const struct ipc_event *e, __u64 at, __u32 limit)
 {
-	struct payload *p = payload_get();
-
-	if (!p)
-		return 0;
-	is_full = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ring_limit;
-	if (is_full)
-		return 0;
 	__builtin_memset(&p->def, 0, sizeof(p->def));
 	__builtin_memset(p->text, 0, HEAD_BYTES);
 	p->def.call = IPC_DEF_PAYLOAD;
 	p->def.thread = e->thread;
 	p->def.payload.object = e->object;
 	p->def.payload.start = e->start & ~UNSEEN;
-	p->def.payload.judge = judge;
-	p->wanted = wanted;
-	p->filled = 0;
 	p->iov = at;
+	p->wanted = e->result < limit ? e->result : limit;
+	p->filled = 0;
+}
+
+/* One more message of it is told; the loader learns which. */
+static __always_inline void note_told(struct judged *j, struct payload *p, _Bool sends)
+{
+	j->used = 1;
+	if (j->known)
+		return;
+	if (j->tries[sends] < tries)
+		j->tries[sends]++;
+	p->def.payload.judge = judge_note(j->tries[sends], sends);
+	if (!j->likely)
+		j->likely = ipc_may_begin(p->text);
+}
+
+/*
+ * Tells the first bytes of what the call has moved from or to this address, or (`iovs`) as many vectors
+ * there. They may fill the ring only as far as events may. Returns the flag that the event then has.
+ */
+SEPARATE int tell_payload(const struct ipc_event *e, __u64 at, __u64 iovs)
+{
+	struct payload *p = payload_get();
+
+	if (!p || !e)
+		return 0;
+	struct judged *j = window && may_speak(e->object) ? judge_of(e->object) : 0;
+	_Bool sends = verb_of(e) == IPC_VERB_send;
+	if (j && is_denied(j, sends))
+		j = 0;
+	is_full = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ring_limit;
+	if (is_full)
+		return 0;
+	begin_payload(p, e, at, j && window > capture ? window : capture);
 	if (iovs)
 		bpf_loop(iovs < IOVECS_MAX ? iovs : IOVECS_MAX, copy_step, 0, 0);
 	else
-		copy(p, at, wanted);
-	__u32 text = p->filled & (2 * IPC_TEXT_MAX - 1);
-	return text && define(&p->def, text) ? text : 0;
-}
-
-static __always_inline __u32 first_of(__u32 limit, __s64 bytes)
-{
-	return bytes < limit ? bytes : limit;
-}
-
-static __always_inline int judge_and_tell(const struct ipc_event *e, __u64 at, __u64 iovs)
-{
-	_Bool sends = verb_of(e) == IPC_VERB_send;
-	struct judged *j = judge_of(e->object);
-	__u64 judge = 0;
-
-	if (is_denied(j, sends))
-		return tell_bytes(e, at, iovs, first_of(capture, e->result), 0);
-	j->used = 1;
-	if (!j->known) {
-		if (j->tries[sends] < tries)
-			j->tries[sends]++;
-		judge = judge_note(j->tries[sends], sends);
-	}
-	int n = tell_bytes(e, at, iovs, first_of(window > capture ? window : capture, e->result), judge);
-	const struct payload *p = payload_get();
-	if (p && n && !j->known && !j->likely)
-		j->likely = ipc_may_begin(p->text);
-	return n;
-}
-
-/* Tells the first bytes of what the call has moved from or to this address, or (`iovs`) as many vectors there.
- * Returns the flag that its event then has. */
-SEPARATE int tell_payload(const struct ipc_event *e, __u64 at, __u64 iovs)
-{
-	int n;
-
-	if (!e)
+		copy(p, at, p->wanted);
+	if (j)
+		note_told(j, p, sends);
+	if (!p->filled)
 		return 0;
-	if (window && may_speak(e->object))
-		n = judge_and_tell(e, at, iovs);
-	else
-		n = tell_bytes(e, at, iovs, first_of(capture, e->result), 0);
-	return n ? IPC_F_PAYLOAD : 0;
+	return define(&p->def, p->filled & (2 * IPC_TEXT_MAX - 1)) ? IPC_F_PAYLOAD : 0;
 }
 
 /* Of a call on a descriptor, whose second argument says where its bytes are. */

@@ -80,8 +80,8 @@ struct followed {
 enum { UNTOLD_IMAGE = 1, UNTOLD_THREAD = 2 };
 
 /* What is known of an object's bytes (payload.h), in sets that an object's number selects. The programs write
- * all but `known` and `denied`, the loader those. An entry may be another object's meanwhile: then too much of
- * that is told, or it is judged by other messages than its first. */
+ * all but `known` and `denied`, the loader those. An entry may be another object's meanwhile: then too much
+ * of that is told, or it is judged by other messages than its first. */
 enum { JUDGED_SETS = 4096, JUDGED_WAYS = 4 };
 
 struct judged {

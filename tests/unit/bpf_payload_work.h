@@ -41,8 +41,12 @@ static void places(struct iovec iov[3])
 static int work_pipe(void)
 {
 	struct iovec out[3] = { piece("wri"), piece(""), piece("tev") }, in[3], whole = piece("vmsplice");
-	int p[2], null = open("/dev/zero", O_RDWR);
+	char path[256];
+	int p[2];
 
+	snprintf(path, sizeof(path), "%s/file", folder);
+	int file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	check(write(file, "0123456789", 10) == 10 && lseek(file, 0, SEEK_SET) == 0);
 	places(in);
 	make_pipe(p, O_NONBLOCK);
 	PUT(write(p[1], "write", 5));
@@ -55,7 +59,7 @@ static int work_pipe(void)
 	GET(read(p[0], buffer, 3));
 	GET(read(p[0], buffer, 100));
 	check(read(p[0], buffer, 100) < 0 && write(p[1], "", 0) == 0);
-	PUT(sendfile(p[1], null, NULL, 10));
+	PUT(sendfile(p[1], file, NULL, 10));
 	GET(splice(p[0], NULL, open("/dev/null", O_WRONLY), NULL, 10, 0));
 	return 0;
 }

@@ -93,7 +93,7 @@ $(SHIMS):
 
 # eBPF: the programs of bpf/*.bpf.c linked into one object (which drops their debug text, keeps BTF),
 # embedded through a skeleton.
-BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wimplicit-fallthrough -Werror -Icommon -Ibpf -Iarch/$(ARCH) -I/usr/include/$(ARCH)-linux-gnu \
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wimplicit-fallthrough -Werror -Icommon -Iprotocols -Ibpf -Iarch/$(ARCH) -I/usr/include/$(ARCH)-linux-gnu \
 	-D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,$(ARCH)) -MMD -MP
 BPF_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard bpf/*.bpf.c))
 $(BUILD)/obj/%.bpf.o: %.bpf.c

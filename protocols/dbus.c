@@ -206,12 +206,13 @@ static unsigned int elements(struct proto_text text, bool bus, bool digits)
 	return begins ? 0 : count;
 }
 
+/* Of a unique name libdbus does not demand a dot. */
 static bool is_bus_name(struct proto_text text)
 {
 	bool unique = text.size && *text.at == ':';
 	if (text.size > NAME_MAX)
 		return false;
-	return elements((struct proto_text){ text.at + unique, text.size - unique }, true, unique) > 1;
+	return elements((struct proto_text){ text.at + unique, text.size - unique }, true, unique) > !unique;
 }
 
 static bool is_path(struct proto_text text)
@@ -349,7 +350,7 @@ static void tell(struct proto_side *side, const struct head *head, uint64_t size
 	const struct proto_text *texts = head->texts;
 	struct proto_note note = {
 		.kind = kinds[head->type],
-		.numbered = true,
+		.numbered = head->type != DBUS_SIGNAL,
 		.serial = head->serial,
 		.bytes = size + head->body,
 		.body = head->body,

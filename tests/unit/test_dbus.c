@@ -13,7 +13,6 @@
 #include <dbus/dbus.h>
 
 #include "conversation.h"
-#include "dbus.h"
 
 #define GUID	    "0123456789abcdef0123456789abcdef"
 #define LINES_THERE "\0AUTH EXTERNAL 30\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"
@@ -166,11 +165,11 @@ static void test_whole_connection(void **state)
 	expect_told(" there=call at=45 " CALL_TOLD " \n= there=call at=195 " CALL_TOLD " \n=");
 	begin_conversation(IPC_PROTO_dbus, true);
 	move(BACK, back.bytes, back.size);
-	expect_told(" back=signal at=52 bytes=8088 body=8008 id=13126494567083195347 serial=4294967295 "
+	expect_told(" back=signal at=52 bytes=8096 body=8008 serial=4294967295 "
 		    "name=a.b.Changed from=:1.1 "
 		    "path=/ interface=a.b member=Changed signature=at \n="
-		    " back=reply at=8140 bytes=56 id=7 serial=70000 from=:1.5 to=:1.9 \n="
-		    " back=reply at=8196 bytes=88 id=7 serial=70000 failed=org.example.Error.No from=:1.5 "
+		    " back=reply at=8148 bytes=56 id=7 serial=70000 from=:1.5 to=:1.9 \n="
+		    " back=reply at=8204 bytes=88 id=7 serial=70000 failed=org.example.Error.No from=:1.5 "
 		    "to=:1.9 \n=");
 	free(there.bytes);
 	free(back.bytes);
@@ -345,18 +344,20 @@ static void test_unknown_fields(void **state)
 	}
 }
 
-/* Each byte of a head changed into each other one. */
-static void compare_changed(struct blob b, size_t head)
+/* Each byte of a head changed into each other one. Of the signature's text a body decides, which the parser
+ * does not read: at `signature`. */
+static void compare_changed(struct blob b, size_t head, size_t signature)
 {
 	for (size_t i = 0; i < head; i++)
-		for (unsigned int x = 1; x < 256; x++) {
+		for (unsigned int x = 1; i != signature && x < 256; x++) {
 			b.bytes[i] ^= (char)x;
 			begin_conversation(IPC_PROTO_dbus, true);
 			ways[THERE].side.middle = x & 1;
 			move(THERE, b.bytes, b.size);
-			bool known = (uint8_t)b.bytes[1] <= DBUS_SIGNAL;
-			bool here = told_size && !lost && ways[THERE].at == b.size;
-			if (here != (known && libdbus_takes(b)))
+			bool known = (uint8_t)b.bytes[1] <= DBUS_MESSAGE_TYPE_SIGNAL;
+			bool here = told_size && !ways[THERE].side.middle && ways[THERE].at == b.size;
+			/* 10: of a field that libdbus knows, the specification does not. */
+			if (b.bytes[i] != 10 && here != (known && libdbus_takes(b)))
 				fail_msg("byte %zu, changed into %02x: %s", i, b.bytes[i] & 0xff, told);
 			b.bytes[i] ^= (char)x;
 		}
@@ -367,7 +368,8 @@ static void test_corrupt(void **state)
 	struct blob rows[] = { by_hand('l', "", 0), by_hand('B', "", 0), reply(true), reply(false) };
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		compare_changed(rows[i], i < 2 ? rows[i].size - 4 : rows[i].size);
+		compare_changed(rows[i], i < 2 ? rows[i].size - 4 : rows[i].size,
+				i < 2 ? rows[i].size - 7 : 0);
 		free(rows[i].bytes);
 	}
 }

@@ -163,6 +163,13 @@ static bool read_call(struct reader *r, struct head *head)
 	       skip_auth(r) && skip_auth(r);
 }
 
+/* From which version to which there is one. */
+static bool skip_versions(struct reader *r)
+{
+	uint32_t version;
+	return word(r, &version) && word(r, &version);
+}
+
 static bool read_denied(struct reader *r, struct head *head)
 {
 	static const char *const errors[] = { "AUTH_OK",	  "AUTH_BADCRED",      "AUTH_REJECTEDCRED",
@@ -173,7 +180,7 @@ static bool read_denied(struct reader *r, struct head *head)
 		return false;
 	head->status = "RPC_MISMATCH";
 	if (!why)
-		return true;
+		return skip_versions(r);
 	if (!word(r, &error))
 		return false;
 	head->status = error < COUNT(errors) ? errors[error] : "AUTH_ERROR";
@@ -192,7 +199,7 @@ static bool read_reply(struct reader *r, struct head *head)
 	if (!skip_auth(r) || !choice(r, &accept, COUNT(names) - 1))
 		return false;
 	head->status = names[accept];
-	return true;
+	return accept != RPC_PROG_MISMATCH || skip_versions(r);
 }
 
 /* Its size, or PROTO_MORE, or PROTO_BAD. */

@@ -135,6 +135,11 @@ program = $(Q)mkdir -p $(@D) && $(CC) $(OUR_CFLAGS) -o $@ $< $(BUILD)/core.a $(L
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
 	$(program) -lcmocka
+# What makes the bytes that parsers are tested with.
+$(BUILD)/tests/test_dbus: OUR_CFLAGS += -I/usr/include/dbus-1.0 -I/usr/lib/$(ARCH)-linux-gnu/dbus-1.0/include
+$(BUILD)/tests/test_dbus: LDLIBS += -ldbus-1
+$(BUILD)/tests/test_onc_rpc: OUR_CFLAGS += -I/usr/include/tirpc
+$(BUILD)/tests/test_onc_rpc: LDLIBS += -ltirpc
 $(BUILD)/bench/%: bench/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
 	$(program)

@@ -33,7 +33,7 @@ ifdef SAN
   OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-unknown-warning-option -Wno-stringop-overread
   override LDFLAGS += -fsanitize=$(SAN)
 endif
-LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
+LDLIBS := -lbpf -lelf -lz -lsqlite3 -lnghttp2 -lpthread
 
 # Files of preload/ that the recorder and the tests use too: no libc, no state of a traced process.
 SHARED := preload/environment.c preload/program.c preload/ring.c $(addprefix arch/$(ARCH)/,scan.c patch.c prepare.c)
@@ -156,7 +156,7 @@ bench-programs: $(BENCH)
 fuzz-programs: $(FUZZ)
 
 # Debian's names of what is needed: to build, and to run the tests and benches besides.
-PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev clang bpftool \
+PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev libnghttp2-dev clang bpftool \
 	pkg-config libdbus-1-dev libtirpc-dev rpcsvc-proto
 TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
 	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base liburing-dev \

@@ -17,10 +17,7 @@ struct sample {
 	const char *bytes;
 	size_t size;
 };
-#define SAMPLE(text)                                                                                         \
-	{                                                                                                    \
-		text, sizeof(text) - 1                                                                       \
-	}
+#define SAMPLE(text) { text, sizeof(text) - 1 }
 
 static const struct sample samples[] = {
 	SAMPLE("\0AUTH EXTERNAL 30\r\n"),

@@ -4,7 +4,7 @@
 #ifndef IPC_TEST_SPLIT_H
 #define IPC_TEST_SPLIT_H
 
-#include "conversation.h"
+#include "talk.h"
 
 /* Where a turn is divided, and which byte is another: SIZE_MAX: none is. */
 struct changes {
@@ -71,16 +71,14 @@ static void survive(const struct protocol *protocol, const struct turn *turns, s
 	}
 }
 
-static void assert_notes(const struct protocol *protocol, const struct turn *turns, size_t count,
-			 const char *notes)
-{
-	struct conversation *c = talk_all(protocol, turns, count, &unchanged);
-	assert_string_equal(c->notes, notes);
-	assert_int_equal(c->bad, 0);
-	assert_divided(protocol, turns, count, notes);
-	survive(protocol, turns, count);
-}
-#define ASSERT_NOTES(protocol, turns, notes)                                                                 \
-	assert_notes(protocol, turns, sizeof(turns) / sizeof(*(turns)), notes)
+#define ASSERT_NOTES(protocol, turns, expected)                                                              \
+	do {                                                                                                 \
+		size_t count_ = sizeof(turns) / sizeof(*(turns));                                            \
+		struct conversation *c_ = talk_all(protocol, turns, count_, &unchanged);                     \
+		assert_string_equal(c_->notes, expected);                                                    \
+		assert_int_equal(c_->bad, 0);                                                                \
+		assert_divided(protocol, turns, count_, expected);                                           \
+		survive(protocol, turns, count_);                                                            \
+	} while (0)
 
 #endif

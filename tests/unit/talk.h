@@ -7,8 +7,8 @@
  * Of a side, what the parser has not taken is kept and given again with more behind it; each time in memory
  * of just that size, so that reading behind it is found by the sanitizer.
  */
-#ifndef IPC_TEST_CONVERSATION_H
-#define IPC_TEST_CONVERSATION_H
+#ifndef IPC_TEST_TALK_H
+#define IPC_TEST_TALK_H
 
 #include <inttypes.h>
 #include <stdarg.h>

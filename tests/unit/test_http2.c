@@ -9,8 +9,6 @@
 
 #include "split.h"
 
-extern const struct protocol protocol_http2;
-
 enum { TURNS = 64, CLIENT = 0, SERVER = 1 };
 
 /* A client and a server, and all that they have said. */
@@ -164,12 +162,12 @@ static const char *without_places(const char *notes)
 static void assert_said(struct pair *p, const char *notes)
 {
 	static char whole[1 << 16];
-	struct conversation *c = talk_all(&protocol_http2, p->turns, p->count, &unchanged);
-	assert_string_equal(without_places(c->notes), notes);
-	assert_int_equal(c->bad, 0);
-	strcpy(whole, c->notes);
-	assert_divided(&protocol_http2, p->turns, p->count, whole);
-	survive(&protocol_http2, p->turns, p->count);
+	move_turns(IPC_PROTO_http2, p->turns, p->count, &unchanged);
+	assert_string_equal(without_places(told), notes);
+	assert_int_equal(lost, 0);
+	strcpy(whole, told);
+	assert_divided(IPC_PROTO_http2, p->turns, p->count, whole);
+	survive(IPC_PROTO_http2, p->turns, p->count);
 }
 
 static bool is(const void *bytes, size_t size)
@@ -313,17 +311,16 @@ static void large_headers_and_bodies_are_taken(void **state)
 	answer(&p, 1, "201", NULL);
 	speak_all(&p);
 	for (size_t s = 0; s < sizeof(sizes) / sizeof(*sizes); s++) {
-		static struct conversation c;
-		talk_begin(&c, &protocol_http2, IPC_PROTO_http2);
+		begin_talk(IPC_PROTO_http2);
 		for (size_t t = 0; t < p.count; t++) {
 			for (size_t at = 0, left; (left = p.turns[t].size - at);
 			     at += left < sizes[s] ? left : sizes[s])
-				talk(&c, p.turns[t].side, (const uint8_t *)p.turns[t].bytes + at,
+				move(p.turns[t].side, (const uint8_t *)p.turns[t].bytes + at,
 				     left < sizes[s] ? left : sizes[s]);
 		}
-		talk_end(&c);
-		assert_int_equal(c.bad, 0);
-		assert_string_equal(without_places(c.notes),
+		end_conversation();
+		assert_int_equal(lost, 0);
+		assert_string_equal(without_places(told),
 				    "0 call #1 GET /a\n0 call #3 GET /b\n1 reply #1 =201\n1 reply #3 =200\n");
 	}
 	pair_close(&p);
@@ -331,7 +328,6 @@ static void large_headers_and_bodies_are_taken(void **state)
 
 static void after_missing_bytes_no_name_is_guessed(void **state)
 {
-	static struct conversation c;
 	struct pair p;
 	(void)state;
 	pair_open(&p);
@@ -343,16 +339,16 @@ static void after_missing_bytes_no_name_is_guessed(void **state)
 		answer(&p, stream, "404", NULL);
 		speak_all(&p);
 	}
-	talk_begin(&c, &protocol_http2, IPC_PROTO_http2);
+	begin_talk(IPC_PROTO_http2);
 	for (size_t i = 0; i < p.count; i++) {
 		const struct turn *t = &p.turns[i];
 		if (i == begun + 2)
-			talk_gap(&c, CLIENT, 1);
-		talk(&c, t->side, t->bytes, t->size);
+			move_unseen(CLIENT, 1);
+		move(t->side, t->bytes, t->size);
 	}
-	talk_end(&c);
-	assert_int_equal(c.bad, 0);
-	assert_string_equal(without_places(c.notes),
+	end_conversation();
+	assert_int_equal(lost, 1);
+	assert_string_equal(without_places(told),
 			    "0 call #1 GET /b\n1 reply #1 =404 failed\n0 call #3\n1 reply #3 =404 failed\n"
 			    "0 call #5\n1 reply #5 =404 failed\n0 call #7\n1 reply #7 =404 failed\n");
 	pair_close(&p);
@@ -360,25 +356,24 @@ static void after_missing_bytes_no_name_is_guessed(void **state)
 
 static void frames_are_found_again(void **state)
 {
-	static struct conversation c;
 	static const uint8_t error[] = { 0, 0, 1, 1, 5, 0, 0, 0, 3, 0xff };
 	struct pair p;
 	(void)state;
 	pair_open(&p);
 	ask(&p, "GET", "/a", "x", "", NULL);
 	speak(&p, CLIENT);
-	talk_begin(&c, &protocol_http2, IPC_PROTO_http2);
-	talk(&c, CLIENT, p.turns[0].bytes, p.turns[0].size);
-	talk(&c, CLIENT, error, sizeof(error)); /* an index of no header */
-	assert_int_equal(c.bad, 1);
-	talk(&c, CLIENT, "no frames at all", 16);
-	assert_int_equal(c.bad, 2);
+	begin_talk(IPC_PROTO_http2);
+	move(CLIENT, p.turns[0].bytes, p.turns[0].size);
+	move(CLIENT, error, sizeof(error)); /* an index of no header */
+	assert_int_equal(lost, 1);
+	move(CLIENT, "no frames at all", 16);
+	assert_int_equal(lost, 1);
 	ask(&p, "GET", "/b", "x", "", NULL);
 	speak(&p, CLIENT);
-	talk(&c, CLIENT, p.turns[1].bytes, p.turns[1].size);
-	talk_end(&c);
-	assert_int_equal(c.bad, 2);
-	assert_string_equal(without_places(c.notes), "0 call #1 GET /a\n0 call #3\n");
+	move(CLIENT, p.turns[1].bytes, p.turns[1].size);
+	end_conversation();
+	assert_int_equal(lost, 1);
+	assert_string_equal(without_places(told), "0 call #1 GET /a\n0 call #3\n");
 	pair_close(&p);
 }
 
@@ -386,7 +381,6 @@ static void frames_are_found_again(void **state)
 static void many_streams_are_open_at_a_time(void **state)
 {
 	enum { MANY = 600 };
-	static struct conversation c;
 	struct pair p;
 	(void)state;
 	pair_open(&p);
@@ -397,15 +391,15 @@ static void many_streams_are_open_at_a_time(void **state)
 	for (int i = 0; i < MANY; i++)
 		nghttp2_submit_rst_stream(p.sessions[SERVER], 0, 2 * i + 1, NGHTTP2_INTERNAL_ERROR);
 	speak_all(&p);
-	talk_begin(&c, &protocol_http2, IPC_PROTO_http2);
+	begin_talk(IPC_PROTO_http2);
 	for (size_t i = 0; i < p.count; i++)
-		talk(&c, p.turns[i].side, p.turns[i].bytes, p.turns[i].size);
-	talk_end(&c);
-	assert_int_equal(c.bad, 0);
+		move(p.turns[i].side, p.turns[i].bytes, p.turns[i].size);
+	end_conversation();
+	assert_int_equal(lost, 0);
 	size_t calls = 0, replies = 0;
-	for (const char *at = c.notes; (at = strstr(at, " call ")); at++)
+	for (const char *at = told; (at = strstr(at, " call ")); at++)
 		calls++;
-	for (const char *at = c.notes; (at = strstr(at, " reply ")); at++)
+	for (const char *at = told; (at = strstr(at, " reply ")); at++)
 		replies++;
 	assert_int_equal(calls, MANY);
 	assert_true(replies <= MANY && replies >= 256);

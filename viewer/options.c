@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event.h"
 #include "options.h"
 #include "tables.h"
 
@@ -306,6 +307,18 @@ static int set_duration(struct options *o, const char *value)
 	return o->duration ? 0 : -EINVAL;
 }
 
+static int set_no_protocols(struct options *o, const char *value)
+{
+	(void)value;
+	o->no_protocols = true;
+	return 0;
+}
+
+static int set_capture(struct options *o, const char *value)
+{
+	return parse_size(value, 1, IPC_TEXT_MAX, &o->capture);
+}
+
 static int set_no_follow(struct options *o, const char *value)
 {
 	(void)value;
@@ -390,6 +403,10 @@ static const struct option_row rows[] = {
 	{ OPT_NO_PATCH, 0, "no-patch", NULL,
 	  "change no program's code: what libc calls inside itself is not seen (libc-internal)",
 	  set_no_patch },
+	{ OPT_BYTES, 0, "no-protocols", NULL, "look at no message's bytes: no D-Bus, RPC and HTTP calls",
+	  set_no_protocols },
+	{ OPT_BYTES, 0, "capture", "SIZE",
+	  "store the first SIZE bytes of each message, passwords and all: 1 to 4K", set_capture },
 	{ OPT_AGGREGATE, 0, "aggregate", NULL,
 	  "no events of sends and receives, but their totals each second (--source=bpf)", set_aggregate },
 	{ OPT_BUFFER, 0, "buffer", "SIZE",

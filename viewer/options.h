@@ -50,6 +50,7 @@ enum option_bit {
 	OPT_NO_PATCH = 1ULL << 31,
 	OPT_RECOVER = 1ULL << 32, /* --list and --clean */
 	OPT_STREAM = 1ULL << 33,  /* --follow of what is shown */
+	OPT_BYTES = 1ULL << 34,	  /* --no-protocols and --capture */
 
 	OPT_VIEW = OPT_INPUT | OPT_FORMAT | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
@@ -86,6 +87,7 @@ struct options {
 	enum on_full on_full;
 	int64_t duration;   /* nanoseconds that a recording takes at most; 0: as long as it takes */
 	int64_t max_size;   /* bytes of the trace at which its recording ends; 0: no limit */
+	int64_t capture;    /* bytes of each message that are stored; 0: none */
 	int64_t shm_sample; /* milliseconds between samples of shared memory; 0: none */
 	bool descending;    /* of `sort` */
 	bool machine;	    /* record all of it */
@@ -97,6 +99,7 @@ struct options {
 	bool sync_all;	   /* each call on a semaphore or lock is an event */
 	bool uprobes;	   /* eBPF sees semaphores and locks of libc too */
 	bool no_patch;	   /* the shim changes no code */
+	bool no_protocols; /* what messages say is not looked at */
 	bool no_follow;	   /* what the command, or the processes of -p, start is not recorded */
 	bool sync_private; /* also of those that are private to a process */
 	bool list, all, compare, clean;

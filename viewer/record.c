@@ -158,6 +158,19 @@ static void set_system(struct track *t)
 		set_meta(t, "user", "%u", geteuid());
 }
 
+/* Bytes of messages are what a program says in private. */
+static void set_capture(struct track *t, const struct options *o)
+{
+	if (!o->capture)
+		return;
+	set_meta(t, "capture", "%lld", (long long)o->capture);
+	set_meta(t, "payload_warning",
+		 "the trace holds the first %lld bytes of each message (--capture): there may be passwords "
+		 "and "
+		 "other secrets among them",
+		 (long long)o->capture);
+}
+
 static void set_beginning(struct track *t, const struct options *o)
 {
 	char *line = o->nargs ? quoted(o->args) : NULL, *selected = selection_text(o);
@@ -170,15 +183,17 @@ static void set_beginning(struct track *t, const struct options *o)
 	free(line);
 	free(selected);
 	collector_meta(t->collector, "source", t->ops->name);
-	set_meta(t, "settings", "%s%s%s%s%s", o->no_patch ? "--no-patch " : "", o->follow ? "--follow " : "",
-		 o->sync_all ? "--sync=all " : "", o->sync_private ? "--private " : "",
-		 o->aggregate ? "--aggregate " : "");
+	set_meta(t, "settings", "%s%s%s%s%s%s", o->no_patch ? "--no-patch " : "",
+		 o->follow ? "--follow " : "", o->sync_all ? "--sync=all " : "",
+		 o->sync_private ? "--private " : "", o->aggregate ? "--aggregate " : "",
+		 o->no_protocols ? "--no-protocols " : "");
 	if (o->aggregate) {
 		collector_aggregate(t->collector);
 		collector_meta(t->collector, "aggregate_ms", "1000");
 	}
 	if (o->shm_sample && t->ops->sample)
 		set_meta(t, "shm_sample_ms", "%lld", (long long)o->shm_sample);
+	set_capture(t, o);
 	set_system(t);
 	set_clocks(t, "clock_start");
 }
@@ -212,6 +227,8 @@ static int choose_sources(struct recording *r, const struct command *self)
 		return command_misused(self, "--no-patch needs the shim");
 	if (r->o->aggregate && !(r->n == 1 && r->tracks[0].ops->has_settings))
 		return command_misused(self, "--aggregate needs --source=bpf");
+	if (r->o->aggregate && r->o->capture)
+		return command_misused(self, "--capture needs the events that --aggregate leaves out");
 	if (r->o->on_full == ON_FULL_BLOCK && !r->tracks[0].ops->arena)
 		return command_misused(self, "--on-full=block needs the shim");
 	if (r->o->uprobes && !r->tracks[0].ops->probe)
@@ -241,12 +258,16 @@ static void make_recoverable(struct track *t, const struct options *o)
 /* Source ready, trace open. Returns 0 or an exit status, with nothing left behind. */
 static int prepare(struct track *t, const struct selection *what, const struct options *o)
 {
+	/* Of totals there are no messages. */
+	const unsigned int window = o->no_protocols || o->aggregate ? 0 : IPC_TEXT_MAX;
 	const struct source_settings settings = { .what = what,
 						  .buffer = o->buffer,
 						  .drop = o->on_full == ON_FULL_DROP,
 						  .aggregate = o->aggregate,
 						  .probes = o->uprobes,
-						  .no_patch = o->no_patch };
+						  .no_patch = o->no_patch,
+						  .window = window,
+						  .capture = (unsigned int)o->capture };
 	char error[512] = "";
 	int err = t->ops->open(&t->source, &settings, error, sizeof(error));
 
@@ -596,7 +617,8 @@ const struct command cmd_record = {
 		"one beside it with .bpf before its suffix. The status is 1 where they differ.",
 	.options = OPT_OUTPUT | OPT_QUIET | OPT_FOLLOW | OPT_SOURCE | OPT_VERIFY | OPT_SYNC | OPT_PRIVATE |
 		   OPT_MACHINE | OPT_PIDS | OPT_CGROUP | OPT_COMM | OPT_MECHANISMS | OPT_UPROBES |
-		   OPT_NO_PATCH | OPT_SHM_SAMPLE | OPT_AGGREGATE | OPT_BUFFER | OPT_FORMAT | OPT_REST,
+		   OPT_NO_PATCH | OPT_SHM_SAMPLE | OPT_AGGREGATE | OPT_BUFFER | OPT_BYTES | OPT_FORMAT |
+		   OPT_REST,
 	.privileged = true,
 	.run = run,
 };

@@ -204,6 +204,17 @@ static void show_blocked(FILE *out, struct trace *t)
 		took, (long long)times, plural(times));
 }
 
+static void show_warning(FILE *out, struct trace *t)
+{
+	char *warning = trace_meta(t, "payload_warning");
+	char *text = warning ? text_printable(warning, strlen(warning)) : NULL;
+
+	if (text)
+		fprintf(out, "! %s\n", text);
+	free(text);
+	free(warning);
+}
+
 int summary_show(FILE *out, struct trace *t, const struct options *o)
 {
 	if (!o->format)
@@ -214,6 +225,7 @@ int summary_show(FILE *out, struct trace *t, const struct options *o)
 	if (!o->mechanism)
 		show_life(out, t);
 	show_blocked(out, t);
+	show_warning(out, t);
 	reasons_tell(out, t);
 	return 0;
 }

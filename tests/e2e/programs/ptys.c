@@ -163,10 +163,19 @@ static void raw(void)
 		talk(slave, false);
 		_exit(0);
 	}
+	talk(master, true); /* which holds the slave, or might read EIO in place of what came last */
 	close(slave);
-	talk(master, true);
 	join(child);
 	edges_between(&ends[0], &ends[1]);
+}
+
+/* Holds the slave too: once its last holder has closed it the master may read EIO in place of what came
+ * before. */
+static int hold(int master)
+{
+	int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	must(slave >= 0);
+	return slave;
 }
 
 /* The slave is opened by its name; the master makes it raw; writes and reads by several buffers. */
@@ -216,6 +225,7 @@ static void cooked(void)
 		_exit(0);
 	}
 	index_of(master);
+	int slave = hold(master);
 	get_until(master, "ready\r\n");
 	for (int i = 0; i < ROUNDS; i++) {
 		put_all(master, "hellp\177o\n");
@@ -223,6 +233,7 @@ static void cooked(void)
 	}
 	put_all(master, "\004");
 	get_until(master, "gone\r\n");
+	close(slave);
 	join(child);
 	printf("edge %d %d -1 %ld 0\n", ends[0].pid, child, ends[1].received);
 	printf("edge %d %d -1 %ld 0\n", child, ends[0].pid, ends[0].received);
@@ -358,8 +369,8 @@ static void spawned(void)
 	char *argv[] = { "printf", "spawned", NULL };
 	pid_t child;
 	must(!posix_spawn(&child, "/usr/bin/printf", &actions, NULL, argv, environ));
-	close(slave);
 	get_all(master, 7, 7);
+	close(slave);
 	join(child);
 	ends[1] = (struct end){ child, 1, 0, 7, 0 };
 	edge(child, me->pid, 1, 7);
@@ -382,10 +393,12 @@ static void tty(void)
 		_exit(0);
 	}
 	index_of(master);
+	int slave = hold(master);
 	do
 		must(!tcgetattr(master, &t));
 	while (t.c_lflag & ICANON && !usleep(1000));
 	talk(master, true);
+	close(slave);
 	join(child);
 	edges_between(&ends[0], &ends[1]);
 }

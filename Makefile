@@ -33,7 +33,7 @@ ifdef SAN
   OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-unknown-warning-option -Wno-stringop-overread
   override LDFLAGS += -fsanitize=$(SAN)
 endif
-LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
+LDLIBS := -lbpf -lelf -lz -lsqlite3 -lnghttp2 -lpthread
 
 # Files of preload/ that the recorder and the tests use too: no libc, no state of a traced process.
 SHARED := preload/environment.c preload/program.c preload/ring.c $(addprefix arch/$(ARCH)/,scan.c patch.c prepare.c)
@@ -111,7 +111,7 @@ $(SHIMS):
 
 # eBPF: the programs of bpf/*.bpf.c linked into one object (which drops their debug text, keeps BTF),
 # embedded through a skeleton.
-BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wimplicit-fallthrough -Werror -Icommon -Ibpf -Iarch/$(ARCH) -I/usr/include/$(ARCH)-linux-gnu \
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wimplicit-fallthrough -Werror -Icommon -Iprotocols -Ibpf -Iarch/$(ARCH) -I/usr/include/$(ARCH)-linux-gnu \
 	-D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,$(ARCH)) -MMD -MP
 BPF_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard bpf/*.bpf.c))
 $(BUILD)/obj/%.bpf.o: %.bpf.c
@@ -135,6 +135,11 @@ program = $(Q)mkdir -p $(@D) && $(CC) $(OUR_CFLAGS) -o $@ $< $(BUILD)/core.a $(L
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
 	$(program) -lcmocka
+# What makes the bytes that parsers are tested with.
+$(BUILD)/tests/test_dbus: OUR_CFLAGS += -I/usr/include/dbus-1.0 -I/usr/lib/$(ARCH)-linux-gnu/dbus-1.0/include
+$(BUILD)/tests/test_dbus: LDLIBS += -ldbus-1
+$(BUILD)/tests/test_onc_rpc: OUR_CFLAGS += -I/usr/include/tirpc
+$(BUILD)/tests/test_onc_rpc: LDLIBS += -ltirpc
 $(BUILD)/bench/%: bench/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
 	$(program)
@@ -151,7 +156,7 @@ bench-programs: $(BENCH)
 fuzz-programs: $(FUZZ)
 
 # Debian's names of what is needed: to build, and to run the tests and benches besides.
-PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev clang bpftool \
+PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev libnghttp2-dev clang bpftool \
 	pkg-config libdbus-1-dev libtirpc-dev rpcsvc-proto
 TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
 	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base liburing-dev \

@@ -38,7 +38,7 @@ struct way {
 	struct talk *talk;
 	struct mark now;    /* the present event */
 	struct mark *marks; /* those before it whose bytes are kept, the oldest first */
-	uint32_t mark_count;
+	uint32_t mark_count, mark_room;
 	const struct endpoint *endpoint; /* of the present event */
 	uint32_t told;			 /* bytes of it that were told */
 	uint32_t last_thread;
@@ -379,13 +379,18 @@ static void keep_mark(struct way *w)
 	if (!w->window.have) {
 		free(w->marks);
 		w->marks = NULL;
-		w->mark_count = 0;
+		w->mark_count = w->mark_room = 0;
 		return;
 	}
-	if (!w->marks)
-		w->marks = calloc(MARKS_MAX, sizeof(*w->marks));
-	if (w->marks && w->mark_count < MARKS_MAX)
-		w->marks[w->mark_count++] = w->now;
+	if (w->mark_count == w->mark_room) {
+		uint32_t room = w->mark_room ? w->mark_room * 2 : 2;
+		struct mark *marks = room <= MARKS_MAX ? realloc(w->marks, room * sizeof(*marks)) : NULL;
+		if (!marks)
+			return; /* its bytes are the last mark's then */
+		w->marks = marks;
+		w->mark_room = room;
+	}
+	w->marks[w->mark_count++] = w->now;
 }
 
 static void feed(struct collector *c, struct way *w, const struct payload *p, uint64_t moved)

@@ -184,8 +184,9 @@ static void put_option_name(const struct option_text *o)
 	if (o->name)
 		put_word("B", name);
 	if (o->value) {
-		putchar(' ');
+		fputs(*o->value == '=' ? "[" : " ", stdout);
 		put_word("I", o->value);
+		fputs(*o->value == '=' ? "]" : "", stdout);
 	}
 }
 

@@ -39,6 +39,8 @@ struct command {
 	ROW(edges)                                                                                           \
 	ROW(regions)                                                                                         \
 	ROW(messages)                                                                                        \
+	ROW(spans)                                                                                           \
+	ROW(trace)                                                                                           \
 	ROW(waits)                                                                                           \
 	ROW(events)                                                                                          \
 	ROW(losses)                                                                                          \

@@ -5,6 +5,7 @@
  * options, mechanisms and verbs. A line is a word, a tab and what it means; or says what the shell shall
  * offer: ":file", or ":program N", a program and its arguments from word N on.
  */
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,7 +103,7 @@ static void offer_alternatives(const struct typed *t)
 
 static void offer_values(struct typed *t)
 {
-	if (strchr(t->value, '|'))
+	if (islower(*t->value))
 		offer_alternatives(t);
 	else if (!strncmp(t->value, "MECHANISM", strlen("MECHANISM")))
 		offer_mechanisms(t);
@@ -123,8 +124,9 @@ static void offer_arguments(const struct typed *t)
 			offer_word(t, (*r)->name, (*r)->summary);
 }
 
-/* What the option that `word` (without a value) is takes; NULL: nothing, or it is no option. */
-static const char *value_of(const struct command *c, const char *word, size_t n)
+/* What the option that `word` (without a value) is takes, `next` behind it; NULL: nothing, or it is no
+ * option. */
+static const char *value_of(const struct command *c, const char *word, size_t n, const char *next)
 {
 	struct option_text o;
 
@@ -132,7 +134,7 @@ static const char *value_of(const struct command *c, const char *word, size_t n)
 		if ((n == 2 && word[0] == '-' && word[1] == o.letter) ||
 		    (o.name && n == strlen(o.name) + 2 && !strncmp(word, "--", 2) &&
 		     !strncmp(word + 2, o.name, n - 2)))
-			return o.value;
+			return !o.value || *o.value != '=' ? o.value : *next == '=' ? o.value + 1 : NULL;
 	return NULL;
 }
 
@@ -148,7 +150,7 @@ static void read_words(struct typed *t, int i)
 			t->program = *word == '-' ? i + 1 : i;
 			return;
 		}
-		const char *value = option ? value_of(t->command, word, strlen(word)) : NULL;
+		const char *value = option ? value_of(t->command, word, strlen(word), t->words[i + 1]) : NULL;
 		if (!value)
 			continue;
 		i++;
@@ -161,7 +163,7 @@ static void read_words(struct typed *t, int i)
 	}
 	const char *equals = strchr(last, '=');
 	if (!t->value && !strncmp(last, "--", 2) && equals) {
-		t->value = value_of(t->command, last, (size_t)(equals - last));
+		t->value = value_of(t->command, last, (size_t)(equals - last), equals);
 		keep(t, equals + 1);
 	}
 }

@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* messages: one row for what one receiver got of one send. */
+#include <string.h>
+
 #include "view.h"
 
-enum { SRC = 2, DST = 5 }; /* their columns */
+enum {
+	SRC = 2,
+	DST = 5,
+	OVER = 7,
+	PAYLOAD = 10,
+	PARTS = 4
+}; /* their columns; of the latency and its parts */
 
 static struct column columns[] = {
 	{ "sent_ns", "SENT", UNIT_TIME, MARK_NONE },
@@ -27,9 +35,13 @@ static struct column columns[] = {
 	{ "send_event", NULL, UNIT_NUMBER, MARK_NONE },
 	{ "recv_event", NULL, UNIT_NUMBER, MARK_NONE },
 	{ 0 },
+	{ 0 }, /* room for `payload` */
 };
 
-static const struct view view = {
+#define DATA(event) "(SELECT data FROM payloads WHERE event_id = m." event ")"
+#define FIRST_BYTES "coalesce(" DATA("send_event") ", " DATA("recv_event") ")"
+
+static struct view view = {
 	.name = "messages",
 	.calls = true,
 	.columns = columns,
@@ -38,8 +50,31 @@ static const struct view view = {
 	.mechanism = "mechanism = :mechanism",
 };
 
+/* What was said stands behind who said it, and leaves out how long that took. */
+static void show_payloads(enum payload as)
+{
+	columns[OVER].heading = NULL;
+	for (int i = 0; i < PARTS; i++)
+		columns[PAYLOAD + i].heading = NULL;
+	memmove(columns + PAYLOAD + 1, columns + PAYLOAD, sizeof(columns) - (PAYLOAD + 1) * sizeof(*columns));
+	columns[PAYLOAD] = (struct column){ "payload", "PAYLOAD", UNIT_TEXT, MARK_NONE };
+	view.name = as == PAYLOAD_HEX ? "(SELECT m.*, nullif(lower(hex(" FIRST_BYTES
+					")), '') AS payload FROM messages m)"
+				      : "(SELECT m.*, " FIRST_BYTES " AS payload FROM messages m)";
+}
+
+/* Whether there is nothing to show. A file that is no trace is not its matter. */
+static bool has_no_payloads(const struct options *o)
+{
+	return view_any(o, "meta") && !view_any(o, "payloads");
+}
+
 static int run(const struct command *self, const struct options *o)
 {
+	if (o->payload && has_no_payloads(o))
+		return command_failed("'%s' has no payloads: they are recorded with --capture=SIZE", o->input);
+	if (o->payload)
+		show_payloads(o->payload);
 	columns[SRC].heading = columns[DST].heading = view_reused(o) ? "PROCESS" : NULL;
 	return view_run(&view, self, o);
 }
@@ -51,7 +86,7 @@ const struct command cmd_messages = {
 	.details = "On a terminal ~ stands before a figure that is approximate. SENT counts seconds since "
 		   "the recording\n"
 		   "began.",
-	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM,
+	.options = OPT_VIEW | OPT_PID | OPT_COMM | OPT_MECHANISM | OPT_PAYLOAD,
 	.view = &view,
 	.run = run,
 };

@@ -2,6 +2,7 @@
 /*
  * One row per option. An option's value is the next word, or what follows "=" (long) or the letter (short).
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ struct option_row {
 	uint64_t bit;
 	char letter;	   /* 0: none */
 	const char *name;  /* NULL: none */
-	const char *value; /* what it takes, or NULL */
+	const char *value; /* what it takes, or NULL; as in struct option_text */
 	const char *help;
 	int (*set)(struct options *o, const char *value); /* 0, or -EINVAL: not a good value */
 };
@@ -361,6 +362,18 @@ static int set_compare(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_payload(struct options *o, const char *value)
+{
+	o->payload = value && !strcmp(value, "hex") ? PAYLOAD_HEX : PAYLOAD_TEXT;
+	return o->payload == PAYLOAD_HEX || !value || !strcmp(value, "text") ? 0 : -EINVAL;
+}
+
+static int set_by(struct options *o, const char *value)
+{
+	o->by_name = !strcmp(value, "name");
+	return o->by_name ? 0 : -EINVAL;
+}
+
 static int set_help(struct options *o, const char *value)
 {
 	(void)value;
@@ -425,6 +438,9 @@ static const struct option_row rows[] = {
 	{ OPT_MECHANISM, 0, "mechanism", "MECHANISM", "only this mechanism (pipe, unix_stream, tcp, ...)",
 	  set_mechanism },
 	{ OPT_VERB, 0, "verb", "VERB", "only calls that do this (send, recv, wait, open, ...)", set_verb },
+	{ OPT_BY, 0, "by", "name", "one row for all requests of a name: how many, how long", set_by },
+	{ OPT_PAYLOAD, 0, "payload", "=text|hex", "the first bytes of each message (record --capture)",
+	  set_payload },
 	{ OPT_RESOLVE, 0, "resolve", NULL, "names instead of addresses of hosts (asks the resolver)",
 	  set_resolve },
 	{ OPT_LIST | OPT_RECOVER, 0, "list", NULL, "what there is", set_list },
@@ -469,15 +485,16 @@ static int take(struct options *o, uint64_t accepted, char **argv, int *i, char 
 		snprintf(error, error_size, r ? "option '%s' takes no value" : "unknown option '%s'", word);
 		return -EINVAL;
 	}
-	if (r->value && !value)
+	if (r->value && !value && *r->value != '=')
 		value = argv[++*i];
-	if (r->value && !value) {
+	if (r->value && !value && *r->value != '=') {
 		snprintf(error, error_size, "option '%s' needs %s", word, r->value);
 		return -EINVAL;
 	}
 	if (r->set(o, value)) {
-		const char *no = strchr(r->value, '|') ? "none of" : "not a good";
-		snprintf(error, error_size, "'%s' is %s %s for '%.*s'", value, no, r->value,
+		const char *wanted = r->value + (*r->value == '=');
+		const char *no = islower(*wanted) ? "none of" : "not a good";
+		snprintf(error, error_size, "'%s' is %s %s for '%.*s'", value, no, wanted,
 			 (int)strcspn(word, "="), word);
 		return -EINVAL;
 	}
@@ -525,7 +542,9 @@ void options_usage(FILE *out, uint64_t accepted)
 			fprintf(out, "-%c", r->letter);
 		else
 			fprintf(out, "--%s", r->name);
-		fprintf(out, "%s%s]", r->value ? " " : "", r->value ? r->value : "");
+		if (r->value)
+			fprintf(out, *r->value == '=' ? "[%s]" : " %s", r->value);
+		fputc(']', out);
 	}
 }
 
@@ -549,7 +568,7 @@ void option_left(const struct option_text *o, char left[OPTION_LEFT])
 	if (o->name)
 		len += snprintf(left + len, OPTION_LEFT - len, "%s--%s", len ? ", " : "", o->name);
 	if (o->value)
-		snprintf(left + len, OPTION_LEFT - len, " %s", o->value);
+		snprintf(left + len, OPTION_LEFT - len, *o->value == '=' ? "[%s]" : " %s", o->value);
 }
 
 void options_describe(FILE *out, uint64_t accepted)

@@ -51,6 +51,8 @@ enum option_bit {
 	OPT_RECOVER = 1ULL << 32, /* --list and --clean */
 	OPT_STREAM = 1ULL << 33,  /* --follow of what is shown */
 	OPT_BYTES = 1ULL << 34,	  /* --no-protocols and --capture */
+	OPT_PAYLOAD = 1ULL << 35,
+	OPT_BY = 1ULL << 36,
 
 	OPT_VIEW = OPT_INPUT | OPT_FORMAT | OPT_LIMIT | OPT_SORT, /* what every view takes */
 };
@@ -59,6 +61,9 @@ enum { PIDS_MAX = 64 };
 
 /* What programs do where there is no room for their events. */
 enum on_full { ON_FULL_DEFAULT, ON_FULL_BLOCK, ON_FULL_DROP };
+
+/* What of the first bytes of a message is shown (--capture). */
+enum payload { PAYLOAD_NONE, PAYLOAD_TEXT, PAYLOAD_HEX };
 
 /* How rows are written. All but the first are for programs: every column, plain numbers. */
 enum output_format {
@@ -103,6 +108,8 @@ struct options {
 	bool no_follow;	   /* what the command, or the processes of -p, start is not recorded */
 	bool sync_private; /* also of those that are private to a process */
 	bool list, all, compare, clean;
+	bool by_name; /* one row for all of one name */
+	enum payload payload;
 	bool separator; /* "--" stood before `args` */
 	char **args;	/* what is no option, NULL-terminated: points into argv */
 	int nargs;
@@ -118,9 +125,11 @@ void options_usage(FILE *out, uint64_t accepted);
 
 /* An option in words, for help, manual pages and completion. */
 struct option_text {
-	char letter;	   /* 0: none */
-	const char *name;  /* NULL: none */
-	const char *value; /* what it takes, or NULL. Words with | between them are all that there is */
+	char letter;	  /* 0: none */
+	const char *name; /* NULL: none */
+	/* What it takes, or NULL. Words in small letters, with | between them, are all that there is; one
+	 * that begins with = may be missing, and can only stand behind such a sign. */
+	const char *value;
 	const char *help;
 };
 

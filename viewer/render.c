@@ -59,15 +59,30 @@ static char *cell(const struct grid *g, sqlite3_stmt *stmt, size_t i)
 	if (sqlite3_column_type(stmt, i) == SQLITE_NULL)
 		return strdup("-");
 	if (!g->o->human || c->unit == UNIT_TEXT || c->unit == UNIT_ANY ||
-	    sqlite3_column_type(stmt, i) != SQLITE_INTEGER)
-		return cell_text(stmt, i);
+	    sqlite3_column_type(stmt, i) != SQLITE_INTEGER) {
+		out = cell_text(stmt, i);
+		if (out && g->o->human && c->unit == UNIT_ID)
+			out[text_within(out, ID_DIGITS)] = '\0';
+		return out;
+	}
 	unit_format(text, sizeof(text), c->unit, sqlite3_column_int64(stmt, i), g->o->start_ns);
 	return asprintf(&out, "%s%s", mark_of(g, c, stmt), text) < 0 ? NULL : out;
 }
 
+/* Texts that are never shortened. */
+static bool is_whole(const struct column *c)
+{
+	return c->unit == UNIT_ID || c->unit == UNIT_BAR;
+}
+
+static bool may_shrink(const struct grid *g, size_t i)
+{
+	return g->left[i] && !is_whole(&g->columns[g->shown[i]]);
+}
+
 static size_t least_width(const struct grid *g, size_t i)
 {
-	return g->left[i] && g->widths[i] > NARROWEST ? NARROWEST : g->widths[i];
+	return may_shrink(g, i) && g->widths[i] > NARROWEST ? NARROWEST : g->widths[i];
 }
 
 /* Leaves out the last columns until the rest can fit the terminal; returns what the rest needs at least. */
@@ -93,7 +108,7 @@ static void shrink(struct grid *g)
 	while (total > g->o->width && total > least) {
 		size_t widest = 0, best = NARROWEST;
 		for (size_t i = 0; i < g->fits; i++)
-			if (g->left[i] && g->widths[i] > best)
+			if (may_shrink(g, i) && g->widths[i] > best)
 				best = g->widths[widest = i];
 		g->widths[widest]--;
 		total--;
@@ -135,7 +150,7 @@ static void print_cell(const struct grid *g, const char *s, size_t i)
 	size_t width = text_width(s), room = g->widths[i];
 	bool last = i + 1 == g->fits;
 
-	if (g->left[i] && g->o->width && width > room) {
+	if (may_shrink(g, i) && g->o->width && width > room) {
 		width = print_shortened(f, s, room);
 	} else if (g->left[i]) {
 		fputs(s, f);
@@ -219,7 +234,7 @@ static int grid_init(struct grid *g)
 			g->bound = i;
 		/* Where no mark stands before a figure the column has to say it. */
 		if (g->columns[i].heading || (!g->o->human && (g->exact == (int)i || g->bound == (int)i))) {
-			g->left[g->width] = g->columns[i].unit == UNIT_TEXT;
+			g->left[g->width] = g->columns[i].unit == UNIT_TEXT || is_whole(&g->columns[i]);
 			g->shown[g->width++] = i;
 		}
 		if (!strcmp(g->columns[i].name, "connections"))
@@ -295,15 +310,20 @@ static void json_value(FILE *f, const struct column *c, sqlite3_stmt *stmt, int 
 	}
 }
 
-static void json_object(FILE *f, const struct column *columns, size_t n, sqlite3_stmt *stmt)
+void output_members(FILE *f, const struct column *columns, size_t n, sqlite3_stmt *stmt)
 {
-	fputc('{', f);
 	for (size_t i = 0; i < n; i++) {
 		fputs(i ? ", " : "", f);
 		json_string(f, columns[i].name, strlen(columns[i].name));
 		fputs(": ", f);
 		json_value(f, &columns[i], stmt, (int)i);
 	}
+}
+
+static void json_object(FILE *f, const struct column *columns, size_t n, sqlite3_stmt *stmt)
+{
+	fputc('{', f);
+	output_members(f, columns, n, stmt);
 	fputc('}', f);
 }
 

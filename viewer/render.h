@@ -56,6 +56,9 @@ void output_init(struct output *o, FILE *file, enum output_format format, uint64
  * where the statement failed (sqlite3_errmsg tells). */
 int output_rows(const struct output *o, const struct column *columns, size_t n, sqlite3_stmt *stmt);
 
+/* Writes the row that `stmt` stands on as the members of a JSON object, without its brackets. */
+void output_members(FILE *f, const struct column *columns, size_t n, sqlite3_stmt *stmt);
+
 /* Writes `rows` rows of `n` texts each, none of them NULL. Returns as output_rows. */
 int output_texts(const struct output *o, const struct column *columns, size_t n, const char *const *texts,
 		 size_t rows);

@@ -9,10 +9,11 @@
 
 #include "names.h"
 #include "reasons.h"
+#include "spans.h"
 #include "summary.h"
 #include "view.h"
 
-enum { DEFAULT_ROWS = 20 };
+enum { DEFAULT_ROWS = 20, NAMES_ROWS = 5 };
 
 static const struct column columns[] = {
 	{ "src", "FROM", UNIT_TEXT, MARK_NONE },
@@ -187,6 +188,75 @@ static void show_life(FILE *out, struct trace *t)
 			(long long)signals, plural(signals), t->path);
 }
 
+static const struct column span_columns[] = {
+	{ "kind", "REQUESTS", UNIT_TEXT, MARK_NONE },	{ "name", "NAME", UNIT_TEXT, MARK_NONE },
+	{ "count", "COUNT", UNIT_NUMBER, MARK_EXACT },	{ "failed", "FAILED", UNIT_NUMBER, MARK_EXACT },
+	{ "p50_ns", "P50", UNIT_DURATION, MARK_EXACT }, { "p99_ns", "P99", UNIT_DURATION, MARK_EXACT },
+	{ "exact", NULL, UNIT_NUMBER, MARK_NONE },	{ 0 },
+};
+static const struct view names = { .name = "(" SPANS_BY_NAME ")",
+				   .columns = span_columns,
+				   .order = SPANS_NAMES_ORDER };
+
+#define SLOWEST "SELECT trace_id, end_ns - start_ns FROM spans ORDER BY " SPANS_ORDER " LIMIT 1"
+#define COUNTS                                                                                               \
+	"SELECT group_concat(n || ' ' || protocol, ', '), sum(n) FROM (SELECT protocol, count(*) AS n FROM"  \
+	" protocol_messages GROUP BY 1 ORDER BY 2 DESC, 1)"
+
+static int show_slowest(FILE *out, struct trace *t)
+{
+	sqlite3_stmt *stmt;
+	char took[32];
+
+	if (trace_prepare(t, SLOWEST, &stmt))
+		return trace_failed(t);
+	if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_type(stmt, 1) != SQLITE_NULL) {
+		char *id = text_printable((const char *)sqlite3_column_text(stmt, 0) ?: "?",
+					  sqlite3_column_bytes(stmt, 0));
+		unit_format(took, sizeof(took), UNIT_DURATION, sqlite3_column_int64(stmt, 1), 0);
+		fprintf(out, "the slowest took %s: ipctrace trace %.*s -i %s\n", took, ID_DIGITS,
+			id ? id : "?", t->path);
+		free(id);
+	}
+	sqlite3_finalize(stmt);
+	return 0;
+}
+
+static int show_protocols(FILE *out, struct trace *t)
+{
+	sqlite3_stmt *stmt;
+
+	if (trace_prepare(t, COUNTS, &stmt))
+		return trace_failed(t);
+	if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_int64(stmt, 1)) {
+		char *counts = text_printable((const char *)sqlite3_column_text(stmt, 0),
+					      sqlite3_column_bytes(stmt, 0));
+		fprintf(out, "messages of protocols: %s\n", counts ? counts : "?");
+		free(counts);
+	}
+	sqlite3_finalize(stmt);
+	return 0;
+}
+
+/* The names that took most of the time. */
+static int show_requests(FILE *out, struct trace *t, const struct options *o)
+{
+	struct options limited = *o;
+	struct output output;
+	char *spans = trace_meta(t, "spans");
+
+	if (spans && !strcmp(spans, "deferred"))
+		fprintf(out, "and requests, which have yet to be found: ipctrace spans -i %s\n", t->path);
+	free(spans);
+	if (!trace_number(t, "SELECT EXISTS (SELECT 1 FROM spans)"))
+		return 0;
+	output_init(&output, out, o->format, t->start_ns);
+	if (o->limit < 0 || o->limit > NAMES_ROWS)
+		limited.limit = NAMES_ROWS;
+	int err = view_show(&names, t, &limited, &output);
+	return err ? err : show_slowest(out, t);
+}
+
 /* What we cost the programs beyond the time that recording takes. */
 static void show_blocked(FILE *out, struct trace *t)
 {
@@ -222,8 +292,12 @@ int summary_show(FILE *out, struct trace *t, const struct options *o)
 	int err = t->failed ? -EIO : show_edges(out, t, o);
 	if (err || o->format)
 		return err;
-	if (!o->mechanism)
+	if (!o->mechanism) {
 		show_life(out, t);
+		err = show_requests(out, t, o) ?: show_protocols(out, t);
+		if (err)
+			return err;
+	}
 	show_blocked(out, t);
 	show_warning(out, t);
 	reasons_tell(out, t);

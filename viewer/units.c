@@ -57,6 +57,8 @@ int unit_format(char *out, size_t size, enum unit unit, int64_t value, uint64_t 
 		if (WIFEXITED((int)value))
 			return snprintf(out, size, "%d", WEXITSTATUS((int)value));
 		return snprintf(out, size, "SIG%s", sigabbrev_np(WTERMSIG((int)value)) ?: "?");
+	case UNIT_ID:
+	case UNIT_BAR:
 	case UNIT_TEXT:
 	case UNIT_ANY:
 	case UNIT_NUMBER:

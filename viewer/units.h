@@ -14,8 +14,12 @@ enum unit {
 	UNIT_BYTES,
 	UNIT_DURATION, /* nanoseconds */
 	UNIT_TIME,     /* nanoseconds of CLOCK_MONOTONIC; people see seconds since the recording began */
-	UNIT_STATUS,   /* as wait(2) gives it; people see the exit status or the signal's name */
+	UNIT_ID,     /* hexadecimal digits; people see the first ID_DIGITS, which nearly always are enough */
+	UNIT_BAR,    /* text that is never shortened */
+	UNIT_STATUS, /* as wait(2) gives it; people see the exit status or the signal's name */
 };
+
+enum { ID_DIGITS = 8 };
 
 /* Writes `value` as people read it. Returns the length, as snprintf. */
 int unit_format(char *out, size_t size, enum unit unit, int64_t value, uint64_t start_ns);

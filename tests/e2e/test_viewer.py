@@ -22,7 +22,7 @@ from harness import Skip, main, needs, read_terminal, run, script, shorten, test
 
 PIPELINE = ["sh", "-c", "ls /usr | grep bin | cat"]
 TRACED = {}  # user: a trace that several tests look at
-ROWS = ("processes", "channels", "edges", "regions", "messages", "waits", "events", "losses")
+ROWS = ("processes", "channels", "edges", "regions", "messages", "spans", "waits", "events", "losses")
 
 
 def trace_of(s):
@@ -269,6 +269,81 @@ def less_is_the_pager_unless_told_otherwise(s):
     # What fits the screen it writes and leaves.
     got = on_terminal(s, *show, IPCTRACE_PAGER="less", **environment)
     assert direct.splitlines()[1] in got, got
+
+
+def with_requests(s):
+    """A trace in which ls asked grep, grep cat twice, and cat said in bytes what no terminal shall get."""
+    path = s.new_trace()
+    shutil.copy(trace_of(s).path, path)
+    with sqlite3.connect(path) as db:
+        ls, grep, cat = (db.execute("SELECT id FROM processes WHERE comm = ? ORDER BY id DESC", (comm,)).fetchone()[0] for comm in ("ls", "grep", "cat"))
+        start = db.execute("SELECT value FROM meta WHERE key = 'start_ns'").fetchone()[0]
+        pipe, = db.execute("SELECT id FROM channels WHERE mechanism = 'pipe'").fetchone()
+        trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        db.execute("DELETE FROM spans")
+        db.executemany("""INSERT INTO spans (trace_id, span_id, parent_id, kind, name, src_id, dst_id, channel_id, start_ns, end_ns,
+                       exact, pipelined) VALUES (?, ?, ?, 'http', ?, ?, ?, ?, ? + CAST(? AS INTEGER), ? + CAST(? AS INTEGER), ?, 0)""", [
+            (trace, "b1", None, "GET /\x1b[2J", ls, grep, pipe, 0, start, 10 ** 9, start, 1),
+            (trace, "b2", "b1", "late", grep, cat, pipe, 5 * 10 ** 8, start, 10 ** 9, start, 0),
+            (trace, "b3", "b1", "early", grep, cat, pipe, 0, start, 5 * 10 ** 8, start, 1),
+            (trace, "b4", "b3", "unanswered", cat, ls, pipe, 25 * 10 ** 7, start, None, None, 1),
+            (trace[:-1] + "7", "c1", None, "another", ls, cat, pipe, 0, start, 10, start, 1)])
+        db.execute("INSERT INTO span_links VALUES ('b2', 'b1', 1, NULL, ?, 1)", (pipe,))
+        db.execute("DELETE FROM payloads")
+        db.execute("INSERT INTO payloads SELECT DISTINCT send_event, x'6869ff1b5b324ac3a90a' FROM messages WHERE mechanism = 'pipe'")
+    db.close()
+    return path, trace
+
+
+@test(users=("nobody",))
+def a_trace_is_a_tree_with_bars_to_scale(s):
+    path, trace = with_requests(s)
+    lines = on_terminal(s, "trace", "-i", path, trace, "--color=never", columns=104).splitlines()
+    assert lines[0] == f"trace {trace}: 4 requests between 3 processes, 1.0 s", lines
+    bar = slice(lines[1].index("0 "), lines[1].index("1.0 s") + 5)
+    assert bar.stop - bar.start == 20, lines
+    assert [(line[:bar.start].rstrip(), line[bar].rstrip()) for line in lines[2:]] == [
+        ("GET /\\x1b[2J", "#" * 20), ("  early", "#" * 10), ("    unanswered", " " * 5 + "-" * 15), ("  late", " " * 10 + "#" * 10)], lines
+    assert "~500.0 ms" in lines[5] and "~" not in lines[3], lines
+    assert "pipe" in on_terminal(s, "trace", "-i", path, trace, columns=200).splitlines()[5]
+    for columns in (20, 80, 120, 300):
+        for line in on_terminal(s, "trace", "-i", path, trace, "--color=never", columns=columns).splitlines()[1:]:
+            assert width(line) <= max(columns, 26), (columns, line)
+    # In a list people get as many digits as they need, programs all of them.
+    assert trace[:8] in on_terminal(s, "spans", "-i", path) and trace not in on_terminal(s, "spans", "-i", path)
+    assert trace in shown(s, "spans", "-i", path)
+
+
+@test(users=("nobody",))
+def a_trace_is_named_by_the_beginning_of_its_id(s):
+    path, trace = with_requests(s)
+    whole = shown(s, "trace", "-i", path, trace)
+    assert shown(s, "trace", "-i", path, trace.upper()) == shown(s, "trace", "-i", path) == whole
+    for words, status, said in ((trace[:8], 1, f"several traces begin with '{trace[:8]}': {trace}, {trace[:-1]}7"), ("abc", 1, "no trace in "),
+                                ("xyz", 2, "is not the beginning of a trace's id"), (trace + "0", 2, "is not the beginning"), ("", 2, "is not")):
+        result = s.run([s.ipctrace, "trace", "-i", path, words])
+        assert result.status == status and said in result.err.decode() and not result.out, result
+    rows = json.loads(shown(s, "trace", "-i", path, trace, "--json"))
+    def names(spans):
+        return [(span["name"], span["depth"], names(span["children"])) for span in spans]
+    assert names(rows) == [("GET /\x1b[2J", 0, [("early", 1, [("unanswered", 2, [])]), ("late", 1, [])])], rows
+    flat = [json.loads(line) for line in shown(s, "trace", "-i", path, trace, "--ndjson").splitlines()]
+    assert [(row["name"], row["via"]) for row in flat] == [("GET /\x1b[2J", None), ("early", None), ("unanswered", None), ("late", "pipe")], flat
+    assert len(shown(s, "trace", "-i", path, trace, "--csv").splitlines()) == 5
+
+
+@test(users=("nobody",))
+def payloads_as_text_and_in_hexadecimal(s):
+    path, _ = with_requests(s)
+    for option, wanted in (("--payload", r"hi\xff\x1b[2Jé\x0a"), ("--payload=text", r"hi\xff\x1b[2Jé\x0a"), ("--payload=hex", "6869ff1b5b324ac3a90a")):
+        for text in (shown(s, "messages", option, "-i", path, "--mechanism", "pipe"),
+                     on_terminal(s, "messages", option, "-i", path, "--mechanism", "pipe", columns=120)):
+            assert len(text.splitlines()) > 1 and all(wanted in line for line in text.splitlines()[1:]), text
+        assert {row["payload"] for row in json.loads(shown(s, "messages", option, "-i", path, "--json", "--mechanism", "process"))} == {None}
+    assert "payload" not in json.loads(shown(s, "messages", "-i", path, "--json"))[0]
+    result = s.run([s.ipctrace, "messages", "--payload", "-i", trace_of(s).path])
+    assert result.status == 1 and b"has no payloads: they are recorded with --capture=" in result.err and result.err.count(b"\n") == 1, result
+    assert s.run([s.ipctrace, "messages", "--payload=all", "-i", path]).status == 2
 
 
 REUSE = """

@@ -16,7 +16,7 @@ words() { ipctrace complete -- ipctrace "$@" | cut -f1 | paste -sd' '; }
 commands=$(ipctrace --help | sed -nE 's/^ {2}([a-z]+) {2,}.*/\1/p' | paste -sd' ')
 is "every command" "$commands" "$(words '')"
 for command in $commands; do
-	long=$(ipctrace $command --help | sed -n '/^options:$/,$p' | grep -Eo -- '--[a-z-]+( |$)' | tr -d ' ' | sort -u | paste -sd' ')
+	long=$(ipctrace $command --help | sed -n '/^options:$/,$p' | grep -Eo -- '--[a-z-]+( |\[|$)' | tr -d ' [' | sort -u | paste -sd' ')
 	is "the options of $command" "$long" "$(words $command -- | tr ' ' '\n' | sort -u | paste -sd' ')"
 	# An option whose value nobody could complete has a value of an unknown kind, for which complete.c needs a rule.
 	while read -r name value; do
@@ -32,6 +32,9 @@ is "a value behind =" "--source=shim" "$(words record --source=s)"
 is "a value behind = in a word of its own" "shim" "$(words record --source = s)"
 is "the same, still empty" "auto shim bpf both" "$(words --source =)"
 is "the second mechanism of a list" "pipe,process pipe,process_vm" "$(words record -m pipe,proc)"
+is "a value that may be missing" "--payload=text --payload=hex" "$(words messages --payload=)"
+is "the same, in words of their own" "hex" "$(words messages --payload = h)"
+is "behind an option without its value" "--payload" "$(words messages --payload --pa)"
 is "verbs" "send" "$(words events --verb sen)"
 is "columns of the view, descending" "-latency_p50_ns -latency_p90_ns -latency_p99_ns" \
 	"$(words edges --sort -latency_p | tr ' ' '\n' | sort | paste -sd' ')"

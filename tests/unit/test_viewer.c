@@ -694,6 +694,106 @@ static void channels_say_who_is_at_the_ends(void **state)
 }
 /* clang-format on */
 
+/* A request of a client with what it led to, one without a reply, and a second trace. */
+#define REQUESTS                                                                                             \
+	"INSERT INTO meta VALUES ('command', 'x'), ('start_ns', '1000'), ('end_ns', '40000');"               \
+	"INSERT INTO processes (id, pid, comm, coverage, start_ns) VALUES (1, 10, 'client', 'full', 0),"     \
+	" (2, 11, 'front', 'full', 0), (3, 12, 'users', 'full', 0);"                                         \
+	"INSERT INTO channel_rows (id, mechanism, key, name, partial) VALUES (1, 7, 'tcp:1:a',"              \
+	" '127.0.0.1:80', 0), (2, 4, 'unix:[3]-[4]', '/run/users', 0), (3, 1, 'pipe:[5]', NULL, 0);"         \
+	"INSERT INTO endpoints (channel_id, process_id, role, sends, receives) VALUES (1, 1, 'client', 2, "  \
+	"2), (1, 2, 'server', 2, 2), (2, 2, 'client', 1, 1), (2, 3, 'server', 1, 1);"                        \
+	"INSERT INTO spans (id, trace_id, span_id, parent_id, kind, name, src_id, dst_id, channel_id, "      \
+	"start_ns, end_ns, server_ns, status, failed, exact, pipelined) VALUES"                              \
+	" (1, 'ab12', 'b2', 'b1', 'jsonrpc', 'user.get', 2, 3, 2, 3000, 9000, 5000, NULL, 0, 0, 0),"         \
+	" (2, 'ab12', 'b1', '77', 'http', 'GET /cart', 1, 2, 1, 2000, 12000, 9000, '200', 0, 1, 0),"         \
+	" (3, 'ab12', 'b3', 'b1', 'exchange', NULL, 2, 3, 2, 2500, NULL, NULL, NULL, NULL, 1, 1),"           \
+	" (4, 'ab12', 'b4', 'b2', 'exchange', NULL, 3, 2, 2, 4000, 5000, NULL, NULL, 0, 1, 0),"              \
+	" (5, 'ac34', 'c1', NULL, 'http', 'GET /cart', 1, 2, 1, 20000, 22000, 1500, '500', 1, 1, 0);"        \
+	"INSERT INTO span_links VALUES ('b2', 'b1', 2, NULL, 9, 0), ('b2', 'b1', 1, NULL, 3, 1);"
+
+/* clang-format off */
+static void requests_stand_slowest_first(void **state)
+{
+	(void)state;
+	shown_is(&cmd_spans, "--limit=9", REQUESTS,
+		 "trace_id  dur_ns  server_ns  name       src                dst                status  kind      start_ns  pipelined  exact\n"
+		 "ab12       10000       9000  GET /cart  client:10          front:11 (server)  200     http          2000          0      1\n"
+		 "ab12        6000       5000  user.get   front:11           users:12 (server)  -       jsonrpc       3000          0      0\n"
+		 "ac34        2000       1500  GET /cart  client:10          front:11 (server)  500     http         20000          0      1\n"
+		 "ab12        1000          -  -          users:12 (server)  front:11           -       exchange      4000          0      1\n"
+		 "ab12           -          -  -          front:11           users:12 (server)  -       exchange      2500          1      1\n");
+	shown_is(&cmd_spans, "--comm=client", REQUESTS,
+		 "trace_id  dur_ns  server_ns  name       src        dst                status  kind  start_ns  pipelined  exact\n"
+		 "ab12       10000       9000  GET /cart  client:10  front:11 (server)  200     http      2000          0      1\n"
+		 "ac34        2000       1500  GET /cart  client:10  front:11 (server)  500     http     20000          0      1\n");
+}
+
+/* Of 1 to 100 us, 50 % take no longer than 50. */
+static void requests_of_a_name_are_counted(void **state)
+{
+	(void)state;
+	shown_is(&cmd_spans, "--by=name", REQUESTS
+		 "INSERT INTO spans (trace_id, kind, name, start_ns, end_ns, failed, exact) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL"
+		 " SELECT i + 1 FROM n WHERE i < 101) SELECT 'ad', 'dbus', 'a.B', 0, CASE WHEN i < 101 THEN i * 1000 END, i % 10 = 0, 1 FROM n",
+		 "kind      name       count  failed  total_ns  p50_ns  p90_ns  p99_ns  max_ns  min_ns  exact\n"
+		 "dbus      a.B          101      10   5050000   50000   90000   99000  100000    1000      1\n"
+		 "http      GET /cart      2       1     12000    2000   10000   10000   10000    2000      1\n"
+		 "jsonrpc   user.get       1       0      6000    6000    6000    6000    6000    6000      0\n"
+		 "exchange  -              2       0      1000    1000    1000    1000    1000    1000      1\n");
+}
+
+static void a_tree_has_each_request_below_its_parent(void **state)
+{
+	static const char tree[] =
+		 "trace ab12: 4 requests between 3 processes, 10.0 us\n"
+		 "label         dur_ns  server_ns  status  src                dst                via       exact\n"
+		 "GET /cart      10000       9000  200     client:10          front:11 (server)  -             1\n"
+		 "  exchange         -          -  -       front:11           users:12 (server)  -             1\n"
+		 "  user.get      6000       5000  -       front:11           users:12 (server)  pipe, ~?      0\n"
+		 "    exchange    1000          -  -       users:12 (server)  front:11           -             1\n";
+
+	(void)state;
+	shown_is(&cmd_trace, "ab", REQUESTS, tree);
+	shown_is(&cmd_trace, "--no-pager", REQUESTS, tree); /* the one with the slowest */
+	shown_is(&cmd_trace, "AC", REQUESTS,
+		 "trace ac34: 1 request between 2 processes, 2.0 us\n"
+		 "label      dur_ns  server_ns  status  src        dst                via  exact\n"
+		 "GET /cart    2000       1500  500     client:10  front:11 (server)  -        1\n");
+	shown_is(&cmd_trace, "--no-pager", "", "label  dur_ns  server_ns  status  src  dst  via  exact\n");
+}
+
+/* Each span has one place, and what is nobody's child is shown too. */
+static void ids_that_do_not_make_a_tree(void **state)
+{
+	(void)state;
+	shown_is(&cmd_trace, "--no-pager",
+		 "INSERT INTO spans (trace_id, span_id, parent_id, name, start_ns) VALUES ('a', '1', '2', 'ring', 1), ('a', '2', '1', 'ring', 2),"
+		 " ('a', '3', '3', 'own child', 3), ('a', '4', '9', 'same', 4), ('a', '4', '9', 'same', 5), ('a', '5', '4', 'of the first', 6)",
+		 "trace a: 6 requests between 1 process, 5 ns\n"
+		 "label           dur_ns  server_ns  status  src        dst        via  exact\n"
+		 "own child            -          -  -       (outside)  (outside)  -        -\n"
+		 "same                 -          -  -       (outside)  (outside)  -        -\n"
+		 "  of the first       -          -  -       (outside)  (outside)  -        -\n"
+		 "same                 -          -  -       (outside)  (outside)  -        -\n"
+		 "ring                 -          -  -       (outside)  (outside)  -        -\n"
+		 "ring                 -          -  -       (outside)  (outside)  -        -\n");
+}
+
+static void the_summary_names_the_requests(void **state)
+{
+	(void)state;
+	shown_is(&cmd_summary, "--limit=2", REQUESTS "INSERT INTO protocol_messages (protocol) VALUES ('http'), ('jsonrpc'), ('http')",
+		 "x: ran 39.0 us, 3 processes, 3 channels, 0 messages, 0 B -> PATH\n"
+		 "no process sent anything to another\n"
+		 "kind     name       count  failed  p50_ns  p99_ns  exact\n"
+		 "http     GET /cart      2       1    2000   10000      1\n"
+		 "jsonrpc  user.get       1       0    6000    6000      0\n"
+		 "the slowest took 10.0 us: ipctrace trace ab12 -i PATH\n"
+		 "messages of protocols: 2 http, 1 jsonrpc\n");
+}
+/* clang-format on */
+
 static void an_older_trace_is_refused(void **state)
 {
 	char *path = trace_of("PRAGMA user_version = 1");
@@ -791,6 +891,11 @@ int main(void)
 		cmocka_unit_test(latency_of_several_is_bounded),
 		cmocka_unit_test(edges_say_whose_end_it_is),
 		cmocka_unit_test(channels_say_who_is_at_the_ends),
+		cmocka_unit_test(requests_stand_slowest_first),
+		cmocka_unit_test(requests_of_a_name_are_counted),
+		cmocka_unit_test(a_tree_has_each_request_below_its_parent),
+		cmocka_unit_test(ids_that_do_not_make_a_tree),
+		cmocka_unit_test(the_summary_names_the_requests),
 		cmocka_unit_test(an_older_trace_is_refused),
 		cmocka_unit_test(names_are_asked_for_only_on_demand),
 		cmocka_unit_test(what_is_only_a_bound_is_marked),

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What `spans`, `trace` and the summary share: requests with the names of who made and who answered them. */
+#ifndef IPC_VIEWER_SPANS_H
+#define IPC_VIEWER_SPANS_H
+
+#include "names.h"
+#include "view.h"
+
+/* Behind FROM: the spans x with their processes s and d, their endpoints ns and nd, and their channel c. */
+#define FROM_SPANS                                                                                           \
+	" FROM spans x LEFT JOIN processes s ON s.id = x.src_id LEFT JOIN processes d ON d.id = x.dst_id"    \
+	" LEFT JOIN channels c ON c.id = x.channel_id"                                                       \
+	" LEFT JOIN endpoints ns ON ns.channel_id = x.channel_id AND ns.process_id = x.src_id"               \
+	" LEFT JOIN endpoints nd ON nd.channel_id = x.channel_id AND nd.process_id = x.dst_id"
+
+#define SPANS_ORDER "end_ns - start_ns DESC, start_ns, id"
+
+/* Their columns, those of the table and those that follow from it. */
+#define SPAN_FIELDS                                                                                          \
+	"x.*, x.end_ns - x.start_ns AS dur_ns, " PROCESS_NAME("s", "ns.role") " AS src, " PROCESS_NAME(      \
+		"d", "nd.role") " AS dst, " CHANNEL_NAME("c", "ns.role = 'peer'",                            \
+							 "c.mechanism") " AS channel, c.mechanism,"          \
+									" s.pid AS src_pid, s.comm AS "      \
+									"src_comm, d.pid AS dst_pid,"        \
+									" d.comm AS dst_comm"
+
+/* What both views have behind their own columns, for programs only. */
+#define SPAN_COLUMNS                                                                                         \
+	{ "span_id", NULL, UNIT_ID, MARK_NONE }, { "parent_id", NULL, UNIT_ID, MARK_NONE },                  \
+		{ "id", NULL, UNIT_NUMBER, MARK_NONE }, { "channel", NULL, UNIT_TEXT, MARK_NONE },           \
+		{ "channel_id", NULL, UNIT_NUMBER, MARK_NONE }, { "mechanism", NULL, UNIT_TEXT, MARK_NONE }, \
+		{ "src_id", NULL, UNIT_NUMBER, MARK_NONE }, { "src_pid", NULL, UNIT_NUMBER, MARK_NONE },     \
+		{ "src_tid", NULL, UNIT_NUMBER, MARK_NONE }, { "src_comm", NULL, UNIT_TEXT, MARK_NONE },     \
+		{ "dst_id", NULL, UNIT_NUMBER, MARK_NONE }, { "dst_pid", NULL, UNIT_NUMBER, MARK_NONE },     \
+		{ "dst_tid", NULL, UNIT_NUMBER, MARK_NONE }, { "dst_comm", NULL, UNIT_TEXT, MARK_NONE },     \
+		{ "end_ns", NULL, UNIT_TIME, MARK_NONE }, { "failed", NULL, UNIT_NUMBER, MARK_NONE },        \
+		{ "exact", NULL, UNIT_NUMBER, MARK_NONE }, { "request_bytes", NULL, UNIT_BYTES, MARK_NONE }, \
+	{                                                                                                    \
+		"reply_bytes", NULL, UNIT_BYTES, MARK_NONE                                                   \
+	}
+
+/*
+ * All requests of one kind and name together; :pid, :comm and :mechanism select before that. A percentile is
+ * the smallest duration that is not exceeded by so many of all that were answered.
+ */
+#define SPANS_BY_NAME                                                                                        \
+	"SELECT kind, name, count(*) AS count, sum(coalesce(failed, 0)) AS failed, sum(dur_ns) AS total_ns," \
+	" min(dur_ns) AS min_ns, " SPANS_PERCENTILE("50") ", " SPANS_PERCENTILE("90") ", " SPANS_PERCENTILE( \
+		"99") ", max(dur_ns) AS max_ns, sum(dur_ns IS NULL) AS unanswered, min(exact) AS exact"      \
+		      " FROM (SELECT x.kind, x.name, x.failed, x.exact, x.end_ns - x.start_ns AS dur_ns,"    \
+		      " row_number() OVER (PARTITION BY x.kind, x.name ORDER BY x.end_ns - x.start_ns NULLS" \
+		      " LAST) AS place, count(x.end_ns) OVER (PARTITION BY x.kind, x.name) AS answered"      \
+		      " FROM spans x LEFT JOIN processes s ON s.id = x.src_id"                               \
+		      " LEFT JOIN processes d ON d.id = x.dst_id LEFT JOIN channels c ON c.id = "            \
+		      "x.channel_id"                                                                         \
+		      " WHERE (:pid = 0 OR :pid IN (s.pid, d.pid)) AND (:comm IS NULL OR :comm IN (s.comm,"  \
+		      " d.comm)) AND (:mechanism IS NULL OR c.mechanism = :mechanism)) GROUP BY 1, 2"
+#define SPANS_NAMES_ORDER   "total_ns DESC, count DESC, kind, name"
+#define SPANS_PERCENTILE(p) "min(CASE WHEN place * 100 >= answered * " p " THEN dur_ns END) AS p" p "_ns"
+
+#endif

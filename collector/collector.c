@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "kind.h"
+#include "payload.h"
 #include "socket.h"
 #include "tables.h"
 
@@ -210,6 +211,14 @@ void collector_select(struct collector *c, uint64_t mechanisms, bool outlive)
 	c->outlive = outlive;
 }
 
+void collector_bytes(struct collector *c, bool protocols, uint32_t capture)
+{
+	const uint32_t told[2] = { protocols, capture };
+	journal_put(c->journal, JOURNAL_BYTES, 0, told, sizeof(told));
+	c->no_protocols = !protocols;
+	c->capture = capture;
+}
+
 void collector_alone(struct collector *c)
 {
 	c->alone = true;
@@ -341,10 +350,43 @@ static void take_timed(struct collector *c, enum collector_source source, const 
 	}
 }
 
+static struct thread *find_thread(struct collector *c, enum collector_source source, uint32_t number)
+{
+	uint64_t key = source_key(source, number);
+	if (c->last_key != key || !c->last_thread) {
+		c->last_thread = join_thread_of(c, source, number);
+		c->last_key = key;
+	}
+	return c->last_thread;
+}
+
+/* No byte of it is written to a disk but those that were asked for. */
+static void journal_payload(struct collector *c, enum collector_source source, const struct ipc_def *d)
+{
+	struct ipc_def cut = *d;
+	if (!c->capture)
+		return;
+	if (cut.text > c->capture)
+		cut.text = (uint16_t)c->capture;
+	journal_put_two(c->journal, JOURNAL_DEFINITION, source, &cut, sizeof(cut), d + 1, cut.text);
+}
+
+static void take_payload(struct collector *c, enum collector_source source, const struct ipc_def *d)
+{
+	struct thread *t = d->thread ? find_thread(c, source, d->thread) : NULL;
+	journal_payload(c, source, d);
+	if (t)
+		payload_define(c, t, d, (const uint8_t *)(d + 1));
+}
+
 static void take_definition(struct collector *c, enum collector_source source, const struct ipc_def *d)
 {
 	if (d->call > IPC_DEF_LAST || d->text > IPC_TEXT_MAX) {
 		collector_lose(c, source, IPC_REASON_rejected, NULL, NULL, 1, c->now);
+		return;
+	}
+	if (d->call == IPC_DEF_PAYLOAD) {
+		take_payload(c, source, d);
 		return;
 	}
 	journal_put(c->journal, JOURNAL_DEFINITION, source, d, sizeof(*d) + d->text);
@@ -359,16 +401,6 @@ void collector_total(struct collector *c, enum collector_source source, uint64_t
 	journal_put_two(c->journal, JOURNAL_TOTAL, source, &time, sizeof(time), t, sizeof(*t));
 	if (!c->error)
 		take_timed(c, source, &d, t);
-}
-
-static struct thread *find_thread(struct collector *c, enum collector_source source, uint32_t number)
-{
-	uint64_t key = source_key(source, number);
-	if (c->last_key != key || !c->last_thread) {
-		c->last_thread = join_thread_of(c, source, number);
-		c->last_key = key;
-	}
-	return c->last_thread;
 }
 
 void collector_record(struct collector *c, enum collector_source source, const struct ipc_event *e)
@@ -391,6 +423,8 @@ void collector_record(struct collector *c, enum collector_source source, const s
 		collector_lose(c, source, IPC_REASON_undefined, NULL, NULL, 1, c->now);
 	else if (err)
 		c->error = err;
+	else if (e->flags & IPC_F_PAYLOAD)
+		payload_keep(c, t, e);
 }
 
 void collector_watermark(struct collector *c, enum collector_source source, uint64_t ns)
@@ -591,6 +625,7 @@ static bool is_whole(enum journal_op op, const void *data, size_t size)
 		return size == 2 * sizeof(uint64_t);
 	case JOURNAL_LEFTOVER:
 	case JOURNAL_WATERMARK:
+	case JOURNAL_BYTES:
 		return size == sizeof(uint64_t);
 	case JOURNAL_META:
 		return size > 0;
@@ -621,6 +656,9 @@ void collector_resume_op(struct collector *c, enum journal_op op, unsigned int o
 		break;
 	case JOURNAL_SELECT:
 		collector_select(c, word[0], word[1]);
+		break;
+	case JOURNAL_BYTES:
+		collector_bytes(c, (uint32_t)word[0], word[0] >> 32);
 		break;
 	case JOURNAL_LEFTOVER:
 		resume_leftover(c, word[0]);
@@ -672,6 +710,7 @@ static void drop_undefined(struct collector *c)
 		if (t->note.reason && !void_note && !c->error)
 			collector_lose(c, t->source, t->note.reason, t->process, t->note.comm, t->note.count,
 				       t->note.time);
+		payload_forget(c, t, true);
 		free(t->cache);
 		t->cache = NULL; /* the thread's end will free it too */
 	}

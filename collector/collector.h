@@ -49,6 +49,10 @@ void collector_resume_op(struct collector *c, enum journal_op op, unsigned int o
  * ends is no loss. */
 void collector_select(struct collector *c, uint64_t mechanisms, bool outlive);
 
+/* Before the first record, if it is not so by itself: `protocols`: payloads are looked at (they are); so many
+ * bytes of each are stored (0). */
+void collector_bytes(struct collector *c, bool protocols, uint32_t capture);
+
 /* Before the first record: children of who is recorded are not. */
 void collector_alone(struct collector *c);
 

@@ -11,6 +11,7 @@
 #include "kind.h"
 #include "socket.h"
 #include "tables.h"
+#include "talk.h"
 
 const char *const source_names[] = { [COLLECTOR_SHIM] = "shim", [COLLECTOR_BPF] = "bpf" };
 
@@ -387,6 +388,8 @@ static void moved(struct collector *c, struct act *a)
 		event_stream(c, a);
 	else if (kind->transfer)
 		kind->transfer(c, a);
+	if (a->payload || ch->talk)
+		talk_moved(c, a);
 }
 
 static uint64_t store_plain(struct collector *c, const struct act *a, bool links)
@@ -446,7 +449,8 @@ static void effect(struct collector *c, struct act *a)
 		fd_event(c, a);
 }
 
-void event_handle(struct collector *c, struct thread *t, const struct ipc_event *e, bool late)
+static void handle(struct collector *c, struct thread *t, const struct ipc_event *e, bool late,
+		   const struct payload *payload)
 {
 	if (!makes_sense(e)) {
 		collector_lose(c, t->source, IPC_REASON_rejected, NULL, NULL, 1, e->start);
@@ -457,7 +461,7 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 		join_concurrent(t->process);
 	if (wait_register(c, t->process, e))
 		return;
-	struct act a = { .event = e, .thread = t, .late = late };
+	struct act a = { .event = e, .thread = t, .late = late, .payload = payload };
 	cached_place(c, &a);
 	if (!a.lane)
 		return;
@@ -472,4 +476,15 @@ void event_handle(struct collector *c, struct thread *t, const struct ipc_event 
 		transfer(c, &a);
 	else
 		effect(c, &a);
+}
+
+void event_handle(struct collector *c, struct thread *t, struct ipc_event *e, bool late)
+{
+	struct payload *payload = NULL;
+	if (e->flags & IPC_F_PAYLOAD) {
+		payload = payload_take(t, e);
+		e->flags &= (uint16_t)~IPC_F_PAYLOAD;
+	}
+	handle(c, t, e, late, payload);
+	payload_free(c, payload);
 }

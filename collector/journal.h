@@ -43,6 +43,7 @@ enum journal_op {
 	JOURNAL_STEP,
 	JOURNAL_NOTE,
 	JOURNAL_MARK,
+	JOURNAL_BYTES, /* as collector_bytes() */
 	JOURNAL_OPS
 };
 

@@ -21,7 +21,8 @@ struct act {
 	uint8_t verb;
 	bool sends; /* if it is a send or receive */
 	bool late;
-	struct match_call call; /* its `event`: the row, once there is one */
+	const struct payload *payload; /* what it moved, NULL: not told */
+	struct match_call call;	       /* its `event`: the row, once there is one */
 };
 
 struct channel_kind {

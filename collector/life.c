@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kind.h"
+#include "payload.h"
 
 #define EXEC_PATIENCE_NS 1000000000ULL /* for the failure of an exec into a program that will not be seen */
 
@@ -89,6 +90,7 @@ static void make_main(struct collector *c, struct process *p, uint64_t time)
 
 void thread_end(struct collector *c, struct thread *t, uint64_t time)
 {
+	payload_forget(c, t, false);
 	t->data.end_ns = time;
 	free(t->cache);
 	t->cache = NULL;

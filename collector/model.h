@@ -113,8 +113,9 @@ struct thread {
 	struct process *process; /* NULL: not defined yet */
 	struct order_queue queue;
 	struct note note;
-	struct channel *carrier;  /* of its latest message (passing.c), */
-	uint32_t carrier_release; /* unless collector.releases is another */
+	struct channel *carrier;   /* of its latest message (passing.c), */
+	uint32_t carrier_release;  /* unless collector.releases is another */
+	struct payloads *payloads; /* bytes of its events (payload.h); NULL: none yet */
 	struct cached_lane *cache;
 	uint32_t cached_lanes, cache_misses; /* misses: since it was made */
 	uint32_t waits_for;		     /* the image of its definition, which is not defined yet */
@@ -171,6 +172,9 @@ struct channel {
 	struct wake *wake;		    /* of a pidfd */
 	struct futex_words *words;	    /* of a futex (futex.c) */
 	struct datagram_queue *queue;	    /* of a UNIX socket whose messages have boundaries (packet.c) */
+	struct talk *talk; /* what is said through it (talk.h); NULL: no protocol that is known */
+	uint8_t way;	   /* of the talk: what it sends */
+	uint8_t tries[2];  /* messages that were looked at: received, sent */
 	bool is_stream, created, loose, settled, killed;
 	bool inexact;		 /* a message of it is not exact */
 	bool dropped;		 /* events of it were dropped: none is */
@@ -268,6 +272,14 @@ struct end_totals {
 	uint64_t sends, receives, bytes_sent, bytes_received;
 };
 
+/* All talks (talk.h). */
+struct talks {
+	TAILQ_HEAD(, talk) list; /* as they were used, the latest at the end; valid if there are any */
+	uint32_t count;
+	uint64_t rows; /* ids given */
+	uint64_t kept; /* bytes in their windows */
+};
+
 /* Something with a time that is not an event of a known thread. */
 struct timed;
 
@@ -278,6 +290,10 @@ struct collector {
 	bool alone;		 /* children are not recorded */
 	bool outlive;		 /* processes go on afterwards */
 	bool recovered;		 /* the recorder was killed */
+	bool no_protocols;	 /* what messages say is not looked at */
+	uint32_t capture;	 /* bytes of each that are stored */
+	size_t payload_bytes;	 /* that wait (payload.h) */
+	struct talks talks;
 	int error;
 	struct pool_block *pool;
 	struct spare *spare[SPARE_MAX / 16 + 1]; /* freed, by size */
@@ -455,7 +471,8 @@ void settle_closed(struct collector *c, bool all);
 void settle_release(struct collector *c);
 
 /* event.c */
-void event_handle(struct collector *c, struct thread *t, const struct ipc_event *e, bool late);
+/* Changes the event's flags. */
+void event_handle(struct collector *c, struct thread *t, struct ipc_event *e, bool late);
 /* A send or receive of bytes or units, into the stream or out of it. */
 void event_stream(struct collector *c, const struct act *a);
 uint32_t event_lane(struct collector *c, const struct store_lane *key, struct endpoint *ep);

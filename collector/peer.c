@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "socket.h"
+#include "talk.h"
 
 /* Connected sockets of one process to one name that wait to be accepted, the oldest in front. */
 struct connects {
@@ -120,6 +121,7 @@ bool peer_share(struct collector *c, struct channel *a, struct channel *b)
 		return false;
 	if (gone->data.id)
 		channel_row(c, keep);
+	talk_merge(c, keep, gone);
 	move_endpoints(c, gone, keep);
 	for (struct channel *h = gone->halves; h; h = h->next_half)
 		h->shared = keep;

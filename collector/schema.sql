@@ -104,7 +104,8 @@ CREATE TABLE protocol_messages (
 	id INTEGER PRIMARY KEY, protocol TEXT, kind TEXT, channel_id INTEGER, process_id INTEGER, sent INTEGER,
 	first_event INTEGER, last_event INTEGER, offset INTEGER, bytes INTEGER, body_bytes INTEGER, number INTEGER,
 	serial INTEGER, name TEXT, status TEXT, failed INTEGER, sender TEXT, destination TEXT, path TEXT, interface TEXT,
-	member TEXT, signature TEXT, fds INTEGER, trace_id TEXT, parent_span TEXT, exact INTEGER
+	member TEXT, signature TEXT, fds INTEGER, trace_id TEXT, parent_span TEXT, exact INTEGER,
+	call INTEGER
 );
 
 -- Requests with their replies. kind: 'exchange' (found from the turns alone) or the protocol. parent_id: span_id of the span

@@ -12,6 +12,7 @@
 
 #include "kind.h"
 #include "socket.h"
+#include "talk.h"
 
 /* After the last end closed: a dead process's last call may come late, and totals come once a second. */
 #define SETTLE_AFTER_NS 1000000000ULL
@@ -39,6 +40,7 @@ void settle_later(struct collector *c, struct channel *ch)
 
 void settle_channel(struct channel *ch, bool all)
 {
+	talk_end(ch->collector, ch);
 	if (ch->is_stream) {
 		match_settle(&ch->stream);
 		match_trim(&ch->stream);
@@ -225,6 +227,7 @@ static void forget(struct collector *c, struct channel *ch)
 	peer_forget(c, ch);
 	packet_forget(c, ch);
 	socket_forget(c, ch);
+	talk_end(c, ch);
 	datagram_free(ch->queue);
 	datagram_free(ch->passed);
 	if (ch->data.key)

@@ -43,6 +43,13 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_AGGREGATE_ENDPOINT] = "UPDATE aggregate_rows SET endpoint_id = ? WHERE endpoint_id = ?",
 	[SQL_LINK] = "INSERT INTO links VALUES (?,?,?,?)",
 	[SQL_WAKE] = "INSERT INTO wakes VALUES (?,?,?)",
+	[SQL_PROTOCOL] = "INSERT INTO protocol_messages VALUES"
+			 " (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[SQL_PROTOCOL_END] = "UPDATE protocol_messages SET last_event = ?, bytes = ? WHERE id = ?",
+	[SQL_PROTOCOL_CALL] = "UPDATE protocol_messages SET call = ? WHERE id = ?",
+	[SQL_PROTOCOL_CHANNEL] =
+		"UPDATE protocol_messages SET channel_id = ? WHERE id >= ? AND channel_id = ?",
+	[SQL_PAYLOAD] = "INSERT INTO payloads VALUES (?,?)",
 	[SQL_DOUBT_EVENT] = "UPDATE event_rows SET link = link | 1 WHERE rowid = ?",
 	[SQL_DOUBT_LINK] = "UPDATE links SET exact = 0 WHERE rowid = ?",
 	[SQL_PAGES] = "PRAGMA page_count",
@@ -104,6 +111,11 @@ void sql_maybe(struct sql_row *r, uint64_t value)
 void sql_text(struct sql_row *r, const char *value)
 {
 	sqlite3_bind_text(r->stmt, ++r->column, value, -1, SQLITE_STATIC);
+}
+
+void sql_blob(struct sql_row *r, const void *bytes, size_t size)
+{
+	sqlite3_bind_blob64(r->stmt, ++r->column, bytes, size, SQLITE_STATIC);
 }
 
 void sql_put(struct sql *q, struct sql_row *r)

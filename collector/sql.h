@@ -7,6 +7,7 @@
 #define IPC_SQL_H
 
 #include <sqlite3.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum statement {
@@ -30,6 +31,11 @@ enum statement {
 	SQL_AGGREGATE_ENDPOINT,
 	SQL_LINK,
 	SQL_WAKE,
+	SQL_PROTOCOL,
+	SQL_PROTOCOL_END,
+	SQL_PROTOCOL_CALL,
+	SQL_PROTOCOL_CHANNEL,
+	SQL_PAYLOAD,
 	SQL_DOUBT_EVENT,
 	SQL_DOUBT_LINK,
 	SQL_PAGES,
@@ -82,6 +88,7 @@ static inline void sql_null(struct sql_row *r)
 
 void sql_maybe(struct sql_row *r, uint64_t value);   /* an id or a time, 0: NULL */
 void sql_text(struct sql_row *r, const char *value); /* NULL: NULL */
+void sql_blob(struct sql_row *r, const void *bytes, size_t size);
 void sql_put(struct sql *q, struct sql_row *r);
 
 #endif

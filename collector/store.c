@@ -23,6 +23,7 @@
 
 #include "container.h"
 #include "histogram.h"
+#include "protocol.h"
 #include "schema.h"
 #include "sql.h"
 #include "store.h"
@@ -403,6 +404,87 @@ void store_lane_endpoint(struct store *s, uint32_t lane, uint32_t endpoint)
 void store_aggregate_endpoint(struct store *s, uint32_t endpoint, uint32_t now)
 {
 	numbers(s, SQL_AGGREGATE_ENDPOINT, now, endpoint);
+}
+
+static void hex(struct sql_row *r, char *text, const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; bytes && i < size; i++)
+		sprintf(text + 2 * i, "%02x", bytes[i]);
+	sql_text(r, bytes ? text : NULL);
+}
+
+void store_protocol(struct store *s, const struct store_protocol *p)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_PROTOCOL);
+	const char *const texts[] = { p->sender,    p->destination, p->path,
+				      p->interface, p->member,	    p->signature };
+	char trace_id[33], parent_id[17];
+
+	sql_number(&r, p->id);
+	sql_text(&r, protocols[p->protocol]->name);
+	sql_text(&r, p->kind);
+	sql_number(&r, p->channel_id);
+	sql_number(&r, p->process_id);
+	sql_number(&r, p->sent);
+	sql_number(&r, p->first_event);
+	sql_number(&r, p->last_event);
+	sql_number(&r, p->offset);
+	sql_number(&r, p->bytes);
+	sql_number(&r, p->body);
+	if (p->numbered)
+		sql_number(&r, p->number);
+	else
+		sql_null(&r);
+	sql_maybe(&r, p->serial);
+	sql_text(&r, known(p->name));
+	sql_text(&r, known(p->status));
+	sql_number(&r, p->failed);
+	for (unsigned int i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		sql_text(&r, known(texts[i]));
+	sql_number(&r, p->fds);
+	hex(&r, trace_id, p->trace_id, 16);
+	hex(&r, parent_id, p->parent_id, 8);
+	sql_number(&r, p->exact);
+	sql_maybe(&r, p->call);
+	sql_put(&s->sql, &r);
+}
+
+void store_protocol_end(struct store *s, uint64_t id, uint64_t last_event, uint64_t bytes)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_PROTOCOL_END);
+
+	sql_number(&r, last_event);
+	sql_number(&r, bytes);
+	sql_number(&r, id);
+	sql_put(&s->sql, &r);
+}
+
+void store_protocol_call(struct store *s, uint64_t id, uint64_t call)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_PROTOCOL_CALL);
+
+	sql_number(&r, call);
+	sql_number(&r, id);
+	sql_put(&s->sql, &r);
+}
+
+void store_protocol_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_PROTOCOL_CHANNEL);
+
+	sql_number(&r, keep);
+	sql_number(&r, first);
+	sql_number(&r, gone);
+	sql_put(&s->sql, &r);
+}
+
+void store_payload(struct store *s, uint64_t event, const void *bytes, size_t size)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_PAYLOAD);
+
+	sql_number(&r, event);
+	sql_blob(&r, bytes, size);
+	sql_put(&s->sql, &r);
 }
 
 uint32_t store_lane(struct store *s, const struct store_lane *l)

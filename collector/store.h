@@ -16,6 +16,7 @@
 #define IPC_STORE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct store;
@@ -113,6 +114,19 @@ struct store_aggregate {
 	const uint32_t *histogram; /* IPC_BUCKETS */
 };
 
+struct store_protocol {
+	uint64_t id;
+	uint8_t protocol; /* enum ipc_protocol */
+	const char *kind; /* call, reply, oneway, signal */
+	uint32_t channel_id, process_id;
+	bool sent, numbered, failed, exact;
+	uint64_t first_event, last_event, offset, bytes, body, number, serial;
+	const char *name, *status, *sender, *destination, *path, *interface, *member, *signature;
+	unsigned int fds;
+	const uint8_t *trace_id, *parent_id; /* 16 and 8 bytes, or NULL */
+	uint64_t call;			     /* 0: none */
+};
+
 /* Creates `path`, which must not exist. Events' times count from `start_ns`. Returns 0 or -errno. */
 int store_open(struct store **out, const char *path, uint64_t start_ns);
 
@@ -127,6 +141,16 @@ void store_mapping(struct store *s, const struct store_mapping *row);
 void store_loss(struct store *s, const struct store_loss *row); /* key: reason, source, process_id,
 								 * comm, mechanism, processor */
 void store_aggregate(struct store *s, const struct store_aggregate *row);
+
+void store_protocol(struct store *s, const struct store_protocol *row);
+/* Of such a row: what was not known yet. */
+void store_protocol_end(struct store *s, uint64_t id, uint64_t last_event, uint64_t bytes);
+void store_protocol_call(struct store *s, uint64_t id, uint64_t call);
+/* Rows from `first` on that are of channel `gone` are of `keep`. */
+void store_protocol_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first);
+
+/* The first bytes of what the event moved. */
+void store_payload(struct store *s, uint64_t event, const void *bytes, size_t size);
 
 /* Two channels, or two endpoints, turned out to be one: removes the row of the one. */
 void store_channel_gone(struct store *s, uint32_t id);

@@ -295,6 +295,7 @@ static int prepare(struct track *t, const struct selection *what, const struct o
 	rotation_created(&t->rotation);
 	make_recoverable(t, o);
 	collector_select(t->collector, what->mechanisms, selection_of_kernel(o));
+	collector_bytes(t->collector, window, settings.capture);
 	if (what->alone)
 		collector_alone(t->collector);
 	set_beginning(t, o);

@@ -16,6 +16,12 @@ struct fake_link {
 	bool exact;
 };
 
+struct fake_payload {
+	uint64_t event;
+	size_t size;
+	uint8_t bytes[64];
+};
+
 #define FAKE_ROWS(type, name)                                                                                \
 	struct type *name;                                                                                   \
 	size_t name##_count, name##_room
@@ -31,6 +37,8 @@ struct fake_store {
 	FAKE_ROWS(fake_link, links);
 	FAKE_ROWS(store_loss, losses);
 	FAKE_ROWS(store_mapping, mappings);
+	FAKE_ROWS(store_protocol, protocols);
+	FAKE_ROWS(fake_payload, payloads);
 	char texts[1 << 16];
 	size_t texts_used;
 	size_t wakes, aggregated;
@@ -79,7 +87,7 @@ static void fake_reset(void)
 	fake.processes_count = fake.threads_count = fake.channels_count = fake.endpoints_count = 0;
 	fake.texts_used = fake.wakes = fake.aggregated = 0;
 	fake.edges_count = fake.lanes_count = fake.events_count = fake.links_count = fake.losses_count = 0;
-	fake.mappings_count = 0;
+	fake.mappings_count = fake.protocols_count = fake.payloads_count = 0;
 	*FAKE_AT(lanes, 0) = (struct store_lane){ 0 };
 	*FAKE_AT(events, 0) = (struct store_event){ 0 };
 	*FAKE_AT(links, 0) = (struct fake_link){ 0 };
@@ -97,6 +105,8 @@ static void fake_free(void)
 	free(fake.links);
 	free(fake.losses);
 	free(fake.mappings);
+	free(fake.protocols);
+	free(fake.payloads);
 	memset(&fake, 0, sizeof(fake));
 }
 
@@ -182,6 +192,46 @@ void store_loss(struct store *s, const struct store_loss *row)
 		i++;
 	*FAKE_AT(losses, i) = *row;
 	fake.losses[i].comm = fake_text(row->comm);
+}
+
+void store_protocol(struct store *s, const struct store_protocol *row)
+{
+	(void)s;
+	struct store_protocol *p = FAKE_AT(protocols, row->id);
+	const char **texts[] = { &p->name, &p->status,	  &p->sender, &p->destination,
+				 &p->path, &p->interface, &p->member, &p->signature };
+	*p = *row;
+	for (unsigned int i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		*texts[i] = fake_text(*texts[i]);
+}
+
+void store_protocol_end(struct store *s, uint64_t id, uint64_t last_event, uint64_t bytes)
+{
+	(void)s;
+	fake.protocols[id].last_event = last_event;
+	fake.protocols[id].bytes = bytes;
+}
+
+void store_protocol_call(struct store *s, uint64_t id, uint64_t call)
+{
+	(void)s;
+	fake.protocols[id].call = call;
+}
+
+void store_protocol_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first)
+{
+	(void)s;
+	for (size_t i = first; i < fake.protocols_count; i++)
+		if (fake.protocols[i].channel_id == gone)
+			fake.protocols[i].channel_id = keep;
+}
+
+void store_payload(struct store *s, uint64_t event, const void *bytes, size_t size)
+{
+	(void)s;
+	struct fake_payload *p = FAKE_AT(payloads, fake.payloads_count);
+	*p = (struct fake_payload){ .event = event, .size = size };
+	memcpy(p->bytes, bytes, size < sizeof(p->bytes) ? size : sizeof(p->bytes));
 }
 
 void store_channel_gone(struct store *s, uint32_t id)

@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * See talk.h. The offsets of a way are those of the channel's own count of what its halves sent and what was
+ * received of it: whatever was dropped or had no payload, the place of each event is known.
+ */
+#include "talk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "reply.h"
+#include "socket.h"
+#include "window.h"
+
+enum {
+	TALKS_MAX = 1 << 16, /* beyond it the one that was used least lately is forgotten */
+	KEPT_MAX = 64 << 20, /* bytes that wait in all windows */
+	MARKS_MAX = 256,     /* events whose bytes wait in a window */
+	BAD_MAX = 64,	     /* so often in a row not understood: it is no talk of this protocol */
+	TEXTS = 8,
+};
+
+/* An event: its first byte's offset, and whose it is. */
+struct mark {
+	uint64_t offset, event, start, end;
+	uint32_t process;
+};
+
+/* The latest message, where it goes on behind what was moved so far. */
+struct open_message {
+	uint64_t row;	     /* 0: there is none */
+	uint64_t start, end; /* end 0: where the next one begins */
+	uint64_t last_event;
+};
+
+struct way {
+	struct window window; /* the first: a side is a window is a way */
+	struct talk *talk;
+	struct mark now;    /* the present event */
+	struct mark *marks; /* those before it whose bytes are kept, the oldest first */
+	uint32_t mark_count;
+	const struct endpoint *endpoint; /* of the present event */
+	uint32_t told;			 /* bytes of it that were told */
+	uint32_t last_thread;
+	uint64_t last_end;    /* of the latest event, of that thread */
+	uint64_t doubt_until; /* before this offset events overlapped */
+	bool sent;	      /* it is read as it is sent */
+	bool gap;	      /* messages are missing before the next one */
+	struct open_message open;
+	struct reply_queue calls; /* that go this way, with their replies */
+};
+
+struct talk {
+	struct proto_conversation conversation;
+	struct way ways[2];
+	struct channel *halves[2]; /* who sends this way; NULL: not known */
+	unsigned int bad;
+	uint64_t first_row; /* of `protocol_messages`, 0: none */
+	TAILQ_ENTRY(talk) used;
+};
+
+/* Which way. */
+
+static bool can_talk(const struct channel *ch)
+{
+	unsigned int m = ch->data.mechanism;
+	return m == IPC_MECH_pipe || m == IPC_MECH_fifo || (m >= IPC_MECH_unix_stream && m <= IPC_MECH_udp);
+}
+
+/* What is sent into it is received from it. */
+static bool is_one_way(const struct channel *ch)
+{
+	return ch->peer ? ch->peer == ch : socket_has_inbox(ch) || !ch->socket;
+}
+
+/* The half that sends what was received from `ch`; NULL: not known. */
+static struct channel *sender_of(struct channel *ch)
+{
+	return is_one_way(ch) ? ch : ch->peer;
+}
+
+static bool can_send(const struct endpoint *ep)
+{
+	return ep->open_writers || ep->client;
+}
+
+/* Whoever sends from there is in the trace: each send of theirs comes as an event, sooner or later. */
+static bool is_told(const struct channel *from)
+{
+	bool traced = from->loose;
+	for (const struct endpoint *ep = from->endpoints; ep; ep = ep->next_of_channel) {
+		if (can_send(ep) && ep->process->untraced)
+			return false;
+		traced |= can_send(ep);
+	}
+	return traced && from->endpoints;
+}
+
+static bool is_told_datagram(const struct collector *c, const struct act *a)
+{
+	const struct channel *ch = a->endpoint->channel, *to;
+	if (socket_is_inside(ch))
+		return true;
+	to = ch->other ? socket_bound(c, ch, ch->other, a->event->start) : NULL;
+	return to && to->endpoints;
+}
+
+/* Whether the event is the one to read these bytes by. */
+static bool is_read(const struct collector *c, const struct act *a)
+{
+	struct channel *ch = a->endpoint->channel, *from = sender_of(ch);
+	if (a->sends)
+		return true;
+	if (ch->data.mechanism == IPC_MECH_udp)
+		return !is_told_datagram(c, a);
+	return !from || (!is_told(from) && (!ch->is_stream || from->received > from->sent));
+}
+
+/* The offset of the event's first byte, as far as it is known. */
+static uint64_t offset_of(const struct act *a, const struct way *w, uint64_t moved)
+{
+	struct channel *ch = a->endpoint->channel;
+	const struct channel *from = a->sends ? ch : sender_of(ch);
+	if (!from || !ch->is_stream)
+		return w->window.moved;
+	return (a->sends ? from->sent : from->received) - moved;
+}
+
+/* Rows. */
+
+/* Any bytes, as a text: cut between two characters. */
+static const char *text_of(const struct proto_text *t, char out[PROTO_TEXT_MAX + 1])
+{
+	size_t n = t->size;
+	if (!t->at)
+		return NULL;
+	if (n > PROTO_TEXT_MAX)
+		for (n = PROTO_TEXT_MAX; n && ((unsigned char)t->at[n] & 0xc0) == 0x80;)
+			n--;
+	memcpy(out, t->at, n);
+	out[n] = '\0';
+	for (char *nul = memchr(out, '\0', n); nul; nul = memchr(nul, '\0', n - (size_t)(nul - out)))
+		*nul = '?';
+	return out;
+}
+
+static const struct mark *mark_at(const struct way *w, uint64_t offset)
+{
+	if (offset >= w->now.offset || !w->mark_count)
+		return &w->now;
+	uint32_t i = w->mark_count;
+	while (i > 1 && w->marks[i - 1].offset > offset)
+		i--;
+	return &w->marks[i - 1];
+}
+
+static void end_message(struct collector *c, struct way *w, uint64_t end)
+{
+	struct open_message *m = &w->open;
+	if (m->row)
+		store_protocol_end(c->store, m->row, m->last_event, end > m->start ? end - m->start : 0);
+	m->row = 0;
+}
+
+/* What the note of a datagram leaves out is in none of its bytes that were told. */
+static void whole_datagram(struct store_protocol *row, const struct way *w, uint64_t told)
+{
+	uint64_t moved = w->window.moved - w->now.offset;
+	if (row->bytes && row->bytes != told)
+		return;
+	row->bytes = moved;
+	row->body += moved - told;
+}
+
+static void lose(struct collector *c, const struct way *w, enum ipc_reason reason, uint64_t count)
+{
+	const struct process *p = w->endpoint->process;
+	collector_lose(c, p->source, reason, p, p->data.comm, count, w->now.end);
+}
+
+/* Returns the row of a reply's call, 0: not known (yet). */
+static uint64_t join(struct collector *c, struct way *w, const struct proto_note *note, uint64_t row)
+{
+	struct way *other = (struct way *)w->window.side.other;
+	const struct mark *first = mark_at(w, w->window.at + note->offset);
+	const struct reply_item item = { row, note->id, first->start, first->end, note->numbered };
+	if (is_one_way(w->endpoint->channel))
+		return 0;
+	if (note->kind == PROTO_REPLY)
+		return reply_reply(&other->calls, &item);
+	uint64_t reply = note->kind == PROTO_CALL ? reply_call(&w->calls, &item) : 0;
+	if (reply)
+		store_protocol_call(c->store, reply, row);
+	if (w->calls.forgotten)
+		lose(c, w, IPC_REASON_unjoined, w->calls.forgotten);
+	w->calls.forgotten = 0;
+	return 0;
+}
+
+/* What is known of a message further to its texts. */
+static struct store_protocol row_of(struct collector *c, const struct way *w, const struct proto_note *note)
+{
+	static const char *const kinds[PROTO_KINDS] = { "call", "reply", "oneway", "signal" };
+	uint64_t start = w->window.at + note->offset;
+	const struct mark *first = mark_at(w, start);
+	struct store_protocol row = {
+		.id = ++c->talks.rows,
+		.protocol = w->window.side.conversation->protocol,
+		.kind = kinds[note->kind],
+		.channel_id = w->endpoint->channel->shared->data.id,
+		.process_id = first->process,
+		.sent = w->sent,
+		.first_event = first->event,
+		.offset = start,
+		.bytes = note->bytes,
+		.body = note->body,
+		.numbered = note->numbered,
+		.number = note->id,
+		.serial = note->serial,
+		.failed = note->failed,
+		.fds = note->fds,
+		.trace_id = note->traced ? note->trace_id : NULL,
+		.parent_id = note->traced ? note->parent_id : NULL,
+		.exact = !w->gap && start >= w->doubt_until,
+	};
+	if (!w->window.side.conversation->stream)
+		whole_datagram(&row, w, w->told);
+	return row;
+}
+
+/* The message begins at `start`, and ends at `end`, 0: where the next one begins. */
+static void place(struct collector *c, struct way *w, struct store_protocol *row)
+{
+	uint64_t start = row->offset, end = row->bytes ? start + row->bytes : 0;
+	bool whole = end && end <= w->window.moved;
+	if (start > w->now.offset)
+		w->open.last_event = w->now.event;
+	end_message(c, w, start);
+	row->last_event = whole ? mark_at(w, end - 1)->event : w->now.event;
+	if (!whole)
+		w->open = (struct open_message){ row->id, start, end, w->now.event };
+}
+
+static void noted(struct proto_side *side, const struct proto_note *note)
+{
+	struct way *w = side->context;
+	struct talk *t = w->talk;
+	struct collector *c = w->endpoint->channel->collector;
+	char texts[TEXTS][PROTO_TEXT_MAX + 1];
+	struct store_protocol row = row_of(c, w, note);
+	row.name = text_of(&note->name, texts[0]);
+	row.status = text_of(&note->status, texts[1]);
+	row.sender = text_of(&note->sender, texts[2]);
+	row.destination = text_of(&note->destination, texts[3]);
+	row.path = text_of(&note->path, texts[4]);
+	row.interface = text_of(&note->interface, texts[5]);
+	row.member = text_of(&note->member, texts[6]);
+	row.signature = text_of(&note->signature, texts[7]);
+	row.call = join(c, w, note, row.id);
+	place(c, w, &row);
+	store_protocol(c->store, &row);
+	w->gap = false;
+	t->bad = 0;
+	if (!t->first_row)
+		t->first_row = row.id;
+}
+
+/* From the first to the last. */
+
+static void begin_way(struct talk *t, struct way *w)
+{
+	w->talk = t;
+	w->window.side = (struct proto_side){
+		.conversation = &t->conversation,
+		.other = &t->ways[w == t->ways].window.side,
+		.noted = noted,
+		.context = w,
+	};
+}
+
+static void close_way(struct collector *c, struct way *w)
+{
+	c->talks.kept -= w->window.have;
+	end_message(c, w, w->open.end ? w->open.end : w->window.moved);
+	window_lose(&w->window);
+	free(w->marks);
+	reply_free(&w->calls);
+}
+
+static void close_talk(struct collector *c, struct talk *t)
+{
+	const struct protocol *p = protocols[t->conversation.protocol];
+	for (unsigned int i = 0; i < 2; i++) {
+		close_way(c, &t->ways[i]);
+		if (t->halves[i])
+			t->halves[i]->talk = NULL;
+	}
+	if (p->close)
+		p->close(&t->conversation);
+	TAILQ_REMOVE(&c->talks.list, t, used);
+	c->talks.count--;
+	free(t);
+}
+
+static void attach(struct talk *t, struct channel *ch, unsigned int way)
+{
+	ch->talk = t;
+	ch->way = way;
+	t->halves[way] = ch;
+}
+
+static struct talk *begin(struct collector *c, struct channel *ch, enum ipc_protocol protocol)
+{
+	struct talk *t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	if (!c->talks.count++)
+		TAILQ_INIT(&c->talks.list);
+	t->conversation.protocol = protocol;
+	t->conversation.stream = ch->is_stream;
+	begin_way(t, &t->ways[0]);
+	begin_way(t, &t->ways[1]);
+	attach(t, ch, 0);
+	TAILQ_INSERT_TAIL(&c->talks.list, t, used);
+	if (c->talks.count > TALKS_MAX)
+		close_talk(c, TAILQ_FIRST(&c->talks.list)); /* its next message is looked at anew */
+	return t;
+}
+
+/* The talk of the event's half: that of its peer, or a new one if a message begins like a protocol. */
+static struct talk *talk_of(struct collector *c, const struct act *a)
+{
+	struct channel *ch = a->endpoint->channel, *peer = ch->peer;
+	const struct payload *p = a->payload;
+	uint8_t *tries = &ch->tries[a->sends];
+	if (ch->talk)
+		return ch->talk;
+	if (peer && peer != ch && peer->talk && !peer->talk->halves[!peer->way]) {
+		attach(peer->talk, ch, !peer->way);
+		return ch->talk;
+	}
+	if (!p || *tries >= IPC_RECOGNISE_TRIES || !is_read(c, a))
+		return NULL;
+	++*tries;
+	size_t size = p->size < IPC_RECOGNISE_BYTES ? p->size : IPC_RECOGNISE_BYTES;
+	enum ipc_protocol protocol = ipc_recognise(p->bytes, size, ch->is_stream);
+	return protocol == IPC_PROTO_none ? NULL : begin(c, ch, protocol);
+}
+
+/* Events. */
+
+/* The event is not where the way had come to: others between are missing. */
+static void go_to(struct collector *c, struct way *w, uint64_t offset)
+{
+	if (w->window.moved == offset)
+		return;
+	w->gap |= w->window.side.begun;
+	c->talks.kept -= w->window.have;
+	w->window.moved = offset;
+	window_lose(&w->window);
+	reply_lose(&w->calls);
+}
+
+/* What overlapped in time may have gone in another order. */
+static void check_order(struct way *w, const struct act *a, uint64_t moved)
+{
+	uint64_t end = order_end(a->event);
+	if (a->event->start < w->last_end && a->call.thread != w->last_thread && w->talk->conversation.stream)
+		w->doubt_until = w->now.offset + moved;
+	if (end < w->last_end)
+		return;
+	w->last_end = end;
+	w->last_thread = a->call.thread;
+}
+
+/* The event's bytes wait with those in front of it, or nothing waits. */
+static void keep_mark(struct way *w)
+{
+	if (!w->window.have) {
+		free(w->marks);
+		w->marks = NULL;
+		w->mark_count = 0;
+		return;
+	}
+	if (!w->marks)
+		w->marks = calloc(MARKS_MAX, sizeof(*w->marks));
+	if (w->marks && w->mark_count < MARKS_MAX)
+		w->marks[w->mark_count++] = w->now;
+}
+
+static void feed(struct collector *c, struct way *w, const struct payload *p, uint64_t moved)
+{
+	uint64_t end = w->now.offset + moved, kept = w->window.have;
+	if (w->open.row && w->open.end && w->open.end <= end) {
+		w->open.last_event = w->now.event;
+		end_message(c, w, w->open.end);
+	}
+	bool lost = window_feed(&w->window, moved, p ? p->bytes : NULL, w->told);
+	c->talks.kept += w->window.have - kept;
+	if (!lost && c->talks.kept > KEPT_MAX) {
+		c->talks.kept -= w->window.have;
+		window_lose(&w->window);
+		lost = true;
+	}
+	if (lost) {
+		lose(c, w, IPC_REASON_unparsed, 1);
+		reply_lose(&w->calls);
+		w->gap = true;
+	}
+	w->talk->bad = lost ? w->talk->bad + 1 : w->talk->bad;
+	w->open.last_event = w->now.event;
+	keep_mark(w);
+}
+
+/* The other side has its turn: what went on until its next message is over. */
+static void take_turn(struct collector *c, struct way *w)
+{
+	if (w->open.row && !w->open.end)
+		end_message(c, w, w->window.moved);
+}
+
+static void read_event(struct collector *c, struct talk *t, struct way *w, const struct act *a)
+{
+	const struct payload *p = a->payload;
+	uint64_t moved = (uint64_t)a->event->result;
+	w->endpoint = a->endpoint;
+	w->sent = a->sends;
+	w->told = p ? p->size < moved ? p->size : moved : 0;
+	go_to(c, w, offset_of(a, w, moved));
+	w->now = (struct mark){ w->window.moved, a->call.event, a->event->start, order_end(a->event),
+				a->endpoint->process->data.id };
+	check_order(w, a, moved);
+	take_turn(c, &t->ways[w == t->ways]);
+	feed(c, w, p, moved);
+	TAILQ_REMOVE(&c->talks.list, t, used);
+	TAILQ_INSERT_TAIL(&c->talks.list, t, used);
+}
+
+/* It is no talk of this protocol, and none of another one. */
+static void give_up(struct collector *c, struct talk *t)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		if (t->halves[i])
+			memset(t->halves[i]->tries, IPC_RECOGNISE_TRIES, sizeof(t->halves[i]->tries));
+	close_talk(c, t);
+}
+
+void talk_moved(struct collector *c, const struct act *a)
+{
+	struct channel *ch = a->endpoint->channel;
+	if (a->payload && c->capture)
+		store_payload(c->store, a->call.event, a->payload->bytes,
+			      a->payload->size < c->capture ? a->payload->size : c->capture);
+	if (c->no_protocols || !can_talk(ch))
+		return;
+	struct talk *t = talk_of(c, a);
+	if (!t || !is_read(c, a))
+		return;
+	read_event(c, t, &t->ways[ch->way ^ (!a->sends && !is_one_way(ch))], a);
+	if (t->bad > BAD_MAX)
+		give_up(c, t);
+}
+
+void talk_end(struct collector *c, struct channel *ch)
+{
+	struct talk *t = ch->talk;
+	memset(ch->tries, 0, sizeof(ch->tries));
+	if (!t)
+		return;
+	ch->talk = NULL;
+	t->halves[ch->way] = NULL;
+	if (!t->halves[!ch->way])
+		close_talk(c, t);
+}
+
+void talk_merge(struct collector *c, const struct channel *keep, const struct channel *gone)
+{
+	for (const struct channel *h = gone->halves; h; h = h->next_half)
+		if (h->talk && h->talk->first_row)
+			store_protocol_channel(c->store, gone->data.id, keep->data.id, h->talk->first_row);
+}

@@ -25,6 +25,7 @@
 #include "histogram.h"
 #include "protocol.h"
 #include "schema.h"
+#include "spans.h"
 #include "sql.h"
 #include "store.h"
 #include "tables.h"
@@ -735,6 +736,8 @@ int store_close(struct store *s)
 
 	write_to(s, s->last);
 	commit(s);
+	if (!s->sql.error)
+		spans_build(s->sql.db, SPANS_EVENTS_MAX); /* without them the trace is as good as before */
 	sql_exec(&s->sql, "ANALYZE; PRAGMA wal_checkpoint(TRUNCATE)");
 	err = sql_close(&s->sql);
 	free(s);

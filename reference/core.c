@@ -77,7 +77,7 @@ struct reference_core {
 	} message;
 };
 
-static uint64_t now(void)
+uint64_t reference_now(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_MONOTONIC, &t);
@@ -128,6 +128,11 @@ static uint64_t next_random(uint64_t *state)
 	return *state;
 }
 
+static void seed(struct reference_core *c, unsigned long number, unsigned int index)
+{
+	c->random = (number + 1) * 0x9e3779b97f4a7c15ULL + index;
+}
+
 /* How many messages this producer sends. */
 static unsigned long promised(const struct reference_options *o, unsigned int producer)
 {
@@ -175,7 +180,7 @@ bool reference_turn(struct reference_run *run)
 		kill(getpid(), SIGKILL);
 	}
 	if (!c->start)
-		c->start = c->account.first = now();
+		c->start = c->account.first = reference_now();
 	if (run->options.rate)
 		wait_for_turn(run);
 	run->consumer = 0;
@@ -185,7 +190,7 @@ bool reference_turn(struct reference_run *run)
 	if (run->reference->features & REFERENCE_PAIRS || run->options.consumers == 1)
 		run->to = reference_consumer(run->consumer);
 	if (c->stamps) {
-		uint64_t time = now();
+		uint64_t time = reference_now();
 		if (pwrite(fileno(c->accounts), &time, sizeof(time), stamp_place(c->number)) < 0)
 			c->stamps = false;
 	}
@@ -210,7 +215,7 @@ struct reference_head *reference_next(struct reference_run *run)
 		memcpy(c->message.bytes + i, &word, size - i < sizeof(word) ? size - i : sizeof(word));
 	}
 	*head = (struct reference_head){
-		.time = now(),
+		.time = reference_now(),
 		.number = (uint32_t)(c->number - 1),
 		.size = (uint32_t)size,
 		.producer = run->index,
@@ -232,11 +237,11 @@ static void sample(struct account *a, uint64_t sent, uint64_t received)
 		a->latency[a->samples++] = received - sent;
 }
 
-int reference_take(struct reference_run *run, const void *message, size_t size)
+int reference_check(struct reference_run *run, const void *message, size_t size)
 {
 	const struct reference_head *head = message;
 	struct reference_core *c = run->core;
-	uint64_t received = now();
+	uint64_t received = reference_now();
 	if (size < sizeof(*head) || head->size != size || checksum(message, size) != head->checksum ||
 	    head->producer >= run->options.producers)
 		return reference_wrong(run, "a damaged message of %zu bytes", size);
@@ -248,7 +253,14 @@ int reference_take(struct reference_run *run, const void *message, size_t size)
 	run->taken++;
 	if (run->reference->features & REFERENCE_MEMORY)
 		c->account.bytes_received += size;
-	reference_came(run, (unsigned int)head->pid, 1, size);
+	return 0;
+}
+
+int reference_take(struct reference_run *run, const void *message, size_t size)
+{
+	if (reference_check(run, message, size))
+		return -1;
+	reference_came(run, (unsigned int)((const struct reference_head *)message)->pid, 1, size);
 	return 0;
 }
 
@@ -291,7 +303,7 @@ void reference_received(struct reference_run *run, uint64_t bytes)
 	a->receives++;
 	a->bytes_received += bytes;
 	if (run->core->stamps && run->role == REFERENCE_CONSUMER) {
-		uint64_t sent, received = now();
+		uint64_t sent, received = reference_now();
 		if (pread(fileno(run->core->accounts), &sent, sizeof(sent), stamp_place(run->taken)) ==
 		    (ssize_t)sizeof(sent))
 			sample(a, sent, received);
@@ -301,7 +313,7 @@ void reference_received(struct reference_run *run, uint64_t bytes)
 void reference_came(struct reference_run *run, unsigned int from, unsigned long messages, uint64_t bytes)
 {
 	book(run, &run->core->account.came, from, messages, bytes);
-	run->core->account.last = now();
+	run->core->account.last = reference_now();
 }
 
 void reference_other(struct reference_run *run, pid_t pid, unsigned long sends, unsigned long receives)
@@ -314,6 +326,12 @@ void reference_other(struct reference_run *run, pid_t pid, unsigned long sends, 
 	a->others[a->other_count].pid = pid;
 	a->others[a->other_count].sends = sends;
 	a->others[a->other_count++].receives = receives;
+}
+
+void reference_waited(struct reference_run *run, const struct reference_call *call)
+{
+	sample(&run->core->account, call->start, call->end);
+	run->core->account.last = call->end;
 }
 
 static unsigned int task_of(const struct reference_core *c, enum reference_role role, unsigned int index)
@@ -370,7 +388,7 @@ pid_t reference_start(struct reference_run *run, enum reference_role role, unsig
 	run->role = role;
 	run->index = index;
 	run->quota = role == REFERENCE_CONSUMER ? quota(run, index) : 0;
-	c->random = (run->options.seed + 1) * 0x9e3779b97f4a7c15ULL + index;
+	seed(c, run->options.seed, index);
 	int failed = work(run);
 	write_account(run);
 	_exit(failed ? 1 : 0);
@@ -553,7 +571,7 @@ static bool is_exact(const struct reference *r, const struct reference_options *
 
 static const char *bytes_text(const struct reference *r, uint64_t bytes, char text[32])
 {
-	if (r->features & (REFERENCE_NO_BYTES | REFERENCE_MEMORY))
+	if (r->features & (REFERENCE_NO_BYTES | REFERENCE_MEMORY | REFERENCE_CALLS))
 		return "null";
 	snprintf(text, 32, "%lu", (unsigned long)bytes);
 	return text;
@@ -563,10 +581,12 @@ static void print_endpoint(FILE *f, const struct reference *r, bool first, pid_t
 			   unsigned long sends, unsigned long receives, uint64_t sent, uint64_t received)
 {
 	char a[32], b[32];
-	fprintf(f,
-		"%s\n  {\"pid\": %d, \"role\": \"%s\", \"sends\": %lu, \"receives\": %lu, "
-		"\"bytes_sent\": %s, \"bytes_received\": %s}",
-		first ? "" : ",", pid, role, sends, receives, bytes_text(r, sent, a),
+	fprintf(f, "%s\n  {\"pid\": %d, \"role\": \"%s\", ", first ? "" : ",", pid, role);
+	if (r->features & REFERENCE_CALLS)
+		fprintf(f, "\"sends\": null, \"receives\": null, ");
+	else
+		fprintf(f, "\"sends\": %lu, \"receives\": %lu, ", sends, receives);
+	fprintf(f, "\"bytes_sent\": %s, \"bytes_received\": %s}", bytes_text(r, sent, a),
 		bytes_text(r, received, b));
 }
 
@@ -589,10 +609,11 @@ static void print_endpoints(FILE *f, const struct reference_run *run, const stru
 	}
 }
 
-static void print_ledger(FILE *f, const struct reference_run *run, const struct ledger *l)
+static int print_ledger(FILE *f, struct reference_run *run, const struct ledger *l)
 {
 	char text[32];
-	fprintf(f, "{\"mechanism\": \"%s\", \"exact\": %s,\n \"endpoints\": [", run->reference->name,
+	fprintf(f, "{\"mechanism\": \"%s\", \"exact\": %s,\n \"endpoints\": [",
+		run->reference->mechanism ?: run->reference->name,
 		is_exact(run->reference, &run->options) ? "true" : "false");
 	print_endpoints(f, run, l);
 	fprintf(f, "],\n \"edges\": [");
@@ -600,7 +621,10 @@ static void print_ledger(FILE *f, const struct reference_run *run, const struct 
 		fprintf(f, "%s\n  {\"src_pid\": %d, \"dst_pid\": %d, \"messages\": %lu, \"bytes\": %s}",
 			i ? "," : "", l->edges[i].src, l->edges[i].dst, l->edges[i].messages,
 			bytes_text(run->reference, l->edges[i].bytes, text));
-	fprintf(f, "]}\n");
+	fprintf(f, "]");
+	int failed = reference_print_calls(run, f);
+	fprintf(f, "}\n");
+	return failed;
 }
 
 /* A run from open to close. Fills the ledger, which is to be freed in any case. */
@@ -610,7 +634,9 @@ static int execute(struct reference_run *run, struct ledger *l)
 	run->core->accounts = tmpfile();
 	if (!run->core->accounts)
 		return reference_failed(run, "cannot make a temporary file");
-	int failed = r->open ? r->open(run) : 0;
+	int failed = reference_open_calls(run);
+	if (!failed && r->open)
+		failed = r->open(run);
 	if (!failed)
 		failed = run_all(run);
 	if (r->close && r->close(run))
@@ -782,6 +808,7 @@ static struct reference_run *new_run(const struct reference *r, const struct ref
 		return NULL;
 	}
 	*run = (struct reference_run){ .reference = r, .options = *o, .core = c };
+	seed(c, o->seed, 0);
 	complete(r, &run->options);
 	return run;
 }
@@ -807,8 +834,9 @@ static int run_one(const struct reference *r, const struct reference_options *o,
 		failed = execute(run, &l);
 	if (f && !why && !failed) {
 		fputs(before, f);
-		print_ledger(f, run, &l);
+		failed = print_ledger(f, run, &l);
 	}
+	reference_close_calls();
 	free_ledger(&l);
 	free_run(run);
 	return why ? REFERENCE_NOT_APPLICABLE : failed ? 1 : 0;
@@ -913,6 +941,7 @@ int reference_measure(const struct reference *r, const struct reference_options 
 	int failed = why ? 0 : execute(run, &l);
 	if (!why && !failed)
 		measure(&l, result);
+	reference_close_calls();
 	free_ledger(&l);
 	free_run(run);
 	return why ? REFERENCE_NOT_APPLICABLE : failed ? 1 : 0;

@@ -20,6 +20,8 @@
  * Every process books what it did, in calls and in messages; the parent makes the ledger of all accounts.
  * They travel in an unlinked regular file, each at its own place, since that is no communication that a trace
  * would show; and are written before the process ends, also when it kills itself (--kill).
+ *
+ * What makes calls of a protocol, or requests that cause others, books them too (calls.c).
  */
 #ifndef IPC_REFERENCE_H
 #define IPC_REFERENCE_H
@@ -62,12 +64,15 @@ enum reference_features {
 	REFERENCE_NO_KILL = 1 << 9,   /* the others could not go on, or nobody can tell what was done */
 	REFERENCE_MEMORY = 1 << 10,   /* all share one memory at one time: an edge from each to each, and no
 				       * calls that move anything */
+	REFERENCE_CALLS = 1 << 11,    /* only its calls are booked: a library sends them, or they go over
+				       * several mechanisms */
 };
 
 struct reference_run;
 
 struct reference {
-	const char *name; /* the mechanism's */
+	const char *name;      /* the mechanism's */
+	const char *mechanism; /* where that is another: on which its ledger is, "none": on several */
 	const char *summary;
 
 	/* What textbooks tell, beside what mechanisms.def has, in a few words each (`ipctrace reference
@@ -168,6 +173,9 @@ void *reference_buffer(struct reference_run *run);
  */
 int reference_take(struct reference_run *run, const void *message, size_t size);
 
+/* The same for what comes inside of other bytes: books no message. */
+int reference_check(struct reference_run *run, const void *message, size_t size);
+
 /* Whether a consumer's quota is not yet filled. */
 bool reference_more(const struct reference_run *run);
 
@@ -188,6 +196,41 @@ void reference_came(struct reference_run *run, unsigned int from, unsigned long 
 
 /* The same for a process that keeps no account of its own (a program that was started): books for it. */
 void reference_other(struct reference_run *run, pid_t pid, unsigned long sends, unsigned long receives);
+
+/*
+ * Calls (calls.c): what one process asked another for, and what came back; the ledger counts those that are
+ * alike. Those with an id are listed one by one instead, as trees: `parent` is the id of the call that the
+ * caller was working on, 0: none.
+ */
+enum reference_call_kind {
+	REFERENCE_CALL,
+	REFERENCE_ONEWAY, /* no reply is expected */
+	REFERENCE_SIGNAL, /* to whoever wants it; a record for each of them */
+};
+struct reference_call {
+	enum reference_call_kind kind;
+	char name[64];	 /* what was called; in trees the mechanism that carried it */
+	char status[64]; /* as the protocol puts it; "": it went well */
+	pid_t from, to, from_tid;
+	pid_t to_tid, answered_tid; /* who received the request, who sent the reply; 0: not known */
+	uint64_t id, parent;
+	uint64_t start, end; /* CLOCK_MONOTONIC, by the caller */
+};
+/* Of this thread, from now on. Then: books it, until now; status NULL: it went well. Returns 0, or -1. Any
+ * thread may do both. */
+struct reference_call reference_calling(const char *name, pid_t to);
+int reference_called(struct reference_run *run, struct reference_call *call, const char *status);
+/* For the core: before anything is booked; what was booked, as members of a JSON object behind others; after
+ * it. */
+int reference_open_calls(struct reference_run *run);
+int reference_print_calls(struct reference_run *run, FILE *f);
+void reference_close_calls(void);
+
+/* CLOCK_MONOTONIC. */
+uint64_t reference_now(void);
+
+/* A call that this process made took so long: for the comparison. */
+void reference_waited(struct reference_run *run, const struct reference_call *call);
 
 /* Starts a process: `work` runs in it with a `run` of its own and its status is the process's. Returns its
  * pid, or -1 after a line on stderr. */

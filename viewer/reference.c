@@ -18,13 +18,13 @@ enum { COLUMNS = sizeof(columns) / sizeof(columns[0]) };
 
 static int list_for_program(enum output_format format)
 {
-	const char *texts[COLUMNS * IPC_MECHANISMS];
+	const char *texts[COLUMNS * 2 * IPC_MECHANISMS]; /* some programs are no mechanism's */
 	struct output out;
 	size_t n = 0;
 
 	for (const struct reference *const *r = references; *r; r++) {
-		texts[n++] = (*r)->name; /* it is called like its mechanism */
 		texts[n++] = (*r)->name;
+		texts[n++] = (*r)->mechanism ?: (*r)->name;
 		texts[n++] = (*r)->summary;
 	}
 	output_init(&out, stdout, format, 0);

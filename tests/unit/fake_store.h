@@ -229,7 +229,8 @@ void store_protocol_channel(struct store *s, uint32_t gone, uint32_t keep, uint6
 void store_payload(struct store *s, uint64_t event, const void *bytes, size_t size)
 {
 	(void)s;
-	struct fake_payload *p = FAKE_AT(payloads, fake.payloads_count);
+	size_t i = fake.payloads_count;
+	struct fake_payload *p = FAKE_AT(payloads, i);
 	*p = (struct fake_payload){ .event = event, .size = size };
 	memcpy(p->bytes, bytes, size < sizeof(p->bytes) ? size : sizeof(p->bytes));
 }

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the pass that finds spans knows: private to spans.c, span_load.c, turn.c, chain.c and span_write.c.
+ *
+ *	event --lane--> thread, node (a descriptor of an endpoint) --> conversation (two ways)
+ *	conversation: exchanges, in the order of their requests
+ *	exchange --number--> note: what is left of it when its row is written
+ *
+ * Events come in the order of their moments: sends as they begin, receives as they end. A send makes an
+ * arrival for each receive that took of it, which that receive then meets. Every exchange is numbered as it
+ * begins, so a parent's number is below its children's. One that never gets a reply is no span, but a step on
+ * the way from one span to another.
+ *
+ * Times are nanoseconds since meta.start_ns; NEVER: none.
+ */
+#ifndef IPC_SPAN_H
+#define IPC_SPAN_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "calls.h"
+#include "table.h"
+
+#define NEVER INT64_MIN
+
+enum {
+	UNANSWERED_MAX = 64, /* requests of a conversation that may still get a reply */
+	RECENT_MAX = 32,     /* requests of a thread whose parent may still become known */
+	HOPS_MAX = 32,	     /* between two spans */
+};
+
+/* What a thread works on. Shared by who it was handed on to. */
+struct context {
+	uint32_t references, span;
+	struct context *from; /* whose hop this was; NULL: the thread got the request itself */
+	int64_t message;      /* id in `messages`, 0: it has no row */
+	uint32_t channel, hops;
+	bool exact;
+};
+
+enum lane_kind { LANE_OTHER, LANE_SEND, LANE_RECEIVE, LANE_FORGET };
+
+struct span_lane {
+	uint32_t thread, process, channel, node;
+	uint8_t kind; /* enum lane_kind */
+};
+
+struct span_thread {
+	struct context *context;
+	uint32_t process;
+	uint32_t inherits;		      /* the thread that called exec; 0: none, or it is done */
+	uint32_t recent[RECENT_MAX], recents; /* requests that it sent, latest last */
+};
+
+/* A descriptor of an endpoint. */
+struct node {
+	uint32_t channel, process;
+	int8_t side; /* of a socket: 0 who calls, 1 who answers, -1: not known yet */
+};
+
+struct span_channel {
+	uint8_t mechanism;
+	bool outside; /* one side only is in the trace */
+	bool lock;    /* a semaphore that the same threads take and give back */
+	bool counted; /* a semaphore whose messages have no rows: `units` were given and not yet taken */
+	struct conversation *conversation; /* of a socket, NULL: it is used one way only */
+	struct flow *flows;		   /* of others: by who sends to whom */
+	struct arrivals *units;
+	uint64_t unit_count, first_units; /* first: that were there before any was given */
+	uint32_t other; /* of one that has one side only: the process at the other one, 0: not known */
+};
+
+/* What one process sends to another through a channel, where there is a way back. */
+struct flow {
+	struct flow *next;
+	uint32_t src, dst;
+	struct conversation *conversation;
+	uint8_t way;
+};
+
+struct exchange {
+	TAILQ_ENTRY(exchange) link;
+	struct conversation *conversation;
+	uint32_t number, references; /* the conversation's, and one for each arrival that is under way */
+	uint32_t src_thread, dst_thread, src, dst, channel;
+	int64_t start, requested, replied, end; /* requested: the end of the receive of its last byte */
+	int64_t request_bytes, request_received, reply_bytes, reply_received;
+	int64_t requests, requests_received; /* messages */
+	TAILQ_HEAD(, arrival) pieces;	     /* of the request, that were not yet received */
+	struct context *parent;
+	bool exact, pipelined, answered;
+};
+
+struct conversation {
+	struct conversation *next;
+	TAILQ_HEAD(exchanges, exchange) exchanges;
+	unsigned int unanswered;
+	int8_t calls;  /* the way that requests go; -1: not known yet */
+	bool messages; /* its mechanism keeps their boundaries */
+};
+
+struct arrival {
+	STAILQ_ENTRY(arrival) next; /* of the same receive, or of the same semaphore */
+	TAILQ_ENTRY(arrival) piece;
+	bool is_piece, exact;
+	uint8_t way;
+	uint32_t thread, channel; /* of who sent it */
+	uint32_t process;
+	int64_t message, bytes, sent, send_bytes;
+	struct exchange *exchange; /* NULL: of none */
+	struct conversation *conversation;
+	struct context *context; /* the sender's */
+};
+
+STAILQ_HEAD(arrivals, arrival);
+
+/* Of every exchange, by number. */
+struct note {
+	int64_t start, over; /* over: when the last part of its reply was sent; NEVER: there was none */
+	int64_t message;     /* that handed it over */
+	uint32_t parent, channel;
+	bool exact, inferred; /* inferred: the parent is, from whom the thread answered next */
+};
+
+struct event {
+	int64_t id, start, end, bytes, link;
+	const struct span_lane *lane;
+	bool linked;
+};
+
+struct spans {
+	sqlite3 *db;
+	int error; /* the first failure, -errno */
+	int64_t start_ns;
+	struct span_lane *lanes;
+	struct span_thread *threads;
+	struct node *nodes;
+	struct span_channel *channels;
+	uint32_t lane_count, thread_count, node_count, channel_count;
+	struct conversation *conversations;
+	struct table arrivals; /* by the receive's event */
+	struct note *notes;
+	uint32_t noted, note_room;
+	sqlite3_stmt *event_lane, *links_of, *put_span, *put_hop;
+	bool has_links;
+};
+
+/* spans.c */
+void spans_fail(struct spans *s);			 /* of SQLite */
+void *spans_new(struct spans *s, size_t n, size_t size); /* zeroed; NULL: s->error is set */
+sqlite3_stmt *spans_prepare(struct spans *s, const char *sql);
+bool spans_row(struct spans *s, sqlite3_stmt *stmt); /* false: no more, or a failure */
+void spans_exec(struct spans *s, const char *sql);
+
+/* span_load.c: reads what does not change, and finds the conversations. False: there can be no spans. */
+bool spans_load(struct spans *s);
+void spans_unload(struct spans *s);
+/* The conversation of what a process sends to another (0: to anybody, if there is but one) through a channel
+ * that is no socket, or NULL. */
+struct flow *flow_of(const struct spans *s, uint32_t channel, uint32_t src, uint32_t dst);
+
+/* turn.c */
+/* A part of a request, or of a reply. Returns the exchange it is of, with a reference, or NULL. */
+struct exchange *turn_sent(struct spans *s, struct conversation *c, const struct arrival *a);
+/* The thread received it; `end`: of the receive. */
+void turn_received(struct spans *s, struct arrival *a, uint32_t thread, uint32_t process, int64_t end);
+void turn_close(struct spans *s, struct conversation *c);
+void exchange_release(struct spans *s, struct exchange *x);
+
+/* chain.c */
+uint32_t chain_note(struct spans *s, int64_t start, const struct context *parent);
+struct context *context_take(struct context *c);
+void context_drop(struct context *c);
+void chain_set(struct spans *s, uint32_t thread, uint32_t span, struct context *from);
+void chain_restore(struct spans *s, uint32_t thread, struct context *c);
+void chain_forget(struct spans *s, uint32_t thread);
+struct context *chain_of(struct spans *s, uint32_t thread, int64_t now);
+void chain_hand_over(struct spans *s, const struct arrival *a, uint32_t thread, bool counter);
+void chain_sent_request(struct spans *s, uint32_t thread, uint32_t span);
+void chain_sent_reply(struct spans *s, uint32_t thread, const struct exchange *x);
+
+/* span_write.c */
+void span_write_open(struct spans *s);
+void span_write(struct spans *s, const struct exchange *x);
+void span_write_close(struct spans *s);
+
+#endif

@@ -33,7 +33,7 @@ ifdef SAN
   OUR_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-unknown-warning-option -Wno-stringop-overread
   override LDFLAGS += -fsanitize=$(SAN)
 endif
-LDLIBS := -lbpf -lelf -lz -lsqlite3 -lpthread
+LDLIBS := -lbpf -lelf -lz -lsqlite3 -lnghttp2 -lpthread
 
 # Files of preload/ that the recorder and the tests use too: no libc, no state of a traced process.
 SHARED := preload/environment.c preload/program.c preload/ring.c $(addprefix arch/$(ARCH)/,scan.c patch.c prepare.c)
@@ -49,11 +49,12 @@ BENCH := $(patsubst bench/%.c,$(BUILD)/bench/%,$(wildcard bench/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
 
 SHIMS := $(BUILD)/libipctrace.so $(BUILD)/libipctrace-symbols.so
-all: $(BUILD)/ipctrace $(SHIMS)
+PARTS := $(patsubst reference/library/%.c,$(BUILD)/libipctrace-%.so,$(wildcard reference/library/*.c))
+all: $(BUILD)/ipctrace $(SHIMS) $(PARTS)
 
 $(BUILD)/ipctrace: $(BUILD)/obj/viewer/main.o $(BUILD)/core.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LDFLAGS) -Wl,--export-dynamic-symbol='reference_*' -o $@ $^ $(LDLIBS)
 
 # An archive, so that a test or a bench takes only what it uses.
 $(BUILD)/core.a: $(CORE_OBJ)
@@ -69,6 +70,23 @@ $(BUILD)/reference-static: $(REFERENCE_SRC:%.c=$(BUILD)/obj/%.o)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -static -o $@ $^ -lpthread
 reference-static: $(BUILD)/reference-static
+
+# Those parts of reference programs that need a library: `ipctrace reference` loads them when it runs them.
+PART_dbus := dbus-1
+PART_rpc := libtirpc
+part_cflags = $(OUR_CFLAGS) -I$(BUILD)/gen/sum $$(pkg-config --cflags $(1)) -fPIC
+$(BUILD)/libipctrace-%.so: reference/library/%.c
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(call part_cflags,$(PART_$*)) -shared $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $$(pkg-config --libs $(PART_$*))
+# What rpcgen writes is not our style.
+SUM := $(addprefix $(BUILD)/gen/sum/sum_,clnt.c svc.c xdr.c)
+$(BUILD)/libipctrace-rpc.so: $(SUM:.c=.o)
+$(BUILD)/gen/sum/%.o: $(BUILD)/gen/sum/%.c
+	$(Q)$(CC) $(call part_cflags,$(PART_rpc)) -w -c -o $@ $<
+$(SUM) &: reference/library/sum.x
+	$(call say,GEN,$(BUILD)/gen/sum)
+	$(Q)rm -rf $(@D) && mkdir -p $(@D) && cp $< $(@D) && cd $(@D) && for part in hsum.h lsum_clnt.c msum_svc.c csum_xdr.c; do \
+		rpcgen -M -C -$${part%%sum*} -o sum$${part#?sum} sum.x || exit; done
 
 # The shim lives inside other programs: no libc state, no vector registers (they may be live across an
 # inline system call), no stack protector before the target has one; no sanitizer. Cancelled threads are unwound
@@ -93,7 +111,7 @@ $(SHIMS):
 
 # eBPF: the programs of bpf/*.bpf.c linked into one object (which drops their debug text, keeps BTF),
 # embedded through a skeleton.
-BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wimplicit-fallthrough -Werror -Icommon -Ibpf -Iarch/$(ARCH) -I/usr/include/$(ARCH)-linux-gnu \
+BPF_CFLAGS := -target bpf -mcpu=v3 -O2 -g -Wall -Wimplicit-fallthrough -Werror -Icommon -Iprotocols -Ibpf -Iarch/$(ARCH) -I/usr/include/$(ARCH)-linux-gnu \
 	-D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,$(ARCH)) -MMD -MP
 BPF_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard bpf/*.bpf.c))
 $(BUILD)/obj/%.bpf.o: %.bpf.c
@@ -117,6 +135,11 @@ program = $(Q)mkdir -p $(@D) && $(CC) $(OUR_CFLAGS) -o $@ $< $(BUILD)/core.a $(L
 $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
 	$(program) -lcmocka
+# What makes the bytes that parsers are tested with.
+$(BUILD)/tests/test_dbus: OUR_CFLAGS += -I/usr/include/dbus-1.0 -I/usr/lib/$(ARCH)-linux-gnu/dbus-1.0/include
+$(BUILD)/tests/test_dbus: LDLIBS += -ldbus-1
+$(BUILD)/tests/test_onc_rpc: OUR_CFLAGS += -I/usr/include/tirpc
+$(BUILD)/tests/test_onc_rpc: LDLIBS += -ltirpc
 $(BUILD)/bench/%: bench/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
 	$(program)
@@ -133,7 +156,8 @@ bench-programs: $(BENCH)
 fuzz-programs: $(FUZZ)
 
 # Debian's names of what is needed: to build, and to run the tests and benches besides.
-PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev clang bpftool
+PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev libnghttp2-dev clang bpftool \
+	pkg-config libdbus-1-dev libtirpc-dev rpcsvc-proto
 TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
 	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base liburing-dev \
 	postgresql rt-tests python3-sysv-ipc libjemalloc2 faketime sudo musl-tools libc6-i386 libpython3.11-testsuite tmux \
@@ -216,7 +240,7 @@ install: all man
 	$(Q)[ -z '$(GROUP)' ] || setcap cap_bpf,cap_perfmon+ep $(DESTDIR)$(PREFIX)/bin/ipctrace || { \
 		rm -f $(DESTDIR)$(PREFIX)/bin/ipctrace; \
 		echo 'GROUP=$(GROUP) needs root, and setcap of the package libcap2-bin' >&2; exit 1; }
-	$(Q)install -m 755 $(SHIMS) $(DESTDIR)$(PREFIX)/lib/ipctrace/
+	$(Q)install -m 755 $(SHIMS) $(PARTS) $(DESTDIR)$(PREFIX)/lib/ipctrace/
 	$(Q)install -m 644 $(MANUALS) $(DESTDIR)$(PREFIX)/share/man/man1/
 	$(Q)install -Dm 644 completion/ipctrace.bash $(DESTDIR)$(BASH_COMPLETION)
 	$(Q)install -Dm 644 completion/_ipctrace $(DESTDIR)$(ZSH_COMPLETION)

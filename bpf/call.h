@@ -246,7 +246,9 @@ static __always_inline int resume(struct task_state *t, struct task_struct *task
 
 /* ---- a call ends ---- */
 
-static __always_inline int leave_descriptor(struct task_state *t, __s64 result, __u16 flags)
+/* `regs`: NULL where the call has not ended. */
+static __always_inline int leave_descriptor(struct task_state *t, const struct pt_regs *regs, __s64 result,
+					    __u16 flags)
 {
 	struct ipc_event e = event_of(t, result);
 
@@ -258,6 +260,8 @@ static __always_inline int leave_descriptor(struct task_state *t, __s64 result, 
 		e.flags = flags | (t->call == IPC_CALL_tee ? IPC_F_PEEK : 0);
 		if (result == 0 && t->asked && !flags && is_stream(t->object) && verb_of(&e) == IPC_VERB_recv)
 			e.flags |= IPC_F_EOF;
+		if (regs)
+			e.flags |= payload_of(&e, regs);
 		emit_here(&e, t->image, t->several_threads);
 	}
 	if (t->object2) {
@@ -368,6 +372,8 @@ static __noinline int leave_open(struct task_state *t, __s64 result, __u32 fd, _
 		define_loss(t->thread, IPC_REASON_io_uring);
 	if (!classify(fd, &end))
 		return 0;
+	if (window && ipc_object_mechanism(end.object) == IPC_MECH_fifo)
+		judge_anew(end.object);
 	if (end.sk)
 		define_opened(t, &end);
 	return tell_opened(t, &end, result, flags);
@@ -578,7 +584,7 @@ static __always_inline void leave_on_descriptor(struct task_state *t, const stru
 		 ipc_object_mechanism(t->object) == IPC_MECH_signal)
 		leave_signalfd(t, regs, result);
 	else if (row->size == IPC_SIZE_NONE || row->object2 || !has_content(t->object) || result < 0)
-		leave_descriptor(t, result, 0);
+		leave_descriptor(t, regs, result, 0);
 	else if (leave_message(t, regs, result))
 		tell_messages();
 }
@@ -660,7 +666,7 @@ static void leave_unfinished(struct task_state *t)
 	switch (IPC_OBJ_KIND(row_of(t->call)->object)) {
 	case IPC_OBJ_KIND_FD:
 	case IPC_OBJ_KIND_SIGNAL:
-		leave_descriptor(t, 0, IPC_F_INSIDE);
+		leave_descriptor(t, 0, 0, IPC_F_INSIDE);
 		break;
 	case IPC_OBJ_KIND_MSGQ:
 	case IPC_OBJ_KIND_SEMS:

@@ -27,7 +27,9 @@
 #include "ipctrace.skel.h"
 #include "loader.h"
 #include "machine.h"
+#include "payloads.h"
 #include "probes.h"
+#include "recognise.h"
 #include "regions.h"
 #include "source.h"
 #include "tables.h"
@@ -202,6 +204,21 @@ static int mark_chosen(struct source *s, const struct selection *what, char *err
 	return 0;
 }
 
+static unsigned int at_most(unsigned int bytes, unsigned int limit)
+{
+	return bytes < limit ? bytes : limit;
+}
+
+/* Of what is counted only no bytes are told. */
+static void choose_payloads(struct ipctrace_bpf *skel, const struct source_settings *settings)
+{
+	if (settings->aggregate)
+		return;
+	skel->rodata->window = at_most(settings->window, IPC_TEXT_MAX);
+	skel->rodata->capture = at_most(settings->capture, IPC_TEXT_MAX);
+	skel->rodata->tries = IPC_RECOGNISE_TRIES;
+}
+
 static int load(struct source *s, const struct source_settings *settings)
 {
 	s->page = sysconf(_SC_PAGESIZE);
@@ -220,6 +237,7 @@ static int load(struct source *s, const struct source_settings *settings)
 	bpf_program__set_autoload(s->skel->progs.lock_begins, settings->probes);
 	bpf_program__set_autoload(s->skel->progs.lock_ends, settings->probes);
 	choose_ring_programs(s->skel);
+	choose_payloads(s->skel, settings);
 	s->skel->rodata->ring_limit = s->ring - (s->ring / 4 < RESERVE_MAX ? s->ring / 4 : RESERVE_MAX);
 	if (settings->aggregate)
 		choose_aggregated(s->skel);
@@ -451,6 +469,8 @@ static void pass(struct source *s, struct collector *c, const struct ipc_event *
 	} else if (slots->call < IPC_DEF_FIRST && ipc_object_mechanism(slots->object) == IPC_MECH_futex) {
 		regions_futex(s->regions, c, slots);
 	} else {
+		if (slots->call == IPC_DEF_PAYLOAD)
+			payloads_judge(s->skel->bss->judged, def);
 		collector_record(c, COLLECTOR_BPF, slots);
 	}
 }

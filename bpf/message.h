@@ -8,11 +8,10 @@
 #define IPC_BPF_MESSAGE_H
 
 #include "channel.h"
-
-#include <linux/uio.h>
+#include "payload.h"
 
 enum {
-	MESSAGES_MAX = 1024, /* of one call: the kernel's own limit (UIO_MAXIOV), also that of iovecs */
+	MESSAGES_MAX = 1024, /* of one call: the kernel's own limit (UIO_MAXIOV) */
 	PASSED_MAX = 253,    /* descriptors in a message: the kernel's limit */
 	CONTROLS_MAX = 64,
 	TAG_ROOM = 64,
@@ -78,6 +77,12 @@ static struct message *message_get(void)
 {
 	__u32 zero = 0;
 	return bpf_map_lookup_elem(&messages, &zero);
+}
+
+/* A receive that throws its bytes away: they are not where it says. */
+static __always_inline _Bool discards(const struct message *m)
+{
+	return m->receives && m->flags & MSG_TRUNC && ipc_object_mechanism(m->event.object) == IPC_MECH_tcp;
 }
 
 /* What moves is a number. */
@@ -166,7 +171,7 @@ static __noinline int gather_all(struct message *m)
 
 	m->room = m->filled = 0;
 	if (n)
-		bpf_loop(n < MESSAGES_MAX ? n : MESSAGES_MAX, gather_step, 0, 0);
+		bpf_loop(n < IOVECS_MAX ? n : IOVECS_MAX, gather_step, 0, 0);
 	else
 		gather(m, m->buffer, m->size);
 	return 0;
@@ -225,6 +230,8 @@ SEPARATE int tell_message(__s64 result, __u16 part)
 	if (mechanism == IPC_MECH_udp && !(e.flags & (IPC_F_TRUNCATED | IPC_F_PEEK)))
 		e.tag = ipc_tag((const __u64 *)m->content, e.result);
 	e.arg1 = has_value(e.object) ? units_of(m) : has_addresses(e.object) ? address_of_message() : m->room;
+	if (has_payload(&e) && !discards(m))
+		e.flags |= tell_payload(&e, m->header.iovs ? m->header.iov : m->buffer, m->header.iovs);
 	return emit(&e, m->image);
 }
 

@@ -7,6 +7,7 @@
 #define IPC_BPF_QUEUE_H
 
 #include "channel.h"
+#include "payload.h"
 
 enum { NR_EFAULT = 14, NR_EINVAL = 22, NR_ENOSYS = 38 };
 
@@ -105,6 +106,12 @@ static __u64 priority_at(__u64 address)
 	return (__u64)priority + 1;
 }
 
+/* Where in its message its text begins: behind the type. */
+static __always_inline __u32 text_offset(__u32 call)
+{
+	return call == IPC_CALL_msgsnd || call == IPC_CALL_msgrcv ? sizeof(__u64) : 0;
+}
+
 /* What the arguments of a call that succeeded say of its message. */
 static __always_inline void tell_moved(struct ipc_event *e, const struct pt_regs *regs)
 {
@@ -139,6 +146,8 @@ static __noinline int leave_queue(struct task_state *t, const struct pt_regs *re
 	e.flags = result == -NR_EAGAIN ? IPC_F_NONBLOCK : 0;
 	if (result >= 0)
 		tell_moved(&e, regs);
+	if (capture && has_payload(&e))
+		e.flags |= tell_payload(&e, regs_arg(regs, 1) + text_offset(t->call), 0);
 	return emit(&e, t->image);
 }
 

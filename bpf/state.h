@@ -79,6 +79,43 @@ struct followed {
 
 enum { UNTOLD_IMAGE = 1, UNTOLD_THREAD = 2 };
 
+/* What is known of an object's bytes (payload.h), in sets that an object's number selects. The programs write
+ * all but `known` and `denied`, the loader those. An entry may be another object's meanwhile: then too much
+ * of that is told, or it is judged by other messages than its first. */
+enum { JUDGED_SETS = 4096, JUDGED_WAYS = 4 };
+
+struct judged {
+	__u64 object;	/* 0: none */
+	__u8 tries[2];	/* messages that have been told to be judged: received, sent */
+	__u8 likely;	/* one of them may be a protocol's */
+	__u8 used;	/* since a place was last looked for */
+	__u8 known;	/* it speaks a protocol */
+	__u8 denied[2]; /* its messages received, sent, are no protocol's */
+	__u8 reserved;
+};
+
+/* Where its set begins. */
+static inline __u32 judged_set(__u64 object)
+{
+	return (object * 0x9e3779b97f4a7c15ULL >> 52) * JUDGED_WAYS;
+}
+
+static inline struct judged *judged_find(struct judged *judged, __u64 object)
+{
+	struct judged *set = &judged[judged_set(object)];
+
+	for (int i = 0; i < JUDGED_WAYS; i++)
+		if (set[i].object == object)
+			return &set[i];
+	return 0;
+}
+
+/* `judge` of a payload: its direction, and how many of that were told, this one included. */
+static inline __u64 judge_note(__u64 tries, _Bool sends)
+{
+	return tries << 1 | sends;
+}
+
 /* Of one reason and mechanism, on one processor. */
 struct lost {
 	__u64 count, first_ns, last_ns;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "arena_file.h"
+#include "beside.h"
 #include "clock.h"
 #include "environment.h"
 #include "owners.h"
@@ -836,25 +837,6 @@ static long shim_poll(struct source *s, struct collector *c, bool end)
 
 /* --- the source --- */
 
-/* Beside the running program, or where it is installed. Returns malloc'ed memory or NULL. */
-static char *find_shim(void)
-{
-	static const char *const places[] = { "libipctrace.so", "../lib/ipctrace/libipctrace.so" };
-	char self[PATH_MAX], path[PATH_MAX + 64];
-	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (len < 0)
-		return NULL;
-	self[len] = '\0';
-	*strrchr(self, '/') = '\0';
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s", self, places[i]);
-		char *found = realpath(path, NULL);
-		if (found)
-			return found;
-	}
-	return NULL;
-}
-
 /* Without the shim: the arena and who watches it. */
 static int source_make(struct source **out, size_t buffer, char *error, size_t error_size)
 {
@@ -905,7 +887,7 @@ static void select_all(struct arena_header *h, const struct selection *what)
 static int shim_open(struct source **out, const struct source_settings *settings, char *error,
 		     size_t error_size)
 {
-	char *shim = find_shim(), symbols[PATH_MAX];
+	char *shim = find_beside("libipctrace.so"), symbols[PATH_MAX];
 	if (shim)
 		library_beside(shim, true, symbols);
 	if (!shim || (settings->no_patch && access(symbols, R_OK))) {

@@ -374,7 +374,8 @@ struct ipc_def_address {
 struct ipc_def_payload {
 	__u64 object; /* of the event, */
 	__u64 start;  /* as its start */
-	__u64 reserved[3];
+	__u64 judge;  /* the eBPF source's own, else 0 */
+	__u64 reserved[2];
 	/* text: as many of the bytes that were moved as were asked for (arena.h: window, capture), at most
 	 * IPC_TEXT_MAX; any bytes. None where nobody saw them: sendfile, splice. */
 };

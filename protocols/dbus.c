@@ -206,12 +206,13 @@ static unsigned int elements(struct proto_text text, bool bus, bool digits)
 	return begins ? 0 : count;
 }
 
+/* Of a unique name libdbus does not demand a dot. */
 static bool is_bus_name(struct proto_text text)
 {
 	bool unique = text.size && *text.at == ':';
 	if (text.size > NAME_MAX)
 		return false;
-	return elements((struct proto_text){ text.at + unique, text.size - unique }, true, unique) > 1;
+	return elements((struct proto_text){ text.at + unique, text.size - unique }, true, unique) > !unique;
 }
 
 static bool is_path(struct proto_text text)
@@ -339,7 +340,7 @@ static struct proto_text join(char *to, struct proto_text interface, struct prot
 	return (struct proto_text){ to, size + member.size };
 }
 
-static void tell(struct proto_side *side, const struct head *head, uint64_t offset, uint64_t size)
+static void tell(struct proto_side *side, const struct head *head, uint64_t size)
 {
 	static const enum proto_kind kinds[] = { [DBUS_CALL] = PROTO_CALL,
 						 [DBUS_RETURN] = PROTO_REPLY,
@@ -349,10 +350,9 @@ static void tell(struct proto_side *side, const struct head *head, uint64_t offs
 	const struct proto_text *texts = head->texts;
 	struct proto_note note = {
 		.kind = kinds[head->type],
-		.numbered = true,
+		.numbered = head->type != DBUS_SIGNAL,
 		.serial = head->serial,
 		.bytes = size + head->body,
-		.offset = offset,
 		.body = head->body,
 		.sender = texts[SENDER],
 		.destination = texts[DESTINATION],
@@ -376,7 +376,7 @@ static void tell(struct proto_side *side, const struct head *head, uint64_t offs
 	side->noted(side, &note);
 }
 
-static int64_t message(struct proto_side *side, const uint8_t *bytes, size_t size, size_t offset)
+static int64_t message(struct proto_side *side, const uint8_t *bytes, size_t size)
 {
 	struct state *state = (void *)side->state;
 	struct head head;
@@ -388,7 +388,7 @@ static int64_t message(struct proto_side *side, const uint8_t *bytes, size_t siz
 	state->place = MESSAGES;
 	/* Those of unknown types are to be passed over. */
 	if (head.type <= DBUS_SIGNAL)
-		tell(side, &head, offset, (uint64_t)taken);
+		tell(side, &head, (uint64_t)taken);
 	return taken + head.body;
 }
 
@@ -430,30 +430,18 @@ static int64_t line(struct state *state, const uint8_t *bytes, size_t size)
 	return (int64_t)length + 2;
 }
 
-/* What begins at `offset` of the window: a line or a message. */
-static int64_t next(struct proto_side *side, const uint8_t *bytes, size_t size, size_t offset)
+/* A line or a message. */
+static int64_t parse(struct proto_side *side, const uint8_t *bytes, size_t size)
 {
 	struct state *state = (void *)side->state;
 	bool text = *bytes != 'l' && !(*bytes == 'B' && size > 1 && bytes[1] <= DBUS_SIGNAL);
-	int64_t taken = text && state->place != MESSAGES ? line(state, bytes, size)
-							 : message(side, bytes, size, offset);
+	if (side->middle)
+		*state = (struct state){ 0 };
+	int64_t taken =
+		text && state->place != MESSAGES ? line(state, bytes, size) : message(side, bytes, size);
 	if (taken > 0)
 		side->middle = false;
 	return taken;
-}
-
-static int64_t parse(struct proto_side *side, const uint8_t *bytes, size_t size)
-{
-	size_t taken = 0;
-	if (side->middle)
-		*(struct state *)side->state = (struct state){ 0 };
-	while (taken < size) {
-		int64_t more = next(side, bytes + taken, size - taken, taken);
-		if (more <= 0)
-			return taken ? (int64_t)taken : more;
-		taken += (size_t)more;
-	}
-	return (int64_t)taken;
 }
 
 const struct protocol protocol_dbus = { .name = "dbus", .title = "D-Bus", .parse = parse };

@@ -14,7 +14,8 @@ enum {
 	RPC_VERSION = 2,
 	RPC_ACCEPTED = 0,
 	RPC_DENIED = 1,
-	RPC_AUTH_MAX = 400, /* bytes of a credential or verifier */
+	RPC_PROG_MISMATCH = 2, /* of what is accepted */
+	RPC_AUTH_MAX = 400,    /* bytes of a credential or verifier */
 	/* Of a fragment, for a mark can say 2 GiB: far above what implementations send (libtirpc 64 KiB, NFS
 	 * some MiB). */
 	RPC_FRAGMENT_MAX = 1 << 26,

@@ -436,7 +436,7 @@ int reference_wait(struct reference_run *run)
 
 static int run_all(struct reference_run *run)
 {
-	const struct reference *r = run->reference;
+	const struct reference *r = run->part;
 	int failed = 0;
 	if (r->run)
 		return r->run(run);
@@ -630,7 +630,7 @@ static int print_ledger(FILE *f, struct reference_run *run, const struct ledger 
 /* A run from open to close. Fills the ledger, which is to be freed in any case. */
 static int execute(struct reference_run *run, struct ledger *l)
 {
-	const struct reference *r = run->reference;
+	const struct reference *r = run->part;
 	run->core->accounts = tmpfile();
 	if (!run->core->accounts)
 		return reference_failed(run, "cannot make a temporary file");
@@ -667,6 +667,40 @@ static const char *why_not(const struct reference *r, const struct reference_opt
 	if (r->largest && o->size_max > r->largest)
 		return "no message can be so large";
 	return r->refuses ? r->refuses(o) : NULL;
+}
+
+const struct reference *(*reference_load)(const char *name, char *why, size_t size);
+
+/* Whose functions do the work; NULL: they cannot be had, `why` says. */
+static const struct reference *part_of(const struct reference *r, const char **why)
+{
+	static char text[512];
+	const struct reference *part = r;
+	*why = text;
+	if (r->features & REFERENCE_LIBRARY) {
+		snprintf(text, sizeof(text), "it needs a library, which this program cannot load");
+		part = reference_load ? reference_load(r->name, text, sizeof(text)) : NULL;
+	}
+	return part;
+}
+
+const char *reference_missing(const struct reference *r)
+{
+	const struct reference_options o = { 0 };
+	const char *why;
+	const struct reference *part = part_of(r, &why);
+	return !part ? why : part != r && part->refuses ? part->refuses(&o) : NULL;
+}
+
+/* Why this run cannot be, or NULL: it is ready. */
+static const char *prepare(struct reference_run *run)
+{
+	const char *why = why_not(run->reference, &run->options);
+	if (!why)
+		why = reference_missing(run->reference);
+	if (!why)
+		run->part = part_of(run->reference, &why);
+	return run->part ? NULL : why;
 }
 
 static int parse_number(const char *text, const char **end, unsigned long *value)
@@ -826,7 +860,7 @@ static int run_one(const struct reference *r, const struct reference_options *o,
 	struct reference_run *run = new_run(r, o);
 	if (!run)
 		return 1;
-	const char *why = why_not(r, &run->options);
+	const char *why = prepare(run);
 	int failed = 0;
 	if (why)
 		fprintf(stderr, "reference: %s: not applicable: %s\n", r->name, why);
@@ -934,7 +968,7 @@ int reference_measure(const struct reference *r, const struct reference_options 
 	struct reference_run *run = new_run(r, o);
 	if (!run)
 		return 1;
-	const char *why = why_not(r, &run->options);
+	const char *why = prepare(run);
 	*result = (struct reference_result){ 0 };
 	run->core->quiet = true;
 	run->core->stamps = r->features & REFERENCE_NO_BYTES && run->options.rate;

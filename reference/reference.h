@@ -66,6 +66,7 @@ enum reference_features {
 				       * calls that move anything */
 	REFERENCE_CALLS = 1 << 11,    /* only its calls are booked: a library sends them, or they go over
 				       * several mechanisms */
+	REFERENCE_LIBRARY = 1 << 12,  /* what it does is in library/NAME.c (reference_load) */
 };
 
 struct reference_run;
@@ -109,10 +110,22 @@ struct reference {
 /* In the order of references.def; NULL ends it. */
 extern const struct reference *const references[];
 
+/*
+ * A reference that needs a library has its functions (`refuses` too) in a shared object of their own, which
+ * is linked with that library and exports `reference_part`, so that a program that has all the references
+ * does not need it. Who can load one sets this: returns `reference_part`, or NULL and why not in `why`. NULL:
+ * nobody can.
+ */
+extern const struct reference *(*reference_load)(const char *name, char *why, size_t size);
+
+/* Why a reference cannot run here, or NULL. Valid until the next call. */
+const char *reference_missing(const struct reference *r);
+
 enum reference_role { REFERENCE_PARENT, REFERENCE_PRODUCER, REFERENCE_CONSUMER };
 
 struct reference_run {
 	const struct reference *reference;
+	const struct reference *part; /* whose functions are called: the same, or what was loaded */
 	struct reference_options options;
 	/* Of this process. */
 	enum reference_role role;

@@ -208,6 +208,11 @@ static int measure_all(sqlite3 *db)
 		struct row row = { .r = *r, .m = mechanism_of((*r)->name) };
 		if ((*r)->mechanism) /* not its own: nothing to compare */
 			continue;
+		const char *why = reference_missing(*r);
+		if (why) {
+			fprintf(stderr, "ipctrace: '%s' is left out: %s\n", (*r)->name, why);
+			continue;
+		}
 		if (measure_row(&row))
 			status = command_failed("the reference program '%s' failed", (*r)->name);
 		if (insert(db, &row))

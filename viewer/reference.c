@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* reference: runs a reference program (reference/) or all, lists them, or compares them. */
+#include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "beside.h"
 #include "command.h"
 #include "compare.h"
 #include "render.h"
@@ -54,6 +57,20 @@ static int run_all(const struct options *o)
 	return status;
 }
 
+/* reference_load: from beside the shim. The object stays loaded. */
+static const struct reference *load_part(const char *name, char *why, size_t size)
+{
+	char file[64];
+	snprintf(file, sizeof(file), "libipctrace-%s.so", name);
+	char *path = find_beside(file);
+	void *object = path ? dlopen(path, RTLD_NOW) : NULL;
+	const struct reference *part = object ? dlsym(object, "reference_part") : NULL;
+	if (!part)
+		snprintf(why, size, "%s", path ? dlerror() : "its shared object is not where the shim is");
+	free(path);
+	return part;
+}
+
 static bool is_plain(const char *word)
 {
 	for (; *word; word++)
@@ -67,6 +84,7 @@ static int run(const struct command *self, const struct options *o)
 	for (int i = 0; i < o->nargs; i++)
 		if (!is_plain(o->args[i])) /* no good value of anything; and it is printed by many */
 			return command_misused(self, "unexpected argument '%s'", o->args[i]);
+	reference_load = load_part;
 	if (o->list + o->all + o->compare > 1)
 		return command_misused(self, "one of --list, --all and --compare");
 	if (o->all)
@@ -97,7 +115,9 @@ const struct command cmd_reference = {
 		   "  --seed N             of sizes and data\n"
 		   "  --variant NAME       of the program, where it has several\n"
 		   "  --kill               the first producer kills itself half-way\n"
-		   "Exit status 3: the mechanism cannot have that shape.",
+		   "Exit status 3: the mechanism cannot have that shape, or a library or program that it "
+		   "needs is "
+		   "not here.",
 	.options = OPT_LEDGER | OPT_LIST | OPT_ALL | OPT_COMPARE | OPT_FORMAT | OPT_REST | OPT_FOREIGN,
 	.run = run,
 };

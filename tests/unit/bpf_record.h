@@ -35,6 +35,7 @@ struct definition {
 
 static struct ipc_event *events;
 static struct definition *defs;
+static unsigned int *defs_before; /* of each event: how many definitions stood in front of it */
 static unsigned int n_events, n_defs;
 static uint64_t lost[IPC_REASONS], lost_of[IPC_MECHANISMS];
 static uint64_t dropped_sends, dropped_recvs, dropped_sent, dropped_received, dropped_ns;
@@ -60,6 +61,7 @@ void collector_record(struct collector *c, enum collector_source source, const s
 	if (slots->call < IPC_DEF_FIRST) {
 		assert_true(n_events < RECORDS_MAX);
 		assert_true(slots->start + slots->duration > watermark);
+		defs_before[n_events] = n_defs;
 		events[n_events++] = *slots;
 		return;
 	}
@@ -67,6 +69,7 @@ void collector_record(struct collector *c, enum collector_source source, const s
 	assert_true(n_defs < DEFS_MAX);
 	memset(&defs[n_defs], 0, sizeof(defs[n_defs]));
 	memcpy(&defs[n_defs++], def, sizeof(*def) + def->text);
+	facts[PAYLOADS] += def->call == IPC_DEF_PAYLOAD;
 }
 
 void collector_loss(struct collector *c, enum collector_source source, enum ipc_reason reason, int pid,
@@ -113,7 +116,8 @@ void collector_watermark(struct collector *c, enum collector_source source, uint
 /* ---- recording a case ---- */
 
 static const struct selection everything = { .mechanisms = ~0ULL };
-static int target; /* pid of the case's first process */
+static unsigned int window, capture; /* settings */
+static int target;		     /* pid of the case's first process */
 
 static void become_target(int go, const char *name)
 {
@@ -134,7 +138,7 @@ static void become_target(int go, const char *name)
 static inline int record_status(const char *name, bool blind)
 {
 	struct source *s = NULL;
-	const struct source_settings settings = { .what = &everything };
+	const struct source_settings settings = { .what = &everything, .window = window, .capture = capture };
 	char error[512] = "";
 	int go[2], status;
 
@@ -304,7 +308,8 @@ static int make_folder(void **state)
 	folder = mkdtemp(path);
 	events = malloc(RECORDS_MAX * sizeof(*events));
 	defs = malloc(DEFS_MAX * sizeof(*defs));
-	if (!folder || !events || !defs)
+	defs_before = malloc(RECORDS_MAX * sizeof(*defs_before));
+	if (!folder || !events || !defs || !defs_before)
 		return -1;
 	map_facts();
 	return 0;
@@ -322,6 +327,7 @@ static int remove_folder(void **state)
 	}
 	free(events);
 	free(defs);
+	free(defs_before);
 	return 0;
 }
 

@@ -20,7 +20,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FACTS = 64, NAMES = 32 };
+enum {
+	FACTS = 64,
+	NAMES = 32,
+	PAYLOADS = FACTS - 1, /* the one that the recorder notes: how many it has got */
+};
 
 struct name {
 	socklen_t length;

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* JSON-RPC 2.0: what is recognised, its two framings on a stream, and the part of JSON that they need. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "json.h"
+#include "split.h"
+
+extern const struct protocol protocol_jsonrpc;
+
+static bool is(const char *text)
+{
+	return ipc_is_jsonrpc((const uint8_t *)text, strlen(text), true);
+}
+
+static void objects_batches_and_heads_are_recognised(void **state)
+{
+	(void)state;
+	assert_true(is("{\"jsonrpc\":\"2.0\",\"method\""));
+	assert_true(is(" \n{ \"id\": 1, \"jsonrpc\" : \"2.0\""));
+	assert_true(is("[{\"method\":\"x\",\"jsonrpc\":\"2.0\"}]"));
+	assert_true(is("Content-Length: 60\r\n\r\n{\"jsonrpc\""));
+	assert_true(is("content-type: x\r\nContent-Length: 60\r\n\r\n{\"jsonrpc\""));
+	assert_true(is("Content-Length: 60\r\n\r\n"));
+}
+
+static void other_texts_are_not(void **state)
+{
+	static const char *const others[] = {
+		"",
+		"{",
+		"{\"method\":\"x\"}",
+		"\"jsonrpc\"",
+		"Content-Length: 60",
+		"Content-Type: text/plain\r\n\r\n",
+		"Content-Length: 60\r\n\r\n{\"seq\":1,\"type\":\"request\"",
+		"Content-Length: 60\r\n\r\nx\"jsonrpc\"",
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		assert_false(is(others[i]));
+	assert_false(ipc_is_jsonrpc((const uint8_t *)"{\"jsonrpc\":\"2.0\"}", 17, false));
+}
+
+#define CALL_1	"{\"jsonrpc\":\"2.0\",\"method\":\"add\",\"params\":[1,{\"id\":7}],\"id\":1}"
+#define REPLY_1 "{\"id\":1, \"result\" : { \"error\": {\"code\":5} }, \"jsonrpc\":\"2.0\"}"
+#define EVENT                                                                                                \
+	"{ \"method\" : \"log\\/it\" ,\n \"params\":{\"method\":\"no }]{[ \\\"\"}, \"jsonrpc\": \"2.0\" }"
+#define CALL_TEXT "{\"jsonrpc\":\"2.0\",\"id\":\"a-1\",\"method\":\"t\\u0065xt\"}"
+#define REPLY_TEXT                                                                                           \
+	"{\"jsonrpc\":\"2.0\",\"id\":\"a-1\",\"error\":{\"message\":\"x\",\"data\":{\"code\":1},\"code\":-"  \
+	"32601}}"
+
+#define STRING_(x) #x
+#define STRING(x)  STRING_(x)
+
+static uint64_t text_id(const char *text)
+{
+	uint64_t h = 0xcbf29ce484222325;
+	for (; *text; text++)
+		h = (h ^ (uint8_t)*text) * 0x100000001b3;
+	return h;
+}
+
+static size_t expected_size;
+static char expected[4096];
+
+static void expect_none(void)
+{
+	expected_size = 0;
+	expected[0] = 0;
+}
+
+static void expect(int side, size_t at, size_t bytes, size_t body, const char *rest)
+{
+	expected_size += (size_t)snprintf(expected + expected_size, sizeof(expected) - expected_size,
+					  "%d %zu+%zu/%zu %s\n", side, at, bytes, body, rest);
+}
+
+static void expect_id(int side, size_t at, size_t bytes, size_t body, const char *kind, const char *id,
+		      const char *rest)
+{
+	char text[256];
+	snprintf(text, sizeof(text), "%s #%" PRIu64 "%s", kind, text_id(id), rest);
+	expect(side, at, bytes, body, text);
+}
+
+#define SIZE(text) (sizeof(text) - 1)
+
+static void lines_are_calls_replies_and_notifications(void **state)
+{
+	static const struct turn turns[] = {
+		TURN(0, CALL_1 "\n"),
+		TURN(1, REPLY_1 "\n"),
+		TURN(0, EVENT "\r\n" CALL_TEXT),
+		TURN(1, REPLY_TEXT),
+	};
+	(void)state;
+	expect_none();
+	expect(0, 0, SIZE(CALL_1), SIZE(CALL_1), "call #1 add");
+	expect(1, 0, SIZE(REPLY_1), SIZE(REPLY_1), "reply #1");
+	expect(0, SIZE(CALL_1) + 1, SIZE(EVENT), SIZE(EVENT), "oneway log/it");
+	expect_id(0, SIZE(CALL_1 EVENT) + 3, SIZE(CALL_TEXT), SIZE(CALL_TEXT), "call", "\"a-1\"", " text");
+	expect_id(1, SIZE(REPLY_1) + 1, SIZE(REPLY_TEXT), SIZE(REPLY_TEXT), "reply", "\"a-1\"",
+		  " =-32601 failed");
+	ASSERT_NOTES(&protocol_jsonrpc, turns, expected);
+}
+
+#define HEAD(n) "Content-Length: " STRING(n) "\r\n\r\n"
+#define TYPED(n)                                                                                             \
+	"Content-Type: application/vscode-jsonrpc; charset=utf-8\r\ncontent-length:" STRING(n) "\r\n\r\n"
+
+static void messages_behind_a_head_are_too(void **state)
+{
+	static const struct turn turns[] = {
+		TURN(0, HEAD(61) CALL_1 TYPED(78) EVENT),
+		TURN(1, HEAD(61) REPLY_1),
+		TURN(1, HEAD(2) "{}" HEAD(0) HEAD(62) " " REPLY_1),
+	};
+	size_t second = SIZE(HEAD(61) REPLY_1), third = second + SIZE(HEAD(2) "{}" HEAD(0));
+	(void)state;
+	assert_int_equal(SIZE(CALL_1), 61);
+	assert_int_equal(SIZE(EVENT), 78);
+	assert_int_equal(SIZE(REPLY_1), 61);
+	expect_none();
+	expect(0, 0, SIZE(HEAD(61) CALL_1), 61, "call #1 add");
+	expect(0, SIZE(HEAD(61) CALL_1), SIZE(TYPED(78) EVENT), 78, "oneway log/it");
+	expect(1, 0, second, 61, "reply #1");
+	expect(1, third, SIZE(HEAD(62)) + 62, 62, "reply #1");
+	ASSERT_NOTES(&protocol_jsonrpc, turns, expected);
+}
+
+static void each_of_a_batch_is_a_message(void **state)
+{
+	static const struct turn turns[] = {
+		TURN(0, "[" CALL_1 ", " EVENT "]\n"),
+		TURN(1, HEAD(65) "[ " REPLY_1 " ]"),
+		TURN(0, "[]\n"),
+	};
+	(void)state;
+	expect_none();
+	expect(0, 1, SIZE(CALL_1), SIZE(CALL_1), "call #1 add");
+	expect(0, SIZE("[" CALL_1 ", "), SIZE(EVENT), SIZE(EVENT), "oneway log/it");
+	expect(1, SIZE(HEAD(65) "[ "), SIZE(REPLY_1), SIZE(REPLY_1), "reply #1");
+	ASSERT_NOTES(&protocol_jsonrpc, turns, expected);
+}
+
+static void odd_ids_and_errors_are_told_apart(void **state)
+{
+	static const struct turn turns[] = {
+		TURN(0, "{\"id\":null,\"method\":\"a\"}"),
+		TURN(0, "{\"id\":-3,\"method\":\"a\"}"),
+		TURN(0, "{\"id\":18446744073709551616,\"method\":\"a\"}"),
+		TURN(1, "{\"id\":null,\"error\":{\"code\":-32700}}"),
+		TURN(1, "{\"id\":2,\"error\":null,\"result\":1}"),
+		TURN(1, "{\"id\":2,\"error\":\"text\"}"),
+		TURN(1, "{\"seq\":2,\"type\":\"x\"}"),
+	};
+	(void)state;
+	expect_none();
+	expect_id(0, 0, 24, 24, "call", "null", " a");
+	expect_id(0, 24, 22, 22, "call", "-3", " a");
+	expect_id(0, 46, 40, 40, "call", "18446744073709551616", " a");
+	expect_id(1, 0, 35, 35, "reply", "null", " =-32700 failed");
+	expect(1, 35, 32, 32, "reply #2");
+	expect(1, 67, 23, 23, "reply #2 failed");
+	ASSERT_NOTES(&protocol_jsonrpc, turns, expected);
+}
+
+enum { LONG = 10000 };
+
+/* An object of which the middle is long, and who follows it, at most SIZE_MAX bytes at a time. */
+static void give_long(struct conversation *c, const char *before, const char *behind, size_t at_a_time)
+{
+	char text[2 * LONG];
+	size_t size = 0;
+	size += (size_t)sprintf(text, "%s", before);
+	memset(text + size, '}', LONG);
+	size += LONG;
+	size += (size_t)sprintf(text + size, "%s", behind);
+	talk_begin(c, &protocol_jsonrpc, IPC_PROTO_jsonrpc);
+	for (size_t i = 0; i < size; i += at_a_time)
+		talk(c, 0, text + i, at_a_time < size - i ? at_a_time : size - i);
+	talk_end(c);
+	assert_int_equal(c->bad, 0);
+}
+
+static void of_long_messages_the_beginning_tells(void **state)
+{
+	static const size_t sizes[] = { 1, 100, 4095, 4096, 4097, 2 * LONG };
+	static struct conversation c;
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		give_long(&c, "{\"id\":1,\"method\":\"a\",\"params\":\"", "\"}\n{\"id\":2,\"method\":\"b\"}",
+			  sizes[i]);
+		assert_string_equal(c.notes, "0 0+0/0 call #1 a\n0 10034+21/21 call #2 b\n");
+		give_long(&c, "{\"method\":\"a\",\"params\":\"", "\",\"id\":1}\n", sizes[i]);
+		assert_string_equal(c.notes, "0 0+0/0 oneway a\n");
+		give_long(&c, "Content-Length: 10041\r\n\r\n{\"id\":1,\"error\":{\"code\":7, \"message\":\"",
+			  "\"}}\n", sizes[i]);
+		assert_string_equal(c.notes, "0 0+10066/10041 reply #1 =7 failed\n");
+		give_long(&c, "[{\"id\":1,\"method\":\"a\"},{\"method\":\"",
+			  "\"}]\n{\"id\":2,\"method\":\"b\"}", sizes[i]);
+		assert_string_equal(c.notes, "0 1+21/21 call #1 a\n0 10038+21/21 call #2 b\n");
+	}
+}
+
+static void what_is_none_is_bad_until_the_next_begins(void **state)
+{
+	static struct conversation c;
+	(void)state;
+	talk_begin(&c, &protocol_jsonrpc, IPC_PROTO_jsonrpc);
+	talk(&c, 0, "{\"id\" 1}\n", 9);
+	talk(&c, 0, "hello\n", 6);
+	talk(&c, 0, "Content-Length: x\r\n\r\n", 21);
+	talk(&c, 0, "Content-Length: 3\r\n\r\nxxx", 24);
+	talk(&c, 0, "[1, 2]", 6);
+	assert_int_equal(c.bad, 5);
+	talk(&c, 0, "{\"id\":1,\"method\":\"a\"}", 21);
+	talk(&c, 0, "{\"id\":1,\"method", 15);
+	talk_gap(&c, 0, 5000);
+	talk(&c, 0, "{\"id\":2,\"method\":\"b\"}", 21);
+	talk_end(&c);
+	assert_string_equal(c.notes, "0 66+21/21 call #1 a\n0 5102+21/21 call #2 b\n");
+}
+
+/* However deep: nothing is nested in the scanner. */
+static void depth_costs_nothing(void **state)
+{
+	static uint8_t open[PROTO_WINDOW];
+	struct json_place place = { 0 };
+	(void)state;
+	memset(open, '[', sizeof(open));
+	assert_int_equal(json_skip(&place, open, sizeof(open)), sizeof(open));
+	assert_int_equal(place.depth, sizeof(open));
+	memset(open, ']', sizeof(open));
+	assert_int_equal(json_skip(&place, open, sizeof(open)), sizeof(open));
+	assert_int_equal(place.depth, 0);
+}
+
+static void escapes_are_read_where_they_fit(void **state)
+{
+	static const struct {
+		const char *quoted, *text;
+	} cases[] = {
+		{ "\"plain\"", "plain" },
+		{ "\"a\\/b\\\\c\\\"\"", "a/b\\c\"" },
+		{ "\"\\u0041\\u00e9\\n\"", "A\\u00e9\\n" },
+		{ "\"\\u00\"", "\\u00" },
+		{ "\"\\u002fx\"", "/x" },
+		{ "\"\"", "" },
+	};
+	char buffer[PROTO_TEXT_MAX];
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct proto_text quoted = { cases[i].quoted, strlen(cases[i].quoted) };
+		struct proto_text text = json_text(quoted, buffer);
+		assert_int_equal(text.size, strlen(cases[i].text));
+		assert_memory_equal(text.at, cases[i].text, text.size);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(objects_batches_and_heads_are_recognised),
+		cmocka_unit_test(other_texts_are_not),
+		cmocka_unit_test(lines_are_calls_replies_and_notifications),
+		cmocka_unit_test(messages_behind_a_head_are_too),
+		cmocka_unit_test(each_of_a_batch_is_a_message),
+		cmocka_unit_test(odd_ids_and_errors_are_told_apart),
+		cmocka_unit_test(of_long_messages_the_beginning_tells),
+		cmocka_unit_test(what_is_none_is_bad_until_the_next_begins),
+		cmocka_unit_test(depth_costs_nothing),
+		cmocka_unit_test(escapes_are_read_where_they_fit),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

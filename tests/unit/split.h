@@ -4,7 +4,7 @@
 #ifndef IPC_TEST_SPLIT_H
 #define IPC_TEST_SPLIT_H
 
-#include "conversation.h"
+#include "talk.h"
 
 /* Where a turn is divided, and which byte is another: SIZE_MAX: none is. */
 struct changes {

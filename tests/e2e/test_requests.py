@@ -4,7 +4,7 @@
 import collections
 import os
 
-from harness import by_source, main, needs, shorten
+from harness import by_source, free_port, main, needs, script, shorten
 
 BUS = """<busconfig><type>session</type><listen>unix:path={path}</listen><policy context="default">
 <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>"""
@@ -74,6 +74,57 @@ def what_a_monitor_of_the_bus_sees(s, source):
     # One failed.
     assert trace.rows("""SELECT DISTINCT status, failed FROM protocol_messages WHERE status IS NOT NULL""") == [
         ("org.freedesktop.DBus.Error.NameHasNoOwner", 1)]
+
+
+NGINX = """daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.err; worker_processes 1;
+events {{ worker_connections 100; }}
+http {{
+    log_format asked '$request_method $uri $status';
+    access_log {dir}/nginx.log asked;
+    client_body_temp_path {dir}/t1; proxy_temp_path {dir}/t2; fastcgi_temp_path {dir}/t3; uwsgi_temp_path {dir}/t4;
+    scgi_temp_path {dir}/t5; root {dir};
+    server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{behind}; proxy_ignore_client_abort on; }} }}
+}}
+"""
+# Every third asks for what is not there.
+WRK = """local n = 0
+request = function() n = n + 1; return wrk.format("GET", n % 3 == 0 and "/none?secret" or "/page/" .. n % 7 .. "?secret") end
+"""
+CONNECTIONS = 4
+
+
+@by_source
+def nginx_before_a_small_server_under_wrk(s, source):
+    nginx, _ = needs("nginx", "wrk")
+    port, behind = free_port(), free_port()
+    for name, text in (("nginx.conf", NGINX.format(dir=s.dir, port=port, behind=behind)), ("wrk.lua", WRK)):
+        with open(s.path(name), "w", encoding="ascii") as file:
+            file.write(text)
+        os.chmod(s.path(name), 0o644)
+    start = f"{nginx} -e {s.dir}/nginx.err -c {s.dir}/nginx.conf"
+    result, trace = s.record(["sh", "-c", f"""
+        /usr/bin/python3 {script("pages.py")} {behind} listens >pages.log & pages=$!
+        {start} & nginx=$!
+        until [ -e listens ] && [ -s nginx.pid ]; do sleep 0.02; done
+        wrk -t1 -c{CONNECTIONS} -d1s -s wrk.lua http://127.0.0.1:{port}
+        {start} -s quit; wait $nginx
+        kill $pages; wait $pages"""], source, timeout=120)
+    assert result.status == 0, shorten(result)
+    logged = {}
+    for name in ("nginx.log", "pages.log"):
+        with open(s.path(name), encoding="ascii") as log:
+            logged[name] = collections.Counter(tuple(line.rsplit(maxsplit=1)) for line in log)
+    asked = {comm: collections.Counter({tuple(row[:2]): row[2] for row in trace.rows(SPANS, comm)}) for comm in ("wrk", "nginx")}
+    # What nginx asked of the server behind it is all that this one answered.
+    assert asked["nginx"] == logged["pages.log"] and sum(asked["nginx"].values()) >= 10, (asked, logged)
+    # When wrk's time is over a request may be under way on each connection.
+    names = set(asked["wrk"]) - {(name, None) for name, _ in asked["wrk"]}
+    assert names == set(logged["nginx.log"]), (asked, logged)
+    assert sum(abs(asked["wrk"][name] - logged["nginx.log"][name]) for name in names) <= CONNECTIONS, (asked, logged)
+    assert not trace.one("SELECT count(*) FROM protocol_messages WHERE instr(name, 'secret')")
+
+
+SPANS = """SELECT name, status, count(*) FROM spans x JOIN processes p ON p.id = x.src_id WHERE kind = 'http' AND p.comm = ? GROUP BY 1, 2"""
 
 
 if __name__ == "__main__":

@@ -257,6 +257,7 @@ static void begin_reply(struct spans *s, const struct arrival *a, uint32_t proce
 	if (!x || x->answered)
 		return;
 	x->answered = true;
+	chain_served(s, x->dst_thread, x->number);
 	x->replied = a->thread ? a->sent : NEVER;
 	x->reply_bytes = sqlite3_column_int64(q, ROW_BYTES);
 	x->exact &= sqlite3_column_int(q, ROW_EXACT);
@@ -319,6 +320,8 @@ static void receive_call(struct spans *s, struct exchange *x, const struct arriv
 	n->channel = a->channel;
 	if (works)
 		chain_set(s, e->lane->thread, x->number, NULL);
+	if (x->told->wants_reply)
+		chain_serves(s, e->lane->thread, x->number);
 	if (!x->told->wants_reply)
 		x->end = e->end;
 }

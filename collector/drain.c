@@ -199,6 +199,8 @@ static void take_definition(struct source *s, const struct listed *here, union r
 			def->image.spawn_time = clock_ns(&s->clock, def->image.spawn_time);
 		meet_image(s, here, &def->image, def->time);
 	}
+	if (def->call == IPC_DEF_PAYLOAD && def->payload.start) /* of the event behind it, drained at once */
+		def->payload.start = clock_ns(&s->clock, def->payload.start);
 	hand_over(s, copy->slots);
 }
 

@@ -12,6 +12,7 @@
 #include <linux/stat.h>
 
 #include "lock.h"
+#include "payload.h"
 #include "pty.h"
 #include "queue.h"
 #include "socket.h"
@@ -47,7 +48,7 @@ void descriptor_keep(const struct shim_thread *t, long fd, const struct descript
 	if (d && (socket_keeps_messages(d->object) || queue_has_words(d->object)))
 		kind = DESCRIPTOR_MESSAGES;
 	else if (d)
-		kind = DESCRIPTOR_STREAM;
+		kind = payload_kind(d);
 	__atomic_store_n(&descriptor_kinds[fd], kind, __ATOMIC_RELEASE);
 }
 
@@ -226,6 +227,7 @@ bool descriptor_made(struct shim_thread *t, long fd, struct descriptor *out)
 	long flags = raw_syscall(__NR_fcntl, fd, F_GETFL);
 	out->flags = flags < 0 ? 0 : (uint32_t)flags;
 	out->unbound = socket_binds_late(out->object) && socket_is_unbound(fd);
+	payload_begin(out);
 	return true;
 }
 

@@ -110,6 +110,8 @@ static bool enter_spawn(struct shim_thread *t, uint16_t call, const struct hook_
 	else if (call == IPC_CALL_clone3 && r->arg[1] >= CLONE3_FLAGS_SIZE &&
 		 readable((const void *)r->arg[0], CLONE3_FLAGS_SIZE))
 		flags = *(const uint64_t *)r->arg[0];
+	if (flags & CLONE_VM && !(flags & CLONE_VFORK))
+		shim.shares = true;
 	if (flags & CLONE_THREAD)
 		return false;
 	shim_number(t);
@@ -330,6 +332,8 @@ static void enter_filter(struct shim_thread *t, const struct hook_registers *r)
 		shim.no_ioctl = true;
 	if (sandbox_stops_timers(program))
 		shim.no_timer = true;
+	if (sandbox_stops_copies(program))
+		shim.no_copy = true;
 }
 
 static bool sets_filter(long nr, const struct hook_registers *r)
@@ -474,7 +478,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	case IPC_OBJ_KIND_PROCESS:
 		p->arg0 = ipc_arg0((uint32_t)-1, 0);
 		p->object = ipc_object(IPC_MECH_process_vm, (uint32_t)r->arg[IPC_OBJ_ARG(row->object)]);
-		return true;
+		return ipc_object_id(p->object) != (uint32_t)raw_syscall(__NR_getpid); /* its own memory */
 	case IPC_OBJ_KIND_WORD:
 		return hook_enter_futex(t, call, r, p);
 	case IPC_OBJ_KIND_MEMORY:

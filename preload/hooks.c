@@ -130,6 +130,13 @@ static void begin(struct shim_thread *t, struct pending *p, uint16_t call, const
 	t->fast = t->number && t->ring.control && !t->spawn_call && !t->beside && !shim.sample_interval;
 }
 
+/* Whether the bytes of a stream's transfer are looked at; the other way they may not be. */
+static inline bool is_looked_at(uint8_t kind, uint64_t nr)
+{
+	bool receives = ipc_calls[hook_filtered[nr]].verb == IPC_VERB_recv;
+	return kind < DESCRIPTOR_LOOKED || kind >> (receives ? DESCRIPTOR_RECEIVES : DESCRIPTOR_SENDS) & 1;
+}
+
 /* The common case in few instructions: a transfer on a descriptor that is known, nothing else going on. */
 static inline bool enter_fast(struct shim_thread *t, const struct hook_registers *r, uintptr_t stack)
 {
@@ -137,7 +144,10 @@ static inline bool enter_fast(struct shim_thread *t, const struct hook_registers
 	uint32_t fd = (uint32_t)r->arg[0];
 	struct arena_control *c = t->ring.control; /* NULL after a claim in vain */
 	if (!t->fast || !c || t->depth || nr >= NUMBERS || !hook_filtered[nr] || fd >= DESCRIPTORS ||
-	    descriptor_kinds[fd] != DESCRIPTOR_STREAM || !*shim.alive || !running())
+	    !*shim.alive || !running())
+		return false;
+	uint8_t kind = descriptor_kinds[fd];
+	if (__builtin_expect(kind != DESCRIPTOR_STREAM, 0) && is_looked_at(kind, nr))
 		return false;
 	if (nr - __NR_sendto < 2 && r->arg[3] & ~PLAIN_FLAGS)
 		return false;

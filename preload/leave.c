@@ -13,6 +13,7 @@
 #include "hooks.h"
 #include "lock.h"
 #include "passing.h"
+#include "payload.h"
 #include "pty.h"
 #include "queue.h"
 #include "socket.h"
@@ -21,6 +22,7 @@ static void return_transfer(struct shim_thread *t, const struct pending *p, cons
 			    long result)
 {
 	struct ipc_event e = hook_event(t, p, result);
+	struct iovec one;
 	if (result == -EAGAIN)
 		e.flags |= IPC_F_NONBLOCK;
 	if (p->object) {
@@ -28,7 +30,10 @@ static void return_transfer(struct shim_thread *t, const struct pending *p, cons
 			e.flags |= IPC_F_EOF;
 		if (p->call == IPC_CALL_tee)
 			e.flags |= IPC_F_PEEK;
-		shim_emit(t, &e);
+		if (row->object2) /* from one descriptor to another: the bytes are in no memory */
+			shim_emit(t, &e);
+		else
+			payload_emit(t, &e, payload_vector(p, &one));
 	}
 	if (p->object2) {
 		e.object = p->object2;

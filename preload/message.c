@@ -10,6 +10,7 @@
 
 #include "hooks.h"
 #include "passing.h"
+#include "payload.h"
 #include "readable.h"
 #include "socket.h"
 
@@ -69,6 +70,12 @@ static bool is_whole(const struct pending *p, const struct moved *m)
 	return m->name && (ipc_calls[p->call].verb == IPC_VERB_send || length <= p->room);
 }
 
+/* A receive that only threw bytes away. */
+static bool is_discarded(const struct ipc_event *e, const struct moved *m)
+{
+	return m->flags & MSG_TRUNC && ipc_object_mechanism(e->object) == IPC_MECH_tcp;
+}
+
 static void tell(struct shim_thread *t, const struct pending *p, const struct moved *m, long result,
 		 uint16_t flags)
 {
@@ -88,7 +95,10 @@ static void tell(struct shim_thread *t, const struct pending *p, const struct mo
 		e.tag = tag_of(m, (uint64_t)e.result);
 	if (socket_has_addresses(e.object))
 		e.arg1 = is_whole(p, m) ? socket_address(t, m->name, m->name_length) : 0;
-	shim_emit(t, &e);
+	if (is_discarded(&e, m))
+		shim_emit(t, &e);
+	else
+		payload_emit(t, &e, (struct vector){ m->iov, m->iovs });
 }
 
 static struct moved of_header(const struct msghdr *h, int flags)
@@ -166,8 +176,8 @@ uint32_t hook_room(uint16_t call, const struct hook_registers *r)
 /* What sendto and recvfrom were given, the plain ones too, in the form of a message. */
 static struct moved of_arguments(const struct pending *p, struct iovec *one)
 {
-	struct moved m = { .iov = one, .iovs = 1 };
-	*one = (struct iovec){ (void *)p->arg[1], (size_t)p->arg[2] };
+	struct vector v = payload_vector(p, one);
+	struct moved m = { .iov = v.iov, .iovs = v.count };
 	switch (p->call) {
 	case IPC_CALL_sendto:
 		m.flags = (int)p->arg[3];
@@ -178,13 +188,6 @@ static struct moved of_arguments(const struct pending *p, struct iovec *one)
 		m.flags = (int)p->arg[3];
 		m.name = p->arg[5] ? (const void *)p->arg[4] : NULL;
 		m.name_length = m.name ? *(const uint32_t *)p->arg[5] : 0;
-		break;
-	case IPC_CALL_readv:
-	case IPC_CALL_writev:
-	case IPC_CALL_preadv2:
-	case IPC_CALL_pwritev2:
-		m.iov = (const void *)p->arg[1];
-		m.iovs = (uint64_t)p->arg[2];
 		break;
 	}
 	return m;

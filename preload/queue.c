@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "hooks.h"
+#include "payload.h"
 #include "queue.h"
 #include "text.h"
 
@@ -101,11 +102,12 @@ static bool names_nothing(long result)
 	return result == -EINVAL || result == -EFAULT || result == -ENOSYS;
 }
 
-static void tell_moved(struct shim_thread *t, struct ipc_event *e)
+static void tell_moved(struct shim_thread *t, struct ipc_event *e, const void *text)
 {
+	const struct iovec one = { (void *)text, (size_t)e->result };
 	if (e->result == -EAGAIN)
 		e->flags |= IPC_F_NONBLOCK;
-	shim_emit(t, e);
+	payload_emit(t, e, (struct vector){ &one, 1 });
 }
 
 static void return_message(struct shim_thread *t, const struct pending *p, long result)
@@ -124,7 +126,7 @@ static void return_message(struct shim_thread *t, const struct pending *p, long 
 		e.flags |= IPC_F_PEEK;
 	if (p->call == IPC_CALL_msgrcv && p->arg[4] & MSG_NOERROR && result == p->arg[2])
 		e.flags |= IPC_F_FULL;
-	tell_moved(t, &e);
+	tell_moved(t, &e, ((const struct msgbuf *)p->arg[1])->mtext);
 }
 
 /* read(2) of a POSIX queue is no receive: it gives a line of text about the queue. */
@@ -140,7 +142,7 @@ static void return_posix(struct shim_thread *t, const struct pending *p, long re
 	} else if (result >= 0 && priority) {
 		e.arg1 = (uint64_t)*priority + 1;
 	}
-	tell_moved(t, &e);
+	tell_moved(t, &e, (const void *)p->arg[1]);
 }
 
 void hook_leave_queue(struct shim_thread *t, const struct pending *p, long result)

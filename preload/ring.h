@@ -109,11 +109,17 @@ none:
 	return NULL;
 }
 
-/* Makes the slot whole. Everything else in it and in the slots of its text must have been written before. */
-static inline void ring_publish(struct ring_thread *t, struct ipc_event *slot)
+/* Makes a slot whole of a record that has more behind it, or before. */
+static inline void ring_make_whole(struct ring_thread *t, struct ipc_event *slot)
 {
 	atomic_store_explicit((_Atomic uint32_t *)&slot->seq, t->base + (uint32_t)(slot - t->slots),
 			      memory_order_release);
+}
+
+/* Makes the slot whole. Everything else in it and in the slots of its text must have been written before. */
+static inline void ring_publish(struct ring_thread *t, struct ipc_event *slot)
+{
+	ring_make_whole(t, slot);
 	if (t->busy == 1)
 		atomic_store_explicit(&t->control->ending, 0, memory_order_release);
 	arch_local_dec(&t->busy);

@@ -166,6 +166,12 @@ bool sandbox_stops_timers(const struct sock_fprog *program)
 	return stops(program, timers, 3);
 }
 
+bool sandbox_stops_copies(const struct sock_fprog *program)
+{
+	static const uint16_t copies[] = { __NR_process_vm_readv };
+	return stops(program, copies, 1);
+}
+
 bool sandbox_stops_sampling(const struct sock_fprog *program)
 {
 	static const uint16_t sampling[] = { __NR_userfaultfd, __NR_ioctl };

@@ -29,4 +29,7 @@ bool sandbox_stops_ioctl(const struct sock_fprog *program);
 /* A timer by which a thread is cancelled a moment later. */
 bool sandbox_stops_timers(const struct sock_fprog *program);
 
+/* To let the kernel copy memory that may be unmapped meanwhile. */
+bool sandbox_stops_copies(const struct sock_fprog *program);
+
 #endif

@@ -60,16 +60,20 @@ static bool has_bytes(const struct ipc_event *e)
 	       mechanism != IPC_MECH_timerfd && mechanism != IPC_MECH_signal;
 }
 
+bool shim_sends(const struct ipc_event *e)
+{
+	const struct ipc_call *call = &ipc_calls[e->call];
+	return call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
+	       (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
+}
+
 /* Keeps calls, bytes and durations of the endpoint exact where the event itself cannot be stored. */
 void shim_dropped(const struct ipc_event *e)
 {
 	if (shim_has_ended()) /* it waited for room until then, and is no part of the recording */
 		return;
-	const struct ipc_call *call = &ipc_calls[e->call];
-	bool sends = call->verb == IPC_VERB_send || e->flags & IPC_F_SECOND ||
-		     (call->verb == IPC_VERB_by_end && e->arg0 >> 32 & O_ACCMODE);
 	uint64_t bytes = has_bytes(e) ? (uint64_t)e->result : 0;
-	if (moves(e) && !ring_overflow(&shim.ring, e->object, sends, bytes, shim_now() - e->start))
+	if (moves(e) && !ring_overflow(&shim.ring, e->object, shim_sends(e), bytes, shim_now() - e->start))
 		shim_lost(IPC_REASON_uncounted);
 	shim_lost(IPC_REASON_dropped);
 }
@@ -453,6 +457,11 @@ static void pass(struct shim_thread *t, int argc, char **argv, uint32_t prev)
 		shim_lost(reason);
 }
 
+static uint32_t payload_size(uint32_t asked)
+{
+	return asked < IPC_TEXT_MAX ? asked : IPC_TEXT_MAX;
+}
+
 static volatile uint32_t *alive_page(void)
 {
 	long page = raw_syscall(__NR_mmap, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -485,6 +494,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	shim.passes = !shim_is_chosen(comm);
 	shim.mechanisms = shim.ring.header->mechanisms;
 	shim.chooses = shim.mechanisms != ~0ULL;
+	shim.window = payload_size(shim.ring.header->window);
+	shim.capture = payload_size(shim.ring.header->capture);
 	sample_start();
 	shim.alive = alive_page();
 	if (!shim.alive) {
@@ -492,7 +503,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		return;
 	}
 	/* A filter of an earlier program: what it does to our questions is not known. */
-	shim.no_diag = shim.no_ioctl = shim.no_timer = raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
+	shim.no_diag = shim.no_ioctl = shim.no_timer = shim.no_copy =
+		raw_syscall(__NR_prctl, PR_GET_SECCOMP) != 0;
 	if (shim.passes) {
 		pass(t, argc, argv, prev);
 		return;

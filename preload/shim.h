@@ -79,11 +79,14 @@ struct shim {
 	bool no_timer;	/* likewise to cancel a thread a moment later */
 	bool no_ioctl;	/* likewise which pseudo-terminal, or what is mapped at an address: the text of
 			 * /proc/self/maps is read */
+	bool no_copy;	/* likewise to read memory that another thread may unmap */
+	bool shares;	/* our memory is, or was, that of somebody whom libc does not know of */
 	bool by_names;	/* calls are seen by the names of libc's functions (names/), no code is changed */
 	bool ticks;	/* the arena's clock is the time-stamp counter */
 	bool chooses;	/* not all mechanisms are looked at */
 	uint64_t mechanisms;	  /* those that are: a set of 1 << enum ipc_mechanism */
 	uint64_t sample_interval; /* by that clock; 0: shared memory is not sampled */
+	uint32_t window, capture; /* of payloads, as in the arena's header, at most IPC_TEXT_MAX */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */
 	bool introduced;	  /* the image's definition is in the arena; else it is tried again */
@@ -147,15 +150,13 @@ uint32_t shim_image(const struct shim_thread *t);
 /* Counts an event that ended now and could not be stored. `event` has everything but duration, seq. */
 void shim_dropped(const struct ipc_event *event);
 
-/* Records one event that ended now, or counts it. `event` has everything but duration, seq. */
-static inline __attribute__((always_inline)) void shim_emit(struct shim_thread *t,
+/* Whether what the event moved went into the channel. */
+bool shim_sends(const struct ipc_event *event);
+
+/* Everything of an event but duration, seq. */
+static inline __attribute__((always_inline)) void shim_fill(struct ipc_event *slot,
 							    const struct ipc_event *event)
 {
-	struct ipc_event *slot = event->thread ? ring_begin(&shim.ring, &t->ring, 1) : NULL;
-	if (__builtin_expect(!slot, 0)) {
-		shim_dropped(event);
-		return;
-	}
 	slot->start = event->start;
 	slot->object = event->object;
 	slot->result = event->result;
@@ -165,6 +166,18 @@ static inline __attribute__((always_inline)) void shim_emit(struct shim_thread *
 	slot->call = event->call;
 	slot->flags = event->flags;
 	slot->tag = event->tag;
+}
+
+/* Records one event that ended now, or counts it. `event` has everything but duration, seq. */
+static inline __attribute__((always_inline)) void shim_emit(struct shim_thread *t,
+							    const struct ipc_event *event)
+{
+	struct ipc_event *slot = event->thread ? ring_begin(&shim.ring, &t->ring, 1) : NULL;
+	if (__builtin_expect(!slot, 0)) {
+		shim_dropped(event);
+		return;
+	}
+	shim_fill(slot, event);
 	slot->duration = shim_now() - event->start;
 	ring_publish(&t->ring, slot);
 }
@@ -180,11 +193,13 @@ void shim_lost(enum ipc_reason reason);
 
 struct descriptor {
 	uint64_t object;
-	uint32_t flags; /* as open(2) got them: access mode, O_NONBLOCK */
-	uint32_t epoll; /* 1 + the epoll descriptor that it was told to be registered with, or 0: */
-	uint64_t data;	/* by this user data, */
-	uint32_t image; /* by this process */
-	bool unbound;	/* a UDP or netlink socket without a port */
+	uint32_t flags;	  /* as open(2) got them: access mode, O_NONBLOCK */
+	uint32_t epoll;	  /* 1 + the epoll descriptor that it was told to be registered with, or 0: */
+	uint64_t data;	  /* by this user data, */
+	uint32_t image;	  /* by this process */
+	bool unbound;	  /* a UDP or netlink socket without a port */
+	uint8_t looks[2]; /* so many more sends, and receives, are looked at: is it a protocol (payload.h)? */
+	bool recognised;  /* it is: all are */
 };
 
 /* A byte per descriptor below DESCRIPTORS. */
@@ -194,6 +209,11 @@ enum {
 	DESCRIPTOR_OTHER = 1,
 	DESCRIPTOR_STREAM = 2,	 /* its transfers may take the fast path */
 	DESCRIPTOR_MESSAGES = 3, /* each transfer has an address, a tag or a boundary of its own */
+	/* A stream of whose bytes something may be told: a bit more for each direction of it, which keeps its
+	 * transfers from the fast path. */
+	DESCRIPTOR_LOOKED = 4,
+	DESCRIPTOR_SENDS = 0,
+	DESCRIPTOR_RECEIVES = 1,
 };
 extern uint8_t descriptor_kinds[DESCRIPTORS];
 

@@ -72,6 +72,12 @@ static inline void arch_local_dec(uint32_t *p)
 	__asm__ volatile("decl %0" : "+m"(*p)::"memory", "cc");
 }
 
+/* Copies without vector registers. */
+static inline void arch_copy(void *to, const void *from, uint64_t size)
+{
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size)::"memory");
+}
+
 /* What libc addresses thread-local storage by; 0: the thread has an empty block in its place. */
 static inline uintptr_t arch_thread_pointer(void)
 {

@@ -199,13 +199,16 @@ static void send(struct spans *s, const struct event *e)
 		.sent = e->start,
 		.bytes = e->bytes,
 		.send_bytes = e->bytes,
+		.event = e->id,
 		.context = s->threads[e->lane->thread].context,
 		.message = e->id,
 		.exact = !(e->link & 1),
 	};
 
 	find_conversation(s, e, &a);
-	if (a.conversation)
+	if (c->told)
+		told_sent(s, e, &a, e->linked || (e->bytes && c->conversation && !c->outside));
+	else if (a.conversation)
 		a.exchange = turn_sent(s, a.conversation, &a);
 	if (c->counted) {
 		a.message = 0;
@@ -227,7 +230,9 @@ static void receive(struct spans *s, const struct event *e, struct arrival *a)
 {
 	unsigned int mechanism = s->channels[a->channel].mechanism;
 
-	if (a->conversation)
+	if (s->channels[a->channel].told)
+		told_received(s, e, a);
+	else if (a->conversation)
 		turn_received(s, a, e->lane->thread, e->lane->process, e->end);
 	else if (!s->channels[a->channel].lock)
 		chain_hand_over(s, a, e->lane->thread,
@@ -315,6 +320,8 @@ static void take(struct spans *s, const struct event *e)
 		receive_all(s, e, list);
 	else if (c->counted)
 		take_unit(s, e, c);
+	else if (c->told && e->bytes)
+		told_received_outside(s, e);
 	else if (c->outside && e->bytes)
 		receive_outside(s, e);
 }
@@ -401,6 +408,7 @@ static void find(struct spans *s)
 	}
 	bool any = s->put_span;
 	drop_all_arrivals(s);
+	told_close(s);
 	for (struct conversation *c = s->conversations; c; c = c->next)
 		turn_close(s, c);
 	if (any)

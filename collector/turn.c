@@ -26,8 +26,9 @@ void exchange_release(struct spans *s, struct exchange *x)
 {
 	if (--x->references)
 		return;
-	if (x->answered)
+	if (x->answered || x->told)
 		span_write(s, x);
+	told_free(x->told);
 	context_drop(x->parent);
 	free(x);
 }

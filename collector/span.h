@@ -53,6 +53,7 @@ struct span_thread {
 	struct context *context;
 	uint32_t process;
 	uint32_t inherits;		      /* the thread that called exec; 0: none, or it is done */
+	uint32_t open;			      /* requests that it sent and has no reply to yet */
 	uint32_t recent[RECENT_MAX], recents; /* requests that it sent, latest last */
 };
 
@@ -90,7 +91,7 @@ struct told {
 	char *kind, *name, *status, *trace_id, *parent_span;
 	int failed;		  /* -1: not known */
 	int64_t row, received_by; /* received_by: the event */
-	bool numbered, wants_reply, done;
+	bool wants_reply;
 	uint64_t key; /* of a call that is found by its number, 0: it is not */
 };
 
@@ -104,8 +105,8 @@ struct exchange {
 	int64_t requests, requests_received; /* messages */
 	TAILQ_HEAD(, arrival) pieces;	     /* of the request, that were not yet received */
 	struct context *parent;
-	struct told *told; /* NULL: found from the turns */
-	bool exact, pipelined, answered;
+	struct told *told;			   /* NULL: found from the turns */
+	bool exact, pipelined, answered, returned; /* returned: of the reply something was received */
 };
 
 struct conversation {
@@ -137,6 +138,7 @@ struct note {
 	int64_t message;     /* that handed it over */
 	uint32_t parent, channel;
 	bool told;	      /* it is a span, whether it was answered or not */
+	bool oneway;	      /* nobody waits for it: it is over when the thread waits for the next */
 	bool exact, inferred; /* inferred: the parent is, from whom the thread answered next */
 };
 
@@ -185,6 +187,7 @@ struct exchange *turn_sent(struct spans *s, struct conversation *c, const struct
 void turn_received(struct spans *s, struct arrival *a, uint32_t thread, uint32_t process, int64_t end);
 void turn_close(struct spans *s, struct conversation *c);
 void exchange_release(struct spans *s, struct exchange *x);
+void exchange_returned(struct spans *s, struct exchange *x);
 
 /* told.c: likewise, where messages were told. `arrives`: somebody received it, or will; `a` is the send. */
 bool told_open(struct spans *s);
@@ -201,6 +204,7 @@ void context_drop(struct context *c);
 void chain_set(struct spans *s, uint32_t thread, uint32_t span, struct context *from);
 void chain_restore(struct spans *s, uint32_t thread, struct context *c);
 void chain_forget(struct spans *s, uint32_t thread);
+void chain_waits(struct spans *s, uint32_t thread);
 struct context *chain_of(struct spans *s, uint32_t thread, int64_t now);
 void chain_hand_over(struct spans *s, const struct arrival *a, uint32_t thread, bool counter);
 void chain_sent_request(struct spans *s, uint32_t thread, uint32_t span);

@@ -42,6 +42,7 @@ static void bind_time(sqlite3_stmt *stmt, int *column, const struct spans *s, in
 void span_write(struct spans *s, const struct exchange *x)
 {
 	const struct told *t = x->told;
+	bool served = x->replied != NEVER && x->requested != NEVER;
 	sqlite3_stmt *q = s->put_span;
 	int column = 0;
 
@@ -55,7 +56,7 @@ void span_write(struct spans *s, const struct exchange *x)
 	bind(q, &column, x->channel, true);
 	bind_time(q, &column, s, x->start);
 	bind_time(q, &column, s, x->end);
-	bind(q, &column, x->replied - x->requested, x->replied != NEVER && x->requested != NEVER);
+	bind(q, &column, served ? x->replied - x->requested : 0, served);
 	sqlite3_bind_text(q, ++column, t ? t->status : NULL, -1, SQLITE_STATIC);
 	bind(q, &column, t ? t->failed : 0, t && t->failed >= 0);
 	bind(q, &column, x->exact, true);

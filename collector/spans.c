@@ -201,7 +201,7 @@ static void send(struct spans *s, const struct event *e)
 		.bytes = e->bytes,
 		.send_bytes = e->bytes,
 		.event = e->id,
-		.context = s->threads[e->lane->thread].context,
+		.context = context_take(s->threads[e->lane->thread].context),
 		.message = e->id,
 		.exact = !(e->link & 1),
 	};
@@ -223,6 +223,7 @@ static void send(struct spans *s, const struct event *e)
 		sent_outside(a.exchange, &a, e->end);
 	if (a.exchange)
 		exchange_release(s, a.exchange);
+	context_drop(a.context);
 }
 
 /* ---- receives ---- */
@@ -313,6 +314,8 @@ static void take(struct spans *s, const struct event *e)
 	struct arrivals *list;
 
 	inherit(s, e->lane->thread);
+	if (e->lane->kind == LANE_RECEIVE)
+		chain_waits(s, e->lane->thread);
 	if (e->lane->kind == LANE_SEND)
 		send(s, e);
 	else if (e->lane->kind == LANE_FORGET)

@@ -76,11 +76,12 @@ enum {
 	ROW_CALL,
 	ROW_ORIGIN,
 	ROW_FORWARDED,
+	ROW_SENDER,
 };
 #define ROWS                                                                                                 \
 	"SELECT t.id, t.protocol, t.kind, t.sent, t.first, t.last, t.number, t.name, t.status, t.failed, "   \
 	"t.trace_id,"                                                                                        \
-	" t.parent_span, t.exact, t.bytes, coalesce(o.call, t.call), t.origin, t.forwarded"                  \
+	" t.parent_span, t.exact, t.bytes, coalesce(o.call, t.call), t.origin, t.forwarded, t.sender"        \
 	" FROM temp.told t LEFT JOIN temp.told o ON o.id = t.origin "
 
 bool told_open(struct spans *s)
@@ -135,7 +136,6 @@ static struct told *new_told(struct spans *s, sqlite3_stmt *q)
 			.parent_span = text(q, ROW_PARENT),
 			.failed = -1,
 			.row = sqlite3_column_int64(q, ROW_ID),
-			.numbered = sqlite3_column_type(q, ROW_NUMBER) != SQLITE_NULL,
 			.wants_reply = !strcmp((const char *)sqlite3_column_text(q, ROW_KIND), "call"),
 		};
 	return t;
@@ -208,6 +208,8 @@ static void begin_call(struct spans *s, const struct arrival *a, uint32_t proces
 	};
 	TAILQ_INIT(&x->pieces);
 	s->notes[x->number].told = true;
+	s->notes[x->number].oneway = !t->wants_reply;
+	x->returned = !t->wants_reply;
 	if (t->wants_reply)
 		mark_pipelined(s, x);
 	TAILQ_INSERT_TAIL(&s->channels[x->channel].calls, x, link);
@@ -217,6 +219,8 @@ static void begin_call(struct spans *s, const struct arrival *a, uint32_t proces
 	t->key = t->wants_reply ? key_of(a, process, q) : 0;
 	if (t->key)
 		put(s, &s->call_numbers, t->key, x);
+	if (x->src_thread && t->wants_reply)
+		s->threads[x->src_thread].open++;
 	if (x->src_thread)
 		chain_sent_request(s, x->src_thread, x->number);
 }
@@ -292,8 +296,17 @@ static void begin_rows(struct spans *s, const struct arrival *a, uint32_t proces
 	}
 }
 
+/* What the bus itself says, and what comes while one waits for a reply, is not what is worked on next. */
+static bool is_worked_on(const struct spans *s, const struct event *e, sqlite3_stmt *q)
+{
+	const char *sender = (const char *)sqlite3_column_text(q, ROW_SENDER);
+
+	return !is_kind(q, "signal") ||
+	       (!s->threads[e->lane->thread].open && !(sender && !strcmp(sender, "org.freedesktop.DBus")));
+}
+
 static void receive_call(struct spans *s, struct exchange *x, const struct arrival *a, const struct event *e,
-			 bool next)
+			 bool works)
 {
 	struct note *n = &s->notes[x->number];
 
@@ -304,7 +317,7 @@ static void receive_call(struct spans *s, struct exchange *x, const struct arriv
 	x->told->received_by = e->id;
 	n->message = a->message;
 	n->channel = a->channel;
-	if (!next || !x->told->wants_reply)
+	if (works)
 		chain_set(s, e->lane->thread, x->number, NULL);
 	if (!x->told->wants_reply)
 		x->end = e->end;
@@ -326,7 +339,8 @@ static void end_rows(struct spans *s, const struct arrival *a, const struct even
 		if (!is_kind(q, "reply")) {
 			x = table_get(&s->call_rows, (uint64_t)row);
 			if (x)
-				receive_call(s, x, a, e, next);
+				receive_call(s, x, a, e,
+					     is_worked_on(s, e, q) && !(next && x->told->wants_reply));
 			next |= x && x->told->wants_reply;
 			if (x && !x->told->wants_reply && !is_copy(q)) /* else others may get it too */
 				end_call(s, x);
@@ -338,6 +352,7 @@ static void end_rows(struct spans *s, const struct arrival *a, const struct even
 		x->end = e->end;
 		x->exact &= a->exact;
 		x->src = e->lane->process;
+		exchange_returned(s, x);
 		chain_restore(s, e->lane->thread, x->parent);
 		end_call(s, x);
 	}

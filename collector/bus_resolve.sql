@@ -55,11 +55,11 @@ WHERE mechanism = (SELECT id FROM mechanisms WHERE name = 'dbus');
 
 -- ---- names ----
 
-DELETE FROM bus_names;
-INSERT INTO bus_names (name, bus_id, process_id, channel_id, first_ns, last_ns)
+DELETE FROM main.bus_names;
+INSERT INTO main.bus_names (name, bus_id, process_id, channel_id, first_ns, last_ns)
 SELECT own, bus, client, channel_id, c.first_ns, c.last_ns
 FROM temp.bus_ends JOIN channel_rows c ON c.id = channel_id WHERE own IS NOT NULL;
-INSERT INTO bus_names (name, bus_id, process_id, channel_id, first_ns, last_ns)
+INSERT INTO main.bus_names (name, bus_id, process_id, channel_id, first_ns, last_ns)
 SELECT destination, bus, client, channel_id,
 	s.ns + min((SELECT ts FROM event_rows e WHERE e.rowid = first_event)),
 	s.ns + max((SELECT ts FROM event_rows e WHERE e.rowid = first_event))
@@ -67,13 +67,13 @@ FROM protocol_messages JOIN temp.bus_ends USING (channel_id),
 	(SELECT CAST(value AS INTEGER) AS ns FROM meta WHERE key = 'start_ns') s
 WHERE protocol = 'dbus' AND sender IS NOT NULL AND destination NOT GLOB ':*' AND NOT monitor
 GROUP BY destination, channel_id;
-INSERT INTO bus_names (name, bus_id, process_id, channel_id, first_ns, last_ns)
+INSERT INTO main.bus_names (name, bus_id, process_id, channel_id, first_ns, last_ns)
 SELECT 'org.freedesktop.DBus', bus, daemon, NULL, min(c.first_ns), max(c.last_ns)
 FROM temp.bus_ends JOIN channel_rows c ON c.id = channel_id WHERE through_bus GROUP BY bus;
 
 DROP TABLE IF EXISTS temp.bus_owners;
 CREATE TEMP TABLE bus_owners (name, bus, process, PRIMARY KEY (name, bus)) WITHOUT ROWID;
-INSERT INTO temp.bus_owners SELECT name, bus_id, max(process_id) FROM bus_names
+INSERT INTO temp.bus_owners SELECT name, bus_id, max(process_id) FROM main.bus_names
 GROUP BY name, bus_id HAVING count(DISTINCT process_id) = 1;
 
 -- ---- messages ----

@@ -94,6 +94,7 @@ struct flow {
 struct told {
 	char *kind, *name, *status, *trace_id, *parent_span;
 	int failed;		  /* -1: not known */
+	uint32_t bus;		  /* the channel of the bus that it goes through, or 0 */
 	int64_t row, received_by; /* received_by: the event */
 	bool wants_reply;
 	uint64_t key; /* of a call that is found by its number, 0: it is not */

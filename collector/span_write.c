@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "span.h"
+#include "tables.h"
 
 static const char make_tables[] = "DROP TABLE IF EXISTS temp.found; DROP TABLE IF EXISTS temp.hops;"
 				  "CREATE TEMP TABLE found (number INTEGER PRIMARY KEY, kind, name, src, "
@@ -50,10 +51,11 @@ void span_write(struct spans *s, const struct exchange *x)
 		return;
 	bind(q, &column, x->number, true);
 	sqlite3_bind_text(q, ++column, t ? t->kind : "exchange", -1, SQLITE_STATIC);
-	sqlite3_bind_text(q, ++column, t ? t->name : NULL, -1, SQLITE_STATIC);
+	sqlite3_bind_text(q, ++column, t ? t->name : ipc_mechanisms[s->channels[x->channel].mechanism].name,
+			  -1, SQLITE_STATIC);
 	bind(q, &column, x->src, x->src);
 	bind(q, &column, x->dst, x->dst);
-	bind(q, &column, x->channel, true);
+	bind(q, &column, t && t->bus ? t->bus : x->channel, true);
 	bind_time(q, &column, s, x->start);
 	bind_time(q, &column, s, x->end);
 	bind(q, &column, served ? x->replied - x->requested : 0, served);

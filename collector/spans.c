@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "bus.h"
 #include "span.h"
 
 /* ---- the trace ---- */
@@ -436,6 +437,7 @@ int spans_build(sqlite3 *db, uint64_t most)
 	}
 	s.start_ns = one_number(&s, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns'");
 	spans_exec(&s, "BEGIN IMMEDIATE");
+	s.error = s.error ? s.error : bus_resolve(db);
 	find(&s);
 	spans_exec(&s, "INSERT OR REPLACE INTO meta VALUES ('spans', 'built'); COMMIT");
 	if (s.error && !sqlite3_get_autocommit(db))

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "span.h"
-#include "tables.h"
 
 static const char make_tables[] = "DROP TABLE IF EXISTS temp.found; DROP TABLE IF EXISTS temp.hops;"
 				  "CREATE TEMP TABLE found (number INTEGER PRIMARY KEY, kind, name, src, "

@@ -182,7 +182,7 @@ static void test_one_socket(void **state)
 	check_spans("10|20|10|60|-|\n10|20|100|130|-|\n");
 	check_file("SELECT kind, name, src_id, dst_id, channel_id, server_ns, status, failed, request_bytes,"
 		   " reply_bytes, length(trace_id), length(span_id) FROM spans",
-		   "exchange|unix_stream|1|2|1|30|-|-|10|10|32|16\nexchange|unix_stream|1|2|1|10|-|-|10|10|"
+		   "exchange|-|1|2|1|30|-|-|10|10|32|16\nexchange|-|1|2|1|10|-|-|10|10|"
 		   "32|16\n");
 	check_file("SELECT count(DISTINCT trace_id), count(DISTINCT span_id) FROM spans", "2|2\n");
 }

@@ -50,8 +50,7 @@ void span_write(struct spans *s, const struct exchange *x)
 		return;
 	bind(q, &column, x->number, true);
 	sqlite3_bind_text(q, ++column, t ? t->kind : "exchange", -1, SQLITE_STATIC);
-	sqlite3_bind_text(q, ++column, t ? t->name : ipc_mechanisms[s->channels[x->channel].mechanism].name,
-			  -1, SQLITE_STATIC);
+	sqlite3_bind_text(q, ++column, t ? t->name : NULL, -1, SQLITE_STATIC);
 	bind(q, &column, x->src, x->src);
 	bind(q, &column, x->dst, x->dst);
 	bind(q, &column, t && t->bus ? t->bus : x->channel, true);

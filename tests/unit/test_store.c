@@ -207,9 +207,11 @@ static void documented(const char *docs, const char *table, char *out)
 static void test_documentation(void **state)
 {
 	static const char *const tables[] = {
-		"bus_names", "bus_messages", "meta",	  "hosts",   "mechanisms", "calls", "processes",
-		"threads",   "channels",     "endpoints", "events",  "messages",   "edges", "waits",
-		"losses",    "aggregates",   "mappings",  "sampled", "regions",	   "spans", "span_links"
+		"bus_names",  "bus_messages",	   "meta",    "hosts",	  "mechanisms",
+		"calls",      "processes",	   "threads", "channels", "endpoints",
+		"events",     "messages",	   "edges",   "waits",	  "losses",
+		"aggregates", "mappings",	   "sampled", "regions",  "spans",
+		"span_links", "protocol_messages", "payloads"
 	};
 	char count[16];
 	static char docs[65536];

@@ -90,9 +90,6 @@ def spans_are_those_of_the_ledger(run, name):
                                              if key[0] in names}))
 
 
-COMPARISONS = [calls_are_those_of_the_ledger, answers_are_those_of_the_ledger, spans_are_those_of_the_ledger]
-
-
 def heads_are_those_of_the_ledger(run, name):
     """What else a client says of a call; and what comes through a descriptor that it passes."""
     told = collections.Counter()
@@ -106,6 +103,21 @@ def heads_are_those_of_the_ledger(run, name):
               in ledger_calls(run, "src_pid", "dst_pid", "name").items() if call.endswith(".Take")}
     found = {pids: edge[:2] for pids, edge in run.edges("pipe").items() if pids in passed}
     assert found == passed, (passed, found)
+
+
+def edges_are_those_of_the_ledger(run, _):
+    """Of D-Bus: between client and service, not counting the bus, which has more to say to each."""
+    bus, told = bus_of(run), collections.Counter()
+    for call in run.ledger["calls"]:
+        told[call["src_pid"], call["dst_pid"]] += call["count"]
+        if call["kind"] == "call":
+            told[call["dst_pid"], call["src_pid"]] += call["count"]
+    same("edges", *[collections.Counter({pids: count for pids, count in counts.items() if bus not in pids})
+                    for counts in (told, {pids: edge[0] for pids, edge in run.edges("dbus").items()})])
+
+
+COMPARISONS = [calls_are_those_of_the_ledger, answers_are_those_of_the_ledger, spans_are_those_of_the_ledger]
+OF_DBUS = [heads_are_those_of_the_ledger, edges_are_those_of_the_ledger]
 
 
 def exchanges(tree, parent=None):
@@ -177,7 +189,7 @@ def chain(group, *options):
 
 def protocol(group, name, shape, *options):
     number = group.add(name, *SHAPES[shape], *options)
-    for compare in COMPARISONS + ([heads_are_those_of_the_ledger] if name == "dbus" else []):
+    for compare in COMPARISONS + (OF_DBUS if name == "dbus" else []):
         def workload(_, compare=compare):
             run = group.run(number)
             if run:

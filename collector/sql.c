@@ -44,7 +44,7 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_LINK] = "INSERT INTO links VALUES (?,?,?,?)",
 	[SQL_WAKE] = "INSERT INTO wakes VALUES (?,?,?)",
 	[SQL_PROTOCOL] =
-		"INSERT INTO protocol_messages (id, protocol, kind, channel_id, process_id, sent,"
+		"INSERT OR REPLACE INTO protocol_messages (id, protocol, kind, channel_id, process_id, sent,"
 		" first_event, last_event, offset, bytes, body_bytes, number, serial, name, status, failed,"
 		" sender, destination, path, interface, member, signature, fds, trace_id, parent_span,"
 		" exact, call) VALUES"

@@ -62,7 +62,9 @@ static void open_fifo(struct channel *c)
 
 static void open_channel(struct channel *c, int kind)
 {
-	static const int types[] = { [STREAM] = SOCK_STREAM, [DGRAM] = SOCK_DGRAM, [SEQPACKET] = SOCK_SEQPACKET };
+	static const int types[] = {
+		[STREAM] = SOCK_STREAM, [DGRAM] = SOCK_DGRAM, [SEQPACKET] = SOCK_SEQPACKET
+	};
 	int ends[2];
 	c->kind = kind;
 	if (kind == FIFO) {
@@ -166,12 +168,14 @@ static void renew(struct channel *c, int kind, int *number)
 	}
 }
 
-/* Each way of sending with each way of receiving. What takes several is given several, and the other way round. */
+/* Each way of sending with each way of receiving. What takes several is given several, and the other way
+ * round. */
 static void work(struct channel *c, int sends, int receives)
 {
 	int number = 0;
 	for (int way = 0; way < SENDS * RECEIVES; way++) {
-		int by = way / RECEIVES, to = way % RECEIVES, count = 0, wanted = to == RECEIVES - 1 ? MANY : 1;
+		int by = way / RECEIVES, to = way % RECEIVES, count = 0,
+		    wanted = to == RECEIVES - 1 ? MANY : 1;
 		if (c->kind <= FIFO && (by > 1 || to > 1))
 			continue;
 		for (; sends && count < wanted; count += send_by(c, by))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * One thread writes to a pipe from memory that another one unmaps and maps again all the time, and a third reads
- * into such memory. The kernel says EFAULT where the memory is gone; nothing else may happen.
+ * One thread writes to a pipe from memory that another one unmaps and maps again all the time, and a third
+ * reads into such memory. The kernel says EFAULT where the memory is gone; nothing else may happen.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -30,8 +30,8 @@ static void must(int good, const char *what)
 
 static void map(char *page)
 {
-	void *at = mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE,
-			-1, 0);
+	void *at = mmap(page, PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0);
 	must(at == page, "mmap");
 }
 
@@ -62,7 +62,8 @@ int main(void)
 	pthread_t flapper, taker;
 	memory = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must(memory != MAP_FAILED && !pipe(ends), "pipe");
-	must(!pthread_create(&flapper, NULL, flap, NULL) && !pthread_create(&taker, NULL, take, NULL), "threads");
+	must(!pthread_create(&flapper, NULL, flap, NULL) && !pthread_create(&taker, NULL, take, NULL),
+	     "threads");
 	for (int written = 0; written < CALLS;) {
 		if (write(ends[1], memory, 3000) > 0)
 			written++;

@@ -43,8 +43,12 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_AGGREGATE_ENDPOINT] = "UPDATE aggregate_rows SET endpoint_id = ? WHERE endpoint_id = ?",
 	[SQL_LINK] = "INSERT INTO links VALUES (?,?,?,?)",
 	[SQL_WAKE] = "INSERT INTO wakes VALUES (?,?,?)",
-	[SQL_PROTOCOL] = "INSERT INTO protocol_messages VALUES"
-			 " (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	[SQL_PROTOCOL] =
+		"INSERT OR REPLACE INTO protocol_messages (id, protocol, kind, channel_id, process_id, sent,"
+		" first_event, last_event, offset, bytes, body_bytes, number, serial, name, status, failed,"
+		" sender, destination, path, interface, member, signature, fds, trace_id, parent_span,"
+		" exact, call) VALUES"
+		" (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[SQL_PROTOCOL_END] = "UPDATE protocol_messages SET last_event = ?, bytes = ? WHERE id = ?",
 	[SQL_PROTOCOL_CALL] = "UPDATE protocol_messages SET call = ? WHERE id = ?",
 	[SQL_PROTOCOL_CHANNEL] =

@@ -142,6 +142,7 @@ void store_loss(struct store *s, const struct store_loss *row); /* key: reason, 
 								 * comm, mechanism, processor */
 void store_aggregate(struct store *s, const struct store_aggregate *row);
 
+/* A new one, or one that is known better now. */
 void store_protocol(struct store *s, const struct store_protocol *row);
 /* Of such a row: what was not known yet. */
 void store_protocol_end(struct store *s, uint64_t id, uint64_t last_event, uint64_t bytes);

@@ -16,6 +16,7 @@ enum {
 	TALKS_MAX = 1 << 16, /* beyond it the one that was used least lately is forgotten */
 	KEPT_MAX = 64 << 20, /* bytes that wait in all windows */
 	MARKS_MAX = 256,     /* events whose bytes wait in a window */
+	EARLY_MAX = 8,	     /* the latest */
 	BAD_MAX = 64,	     /* so often in a row not understood: it is no talk of this protocol */
 	TEXTS = 8,
 };
@@ -33,12 +34,19 @@ struct open_message {
 	uint64_t last_event;
 };
 
+/* A datagram that was read as it was received, of whose sender nothing was known yet: the event of its send
+ * may come later all the same, and has its row then. */
+struct early {
+	uint64_t row, call, number;
+	enum proto_kind kind;
+};
+
 struct way {
 	struct window window; /* the first: a side is a window is a way */
 	struct talk *talk;
 	struct mark now;    /* the present event */
 	struct mark *marks; /* those before it whose bytes are kept, the oldest first */
-	uint32_t mark_count;
+	uint32_t mark_count, mark_room;
 	const struct endpoint *endpoint; /* of the present event */
 	uint32_t told;			 /* bytes of it that were told */
 	uint32_t last_thread;
@@ -46,6 +54,8 @@ struct way {
 	uint64_t doubt_until; /* before this offset events overlapped */
 	bool sent;	      /* it is read as it is sent */
 	bool gap;	      /* messages are missing before the next one */
+	struct early *early;  /* EARLY_MAX of them, or NULL */
+	uint32_t earlies;     /* so many were there ever */
 	struct open_message open;
 	struct reply_queue calls; /* that go this way, with their replies */
 };
@@ -197,14 +207,49 @@ static uint64_t join(struct collector *c, struct way *w, const struct proto_note
 	return 0;
 }
 
+static void be_early(struct way *w, const struct proto_note *note, const struct store_protocol *row)
+{
+	if (!w->early)
+		w->early = calloc(EARLY_MAX, sizeof(*w->early));
+	if (w->early)
+		w->early[w->earlies++ % EARLY_MAX] =
+			(struct early){ row->id, row->call, note->id, note->kind };
+}
+
+/* The row that it has already; NULL: none. */
+static struct early *early_of(const struct way *w, const struct proto_note *note)
+{
+	for (uint32_t i = 0; w->early && i < EARLY_MAX; i++)
+		if (w->early[i].row && w->early[i].number == note->id && w->early[i].kind == note->kind)
+			return &w->early[i];
+	return NULL;
+}
+
+/* Gives the message its number, and a reply its call. */
+static void identify(struct collector *c, struct way *w, const struct proto_note *note,
+		     struct store_protocol *row)
+{
+	bool datagram = !w->window.side.conversation->stream;
+	struct early *early = datagram && w->sent ? early_of(w, note) : NULL;
+	if (early) {
+		row->id = early->row;
+		row->call = early->call;
+		early->row = 0;
+		return;
+	}
+	row->id = ++c->talks.rows;
+	row->call = join(c, w, note, row->id);
+	if (datagram && !w->sent)
+		be_early(w, note, row);
+}
+
 /* What is known of a message further to its texts. */
-static struct store_protocol row_of(struct collector *c, const struct way *w, const struct proto_note *note)
+static struct store_protocol row_of(const struct way *w, const struct proto_note *note)
 {
 	static const char *const kinds[PROTO_KINDS] = { "call", "reply", "oneway", "signal" };
 	uint64_t start = w->window.at + note->offset;
 	const struct mark *first = mark_at(w, start);
 	struct store_protocol row = {
-		.id = ++c->talks.rows,
 		.protocol = w->window.side.conversation->protocol,
 		.kind = kinds[note->kind],
 		.channel_id = w->endpoint->channel->shared->data.id,
@@ -247,7 +292,7 @@ static void noted(struct proto_side *side, const struct proto_note *note)
 	struct talk *t = w->talk;
 	struct collector *c = w->endpoint->channel->collector;
 	char texts[TEXTS][PROTO_TEXT_MAX + 1];
-	struct store_protocol row = row_of(c, w, note);
+	struct store_protocol row = row_of(w, note);
 	row.name = text_of(&note->name, texts[0]);
 	row.status = text_of(&note->status, texts[1]);
 	row.sender = text_of(&note->sender, texts[2]);
@@ -256,7 +301,7 @@ static void noted(struct proto_side *side, const struct proto_note *note)
 	row.interface = text_of(&note->interface, texts[5]);
 	row.member = text_of(&note->member, texts[6]);
 	row.signature = text_of(&note->signature, texts[7]);
-	row.call = join(c, w, note, row.id);
+	identify(c, w, note, &row);
 	place(c, w, &row);
 	store_protocol(c->store, &row);
 	w->gap = false;
@@ -284,6 +329,7 @@ static void close_way(struct collector *c, struct way *w)
 	end_message(c, w, w->open.end ? w->open.end : w->window.moved);
 	window_lose(&w->window);
 	free(w->marks);
+	free(w->early);
 	reply_free(&w->calls);
 }
 
@@ -379,13 +425,18 @@ static void keep_mark(struct way *w)
 	if (!w->window.have) {
 		free(w->marks);
 		w->marks = NULL;
-		w->mark_count = 0;
+		w->mark_count = w->mark_room = 0;
 		return;
 	}
-	if (!w->marks)
-		w->marks = calloc(MARKS_MAX, sizeof(*w->marks));
-	if (w->marks && w->mark_count < MARKS_MAX)
-		w->marks[w->mark_count++] = w->now;
+	if (w->mark_count == w->mark_room) {
+		uint32_t room = w->mark_room ? w->mark_room * 2 : 2;
+		struct mark *marks = room <= MARKS_MAX ? realloc(w->marks, room * sizeof(*marks)) : NULL;
+		if (!marks)
+			return; /* its bytes are the last mark's then */
+		w->marks = marks;
+		w->mark_room = room;
+	}
+	w->marks[w->mark_count++] = w->now;
 }
 
 static void feed(struct collector *c, struct way *w, const struct payload *p, uint64_t moved)

@@ -13,7 +13,8 @@ enum {
 	 * (IPC_TEXT_MAX), so waiting for more would be in vain where the message was sent by one. */
 	PROTO_LOOK = 4096,
 };
-#define PROTO_LENGTH_MAX ((uint64_t)1 << 60) /* of what is passed over: sums of it must not overflow */
+/* Of what is passed over at once; as good as all that is still to come. */
+#define PROTO_LENGTH_MAX ((uint64_t)1 << 47)
 
 /* Takes one message, or part of one, from the beginning of `bytes`, which are at `offset` in the window: how
  * many bytes, PROTO_MORE or PROTO_BAD, as protocol.h's parse. */

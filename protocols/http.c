@@ -18,6 +18,7 @@
 enum {
 	METHOD_MAX = 32,
 	ASKED_MAX = 96,
+	DIGITS_MAX = 11, /* of a chunk's size: below PROTO_LENGTH_MAX */
 };
 
 /* What comes next of a side. */
@@ -389,7 +390,7 @@ static int64_t take_chunk(struct http_side *state, const uint8_t *bytes, size_t 
 	size_t taken = head_line(bytes, size, &line), digits = 0;
 	if (!taken)
 		return size < PROTO_LOOK ? PROTO_MORE : PROTO_BAD;
-	for (; digits < line.size && digits < 15; digits++) {
+	for (; digits < line.size && digits < DIGITS_MAX; digits++) {
 		char c = line.at[digits];
 		char letter = (char)(c | 0x20);
 		if (c >= '0' && c <= '9')
@@ -423,14 +424,14 @@ static int64_t step(struct proto_side *side, const uint8_t *bytes, size_t size, 
 {
 	struct http_side *state = (struct http_side *)side->state;
 	if (of(side)->over)
-		return (int64_t)size;
+		return PROTO_LENGTH_MAX;
 	if (side->middle) {
 		state->place = HEAD;
 		forget(of(side));
 		side->middle = false;
 	}
 	if (state->place == REST)
-		return (int64_t)size;
+		return PROTO_LENGTH_MAX;
 	if (state->place == CHUNK)
 		return take_chunk(state, bytes, size);
 	if (state->place != HEAD)

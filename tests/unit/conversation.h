@@ -72,11 +72,13 @@ static void begin_conversation(enum ipc_protocol protocol, bool stream)
 	*told = 0;
 }
 
+/* Frees all; what was told stays. */
 static void end_conversation(void)
 {
 	if (protocols[conversation.protocol] && protocols[conversation.protocol]->close)
 		protocols[conversation.protocol]->close(&conversation);
-	begin_conversation(conversation.protocol, true);
+	window_lose(&ways[THERE]);
+	window_lose(&ways[BACK]);
 }
 
 /* One call moved `size` bytes, of which the first `seen` are known: a copy of just these. */
@@ -95,7 +97,7 @@ static void move(int way, const void *bytes, size_t size)
 
 /* The same is told wherever these bytes are cut in two, and byte by byte; from the middle too, if `middle`.
  */
-static void whatever_the_calls(enum ipc_protocol protocol, const void *bytes, size_t size)
+static inline void whatever_the_calls(enum ipc_protocol protocol, const void *bytes, size_t size)
 {
 	static char whole[sizeof(told)];
 	begin_conversation(protocol, true);

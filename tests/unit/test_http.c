@@ -8,8 +8,6 @@
 
 #include "split.h"
 
-extern const struct protocol protocol_http;
-
 static bool is(const char *text)
 {
 	return ipc_is_http((const uint8_t *)text, strlen(text), true);
@@ -66,7 +64,7 @@ static void calls_and_replies_are_named(void **state)
 		TURN(1, "HTTP/1.0 500\r\n\r\nuntil the end HTTP/1.1 200 OK\r\n\r\n"),
 	};
 	(void)state;
-	ASSERT_NOTES(&protocol_http, turns,
+	ASSERT_NOTES(IPC_PROTO_http, turns,
 		     "0 0+41/0 call GET /a/b\n"
 		     "1 0+51/5 reply =200\n"
 		     "0 41+39/3 call POST /c\n"
@@ -85,7 +83,7 @@ static void targets_of_all_forms_lose_query_and_user(void **state)
 		TURN(0, "CONNECT h.example:443 HTTP/1.1\r\n\r\n"),
 	};
 	(void)state;
-	ASSERT_NOTES(&protocol_http, turns,
+	ASSERT_NOTES(IPC_PROTO_http, turns,
 		     "0 0+46/0 call GET http://h.example:80/p\n"
 		     "0 46+28/0 call GET http://h/\n"
 		     "0 74+22/0 call OPTIONS *\n"
@@ -103,7 +101,7 @@ static void chunks_and_trailers_are_passed_over(void **state)
 			"None\r\n\r\n"),
 	};
 	(void)state;
-	ASSERT_NOTES(&protocol_http, turns,
+	ASSERT_NOTES(IPC_PROTO_http, turns,
 		     "0 0+0/0 call PUT /x\n"
 		     "0 120+19/0 call GET /y\n"
 		     "1 0+0/0 reply =200\n"
@@ -120,7 +118,7 @@ static void replies_to_head_have_no_body(void **state)
 			"OK\r\nContent-Length: 7\r\n\r\n"),
 	};
 	(void)state;
-	ASSERT_NOTES(&protocol_http, turns,
+	ASSERT_NOTES(IPC_PROTO_http, turns,
 		     "0 0+20/0 call HEAD /a\n"
 		     "0 20+19/0 call GET /b\n"
 		     "0 39+20/0 call HEAD /c\n"
@@ -139,7 +137,7 @@ static void interim_replies_are_none(void **state)
 		TURN(1, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"),
 	};
 	(void)state;
-	ASSERT_NOTES(&protocol_http, turns,
+	ASSERT_NOTES(IPC_PROTO_http, turns,
 		     "0 0+62/2 call POST /\n"
 		     "1 56+43/0 reply =201\n");
 }
@@ -160,8 +158,8 @@ static void another_protocol_ends_it(void **state)
 		TURN(1, "HTTP/1.1 200 OK\r\n\r\n"),
 	};
 	(void)state;
-	ASSERT_NOTES(&protocol_http, upgrade, "0 0+40/0 call GET /ws\n1 0+26/0 reply =101\n");
-	ASSERT_NOTES(&protocol_http, tunnel,
+	ASSERT_NOTES(IPC_PROTO_http, upgrade, "0 0+40/0 call GET /ws\n1 0+26/0 reply =101\n");
+	ASSERT_NOTES(IPC_PROTO_http, tunnel,
 		     "0 0+24/0 call CONNECT h:1\n"
 		     "1 0+41/2 reply =407 failed\n"
 		     "0 24+24/0 call CONNECT h:1\n"
@@ -183,7 +181,7 @@ static void traceparents_are_read(void **state)
 			"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7\r\n\r\n"),
 	};
 	(void)state;
-	ASSERT_NOTES(&protocol_http, turns,
+	ASSERT_NOTES(IPC_PROTO_http, turns,
 		     "0 0+88/0 call GET / traced 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7\n"
 		     "0 88+90/0 call GET / traced 4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7\n"
 		     "0 178+88/0 call GET /\n"
@@ -212,7 +210,7 @@ static void json_rpc_in_bodies_names_the_calls(void **state)
 			"{\"method\":12}"),
 	};
 	(void)state;
-	ASSERT_NOTES(&protocol_http, turns,
+	ASSERT_NOTES(IPC_PROTO_http, turns,
 		     "0 0+133/42 call add at /rpc by jsonrpc\n"
 		     "1 0+107/36 reply =200\n"
 		     "0 133+113/39 call sub at /rpc by jsonrpc\n"
@@ -224,37 +222,37 @@ static void json_rpc_in_bodies_names_the_calls(void **state)
 
 static void what_is_none_is_bad_until_the_next_begins(void **state)
 {
-	static struct conversation c;
 	(void)state;
-	talk_begin(&c, &protocol_http, IPC_PROTO_http);
-	talk(&c, 0, "GET / HTTP/1.1\r\n\r\n\x01\x02\x03\n", 22);
-	talk(&c, 0, "rest of it, no line\n", 20);
-	assert_int_equal(c.bad, 2);
-	talk(&c, 0, "GET /again HTTP/1.1\r\n\r\n", 23);
-	assert_string_equal(c.notes, "0 0+18/0 call GET /\n0 42+23/0 call GET /again\n");
-	talk(&c, 0, "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 57);
-	talk(&c, 0, "POST / HTTP/1.1\r\nTransfer-Encoding: x\r\n\r\n", 41);
-	assert_int_equal(c.bad, 4);
-	talk_end(&c);
+	begin_talk(IPC_PROTO_http);
+	move(0, "GET / HTTP/1.1\r\n\r\n\x01\x02\x03\n", 22);
+	move(0, "rest of it, no line\n", 20);
+	assert_int_equal(lost, 1);
+	move(0, "GET /again HTTP/1.1\r\n\r\n", 23);
+	assert_string_equal(told, "0 0+18/0 call GET /\n0 42+23/0 call GET /again\n");
+	move(0, "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 57);
+	assert_int_equal(lost, 2);
+	move(0, "GET / HTTP/1.1\r\n\r\n", 18);
+	move(0, "POST / HTTP/1.1\r\nTransfer-Encoding: x\r\n\r\n", 41);
+	assert_int_equal(lost, 3);
+	end_conversation();
 }
 
 static void after_missing_bytes_the_next_head_is_found(void **state)
 {
-	static struct conversation c;
 	(void)state;
-	talk_begin(&c, &protocol_http, IPC_PROTO_http);
-	talk(&c, 0, "GET /a HTTP/1.1\r\n\r\n", 19);
-	talk(&c, 1, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", 41);
-	talk_gap(&c, 1, 5000); /* of the body: nothing is lost */
-	talk(&c, 0, "GET /b HTTP/1.1\r\n\r\n", 19);
-	talk(&c, 1, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\nxx", 54);
-	talk_gap(&c, 1, 9000);
-	talk(&c, 0, "HEAD /c HTTP/1.1\r\n\r\n", 20);
-	talk(&c, 1, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", 38);
-	talk(&c, 1, "HTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n", 38);
-	talk_end(&c);
-	assert_int_equal(c.bad, 0);
-	assert_string_equal(c.notes,
+	begin_talk(IPC_PROTO_http);
+	move(0, "GET /a HTTP/1.1\r\n\r\n", 19);
+	move(1, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", 41);
+	move_unseen(1, 5000); /* of the body: nothing is lost */
+	move(0, "GET /b HTTP/1.1\r\n\r\n", 19);
+	move(1, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\nxx", 54);
+	move_unseen(1, 9000);
+	move(0, "HEAD /c HTTP/1.1\r\n\r\n", 20);
+	move(1, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", 38);
+	move(1, "HTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n", 38);
+	end_conversation();
+	assert_int_equal(lost, 1);
+	assert_string_equal(told,
 			    "0 0+19/0 call GET /a\n1 0+5041/5000 reply =200\n"
 			    "0 19+19/0 call GET /b\n1 5041+0/0 reply =200\n"
 			    "0 38+20/0 call HEAD /c\n1 14095+38/0 reply =200\n1 14133+38/0 reply =202\n");
@@ -262,37 +260,35 @@ static void after_missing_bytes_the_next_head_is_found(void **state)
 
 static void a_head_larger_than_the_window_is_given_up(void **state)
 {
-	static struct conversation c;
 	static char field[PROTO_WINDOW];
 	(void)state;
 	memset(field, 'x', sizeof(field));
-	talk_begin(&c, &protocol_http, IPC_PROTO_http);
-	talk(&c, 0, "GET / HTTP/1.1\r\nX: ", 19);
-	talk(&c, 0, field, sizeof(field) - 20);
-	assert_int_equal(c.bad, 0);
-	talk(&c, 0, "xxx", 3);
-	assert_int_equal(c.bad, 1);
-	talk_end(&c);
-	assert_string_equal(c.notes, "");
+	begin_talk(IPC_PROTO_http);
+	move(0, "GET / HTTP/1.1\r\nX: ", 19);
+	move(0, field, sizeof(field) - 20);
+	assert_int_equal(lost, 0);
+	move(0, "xxx", 3);
+	assert_int_equal(lost, 1);
+	end_conversation();
+	assert_string_equal(told, "");
 }
 
 /* More requests in flight than are remembered: those behind them are still counted. */
 static void many_requests_may_wait_for_their_replies(void **state)
 {
 	enum { MANY = 300 };
-	static struct conversation c;
 	(void)state;
-	talk_begin(&c, &protocol_http, IPC_PROTO_http);
+	begin_talk(IPC_PROTO_http);
 	for (int i = 0; i < MANY; i++)
-		talk(&c, 0, "GET / HTTP/1.1\r\n\r\n", 18);
+		move(0, "GET / HTTP/1.1\r\n\r\n", 18);
 	for (int i = 0; i < MANY; i++)
-		talk(&c, 1, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 40);
-	talk(&c, 0, "HEAD / HTTP/1.1\r\n\r\n", 19);
-	talk(&c, 1, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n",
+		move(1, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 40);
+	move(0, "HEAD / HTTP/1.1\r\n\r\n", 19);
+	move(1, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n",
 	     75);
-	talk_end(&c);
-	assert_int_equal(c.bad, 0);
-	assert_non_null(strstr(c.notes, "1 12038+37/0 reply =404 failed\n"));
+	end_conversation();
+	assert_int_equal(lost, 0);
+	assert_non_null(strstr(told, "1 12038+37/0 reply =404 failed\n"));
 }
 
 int main(void)

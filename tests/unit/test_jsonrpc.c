@@ -9,8 +9,6 @@
 #include "json.h"
 #include "split.h"
 
-extern const struct protocol protocol_jsonrpc;
-
 static bool is(const char *text)
 {
 	return ipc_is_jsonrpc((const uint8_t *)text, strlen(text), true);
@@ -106,7 +104,7 @@ static void lines_are_calls_replies_and_notifications(void **state)
 	expect_id(0, SIZE(CALL_1 EVENT) + 3, SIZE(CALL_TEXT), SIZE(CALL_TEXT), "call", "\"a-1\"", " text");
 	expect_id(1, SIZE(REPLY_1) + 1, SIZE(REPLY_TEXT), SIZE(REPLY_TEXT), "reply", "\"a-1\"",
 		  " =-32601 failed");
-	ASSERT_NOTES(&protocol_jsonrpc, turns, expected);
+	ASSERT_NOTES(IPC_PROTO_jsonrpc, turns, expected);
 }
 
 #define HEAD(n) "Content-Length: " STRING(n) "\r\n\r\n"
@@ -130,7 +128,7 @@ static void messages_behind_a_head_are_too(void **state)
 	expect(0, SIZE(HEAD(61) CALL_1), SIZE(TYPED(78) EVENT), 78, "oneway log/it");
 	expect(1, 0, second, 61, "reply #1");
 	expect(1, third, SIZE(HEAD(62)) + 62, 62, "reply #1");
-	ASSERT_NOTES(&protocol_jsonrpc, turns, expected);
+	ASSERT_NOTES(IPC_PROTO_jsonrpc, turns, expected);
 }
 
 static void each_of_a_batch_is_a_message(void **state)
@@ -145,7 +143,7 @@ static void each_of_a_batch_is_a_message(void **state)
 	expect(0, 1, SIZE(CALL_1), SIZE(CALL_1), "call #1 add");
 	expect(0, SIZE("[" CALL_1 ", "), SIZE(EVENT), SIZE(EVENT), "oneway log/it");
 	expect(1, SIZE(HEAD(65) "[ "), SIZE(REPLY_1), SIZE(REPLY_1), "reply #1");
-	ASSERT_NOTES(&protocol_jsonrpc, turns, expected);
+	ASSERT_NOTES(IPC_PROTO_jsonrpc, turns, expected);
 }
 
 static void odd_ids_and_errors_are_told_apart(void **state)
@@ -167,13 +165,13 @@ static void odd_ids_and_errors_are_told_apart(void **state)
 	expect_id(1, 0, 35, 35, "reply", "null", " =-32700 failed");
 	expect(1, 35, 32, 32, "reply #2");
 	expect(1, 67, 23, 23, "reply #2 failed");
-	ASSERT_NOTES(&protocol_jsonrpc, turns, expected);
+	ASSERT_NOTES(IPC_PROTO_jsonrpc, turns, expected);
 }
 
 enum { LONG = 10000 };
 
 /* An object of which the middle is long, and who follows it, at most SIZE_MAX bytes at a time. */
-static void give_long(struct conversation *c, const char *before, const char *behind, size_t at_a_time)
+static void give_long(const char *before, const char *behind, size_t at_a_time)
 {
 	char text[2 * LONG];
 	size_t size = 0;
@@ -181,50 +179,63 @@ static void give_long(struct conversation *c, const char *before, const char *be
 	memset(text + size, '}', LONG);
 	size += LONG;
 	size += (size_t)sprintf(text + size, "%s", behind);
-	talk_begin(c, &protocol_jsonrpc, IPC_PROTO_jsonrpc);
+	begin_talk(IPC_PROTO_jsonrpc);
 	for (size_t i = 0; i < size; i += at_a_time)
-		talk(c, 0, text + i, at_a_time < size - i ? at_a_time : size - i);
-	talk_end(c);
-	assert_int_equal(c->bad, 0);
+		move(0, text + i, at_a_time < size - i ? at_a_time : size - i);
+	end_conversation();
+	assert_int_equal(lost, 0);
 }
 
 static void of_long_messages_the_beginning_tells(void **state)
 {
 	static const size_t sizes[] = { 1, 100, 4095, 4096, 4097, 2 * LONG };
-	static struct conversation c;
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-		give_long(&c, "{\"id\":1,\"method\":\"a\",\"params\":\"", "\"}\n{\"id\":2,\"method\":\"b\"}",
+		give_long("{\"id\":1,\"method\":\"a\",\"params\":\"", "\"}\n{\"id\":2,\"method\":\"b\"}",
 			  sizes[i]);
-		assert_string_equal(c.notes, "0 0+0/0 call #1 a\n0 10034+21/21 call #2 b\n");
-		give_long(&c, "{\"method\":\"a\",\"params\":\"", "\",\"id\":1}\n", sizes[i]);
-		assert_string_equal(c.notes, "0 0+0/0 oneway a\n");
-		give_long(&c, "Content-Length: 10041\r\n\r\n{\"id\":1,\"error\":{\"code\":7, \"message\":\"",
+		assert_string_equal(told, "0 0+0/0 call #1 a\n0 10034+21/21 call #2 b\n");
+		give_long("{\"method\":\"a\",\"params\":\"", "\",\"id\":1}\n", sizes[i]);
+		assert_string_equal(told, "0 0+0/0 oneway a\n");
+		give_long("Content-Length: 10041\r\n\r\n{\"id\":1,\"error\":{\"code\":7, \"message\":\"",
 			  "\"}}\n", sizes[i]);
-		assert_string_equal(c.notes, "0 0+10066/10041 reply #1 =7 failed\n");
-		give_long(&c, "[{\"id\":1,\"method\":\"a\"},{\"method\":\"",
-			  "\"}]\n{\"id\":2,\"method\":\"b\"}", sizes[i]);
-		assert_string_equal(c.notes, "0 1+21/21 call #1 a\n0 10038+21/21 call #2 b\n");
+		assert_string_equal(told, "0 0+10066/10041 reply #1 =7 failed\n");
+		give_long("[{\"id\":1,\"method\":\"a\"},{\"method\":\"", "\"}]\n{\"id\":2,\"method\":\"b\"}",
+			  sizes[i]);
+		assert_string_equal(told, "0 1+21/21 call #1 a\n0 10038+21/21 call #2 b\n");
 	}
 }
 
 static void what_is_none_is_bad_until_the_next_begins(void **state)
 {
-	static struct conversation c;
+	static const char *const others[] = {
+		"{\"id\" 1}\n", "hello\n", "Content-Length: x\r\n\r\n", "Content-Length: 3\r\n\r\nxxx",
+		"[1, 2]",	"{1:2}",
+	};
 	(void)state;
-	talk_begin(&c, &protocol_jsonrpc, IPC_PROTO_jsonrpc);
-	talk(&c, 0, "{\"id\" 1}\n", 9);
-	talk(&c, 0, "hello\n", 6);
-	talk(&c, 0, "Content-Length: x\r\n\r\n", 21);
-	talk(&c, 0, "Content-Length: 3\r\n\r\nxxx", 24);
-	talk(&c, 0, "[1, 2]", 6);
-	assert_int_equal(c.bad, 5);
-	talk(&c, 0, "{\"id\":1,\"method\":\"a\"}", 21);
-	talk(&c, 0, "{\"id\":1,\"method", 15);
-	talk_gap(&c, 0, 5000);
-	talk(&c, 0, "{\"id\":2,\"method\":\"b\"}", 21);
-	talk_end(&c);
-	assert_string_equal(c.notes, "0 66+21/21 call #1 a\n0 5102+21/21 call #2 b\n");
+	begin_talk(IPC_PROTO_jsonrpc);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		begin_talk(IPC_PROTO_jsonrpc);
+		move(0, others[i], strlen(others[i]));
+		assert_int_equal(lost, 1);
+		move(0, "hello\n", 6);
+		assert_string_equal(told, "");
+		move(0, "{\"id\":1,\"method\":\"a\"}", 21);
+		assert_non_null(strstr(told, "+21/21 call #1 a\n"));
+		end_conversation();
+	}
+}
+
+static void after_missing_bytes_the_next_one_is_found(void **state)
+{
+	(void)state;
+	begin_talk(IPC_PROTO_jsonrpc);
+	move(0, "{\"id\":1,\"method", 15);
+	move_unseen(0, 5000);
+	move(0, "rest\"}", 6);
+	move(0, "{\"id\":2,\"method\":\"b\"}", 21);
+	end_conversation();
+	assert_int_equal(lost, 1);
+	assert_string_equal(told, "0 5021+21/21 call #2 b\n");
 }
 
 /* However deep: nothing is nested in the scanner. */
@@ -274,6 +285,7 @@ int main(void)
 		cmocka_unit_test(odd_ids_and_errors_are_told_apart),
 		cmocka_unit_test(of_long_messages_the_beginning_tells),
 		cmocka_unit_test(what_is_none_is_bad_until_the_next_begins),
+		cmocka_unit_test(after_missing_bytes_the_next_one_is_found),
 		cmocka_unit_test(depth_costs_nothing),
 		cmocka_unit_test(escapes_are_read_where_they_fit),
 	};

@@ -38,11 +38,12 @@ struct http_side {
 enum asked { ASKED, ASKED_HEAD, ASKED_CONNECT, ASKED_JSON };
 
 /* Of a conversation: the requests that have no reply yet, in a ring; `uncounted` more came when it was full.
- */
+ * A reply may be seen before its request (`early`): each is told when its sender's call of the system
+ * returns. */
 struct http {
 	bool over; /* no HTTP any more, either way */
 	uint8_t first, count;
-	uint32_t uncounted;
+	uint32_t uncounted, early;
 	uint8_t asked[ASKED_MAX];
 };
 _Static_assert(sizeof(struct http_side) <= PROTO_STATE && sizeof(struct http) <= PROTO_STATE, "");
@@ -64,7 +65,9 @@ static struct http *of(struct proto_side *side)
 
 static void push(struct http *http, enum asked asked)
 {
-	if (http->count == ASKED_MAX || http->uncounted)
+	if (http->early)
+		http->early--;
+	else if (http->count == ASKED_MAX || http->uncounted)
 		http->uncounted++;
 	else
 		http->asked[(http->first + http->count++) % ASKED_MAX] = (uint8_t)asked;
@@ -75,6 +78,8 @@ static enum asked pop(struct http *http)
 	if (!http->count) {
 		if (http->uncounted)
 			http->uncounted--;
+		else
+			http->early++;
 		return ASKED;
 	}
 	enum asked asked = http->asked[http->first];
@@ -93,7 +98,7 @@ static void forget(struct http *http)
 {
 	while (http->count > 1)
 		pop(http);
-	http->uncounted = 0;
+	http->uncounted = http->early = 0;
 }
 
 static bool is_token(char c)

@@ -47,9 +47,11 @@ static __noinline __u32 process_of(__u32 number)
 
 static __noinline int enter_process(struct task_state *t, const struct pt_regs *regs, __u32 call)
 {
-	__u32 number = regs_arg(regs, IPC_OBJ_ARG(row_of(call)->object));
+	__u32 number = regs_arg(regs, IPC_OBJ_ARG(row_of(call)->object)), target = process_of(number);
 
-	t->object = ipc_object(IPC_MECH_process_vm, process_of(number) ?: number);
+	if (target == bpf_get_current_pid_tgid() >> 32) /* its own memory; so does the shim (payload.c) */
+		return 0;
+	t->object = ipc_object(IPC_MECH_process_vm, target ?: number);
 	t->object2 = 0;
 	t->arg0 = NO_DESCRIPTOR;
 	t->call = call;

@@ -478,7 +478,7 @@ bool hook_enter(struct shim_thread *t, uint16_t call, struct hook_registers *r, 
 	case IPC_OBJ_KIND_PROCESS:
 		p->arg0 = ipc_arg0((uint32_t)-1, 0);
 		p->object = ipc_object(IPC_MECH_process_vm, (uint32_t)r->arg[IPC_OBJ_ARG(row->object)]);
-		return true;
+		return ipc_object_id(p->object) != (uint32_t)raw_syscall(__NR_getpid); /* its own memory */
 	case IPC_OBJ_KIND_WORD:
 		return hook_enter_futex(t, call, r, p);
 	case IPC_OBJ_KIND_MEMORY:

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The first bytes of what was moved. They are read when the call has returned, since only then it is known how
- * many they are. By then another thread may have unmapped the memory: whoever has received what was sent may
- * have told it to. So where there are other threads the kernel copies them, which fails where we would crash.
+ * The first bytes of what was moved. They are read when the call has returned, since only then it is known
+ * how many they are. By then another thread may have unmapped the memory: whoever has received what was sent
+ * may have told it to. So where there are other threads the kernel copies them, which fails where we would
+ * crash.
  */
 #include <fcntl.h>
 

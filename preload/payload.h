@@ -2,9 +2,9 @@
 /*
  * The first bytes of what sends and receives moved (IPC_DEF_PAYLOAD). Per descriptor it is decided whether
  * they are told: of the first messages each way, for ever where one of them began like a protocol, and of
- * every message where the recording asks for that (header->capture). What is remembered of a descriptor begins
- * anew whenever it is made; threads may race on it: at worst a message is told that need not be, or the other
- * way round.
+ * every message where the recording asks for that (header->capture). What is remembered of a descriptor
+ * begins anew whenever it is made; threads may race on it: at worst a message is told that need not be, or
+ * the other way round.
  */
 #ifndef IPC_PAYLOAD_H
 #define IPC_PAYLOAD_H

@@ -193,11 +193,11 @@ void shim_lost(enum ipc_reason reason);
 
 struct descriptor {
 	uint64_t object;
-	uint32_t flags; /* as open(2) got them: access mode, O_NONBLOCK */
-	uint32_t epoll; /* 1 + the epoll descriptor that it was told to be registered with, or 0: */
-	uint64_t data;	/* by this user data, */
-	uint32_t image; /* by this process */
-	bool unbound;	/* a UDP or netlink socket without a port */
+	uint32_t flags;	  /* as open(2) got them: access mode, O_NONBLOCK */
+	uint32_t epoll;	  /* 1 + the epoll descriptor that it was told to be registered with, or 0: */
+	uint64_t data;	  /* by this user data, */
+	uint32_t image;	  /* by this process */
+	bool unbound;	  /* a UDP or netlink socket without a port */
 	uint8_t looks[2]; /* so many more sends, and receives, are looked at: is it a protocol (payload.h)? */
 	bool recognised;  /* it is: all are */
 };

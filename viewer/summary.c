@@ -9,7 +9,7 @@
 
 #include "names.h"
 #include "reasons.h"
-#include "spans.h"
+#include "requests.h"
 #include "summary.h"
 #include "view.h"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spans.h"
+#include "requests.h"
 #include "terminal.h"
 
 enum { LABEL, BAR, FOR_PROGRAMS }; /* columns: those before the last are for people only */
@@ -236,7 +236,7 @@ static int run(const struct command *self, const struct options *o)
 	if (prefix &&
 	    (!*prefix || prefix[strspn(prefix, "0123456789abcdefABCDEF")] || strlen(prefix) > DIGITS_MAX))
 		return command_misused(self, "'%s' is not the beginning of a trace's id", prefix);
-	if (view_open(&t, o))
+	if (spans_find(o) || view_open(&t, o))
 		return EXIT_FAILURE;
 	int err = show(&t, prefix, o);
 	if (!err)

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What `spans`, `trace` and the summary share: requests with the names of who made and who answered them. */
-#ifndef IPC_VIEWER_SPANS_H
-#define IPC_VIEWER_SPANS_H
+#ifndef IPC_REQUESTS_H
+#define IPC_REQUESTS_H
 
 #include "names.h"
 #include "view.h"
+
+/* Finds the spans of the trace that -i names, where its recorder left that to us because there is so much to
+ * look at. Returns 0, or -errno: it cannot be done, as one line on stderr says. */
+int spans_find(const struct options *o);
 
 /* Behind FROM: the spans x with their processes s and d, their endpoints ns and nd, and their channel c. */
 #define FROM_SPANS                                                                                           \

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Which messages' bytes the shim tells, and for how long: its own code, with a chunk and descriptors made here.
+ * Truth: recognise.h and arena.h say it.
+ */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "../../preload/payload.c"
+#include "tables.h"
+
+struct shim shim;
+uint8_t descriptor_kinds[DESCRIPTORS];
+struct descriptor descriptor_table[DESCRIPTORS];
+
+static uint64_t dropped, lost;
+static struct arena_header header;
+static struct arena_control control;
+static struct ipc_event slots[CHUNK_SLOTS];
+static struct shim_thread thread;
+
+void shim_dropped(const struct ipc_event *event)
+{
+	(void)event;
+	dropped++;
+}
+
+void shim_lost(enum ipc_reason reason)
+{
+	assert_int_equal(reason, IPC_REASON_unread);
+	lost++;
+}
+
+bool shim_sends(const struct ipc_event *e)
+{
+	return ipc_calls[e->call].verb == IPC_VERB_send;
+}
+
+enum { FD = 5, BOTH = DESCRIPTOR_LOOKED | 1 << DESCRIPTOR_SENDS | 1 << DESCRIPTOR_RECEIVES };
+
+static const char request[] = "GET /index.html HTTP/1.1\r\nHost: here\r\n\r\n";
+
+static uint64_t object_of(enum ipc_mechanism mechanism)
+{
+	return ipc_object(mechanism, 77);
+}
+
+/* As descriptor_made() and descriptor_keep() do. */
+static void open_descriptor(enum ipc_mechanism mechanism, uint32_t flags)
+{
+	struct descriptor *d = &descriptor_table[FD];
+	*d = (struct descriptor){ .object = object_of(mechanism), .flags = flags };
+	payload_begin(d);
+	descriptor_kinds[FD] = socket_keeps_messages(d->object) ? DESCRIPTOR_MESSAGES : payload_kind(d);
+}
+
+static void begin(uint32_t window, uint32_t capture)
+{
+	memset(&shim, 0, sizeof(shim));
+	memset(&thread, 0, sizeof(thread));
+	memset(slots, 0, sizeof(slots));
+	shim.window = window;
+	shim.capture = capture;
+	shim.ring.header = &header;
+	shim.ring.pid = getpid();
+	thread.ring.slots = slots;
+	thread.ring.control = &control;
+	thread.ring.base = 1;
+	header.full = 0;
+	dropped = lost = 0;
+}
+
+/* Moves `size` bytes. How many of them were told: those, and in front of their event; -1: none was meant to be. */
+static int move(uint16_t call, enum ipc_mechanism mechanism, const char *bytes, size_t size, uint16_t flags)
+{
+	struct iovec parts[] = { { (void *)bytes, 1 }, { NULL, 0 }, { (void *)(bytes + 1), size } };
+	struct ipc_event e = { .start = 42, .object = object_of(mechanism), .result = (int64_t)size, .arg0 = FD,
+			       .thread = 1, .call = call, .flags = flags };
+	uint32_t at = thread.ring.next;
+	payload_emit(&thread, &e, (struct vector){ parts, 3 });
+	assert_int_equal(thread.ring.busy, 0);
+	const struct ipc_def *def = (const struct ipc_def *)&slots[at];
+	uint32_t behind = def->call == IPC_DEF_PAYLOAD ? ipc_def_slots(def->text) : 0;
+	const struct ipc_event *told = &slots[at + behind];
+	assert_int_equal(thread.ring.next, at + behind + 1);
+	assert_true(slots[at].seq == at + 1 && told->seq == at + behind + 1);
+	assert_true(told->call == call && told->start == 42 && told->result == (int64_t)size);
+	assert_int_equal(told->flags, flags | (behind ? IPC_F_PAYLOAD : 0));
+	if (!behind)
+		return -1;
+	assert_true(def->payload.object == e.object && def->payload.start == 42 && def->thread == 1);
+	assert_memory_equal(def + 1, bytes, def->text);
+	return def->text;
+}
+
+static int sends(enum ipc_mechanism mechanism, const char *bytes)
+{
+	return move(IPC_CALL_sendto, mechanism, bytes, strlen(bytes), 0);
+}
+
+static int receives(enum ipc_mechanism mechanism, const char *bytes)
+{
+	return move(IPC_CALL_recvfrom, mechanism, bytes, strlen(bytes), 0);
+}
+
+static void test_the_first_messages_each_way(void **state)
+{
+	(void)state;
+	begin(1024, 0);
+	open_descriptor(IPC_MECH_tcp, O_RDWR);
+	assert_int_equal(descriptor_kinds[FD], BOTH);
+	for (int i = 0; i < IPC_RECOGNISE_TRIES; i++)
+		assert_int_equal(sends(IPC_MECH_tcp, "nothing known"), 13);
+	assert_int_equal(sends(IPC_MECH_tcp, "nothing known"), -1);
+	assert_int_equal(descriptor_kinds[FD], DESCRIPTOR_LOOKED | 1 << DESCRIPTOR_RECEIVES);
+	for (int i = 0; i < IPC_RECOGNISE_TRIES; i++)
+		assert_int_equal(receives(IPC_MECH_tcp, "nothing known"), 13);
+	assert_int_equal(receives(IPC_MECH_tcp, request), -1);
+	assert_int_equal(descriptor_kinds[FD], DESCRIPTOR_STREAM);
+	open_descriptor(IPC_MECH_tcp, O_RDWR);
+	assert_int_equal(sends(IPC_MECH_tcp, "another one"), 11);
+}
+
+static void test_recognised_for_ever(void **state)
+{
+	(void)state;
+	begin(30, 0);
+	open_descriptor(IPC_MECH_unix_stream, O_RDWR);
+	for (int i = 0; i < IPC_RECOGNISE_TRIES; i++)
+		assert_int_equal(sends(IPC_MECH_unix_stream, "nothing known"), 13);
+	for (int i = 1; i < IPC_RECOGNISE_TRIES; i++)
+		assert_int_equal(receives(IPC_MECH_unix_stream, "nothing known"), 13);
+	assert_int_equal(receives(IPC_MECH_unix_stream, request), 30);
+	assert_int_equal(descriptor_kinds[FD], BOTH);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(sends(IPC_MECH_unix_stream, "anything"), 8);
+		assert_int_equal(receives(IPC_MECH_unix_stream, "anything at all, and rather longer"), 30);
+	}
+	assert_int_equal(descriptor_kinds[FD], BOTH);
+}
+
+static void test_one_way(void **state)
+{
+	(void)state;
+	begin(1024, 0);
+	open_descriptor(IPC_MECH_pipe, O_WRONLY);
+	for (int i = 0; i < IPC_RECOGNISE_TRIES; i++) {
+		assert_int_equal(descriptor_kinds[FD], DESCRIPTOR_LOOKED | 1 << DESCRIPTOR_SENDS);
+		assert_int_equal(sends(IPC_MECH_pipe, "x"), 1);
+	}
+	assert_int_equal(descriptor_kinds[FD], DESCRIPTOR_STREAM);
+}
+
+static void test_datagrams(void **state)
+{
+	(void)state;
+	begin(1024, 0);
+	open_descriptor(IPC_MECH_udp, O_RDWR);
+	for (int i = 0; i < IPC_RECOGNISE_TRIES; i++)
+		assert_int_equal(receives(IPC_MECH_udp, request), sizeof(request) - 1);
+	assert_int_equal(receives(IPC_MECH_udp, request), -1);
+	assert_int_equal(descriptor_kinds[FD], DESCRIPTOR_MESSAGES);
+}
+
+static void test_what_is_asked_for(void **state)
+{
+	(void)state;
+	begin(0, 0);
+	open_descriptor(IPC_MECH_tcp, O_RDWR);
+	assert_int_equal(descriptor_kinds[FD], DESCRIPTOR_STREAM);
+	assert_int_equal(sends(IPC_MECH_tcp, request), -1);
+	begin(0, 5);
+	open_descriptor(IPC_MECH_tcp, O_RDWR);
+	assert_int_equal(descriptor_kinds[FD], BOTH);
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(sends(IPC_MECH_tcp, "nothing known"), 5);
+	assert_int_equal(descriptor_kinds[FD], BOTH);
+	assert_int_equal(sends(IPC_MECH_sysv_msg, "nothing known"), 5);
+	assert_int_equal(sends(IPC_MECH_netlink, "nothing known"), -1);
+	begin(9, 5);
+	open_descriptor(IPC_MECH_tcp, O_RDWR);
+	for (int i = 0; i < IPC_RECOGNISE_TRIES; i++)
+		assert_int_equal(sends(IPC_MECH_tcp, "nothing known"), 9);
+	assert_int_equal(sends(IPC_MECH_tcp, "nothing known"), 5);
+	assert_int_equal(sends(IPC_MECH_sysv_msg, "nothing known"), 5);
+}
+
+static void test_nothing_moved(void **state)
+{
+	(void)state;
+	begin(1024, 1024);
+	open_descriptor(IPC_MECH_tcp, O_RDWR);
+	assert_int_equal(move(IPC_CALL_recvfrom, IPC_MECH_tcp, request, 10, IPC_F_PEEK), -1);
+	assert_int_equal(move(IPC_CALL_recvfrom, IPC_MECH_tcp, request, 0, IPC_F_EOF), -1);
+	assert_int_equal(descriptor_table[FD].looks[DESCRIPTOR_RECEIVES], IPC_RECOGNISE_TRIES);
+}
+
+/* While the call waited its descriptor was closed, and another one has its number. */
+static void test_another_descriptor(void **state)
+{
+	(void)state;
+	begin(1024, 0);
+	open_descriptor(IPC_MECH_pipe, O_RDONLY);
+	assert_int_equal(receives(IPC_MECH_tcp, request), -1);
+	descriptor_kinds[FD] = DESCRIPTOR_UNKNOWN;
+	assert_int_equal(receives(IPC_MECH_pipe, request), -1);
+}
+
+static void test_no_room(void **state)
+{
+	(void)state;
+	begin(1024, 0);
+	open_descriptor(IPC_MECH_tcp, O_RDWR);
+	struct iovec one = { (void *)request, 10 };
+	struct ipc_event e = { .object = object_of(IPC_MECH_tcp), .result = 10, .arg0 = FD, .thread = 1,
+			       .call = IPC_CALL_sendto };
+	thread.ring.slots = NULL;
+	thread.ring.control = NULL;
+	header.full = 1;
+	payload_emit(&thread, &e, (struct vector){ &one, 1 });
+	assert_int_equal(dropped, 1);
+	assert_int_equal(thread.ring.busy, 0);
+}
+
+/* With other threads: what cannot be read any more is counted, and its payload belongs to no event. */
+static void test_memory_that_is_gone(void **state)
+{
+	(void)state;
+	begin(1024, 0);
+	open_descriptor(IPC_MECH_tcp, O_RDWR);
+	shim.shares = true;
+	struct iovec one = { (void *)16, 100 };
+	struct ipc_event e = { .start = 42, .object = object_of(IPC_MECH_tcp), .result = 100, .arg0 = FD, .thread = 1,
+			       .call = IPC_CALL_sendto };
+	payload_emit(&thread, &e, (struct vector){ &one, 1 });
+	const struct ipc_def *def = (const struct ipc_def *)slots;
+	assert_true(def->call == IPC_DEF_PAYLOAD && def->text == 100 && !def->payload.object && !def->payload.start);
+	assert_true(slots[3].seq == 4 && slots[3].call == IPC_CALL_sendto && !slots[3].flags);
+	assert_int_equal(lost, 1);
+	assert_int_equal(descriptor_table[FD].looks[DESCRIPTOR_SENDS], IPC_RECOGNISE_TRIES - 1);
+	assert_int_equal(sends(IPC_MECH_tcp, request), sizeof(request) - 1);
+	assert_int_equal(descriptor_kinds[FD], BOTH);
+	shim.no_copy = true;
+	payload_emit(&thread, &e, (struct vector){ &one, 1 });
+	assert_int_equal(lost, 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_first_messages_each_way),
+		cmocka_unit_test(test_recognised_for_ever),
+		cmocka_unit_test(test_one_way),
+		cmocka_unit_test(test_datagrams),
+		cmocka_unit_test(test_what_is_asked_for),
+		cmocka_unit_test(test_nothing_moved),
+		cmocka_unit_test(test_another_descriptor),
+		cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_memory_that_is_gone),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -35,7 +35,7 @@ struct http_side {
 };
 
 /* What matters for the reply to a request. */
-enum asked { ASKED, ASKED_HEAD, ASKED_CONNECT, ASKED_JSON };
+enum asked { ASKED, ASKED_HEAD, ASKED_CONNECT, ASKED_JSON, UNKNOWN };
 
 /* Of a conversation: the requests that have no reply yet, in a ring; `uncounted` more came when it was full.
  * A reply may be seen before its request (`early`): each is told when its sender's call of the system
@@ -88,9 +88,10 @@ static enum asked pop(struct http *http)
 	return asked;
 }
 
+/* UNKNOWN: the request was not seen yet. */
 static enum asked front(const struct http *http)
 {
-	return http->count ? http->asked[http->first] : ASKED;
+	return http->count ? http->asked[http->first] : http->uncounted ? ASKED : UNKNOWN;
 }
 
 /* Replies are missing, nobody knows how many: as a rule a request is sent when the last one was answered. */
@@ -228,7 +229,7 @@ static enum place reply_body(struct head *head, enum asked asked)
 static size_t looked_at(const struct head *head, enum asked asked)
 {
 	bool wanted = head->json && head->sized && head->size < PROTO_LOOK &&
-		      (head->call ? text_is(head->method, "post") : asked == ASKED_JSON);
+		      (head->call ? text_is(head->method, "post") : asked == ASKED_JSON || asked == UNKNOWN);
 	size_t room = wanted ? PROTO_LOOK - head->size : 0;
 	return head->length < room ? (size_t)head->length : room;
 }
@@ -327,7 +328,8 @@ static void note_reply(struct proto_side *side, const struct head *head, struct 
 	note->kind = PROTO_REPLY;
 	note->status = (struct proto_text){ line + 9, 3 };
 	note->failed = head->status >= 400;
-	if (body.size && json_rpc_read(&rpc, (const uint8_t *)body.at, body.size) && rpc.failed) {
+	if (body.size && json_rpc_read(&rpc, (const uint8_t *)body.at, body.size) && rpc.named &&
+	    rpc.failed) {
 		note->failed = true;
 		note->status = rpc.code.size ? rpc.code : note->status;
 	}

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Calls of real programs: a language server (JSON-RPC), gRPC over HTTP/2. Truth is the ledger that the client writes."""
+"""Calls of real programs: a language server (JSON-RPC), gRPC over HTTP/2, python's HTTP. Truth is the ledger that the client
+writes."""
 import collections
 import json
 import os
@@ -43,6 +44,18 @@ def an_editor_and_its_language_server(s, source):
         found = told(trace, is_sent)
         assert len(truth) > 20 and found == truth, f"trace: {found}\nledger: {truth}"
     assert trace.rows("SELECT DISTINCT status FROM protocol_messages WHERE failed") == [("-32601",)]
+
+
+@by_source
+def calls_over_http(s, source):
+    result, trace = s.record([PYTHON, os.path.join(PROGRAMS, "http_calls.py")], source, timeout=120)
+    assert result.status == 0, shorten(result)
+    rows = trace.rows("""SELECT c.name, r.status, c.trace_id, c.path, c.interface FROM protocol_messages c
+                      LEFT JOIN protocol_messages r ON r.call = c.id
+                      WHERE c.protocol = 'http' AND c.kind = 'call' ORDER BY c.offset""")
+    truth = ledger(s)
+    assert len(truth) > 40 and [row[:3] for row in rows] == truth, (rows, truth)
+    assert all((row[3:] == ("/rpc", "jsonrpc")) == (row[0] in ("echo", "missing")) for row in rows), rows
 
 
 SERVED = """

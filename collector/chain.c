@@ -105,6 +105,15 @@ void chain_forget(struct spans *s, uint32_t thread)
 	chain_restore(s, thread, NULL);
 }
 
+/* It receives, and waits for no reply: what wanted none is done. */
+void chain_waits(struct spans *s, uint32_t thread)
+{
+	const struct span_thread *t = &s->threads[thread];
+
+	if (t->context && !t->open && s->notes[t->context->span].oneway)
+		chain_forget(s, thread);
+}
+
 static bool is_over(const struct spans *s, const struct context *c, int64_t now)
 {
 	int64_t over = s->notes[c->span].over;

@@ -287,6 +287,8 @@ static void load_pairs(struct spans *s)
 
 bool spans_load(struct spans *s)
 {
+	bool told = false;
+
 	load_threads(s);
 	load_channels(s);
 	if (!s->error)
@@ -295,7 +297,9 @@ bool spans_load(struct spans *s)
 		load_semaphores(s);
 	if (!s->error)
 		load_pairs(s);
-	if (s->error || !s->conversations)
+	if (!s->error)
+		told = told_open(s);
+	if (s->error || !(s->conversations || told))
 		return false;
 	load_lanes(s);
 	return !s->error;

@@ -199,13 +199,16 @@ static void send(struct spans *s, const struct event *e)
 		.sent = e->start,
 		.bytes = e->bytes,
 		.send_bytes = e->bytes,
-		.context = s->threads[e->lane->thread].context,
+		.event = e->id,
+		.context = context_take(s->threads[e->lane->thread].context),
 		.message = e->id,
 		.exact = !(e->link & 1),
 	};
 
 	find_conversation(s, e, &a);
-	if (a.conversation)
+	if (c->told)
+		told_sent(s, e, &a, e->linked || (e->bytes && c->conversation && !c->outside));
+	else if (a.conversation)
 		a.exchange = turn_sent(s, a.conversation, &a);
 	if (c->counted) {
 		a.message = 0;
@@ -219,6 +222,7 @@ static void send(struct spans *s, const struct event *e)
 		sent_outside(a.exchange, &a, e->end);
 	if (a.exchange)
 		exchange_release(s, a.exchange);
+	context_drop(a.context);
 }
 
 /* ---- receives ---- */
@@ -227,7 +231,9 @@ static void receive(struct spans *s, const struct event *e, struct arrival *a)
 {
 	unsigned int mechanism = s->channels[a->channel].mechanism;
 
-	if (a->conversation)
+	if (s->channels[a->channel].told)
+		told_received(s, e, a);
+	else if (a->conversation)
 		turn_received(s, a, e->lane->thread, e->lane->process, e->end);
 	else if (!s->channels[a->channel].lock)
 		chain_hand_over(s, a, e->lane->thread,
@@ -307,6 +313,8 @@ static void take(struct spans *s, const struct event *e)
 	struct arrivals *list;
 
 	inherit(s, e->lane->thread);
+	if (e->lane->kind == LANE_RECEIVE)
+		chain_waits(s, e->lane->thread);
 	if (e->lane->kind == LANE_SEND)
 		send(s, e);
 	else if (e->lane->kind == LANE_FORGET)
@@ -315,6 +323,8 @@ static void take(struct spans *s, const struct event *e)
 		receive_all(s, e, list);
 	else if (c->counted)
 		take_unit(s, e, c);
+	else if (c->told && e->bytes)
+		told_received_outside(s, e);
 	else if (c->outside && e->bytes)
 		receive_outside(s, e);
 }
@@ -401,6 +411,7 @@ static void find(struct spans *s)
 	}
 	bool any = s->put_span;
 	drop_all_arrivals(s);
+	told_close(s);
 	for (struct conversation *c = s->conversations; c; c = c->next)
 		turn_close(s, c);
 	if (any)

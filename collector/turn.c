@@ -22,12 +22,21 @@ static uint32_t span_of(const struct context *c)
 	return c ? c->span : 0;
 }
 
+void exchange_returned(struct spans *s, struct exchange *x)
+{
+	if (!x->returned && x->src_thread)
+		s->threads[x->src_thread].open--;
+	x->returned = true;
+}
+
 void exchange_release(struct spans *s, struct exchange *x)
 {
 	if (--x->references)
 		return;
-	if (x->answered)
+	exchange_returned(s, x);
+	if (x->answered || x->told)
 		span_write(s, x);
+	told_free(x->told);
 	context_drop(x->parent);
 	free(x);
 }
@@ -85,8 +94,10 @@ static struct exchange *begin(struct spans *s, struct conversation *c, const str
 	}
 	TAILQ_INSERT_TAIL(&c->exchanges, x, link);
 	c->unanswered++;
-	if (x->src_thread)
+	if (x->src_thread) {
+		s->threads[x->src_thread].open++;
 		chain_sent_request(s, x->src_thread, x->number);
+	}
 	return x;
 }
 
@@ -290,6 +301,7 @@ void turn_received(struct spans *s, struct arrival *a, uint32_t thread, uint32_t
 	x->reply_received += a->bytes;
 	x->src = process;
 	x->end = end;
+	exchange_returned(s, x);
 	chain_restore(s, thread, x->parent);
 }
 

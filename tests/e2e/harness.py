@@ -52,7 +52,7 @@ def workshop():
     folder = tempfile.mkdtemp(prefix="ipctrace-test-", dir="/tmp")
     os.chmod(folder, 0o755)
     build = os.path.join(ROOT, os.environ.get("BUILD", "build"))
-    for name in ("ipctrace", "libipctrace.so", "libipctrace-symbols.so"):
+    for name in ("ipctrace", "libipctrace.so", "libipctrace-symbols.so", "libipctrace-dbus.so", "libipctrace-rpc.so"):
         shutil.copy(os.path.join(build, name), folder)
         os.chmod(os.path.join(folder, name), 0o755)
     return folder

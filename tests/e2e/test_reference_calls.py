@@ -83,6 +83,17 @@ def spans_are_those_of_the_ledger(run, name):
     same("spans", told, counted(run, SPANS, name, 5))
 
 
+def edges_are_those_of_the_ledger(run, _):
+    """Of D-Bus: between client and service, not counting the bus, which has more to say to each."""
+    bus, told = bus_of(run), collections.Counter()
+    for call in run.ledger["calls"]:
+        told[call["src_pid"], call["dst_pid"]] += call["count"]
+        if call["kind"] == "call":
+            told[call["dst_pid"], call["src_pid"]] += call["count"]
+    same("edges", *[collections.Counter({pids: count for pids, count in counts.items() if bus not in pids})
+                    for counts in (told, {pids: edge[0] for pids, edge in run.edges("dbus").items()})])
+
+
 def exchanges(tree, parent=None):
     """Those of a ledger's trees, as (exchange, its parent)."""
     for one in tree:
@@ -152,7 +163,8 @@ def chain(group, *options):
 
 def protocol(group, name, shape, *options):
     number = group.add(name, *SHAPES[shape], *options)
-    for compare in (calls_are_those_of_the_ledger, answers_are_those_of_the_ledger, spans_are_those_of_the_ledger):
+    for compare in (calls_are_those_of_the_ledger, answers_are_those_of_the_ledger, spans_are_those_of_the_ledger,
+                    *([edges_are_those_of_the_ledger] if name == "dbus" else [])):
         def workload(_, compare=compare):
             run = group.run(number)
             if run:

@@ -126,11 +126,12 @@ $(BUILD)/gen/ipctrace.skel.h: $(BUILD)/gen/ipctrace.bpf.o
 	$(Q)bpftool gen skeleton $< name ipctrace_bpf > $@.new && mv $@.new $@
 $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %.bpf.c,$(wildcard bpf/*.c))): $(BUILD)/gen/ipctrace.skel.h
 
-# The schema travels in the binary.
-$(BUILD)/gen/schema.h: collector/schema.sql
+# The schema travels in the binary, and what else is written in SQL.
+$(BUILD)/gen/%.h: collector/%.sql
 	$(call say,GEN,$@)
-	$(Q)mkdir -p $(@D) && { echo 'static const char schema_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $<; echo ';'; } > $@
+	$(Q)mkdir -p $(@D) && { echo 'static const char $*_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $<; echo ';'; } > $@
 $(BUILD)/obj/collector/store.o: $(BUILD)/gen/schema.h
+$(BUILD)/obj/collector/bus.o: $(BUILD)/gen/bus_resolve.h
 
 # One program per file: tests, benches, and the writer of docs/mechanisms.md.
 program = $(Q)mkdir -p $(@D) && $(CC) $(OUR_CFLAGS) -o $@ $< $(BUILD)/core.a $(LDFLAGS) $(LDLIBS)

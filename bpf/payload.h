@@ -84,6 +84,16 @@ static __always_inline _Bool has_payload(const struct ipc_event *e)
 	return !j || !is_denied(j, verb_of(e) == IPC_VERB_send);
 }
 
+/* Nothing is known of the object yet. What the loader still says of who was there before has its round. */
+static __always_inline void begin_judging(struct judged *j, __u64 object)
+{
+	__u8 round = j->round + 1;
+
+	__builtin_memset(j, 0, sizeof(*j));
+	j->round = round;
+	j->object = object;
+}
+
 /* The object's entry; a new one takes the place of one that is empty, or has not been told of for long. */
 static __always_inline struct judged *judge_of(__u64 object)
 {
@@ -97,8 +107,7 @@ static __always_inline struct judged *judge_of(__u64 object)
 			j = &set[i];
 		set[i].used = 0;
 	}
-	__builtin_memset(j, 0, sizeof(*j));
-	j->object = object;
+	begin_judging(j, object);
 	return j;
 }
 
@@ -108,7 +117,7 @@ SEPARATE int judge_anew(__u64 object)
 	struct judged *j = judged_find(judged, object);
 
 	if (j && !j->known)
-		j->object = 0;
+		begin_judging(j, object);
 	return 0;
 }
 
@@ -160,7 +169,7 @@ static __always_inline void note_told(struct judged *j, struct payload *p, _Bool
 		return;
 	if (j->tries[sends] < tries)
 		j->tries[sends]++;
-	p->def.payload.judge = judge_note(j->tries[sends], sends);
+	p->def.payload.judge = judge_note(j, sends);
 	if (!j->likely)
 		j->likely = ipc_may_begin(p->text);
 }

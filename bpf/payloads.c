@@ -23,12 +23,12 @@ void payloads_judge(struct judged *judged, const struct ipc_def *payload)
 	uint64_t judge = payload->payload.judge, object = payload->payload.object;
 	struct judged *j = judge ? judged_find(judged, object) : NULL;
 
-	if (!j || j->known)
+	if (!j || j->known || j->round != (uint8_t)(judge >> 8))
 		return;
 	if (ipc_recognise((const uint8_t *)(payload + 1),
 			  payload->text < IPC_RECOGNISE_BYTES ? payload->text : IPC_RECOGNISE_BYTES,
 			  is_stream(object)))
 		j->known = 1;
-	else if (judge >> 1 >= IPC_RECOGNISE_TRIES)
+	else if (judge >> 16 >= IPC_RECOGNISE_TRIES)
 		j->denied[judge & 1] = 1;
 }

@@ -91,7 +91,7 @@ struct judged {
 	__u8 used;	/* since a place was last looked for */
 	__u8 known;	/* it speaks a protocol */
 	__u8 denied[2]; /* its messages received, sent, are no protocol's */
-	__u8 reserved;
+	__u8 round;	/* another one for each object and stream that the place has been for */
 };
 
 /* Where its set begins. */
@@ -110,10 +110,11 @@ static inline struct judged *judged_find(struct judged *judged, __u64 object)
 	return 0;
 }
 
-/* `judge` of a payload: its direction, and how many of that were told, this one included. */
-static inline __u64 judge_note(__u64 tries, _Bool sends)
+/* `judge` of a payload, never 0: how many of its direction were told, this one included; the direction; for
+ * which of those that the place has been for. */
+static inline __u64 judge_note(const struct judged *j, _Bool sends)
 {
-	return tries << 1 | sends;
+	return (__u64)j->tries[sends] << 16 | j->round << 8 | sends;
 }
 
 /* Of one reason and mechanism, on one processor. */

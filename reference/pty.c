@@ -87,6 +87,7 @@ static int produce(struct reference_run *run)
 static int consume(struct reference_run *run)
 {
 	struct pollfd fds[REFERENCE_TASKS_MAX];
+	bool hung_up[REFERENCE_TASKS_MAX] = {};
 	unsigned int n = (unsigned int)run->options.producers;
 	close_masters(run, run->index);
 	for (unsigned int i = 0; i < n; i++)
@@ -97,8 +98,12 @@ static int consume(struct reference_run *run)
 		for (unsigned int i = 0; i < n; i++) {
 			if (fds[i].revents & POLLIN && reference_take_message(run, fds[i].fd) < 0)
 				return -1;
-			if (!(fds[i].revents & POLLIN) && fds[i].revents & POLLHUP)
+			if (fds[i].revents & POLLIN || !(fds[i].revents & POLLHUP))
+				continue;
+			/* It may have written and closed between the kernel's look for data and for that. */
+			if (hung_up[i])
 				fds[i].fd = -1;
+			hung_up[i] = true;
 		}
 	}
 	return 0;

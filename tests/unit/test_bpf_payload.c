@@ -3,6 +3,8 @@
  * they are told. */
 #include "bpf_record.h"
 #include "bpf_payload_work.h"
+#include "payloads.h"
+#include "state.h"
 
 /* The payload of an event: it stands before it, and nothing of its thread between. NULL: none. */
 static const struct definition *payload_of(unsigned int event)
@@ -207,10 +209,34 @@ static void test_fifo(void **state)
 	(void)state;
 	window = 100;
 	capture = 0;
-	record("fifo");
+	assert_int_equal(record_status("fifo", true), 0);
 	while ((call = next_move(&at, &d)))
 		told += d != NULL;
 	assert_int_equal(told, 2 * (4 + 4));
+}
+
+/* What is said of a stream is not taken for the one that was opened after it. */
+static void test_rounds(void **state)
+{
+	static struct judged table[JUDGED_SETS * JUDGED_WAYS];
+	struct {
+		struct ipc_def def;
+		char text[8];
+	} told = { .def = { .text = 7, .payload = { .object = pipe_id(1) } }, .text = "nothing" };
+	struct judged *j = &table[judged_set(pipe_id(1)) + 1];
+
+	(void)state;
+	*j = (struct judged){ .object = pipe_id(1), .tries = { 4, 3 }, .round = 7 };
+	told.def.payload.judge = judge_note(j, false);
+	j->round++;
+	payloads_judge(table, &told.def);
+	assert_false(j->denied[0] || j->denied[1] || j->known);
+	told.def.payload.judge = judge_note(j, true);
+	payloads_judge(table, &told.def);
+	assert_false(j->denied[0] || j->denied[1] || j->known);
+	told.def.payload.judge = judge_note(j, false);
+	payloads_judge(table, &told.def);
+	assert_true(j->denied[0] && !j->denied[1] && !j->known);
 }
 
 int main(int argc, char **argv)
@@ -219,6 +245,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_pipe),	cmocka_unit_test(test_unix),  cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_udp),	cmocka_unit_test(test_long),  cmocka_unit_test(test_queues),
 		cmocka_unit_test(test_unknown), cmocka_unit_test(test_known), cmocka_unit_test(test_fifo),
+		cmocka_unit_test(test_rounds),
 	};
 
 	if (argc == 3) {

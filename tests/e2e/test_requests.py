@@ -75,6 +75,13 @@ def what_a_monitor_of_the_bus_sees(s, source):
     # One failed.
     assert trace.rows("""SELECT DISTINCT status, failed FROM protocol_messages WHERE status IS NOT NULL""") == [
         ("org.freedesktop.DBus.Error.NameHasNoOwner", 1)]
+    # Each call is a request with its reply. Signals are spans without one.
+    spans = trace.rows("""SELECT x.name, p.comm, q.comm, x.end_ns IS NOT NULL, x.status IS NULL FROM spans x JOIN processes p ON p.id = x.src_id
+                       JOIN processes q ON q.id = x.dst_id WHERE x.kind = 'dbus' AND p.comm NOT IN ('dbus-monitor', 'dbus-daemon')
+                       AND x.name != 'some.interface.Signal'""")
+    calls = collections.Counter((f"{row[5]}.{row[6]}",) for row in seen if row[0] == "call")
+    assert counted(spans, 0) == calls and {row[1:4] for row in spans} == {(comm, "dbus-daemon", 1) for comm in ("gdbus", "dbus-send", "busctl")}, spans
+    assert [row[0] for row in spans if not row[4]] == ["org.freedesktop.DBus.GetNameOwner"], spans
 
 
 NGINX = """daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.err; worker_processes 1;
@@ -122,6 +129,9 @@ def nginx_before_a_small_server_under_wrk(s, source):
     names = set(asked["wrk"]) - {(name, None) for name, _ in asked["wrk"]}
     assert names == set(logged["nginx.log"]), (asked, logged)
     assert sum(abs(asked["wrk"][name] - logged["nginx.log"][name]) for name in names) <= CONNECTIONS, (asked, logged)
+    # It has one thread for all of them; a request belongs to the one for which its connection was made.
+    assert not trace.rows("""SELECT x.name, y.name, x.exact FROM spans x JOIN processes p ON p.id = x.src_id LEFT JOIN spans y
+                          ON y.span_id = x.parent_id AND y.trace_id = x.trace_id WHERE p.comm = 'nginx' AND x.exact AND x.name IS NOT y.name""")
     assert not trace.one("SELECT count(*) FROM protocol_messages WHERE instr(name, 'secret')")
 
 

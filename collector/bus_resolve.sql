@@ -7,11 +7,16 @@
 -- message, in the connection that it came from and in those that the bus copied it to. What names services have is known
 -- from what the bus hands on to them. Connections that get messages for several others are monitors.
 
+-- Columns of temporary tables have types, as an index serves a comparison only of such.
+
 -- ---- connections ----
 -- own: its unique name. bus: a number for each bus; two ends without one in between are a bus of their own.
 
 DROP TABLE IF EXISTS temp.bus_ends;
-CREATE TEMP TABLE bus_ends (channel_id INTEGER PRIMARY KEY, through_bus, daemon, client, own, monitor, bus_key, bus);
+CREATE TEMP TABLE bus_ends (
+	channel_id INTEGER PRIMARY KEY, through_bus INTEGER, daemon INTEGER, client INTEGER, own TEXT, monitor INTEGER,
+	bus_key TEXT, bus INTEGER
+);
 INSERT INTO temp.bus_ends (channel_id, through_bus, daemon, client, own, monitor)
 SELECT channel_id, max(sender IS NOT NULL),
 	min(CASE WHEN (sender IS NOT NULL) = sent THEN process_id END),
@@ -72,7 +77,7 @@ SELECT 'org.freedesktop.DBus', bus, daemon, NULL, min(c.first_ns), max(c.last_ns
 FROM temp.bus_ends JOIN channel_rows c ON c.id = channel_id WHERE through_bus GROUP BY bus;
 
 DROP TABLE IF EXISTS temp.bus_owners;
-CREATE TEMP TABLE bus_owners (name, bus, process, PRIMARY KEY (name, bus)) WITHOUT ROWID;
+CREATE TEMP TABLE bus_owners (name TEXT, bus INTEGER, process INTEGER, PRIMARY KEY (name, bus)) WITHOUT ROWID;
 INSERT INTO temp.bus_owners SELECT name, bus_id, max(process_id) FROM main.bus_names
 GROUP BY name, bus_id HAVING count(DISTINCT process_id) = 1;
 
@@ -80,7 +85,9 @@ GROUP BY name, bus_id HAVING count(DISTINCT process_id) = 1;
 
 DELETE FROM bus_messages;
 DROP TABLE IF EXISTS temp.bus_sent;
-CREATE TEMP TABLE bus_sent (own, bus, serial, id, PRIMARY KEY (own, bus, serial, id)) WITHOUT ROWID;
+CREATE TEMP TABLE bus_sent (
+	own TEXT, bus INTEGER, serial INTEGER, id INTEGER, PRIMARY KEY (own, bus, serial, id)
+) WITHOUT ROWID;
 INSERT INTO temp.bus_sent SELECT own, bus, serial, id FROM protocol_messages JOIN temp.bus_ends USING (channel_id)
 WHERE protocol = 'dbus' AND sender IS NULL AND own IS NOT NULL AND serial IS NOT NULL;
 
@@ -93,7 +100,7 @@ SELECT m.id, bus, (SELECT process FROM temp.bus_owners o WHERE o.name = m.sender
 FROM protocol_messages m JOIN temp.bus_ends e USING (channel_id) WHERE protocol = 'dbus' AND sender IS NOT NULL;
 
 DROP TABLE IF EXISTS temp.bus_copies;
-CREATE TEMP TABLE bus_copies (origin INTEGER PRIMARY KEY, process);
+CREATE TEMP TABLE bus_copies (origin INTEGER PRIMARY KEY, process INTEGER);
 INSERT OR IGNORE INTO temp.bus_copies
 SELECT origin, dst_id FROM bus_messages WHERE origin AND dst_id IS NOT NULL ORDER BY id;
 
@@ -109,14 +116,15 @@ SELECT m.id, bus, CASE WHEN sent THEN m.process_id ELSE client END, CASE
 FROM protocol_messages m JOIN temp.bus_ends e USING (channel_id) WHERE protocol = 'dbus' AND sender IS NULL;
 
 -- Descriptors go in the same call of the same thread.
-UPDATE bus_messages SET passed = (SELECT min(p.rowid) FROM protocol_messages m
-	JOIN event_rows f ON f.rowid = m.first_event
-	JOIN lanes fl ON fl.id = f.lane
-	JOIN event_rows p ON p.rowid BETWEEN f.rowid - 1000 AND f.rowid + 1000 AND p.ts = f.ts
-	JOIN lanes pl ON pl.id = p.lane AND pl.thread_id = fl.thread_id
-	JOIN endpoints n ON n.id = pl.endpoint_id
-	JOIN channel_rows c ON c.id = n.channel_id
-	JOIN mechanisms k ON k.id = c.mechanism AND k.name = 'fd_passing'
+DROP TABLE IF EXISTS temp.bus_passed;
+CREATE TEMP TABLE bus_passed (thread INTEGER, ts INTEGER, id INTEGER, PRIMARY KEY (thread, ts)) WITHOUT ROWID;
+INSERT OR IGNORE INTO temp.bus_passed SELECT l.thread_id, e.ts, e.rowid FROM event_rows e JOIN lanes l ON l.id = e.lane
+WHERE l.id IN (SELECT l.id FROM lanes l JOIN endpoints n ON n.id = l.endpoint_id JOIN channel_rows c ON c.id = n.channel_id
+		JOIN mechanisms k ON k.id = c.mechanism WHERE k.name = 'fd_passing')
+	AND EXISTS (SELECT 1 FROM protocol_messages WHERE protocol = 'dbus' AND fds > 0)
+ORDER BY e.rowid;
+UPDATE bus_messages SET passed = (SELECT p.id FROM protocol_messages m JOIN event_rows e ON e.rowid = m.first_event
+	JOIN lanes l ON l.id = e.lane JOIN temp.bus_passed p ON p.thread = l.thread_id AND p.ts = e.ts
 	WHERE m.id = bus_messages.id)
 WHERE id IN (SELECT id FROM protocol_messages WHERE protocol = 'dbus' AND fds > 0);
 
@@ -130,6 +138,7 @@ WHERE b.src_id IS NOT NULL AND b.dst_id IS NOT NULL AND b.id NOT IN (SELECT orig
 GROUP BY 1, 2, 3;
 
 DROP TABLE temp.bus_copies;
+DROP TABLE temp.bus_passed;
 DROP TABLE temp.bus_sent;
 DROP TABLE temp.bus_owners;
 DROP TABLE temp.bus_ends;

@@ -72,7 +72,8 @@ static bool has_no_payloads(const struct options *o)
 static int run(const struct command *self, const struct options *o)
 {
 	if (o->payload && has_no_payloads(o))
-		return command_failed("'%s' has no payloads: they are recorded with --capture=SIZE", o->input);
+		return command_failed("'%s' has no payloads: they are recorded with --capture=SIZE",
+				      o->input);
 	if (o->payload)
 		show_payloads(o->payload);
 	columns[SRC].heading = columns[DST].heading = view_reused(o) ? "PROCESS" : NULL;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Parsers: what the bytes of a channel say, message by message. One file per protocol; protocols.def lists
- * them. A parser knows nothing of channels, processes and times: those are the collector's (protocol.c there).
+ * them. A parser knows nothing of channels, processes and times: those are the collector's (protocol.c
+ * there).
  *
- * A conversation is what goes both ways between two ends; each way is a side. Of each side the parser is given
- * a window of bytes at its present place, at most PROTO_WINDOW of them; what it has taken never comes again.
- * It keeps what it must in `state`, of fixed size, and whatever else it allocates is bounded and freed by
- * `close`. It survives any bytes.
+ * A conversation is what goes both ways between two ends; each way is a side. Of each side the parser is
+ * given a window of bytes at its present place, at most PROTO_WINDOW of them; what it has taken never comes
+ * again. It keeps what it must in `state`, of fixed size, and whatever else it allocates is bounded and freed
+ * by `close`. It survives any bytes.
  */
 #ifndef IPC_PROTOCOL_H
 #define IPC_PROTOCOL_H
@@ -14,14 +15,14 @@
 #include "recognise.h"
 
 enum {
-	PROTO_WINDOW = 1 << 16,	 /* bytes; a head that does not fit is not understood */
-	PROTO_STATE = 128,	 /* bytes of a side's or a conversation's state */
-	PROTO_TEXT_MAX = 256,	 /* of any text of a note; longer ones are cut by the collector */
+	PROTO_WINDOW = 1 << 16, /* bytes; a head that does not fit is not understood */
+	PROTO_STATE = 128,	/* bytes of a side's or a conversation's state */
+	PROTO_TEXT_MAX = 256,	/* of any text of a note; longer ones are cut by the collector */
 };
 
 /* What a message is. A reply that says that the call failed is a reply too (`failed`). */
 enum proto_kind {
-	PROTO_CALL,   /* a reply is expected */
+	PROTO_CALL, /* a reply is expected */
 	PROTO_REPLY,
 	PROTO_ONEWAY, /* a call or notification without a reply */
 	PROTO_SIGNAL, /* for whoever wants it */
@@ -36,20 +37,20 @@ struct proto_text {
 /* A message of the protocol. Texts are valid until the note returns. */
 struct proto_note {
 	enum proto_kind kind;
-	bool numbered;	/* `id` joins replies with calls; else they come in the order of their calls */
-	uint64_t id;	/* of a call its own, of a reply its call's: a number, or the hash of a text */
+	bool numbered;	 /* `id` joins replies with calls; else they come in the order of their calls */
+	uint64_t id;	 /* of a call its own, of a reply its call's: a number, or the hash of a text */
 	uint64_t serial; /* D-Bus: of the message itself; else 0 */
-	uint64_t bytes; /* that the message takes of the side, from the first one of this window on (plus
-			 * `offset`); 0: not known, it ends where the next begins, or with the turn */
+	uint64_t bytes;	 /* that the message takes of the side, from the first one of this window on (plus
+			  * `offset`); 0: not known, it ends where the next begins, or with the turn */
 	uint64_t offset; /* of its first byte in the window */
 	uint64_t body;	 /* bytes of it that are no head */
-	struct proto_text name; /* what is called: "org.a.Interface.Member", "GET /path", "method",
-				 * "program.procedure", "/package.Service/Method"; of a reply none */
+	struct proto_text name;	  /* what is called: "org.a.Interface.Member", "GET /path", "method",
+				   * "program.procedure", "/package.Service/Method"; of a reply none */
 	struct proto_text status; /* of a reply: as the protocol has it: "200", an error's name or number */
 	bool failed;		  /* of a reply: the call was not successful */
 	struct proto_text sender, destination, path, interface, member, signature; /* D-Bus */
-	unsigned int fds;	/* descriptors that go with it */
-	bool traced;		/* it carries a traceparent: */
+	unsigned int fds; /* descriptors that go with it */
+	bool traced;	  /* it carries a traceparent: */
 	uint8_t trace_id[16], parent_id[8];
 };
 
@@ -58,7 +59,7 @@ typedef void proto_noted(struct proto_side *side, const struct proto_note *note)
 
 struct proto_conversation {
 	enum ipc_protocol protocol;
-	bool stream; /* else each window is one datagram */
+	bool stream;				 /* else each window is one datagram */
 	_Alignas(16) uint8_t state[PROTO_STATE]; /* zeroed at first */
 };
 
@@ -66,11 +67,11 @@ struct proto_side {
 	struct proto_conversation *conversation;
 	struct proto_side *other; /* the other way of the same conversation */
 	bool begun;		  /* something of this side was given before */
-	bool middle; /* it was not seen from its beginning, or bytes are missing in front of the window: what
-		      * the parser knew of its place is void. The parser sets it back. */
+	bool middle;  /* it was not seen from its beginning, or bytes are missing in front of the window: what
+		       * the parser knew of its place is void. The parser sets it back. */
 	bool callers; /* this side makes the calls, as far as the parser can tell; for its own use */
 	proto_noted *noted;
-	void *context; /* the collector's */
+	void *context;				 /* the collector's */
 	_Alignas(16) uint8_t state[PROTO_STATE]; /* zeroed at first */
 };
 

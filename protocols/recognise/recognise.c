@@ -3,10 +3,10 @@
 
 enum ipc_protocol ipc_recognise(const uint8_t *bytes, size_t size, bool stream)
 {
-#define STREAM true
+#define STREAM	 true
 #define DATAGRAM false
-#define PROTOCOL(name, title, over)                                 \
-	if ((stream || !over) && ipc_is_##name(bytes, size, stream)) \
+#define PROTOCOL(name, title, over)                                                                          \
+	if ((stream || !over) && ipc_is_##name(bytes, size, stream))                                         \
 		return IPC_PROTO_##name;
 #include "protocols.def"
 #undef PROTOCOL

@@ -20,7 +20,9 @@ int spans_find(const struct options *o);
 #define SPANS_ORDER "end_ns - start_ns DESC, start_ns, id"
 
 /* What is asked for; of an exchange nobody knows more than over what. */
-#define SPAN_NAME "coalesce(x.name, " CHANNEL_NAME("c", "0", "c.mechanism") ")"
+#define SPAN_NAME                                                                                            \
+	"CASE WHEN coalesce(x.name, c.mechanism) IS c.mechanism THEN " CHANNEL_NAME(                         \
+		"c", "0", "c.mechanism") " ELSE x.name END"
 
 /* Their columns, those of the table and those that follow from it. */
 /* clang-format off */

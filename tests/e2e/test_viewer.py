@@ -332,6 +332,46 @@ def a_trace_is_named_by_the_beginning_of_its_id(s):
     assert len(shown(s, "trace", "-i", path, trace, "--csv").splitlines()) == 5
 
 
+ASK = """
+import os, socket
+ours, theirs = socket.socketpair()
+if not os.fork():
+    for _ in range(3):
+        theirs.send(b"reply to " + theirs.recv(100))
+    os._exit(0)
+for i in range(3):
+    ours.send(b"request %d" % i)
+    ours.recv(100)
+os.wait()
+"""
+
+
+@test(users=("nobody",))
+def what_one_process_asks_of_another(s):
+    """Recorded, and shown: the requests, and what was said. Where the recorder left the requests out they are found later."""
+    result, trace = s.record(["/usr/bin/python3", "-c", ASK], recorder=["--capture=12"])
+    assert result.status == 0, shorten(result)
+    said = [row["payload"] for row in json.loads(shown(s, "messages", "--payload", "-i", trace.path, "--json", "--mechanism", "unix_stream", "--sort", "sent_ns"))]
+    assert said == [text for i in range(3) for text in (f"request {i}", "reply to req")], said
+    spans = shown(s, "spans", "-i", trace.path, "--json")
+    assert len({row["trace_id"] for row in json.loads(spans)}) == 3 and {row["name"] for row in json.loads(spans)} == {"unix_stream"}, spans
+    assert "exchange" in shown(s, "summary", "-i", trace.path)
+    path = s.new_trace()
+    shutil.copy(trace.path, path)
+    with sqlite3.connect(path) as db:
+        db.executescript("DELETE FROM spans; UPDATE meta SET value = 'deferred' WHERE key = 'spans'")
+    db.close()
+    os.chmod(path, 0o444)
+    assert "and requests, which have yet to be found" in shown(s, "summary", "-i", path)
+    for command in ("spans", "trace"):
+        result = s.run([s.ipctrace, command, "-i", path])
+        assert result.status == 1 and b"needs leave to write there: Permission denied" in result.err, result
+    os.chmod(path, 0o666)
+    assert shown(s, "trace", "-i", path) == shown(s, "trace", "-i", trace.path)
+    result = s.run([s.ipctrace, "spans", "-i", path, "--json"])
+    assert result.out.decode() == spans and not result.err, result
+
+
 @test(users=("nobody",))
 def payloads_as_text_and_in_hexadecimal(s):
     path, _ = with_requests(s)

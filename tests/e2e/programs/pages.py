@@ -15,11 +15,11 @@ class Pages(http.server.BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         found = path.startswith("/page/")
         body = b"x" * int(path[6:]) if found else b"none"
+        os.write(1, f"GET {path} {200 if found else 404}\n".encode())  # before who asked knows, who may end us
         self.send_response(200 if found else 404)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-        os.write(1, f"GET {path} {200 if found else 404}\n".encode())
 
     def log_message(self, *_):
         pass

@@ -400,7 +400,7 @@ static void open_links(struct spans *s)
 	spans_exec(
 		s,
 		"DROP TABLE IF EXISTS temp.sent;"
-		"CREATE TEMP TABLE sent (send, id, recv, bytes, exact, PRIMARY KEY (send, id)) WITHOUT ROWID;"
+		"CREATE TEMP TABLE sent (send INTEGER, id, recv, bytes, exact, PRIMARY KEY (send, id)) WITHOUT ROWID;"
 		"INSERT INTO temp.sent SELECT send, rowid, recv, bytes, exact FROM links ORDER BY 1, 2");
 	s->links_of = spans_prepare(s, "SELECT id, recv, bytes, exact FROM temp.sent WHERE send = ?");
 	s->event_lane = spans_prepare(s, "SELECT lane FROM event_rows WHERE rowid = ?");

@@ -31,6 +31,7 @@ enum {
 	UNANSWERED_MAX = 64, /* requests of a conversation that may still get a reply */
 	RECENT_MAX = 32,     /* requests of a thread whose parent may still become known */
 	HOPS_MAX = 32,	     /* between two spans */
+	SERVING_MAX = 16,    /* of those that one thread works on at a time, the latest */
 };
 
 /* What a thread works on. Shared by who it was handed on to. */
@@ -42,7 +43,7 @@ struct context {
 	bool exact;
 };
 
-enum lane_kind { LANE_OTHER, LANE_SEND, LANE_RECEIVE, LANE_FORGET };
+enum lane_kind { LANE_OTHER, LANE_SEND, LANE_RECEIVE, LANE_FORGET, LANE_CONNECT, LANE_POLL };
 
 struct span_lane {
 	uint32_t thread, process, channel, node;
@@ -52,9 +53,11 @@ struct span_lane {
 struct span_thread {
 	struct context *context;
 	uint32_t process;
-	uint32_t inherits;		      /* the thread that called exec; 0: none, or it is done */
-	uint32_t open;			      /* requests that it sent and has no reply to yet */
-	uint32_t recent[RECENT_MAX], recents; /* requests that it sent, latest last */
+	uint32_t inherits;			 /* the thread that called exec; 0: none, or it is done */
+	uint32_t open;				 /* requests that it sent and has no reply to yet */
+	uint32_t serving[SERVING_MAX], servings; /* that it got and has not answered, latest last */
+	uint32_t recent[RECENT_MAX], recents;	 /* that it sent, latest last, see chain_sent_reply() */
+	bool polled;				 /* since it got its context */
 };
 
 /* A descriptor of an endpoint. */
@@ -70,6 +73,7 @@ struct span_channel {
 	bool lock;    /* a semaphore that the same threads take and give back */
 	bool counted; /* a semaphore whose messages have no rows: `units` were given and not yet taken */
 	struct conversation *conversation; /* of a socket, NULL: it is used one way only */
+	struct context *connects;	   /* in which it was connected, until the first request */
 	struct flow *flows;		   /* of others: by who sends to whom */
 	TAILQ_HEAD(, exchange) calls;	   /* where it is told: that are not over */
 	uint32_t open;			   /* how many */
@@ -90,6 +94,7 @@ struct flow {
 struct told {
 	char *kind, *name, *status, *trace_id, *parent_span;
 	int failed;		  /* -1: not known */
+	uint32_t bus;		  /* the channel of the bus that it goes through, or 0 */
 	int64_t row, received_by; /* received_by: the event */
 	bool wants_reply;
 	uint64_t key; /* of a call that is found by its number, 0: it is not */
@@ -204,8 +209,13 @@ void context_drop(struct context *c);
 void chain_set(struct spans *s, uint32_t thread, uint32_t span, struct context *from);
 void chain_restore(struct spans *s, uint32_t thread, struct context *c);
 void chain_forget(struct spans *s, uint32_t thread);
+/* What the thread sends now belongs to; the caller drops it. NULL: to nothing. */
+struct context *chain_of(struct spans *s, uint32_t thread, uint32_t channel, int64_t now);
+void chain_connects(struct spans *s, uint32_t thread, uint32_t channel);
+/* It got a request; it answers it. */
+void chain_serves(struct spans *s, uint32_t thread, uint32_t span);
+void chain_served(struct spans *s, uint32_t thread, uint32_t span);
 void chain_waits(struct spans *s, uint32_t thread);
-struct context *chain_of(struct spans *s, uint32_t thread, int64_t now);
 void chain_hand_over(struct spans *s, const struct arrival *a, uint32_t thread, bool counter);
 void chain_sent_request(struct spans *s, uint32_t thread, uint32_t span);
 void chain_sent_reply(struct spans *s, uint32_t thread, const struct exchange *x);

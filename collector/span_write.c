@@ -53,7 +53,7 @@ void span_write(struct spans *s, const struct exchange *x)
 	sqlite3_bind_text(q, ++column, t ? t->name : NULL, -1, SQLITE_STATIC);
 	bind(q, &column, x->src, x->src);
 	bind(q, &column, x->dst, x->dst);
-	bind(q, &column, x->channel, true);
+	bind(q, &column, t && t->bus ? t->bus : x->channel, true);
 	bind_time(q, &column, s, x->start);
 	bind_time(q, &column, s, x->end);
 	bind(q, &column, served ? x->replied - x->requested : 0, served);

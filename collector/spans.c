@@ -201,7 +201,7 @@ static void send(struct spans *s, const struct event *e)
 		.bytes = e->bytes,
 		.send_bytes = e->bytes,
 		.event = e->id,
-		.context = context_take(s->threads[e->lane->thread].context),
+		.context = chain_of(s, e->lane->thread, e->lane->channel, e->start),
 		.message = e->id,
 		.exact = !(e->link & 1),
 	};
@@ -320,6 +320,10 @@ static void take(struct spans *s, const struct event *e)
 		send(s, e);
 	else if (e->lane->kind == LANE_FORGET)
 		chain_forget(s, e->lane->thread);
+	else if (e->lane->kind == LANE_CONNECT)
+		chain_connects(s, e->lane->thread, e->lane->channel);
+	else if (e->lane->kind == LANE_POLL)
+		s->threads[e->lane->thread].polled = true;
 	else if ((list = table_get(&s->arrivals, (uint64_t)e->id)))
 		receive_all(s, e, list);
 	else if (c->counted)
@@ -333,7 +337,7 @@ static void take(struct spans *s, const struct event *e)
 /* ---- the walk ---- */
 
 static const char events_sql[] = "SELECT e.rowid, e.ts, e.dur, e.lane, e.res, e.link FROM event_rows e"
-				 " CROSS JOIN temp.span_lanes l ON l.id = e.lane WHERE e.res >= 0"
+				 " CROSS JOIN temp.span_lanes l ON l.id = e.lane WHERE (e.res >= 0 OR l.any)"
 				 " ORDER BY e.ts + l.receives * e.dur, l.receives, e.rowid";
 
 static void walk(struct spans *s)

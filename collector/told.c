@@ -17,42 +17,19 @@
 
 enum { OPEN_MAX = 1024 }; /* calls of a channel that may still get a reply */
 
-/* `origin`: the row of which it is a copy, that a bus has handed on. `forwarded`: there are such of it. */
+/* `origin`: the row of which it is a copy, that a bus has handed on. `forwarded`: there are such of it.
+ * Copies for those who watch others are no messages to them. */
 static const char tables_sql[] =
-	"DROP TABLE IF EXISTS temp.told; DROP TABLE IF EXISTS temp.bus_names;"
-	"CREATE TEMP TABLE told (id INTEGER PRIMARY KEY, protocol, kind, channel, process, sent, first, "
-	"last, number,"
-	" serial, name, status, failed, sender, destination, trace_id, parent_span, exact, bytes, call, "
-	"origin,"
-	" forwarded);"
-	"INSERT INTO temp.told SELECT id, protocol, kind, channel_id, process_id, sent, first_event, "
-	"last_event, number,"
-	" serial, name, status, failed, sender, destination, trace_id, parent_span, exact, bytes, call, "
-	"NULL, 0"
-	" FROM protocol_messages;"
+	"DROP TABLE IF EXISTS temp.told;"
+	"CREATE TEMP TABLE told (id INTEGER PRIMARY KEY, protocol, kind, channel, sent, first, last, number, "
+	"name,"
+	" status, failed, sender, trace_id, parent_span, exact, bytes, call, origin, bus, forwarded);"
+	"INSERT INTO temp.told SELECT m.id, protocol, kind, channel_id, sent, first_event, last_event, "
+	"number, name,"
+	" status, failed, sender, trace_id, parent_span, exact, bytes, call, b.origin, b.bus_id, 0"
+	" FROM protocol_messages m LEFT JOIN bus_messages b ON b.id = m.id"
+	" WHERE b.origin IS NULL OR b.dst_id IS NOT NULL;"
 	"CREATE INDEX temp.told_first ON told (first); CREATE INDEX temp.told_last ON told (last);"
-	"CREATE INDEX temp.told_serial ON told (channel, serial);";
-
-/* The first answer that a bus gives on a connection is that to Hello. Who watches others gets copies of what
- * they send: those are no messages to it. */
-static const char bus_sql[] =
-	"CREATE TEMP TABLE bus_names (channel INTEGER PRIMARY KEY, bus, name);"
-	"INSERT INTO temp.bus_names SELECT channel, bus, destination FROM (SELECT channel, destination, "
-	"min(id),"
-	"  CASE WHEN sent THEN process ELSE (SELECT max(e.src_id + e.dst_id - process) FROM edge_rows e"
-	"   WHERE e.channel_id = channel AND process IN (e.src_id, e.dst_id)) END AS bus FROM temp.told"
-	"  WHERE protocol = 'dbus' AND kind = 'reply' AND sender = 'org.freedesktop.DBus' AND destination "
-	"GLOB ':*'"
-	"  GROUP BY channel);"
-	"DELETE FROM temp.told WHERE sender <> 'org.freedesktop.DBus' AND channel IN (SELECT channel FROM "
-	"temp.told"
-	" WHERE protocol = 'dbus' AND name = 'org.freedesktop.DBus.Monitoring.BecomeMonitor');"
-	"UPDATE temp.told SET origin = (SELECT o.id FROM temp.bus_names f JOIN temp.bus_names t"
-	"  ON t.bus IS f.bus AND t.name = told.sender JOIN temp.told o ON o.channel = t.channel AND o.serial "
-	"= told.serial"
-	"  WHERE f.channel = told.channel AND o.sent <> (o.process IS t.bus) AND o.kind = told.kind)"
-	" WHERE protocol = 'dbus' AND sender GLOB ':*' AND EXISTS (SELECT 1 FROM temp.bus_names f"
-	"  WHERE f.channel = told.channel AND told.sent = (told.process IS f.bus));"
 	"UPDATE temp.told SET forwarded = 1 WHERE id IN (SELECT origin FROM temp.told);"
 	"UPDATE temp.told SET call = coalesce((SELECT c.origin FROM temp.told c WHERE c.id = told.call), "
 	"call)"
@@ -77,11 +54,12 @@ enum {
 	ROW_ORIGIN,
 	ROW_FORWARDED,
 	ROW_SENDER,
+	ROW_BUS,
 };
 #define ROWS                                                                                                 \
 	"SELECT t.id, t.protocol, t.kind, t.sent, t.first, t.last, t.number, t.name, t.status, t.failed, "   \
 	"t.trace_id,"                                                                                        \
-	" t.parent_span, t.exact, t.bytes, coalesce(o.call, t.call), t.origin, t.forwarded, t.sender"        \
+	" t.parent_span, t.exact, t.bytes, coalesce(o.call, t.call), t.origin, t.forwarded, t.sender, t.bus" \
 	" FROM temp.told t LEFT JOIN temp.told o ON o.id = t.origin "
 
 bool told_open(struct spans *s)
@@ -90,7 +68,6 @@ bool told_open(struct spans *s)
 	bool any = false;
 
 	spans_exec(s, tables_sql);
-	spans_exec(s, bus_sql);
 	q = spans_prepare(s, "SELECT DISTINCT channel FROM temp.told");
 	while (spans_row(s, q)) {
 		int64_t channel = sqlite3_column_int64(q, 0);
@@ -136,6 +113,7 @@ static struct told *new_told(struct spans *s, sqlite3_stmt *q)
 			.parent_span = text(q, ROW_PARENT),
 			.failed = -1,
 			.row = sqlite3_column_int64(q, ROW_ID),
+			.bus = (uint32_t)sqlite3_column_int64(q, ROW_BUS),
 			.wants_reply = !strcmp((const char *)sqlite3_column_text(q, ROW_KIND), "call"),
 		};
 	return t;
@@ -257,6 +235,7 @@ static void begin_reply(struct spans *s, const struct arrival *a, uint32_t proce
 	if (!x || x->answered)
 		return;
 	x->answered = true;
+	chain_served(s, x->dst_thread, x->number);
 	x->replied = a->thread ? a->sent : NEVER;
 	x->reply_bytes = sqlite3_column_int64(q, ROW_BYTES);
 	x->exact &= sqlite3_column_int(q, ROW_EXACT);
@@ -319,6 +298,8 @@ static void receive_call(struct spans *s, struct exchange *x, const struct arriv
 	n->channel = a->channel;
 	if (works)
 		chain_set(s, e->lane->thread, x->number, NULL);
+	if (x->told->wants_reply)
+		chain_serves(s, e->lane->thread, x->number);
 	if (!x->told->wants_reply)
 		x->end = e->end;
 }
@@ -409,5 +390,5 @@ void told_close(struct spans *s)
 	sqlite3_finalize(s->told_last);
 	free(s->call_rows.slots);
 	free(s->call_numbers.slots);
-	spans_exec(s, "DROP TABLE IF EXISTS temp.told; DROP TABLE IF EXISTS temp.bus_names");
+	spans_exec(s, "DROP TABLE IF EXISTS temp.told");
 }

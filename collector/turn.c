@@ -34,6 +34,7 @@ void exchange_release(struct spans *s, struct exchange *x)
 	if (--x->references)
 		return;
 	exchange_returned(s, x);
+	chain_served(s, x->dst_thread, x->number);
 	if (x->answered || x->told)
 		span_write(s, x);
 	told_free(x->told);
@@ -230,6 +231,7 @@ static struct exchange *reply(struct spans *s, struct conversation *c, const str
 		split(s, x, TAILQ_FIRST(&x->pieces));
 	if (!x->answered) {
 		x->answered = true;
+		chain_served(s, x->dst_thread, x->number);
 		x->replied = a->sent;
 		c->unanswered--;
 	}
@@ -285,6 +287,7 @@ static void request_received(struct spans *s, struct arrival *a, uint32_t thread
 	n->channel = a->channel;
 	n->exact &= a->exact;
 	chain_set(s, thread, x->number, NULL);
+	chain_serves(s, thread, x->number);
 }
 
 void turn_received(struct spans *s, struct arrival *a, uint32_t thread, uint32_t process, int64_t end)

@@ -12,9 +12,13 @@ MESSAGES = """SELECT m.kind, m.name, p.pid, count(*) FROM protocol_messages m JO
 REPLIES = """SELECT coalesce(r.failed, 0), p.pid, CASE WHEN r.failed THEN r.status ELSE '' END, count(*)
     FROM protocol_messages r JOIN processes p ON p.id = r.process_id
     WHERE r.protocol = ? AND r.sent AND r.kind = 'reply' GROUP BY 1, 2, 3"""
-SPANS = """SELECT s.name, p.pid, q.pid, coalesce(s.failed, 0), CASE WHEN s.failed THEN s.status ELSE '' END, count(*)
-    FROM spans s JOIN processes p ON p.id = s.src_id LEFT JOIN processes q ON q.id = s.dst_id
-    WHERE s.kind = ? AND s.end_ns NOT NULL GROUP BY 1, 2, 3, 4, 5"""
+HEADS = """SELECT m.member, p.pid, m.path, m.signature, coalesce(m.fds, 0), count(*)
+    FROM protocol_messages m JOIN processes p ON p.id = m.process_id
+    WHERE m.protocol = ? AND m.sent AND m.interface = 'org.ipctrace.Reference' AND m.kind IN ('call', 'oneway')
+    AND m.destination LIKE 'org.ipctrace.Reference_' AND p.comm != 'dbus-daemon' GROUP BY 1, 2, 3, 4, 5"""
+SPANS = """SELECT s.name, p.pid, q.pid, coalesce(s.failed, 0), CASE WHEN s.failed THEN s.status ELSE '' END,
+    s.parent_id NOT NULL, count(*) FROM spans s JOIN processes p ON p.id = s.src_id LEFT JOIN processes q ON q.id = s.dst_id
+    WHERE s.kind = ? AND s.end_ns NOT NULL GROUP BY 1, 2, 3, 4, 5, 6"""
 EXCHANGES = """SELECT c.mechanism, p.pid, s.src_tid, q.pid, s.dst_tid, s.trace_id, s.span_id, s.parent_id
     FROM spans s JOIN processes p ON p.id = s.src_id JOIN processes q ON q.id = s.dst_id
     JOIN channels c ON c.id = s.channel_id WHERE s.end_ns NOT NULL ORDER BY s.start_ns"""
@@ -77,10 +81,28 @@ def answers_are_those_of_the_ledger(run, name):
 
 
 def spans_are_those_of_the_ledger(run, name):
+    """From who asked to who answered, whoever handed it on; and no request caused them."""
+    told, keys = collections.Counter(), ("name", "src_pid", "dst_pid", "status")
+    for (call, src, dst, status), count in ledger_calls(run, *keys, kinds=("call", "oneway")).items():
+        told[(call, src, dst, int(status != ""), status, 0)] += count
+    names = {key[0] for key in told}  # signals have no one who answers
+    same("spans", told, collections.Counter({key: count for key, count in counted(run, SPANS, name, 6).items()
+                                             if key[0] in names}))
+
+
+def heads_are_those_of_the_ledger(run, name):
+    """What else a client says of a call; and what comes through a descriptor that it passes."""
     told = collections.Counter()
-    for (call, src, dst, status), count in ledger_calls(run, "name", "src_pid", "dst_pid", "status").items():
-        told[(call, src, dst, int(status != ""), status)] += count
-    same("spans", told, counted(run, SPANS, name, 5))
+    for (call, src), count in ledger_calls(run, "name", "src_pid", kinds=("call", "oneway")).items():
+        interface, member = call.rsplit(".", 1)
+        if interface == "org.ipctrace.Reference":
+            takes = member == "Take"
+            told[(member, src, "/org/ipctrace/Reference", "ayh" if takes else "ay", int(takes))] += count
+    same("heads", told, counted(run, HEADS, name, 5))
+    passed = {(src, dst): (count, 8 * count) for (src, dst, call), count
+              in ledger_calls(run, "src_pid", "dst_pid", "name").items() if call.endswith(".Take")}
+    found = {pids: edge[:2] for pids, edge in run.edges("pipe").items() if pids in passed}
+    assert found == passed, (passed, found)
 
 
 def edges_are_those_of_the_ledger(run, _):
@@ -92,6 +114,10 @@ def edges_are_those_of_the_ledger(run, _):
             told[call["dst_pid"], call["src_pid"]] += call["count"]
     same("edges", *[collections.Counter({pids: count for pids, count in counts.items() if bus not in pids})
                     for counts in (told, {pids: edge[0] for pids, edge in run.edges("dbus").items()})])
+
+
+COMPARISONS = [calls_are_those_of_the_ledger, answers_are_those_of_the_ledger, spans_are_those_of_the_ledger]
+OF_DBUS = [heads_are_those_of_the_ledger, edges_are_those_of_the_ledger]
 
 
 def exchanges(tree, parent=None):
@@ -163,8 +189,7 @@ def chain(group, *options):
 
 def protocol(group, name, shape, *options):
     number = group.add(name, *SHAPES[shape], *options)
-    for compare in (calls_are_those_of_the_ledger, answers_are_those_of_the_ledger, spans_are_those_of_the_ledger,
-                    *([edges_are_those_of_the_ledger] if name == "dbus" else [])):
+    for compare in COMPARISONS + (OF_DBUS if name == "dbus" else []):
         def workload(_, compare=compare):
             run = group.run(number)
             if run:

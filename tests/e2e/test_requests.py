@@ -3,8 +3,9 @@
 """What real programs ask of each other by D-Bus, RPC and HTTP. Truth is what they log themselves, or a monitor run beside."""
 import collections
 import os
+import re
 
-from harness import by_source, free_port, main, needs, script, shorten
+from harness import Skip, by_source, free_port, main, needs, run, script, shorten, test
 
 BUS = """<busconfig><type>session</type><listen>unix:path={path}</listen><policy context="default">
 <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>"""
@@ -125,6 +126,51 @@ def nginx_before_a_small_server_under_wrk(s, source):
 
 
 SPANS = """SELECT name, status, count(*) FROM spans x JOIN processes p ON p.id = x.src_id WHERE kind = 'http' AND p.comm = ? GROUP BY 1, 2"""
+
+
+# In namespaces of its own: nobody else hears of it. The last call asks rpcbind what it was asked.
+ON_RPCBIND = """
+mount -t tmpfs none /run && ip link set lo up || exit 1
+rpcbind -f -w -r & bind=$!
+until [ -S /run/rpcbind.sock ] && rpcinfo -p 127.0.0.1 >/dev/null 2>&1; do sleep 0.02; done
+rpcinfo -T tcp 127.0.0.1 100000 >/dev/null 2>&1
+rpcinfo -T udp 127.0.0.1 100000 4 >/dev/null
+rpcinfo -T tcp 127.0.0.1 99999 1 2>/dev/null
+rpcinfo -s >/dev/null
+rpcinfo -m 127.0.0.1
+kill $bind
+wait
+"""
+
+
+def rpc_statistics(text):
+    """{name of a call as the trace has it: how often} from rpcinfo -m."""
+    counts = collections.Counter()
+    for version, table in re.findall(r"\(version (\d)\) statistics\n((?:[A-Z].*\n[0-9].*\n)+)", text):
+        lines = table.splitlines()
+        for names, values in zip(lines[::2], lines[1::2]):
+            for name, value in zip(names.split(), values.split()):
+                counts[f"portmapper v{version} {name}"] += int(value.split("/")[-1])
+    return +counts
+
+
+@test(users=("root",))
+def what_rpcbind_counts(s):
+    needs("rpcbind", "rpcinfo", "unshare", "ip")
+    command = ["unshare", "-n", "-m", "sh", "-c", ON_RPCBIND]
+    if run(["unshare", "-n", "-m", "mount", "-t", "tmpfs", "none", "/run"]).status:
+        raise Skip("no namespaces here")
+    result, trace = s.record(command, timeout=120, env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
+    counts = rpc_statistics(result.out.decode())
+    assert result.status == 0 and len(counts) >= 7, shorten(result)
+    ours = dict(trace.rows("SELECT name, count(*) FROM protocol_messages WHERE protocol = 'onc_rpc' AND kind = 'call' GROUP BY 1"))
+    assert ours.pop("portmapper v0 NULL") == 1, ours  # it asks for the versions that there are, and is refused
+    assert ours == counts, (ours, counts)
+    spans = trace.rows("""SELECT c.mechanism, x.status, x.failed, p.comm, q.comm FROM spans x JOIN channels c ON c.id = x.channel_id
+                       JOIN processes p ON p.id = x.src_id JOIN processes q ON q.id = x.dst_id WHERE kind = 'onc_rpc'""")
+    assert {row[3:] for row in spans} == {("rpcinfo", "rpcbind")} and len(spans) == sum(counts.values()) + 1, spans
+    answered = collections.Counter(row[:3] for row in spans if row[0] != "udp")
+    assert answered == {("tcp", "SUCCESS", 0): sum(counts.values()) - 3, ("tcp", "PROG_MISMATCH", 1): 1, ("unix_stream", "SUCCESS", 0): 1}, answered
 
 
 if __name__ == "__main__":

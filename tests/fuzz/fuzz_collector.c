@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (collector_open(&c, "x"))
 		abort();
 	fake.pending = 1 << 20;
-	if (take_orders(c, data, size) || !sums_are_sound() || !ends_are_sound() || !edges_are_sound())
+	if (take_orders(c, data, size) || !sums_are_sound() || !ends_are_sound() || !edges_are_sound() ||
+	    !protocols_are_sound())
 		abort();
 	return 0;
 }

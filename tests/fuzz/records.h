@@ -118,7 +118,7 @@ static void make_definition(struct ipc_event *slots, const struct order *o)
 	memset(d, 0, sizeof(*d));
 	d->time = time_of(o);
 	d->thread = o->thread & 7;
-	d->call = (uint16_t)(IPC_DEF_FIRST + o->call % 7);
+	d->call = (uint16_t)(IPC_DEF_FIRST + o->call % 8);
 	d->text = o->text % 200;
 	memset(slots + 1, o->text >> 8, 4 * IPC_SLOT);
 	switch (d->call) {
@@ -156,6 +156,26 @@ static void let_commit(struct collector *c, uint64_t time)
 	struct ipc_def d = { .time = time, .call = IPC_DEF_GONE, .gone.pid = 99999 };
 	for (int i = 0; i < 256; i++)
 		collector_record(c, COLLECTOR_SHIM, (const struct ipc_event *)&d);
+}
+
+/* What the event moved begins somewhere in a conversation. */
+static void tell_payload(struct collector *c, enum collector_source source, const struct ipc_event *e,
+			 const struct order *o)
+{
+	static const char said[] = "GET /a HTTP/1.1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+				   "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\"}\n"
+				   "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":0}\n";
+	struct ipc_event slots[5] = { 0 };
+	struct ipc_def *d = (void *)slots;
+	size_t from = o->arg & 4 ? 0 : o->text % (sizeof(said) - 1), length = sizeof(said) - 1 - from;
+	d->call = IPC_DEF_PAYLOAD;
+	d->time = e->start;
+	d->thread = e->thread;
+	d->payload.object = e->object;
+	d->payload.start = e->start;
+	d->text = (uint16_t)(e->result > 0 && (size_t)e->result < length ? (size_t)e->result : length);
+	memcpy(slots + 1, said + from, d->text);
+	collector_record(c, source, slots);
 }
 
 static void take_order(struct collector *c, const struct order *o)
@@ -197,6 +217,8 @@ static void take_order(struct collector *c, const struct order *o)
 		break;
 	default:
 		make_event(slots, o);
+		if (slots->flags & IPC_F_PAYLOAD && o->text & 3)
+			tell_payload(c, source, slots, o);
 		collector_record(c, source, slots);
 	}
 }

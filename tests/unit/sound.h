@@ -47,6 +47,25 @@ static inline bool ends_are_sound(void)
 	return true;
 }
 
+/* Messages of protocols are of events of the process and channel that they name. */
+static inline bool protocols_are_sound(void)
+{
+	for (size_t i = 1; i < fake.protocols_count; i++) {
+		const struct store_protocol *p = &fake.protocols[i];
+		if (p->id != i || !p->first_event || p->first_event >= fake.events_count || !p->last_event ||
+		    p->last_event >= fake.events_count || p->last_event < p->first_event)
+			return false;
+		const struct store_lane *lane = &fake.lanes[fake.events[p->first_event].lane];
+		const struct store_endpoint *ep = &fake.endpoints[lane->endpoint_id];
+		if (ep->channel_id != p->channel_id || ep->process_id != p->process_id)
+			return false;
+		if (p->call && (p->call >= fake.protocols_count || strcmp(p->kind, "reply") ||
+				strcmp(fake.protocols[p->call].kind, "call")))
+			return false;
+	}
+	return true;
+}
+
 static inline uint32_t fake_process_of(uint64_t event)
 {
 	return fake.threads[fake.lanes[fake.events[event].lane].thread_id].process_id;

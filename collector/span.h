@@ -177,6 +177,7 @@ void *spans_new(struct spans *s, size_t n, size_t size); /* zeroed; NULL: s->err
 sqlite3_stmt *spans_prepare(struct spans *s, const char *sql);
 bool spans_row(struct spans *s, sqlite3_stmt *stmt); /* false: no more, or a failure */
 void spans_exec(struct spans *s, const char *sql);
+int64_t spans_number(struct spans *s, const char *sql); /* the first of its first row; 0: there is none */
 
 /* span_load.c: reads what does not change, and finds the conversations. False: there can be no spans. */
 bool spans_load(struct spans *s);

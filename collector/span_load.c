@@ -26,20 +26,23 @@ static bool is_in(uint64_t set, unsigned int mechanism)
 	return set >> mechanism & 1;
 }
 
-static int64_t number(struct spans *s, const char *sql)
-{
-	sqlite3_stmt *q = spans_prepare(s, sql);
-	int64_t value = spans_row(s, q) ? sqlite3_column_int64(q, 0) : 0;
-
-	sqlite3_finalize(q);
-	return value;
-}
-
-/* Numbers of rows are dense, or nearly so. */
+/* By number: these are dense, or nearly so. What is of none is at 0. */
 static void *array(struct spans *s, const char *largest, size_t size, uint32_t *count)
 {
-	*count = (uint32_t)number(s, largest) + 1;
+	*count = (uint32_t)spans_number(s, largest) + 1;
 	return spans_new(s, *count, size);
+}
+
+static uint32_t within(sqlite3_stmt *q, int column, uint32_t count)
+{
+	int64_t number = sqlite3_column_int64(q, column);
+
+	return number > 0 && number < count ? (uint32_t)number : 0;
+}
+
+static struct span_channel *channel_at(struct spans *s, sqlite3_stmt *q, int column)
+{
+	return &s->channels[within(q, column, s->channel_count)];
 }
 
 static void load_threads(struct spans *s)
@@ -49,14 +52,14 @@ static void load_threads(struct spans *s)
 	s->threads = array(s, "SELECT max(id) FROM threads", sizeof(*s->threads), &s->thread_count);
 	q = spans_prepare(s, "SELECT id, process_id FROM threads");
 	while (spans_row(s, q))
-		s->threads[sqlite3_column_int64(q, 0)].process = (uint32_t)sqlite3_column_int64(q, 1);
+		s->threads[within(q, 0, s->thread_count)].process = (uint32_t)sqlite3_column_int64(q, 1);
 	sqlite3_finalize(q);
 	q = spans_prepare(
 		s,
 		"SELECT t.id, f.id FROM processes p JOIN threads t ON t.process_id = p.id AND t.tid = p.pid"
 		" JOIN threads f ON f.process_id = p.prev_id AND f.tid = p.pid");
 	while (spans_row(s, q))
-		s->threads[sqlite3_column_int64(q, 0)].inherits = (uint32_t)sqlite3_column_int64(q, 1);
+		s->threads[within(q, 0, s->thread_count)].inherits = within(q, 1, s->thread_count);
 	sqlite3_finalize(q);
 }
 
@@ -81,7 +84,7 @@ static void load_channels(struct spans *s)
 	s->channels = array(s, "SELECT max(id) FROM channel_rows", sizeof(*s->channels), &s->channel_count);
 	q = spans_prepare(s, "SELECT id, mechanism FROM channel_rows");
 	while (spans_row(s, q))
-		s->channels[sqlite3_column_int64(q, 0)].mechanism = (uint8_t)sqlite3_column_int(q, 1);
+		channel_at(s, q, 0)->mechanism = (uint8_t)sqlite3_column_int(q, 1);
 	sqlite3_finalize(q);
 }
 
@@ -99,7 +102,7 @@ static void load_sockets(struct spans *s)
 		" HAVING max(min(n.sends, n.receives)) > 0");
 
 	while (spans_row(s, q)) {
-		struct span_channel *c = &s->channels[sqlite3_column_int64(q, 0)];
+		struct span_channel *c = channel_at(s, q, 0);
 		if (!is_in(SOCKETS, c->mechanism))
 			continue;
 		c->conversation = new_conversation(s, c->mechanism);
@@ -159,12 +162,12 @@ static const char lanes_sql[] =
 static void load_lane(struct spans *s, sqlite3_stmt *q)
 {
 	struct span_lane *lane = &s->lanes[sqlite3_column_int64(q, LANE_ID)];
-	uint32_t channel = (uint32_t)sqlite3_column_int64(q, LANE_CHANNEL);
-	uint32_t thread = (uint32_t)sqlite3_column_int64(q, LANE_THREAD);
+	uint32_t channel = within(q, LANE_CHANNEL, s->channel_count);
+	uint32_t thread = within(q, LANE_THREAD, s->thread_count);
 	unsigned int call = (unsigned int)sqlite3_column_int(q, LANE_CALL);
 	struct node *node = &s->nodes[sqlite3_column_int64(q, LANE_NODE)];
 
-	if (channel >= s->channel_count || thread >= s->thread_count)
+	if (!channel || !thread)
 		return;
 	*lane = (struct span_lane){
 		.thread = thread,
@@ -217,7 +220,7 @@ static void load_semaphores(struct spans *s)
 				 " GROUP BY n.channel_id, l.thread_id HAVING count(DISTINCT l.verb) = 2");
 
 	while (spans_row(s, q)) {
-		struct span_channel *c = &s->channels[sqlite3_column_int64(q, 0)];
+		struct span_channel *c = channel_at(s, q, 0);
 		c->lock = is_in(SEMAPHORES, c->mechanism);
 	}
 	sqlite3_finalize(q);
@@ -226,7 +229,7 @@ static void load_semaphores(struct spans *s)
 		   " sum(e.messages) AS m FROM edge_rows e JOIN endpoints n ON n.channel_id = e.channel_id"
 		   " AND n.process_id = e.src_id GROUP BY e.channel_id, e.src_id) GROUP BY 1");
 	while (spans_row(s, q)) {
-		struct span_channel *c = &s->channels[sqlite3_column_int64(q, 0)];
+		struct span_channel *c = channel_at(s, q, 0);
 		c->counted = c->mechanism == IPC_MECH_posix_sem;
 		c->first_units = (uint64_t)sqlite3_column_int64(q, 1);
 	}
@@ -276,8 +279,7 @@ static void load_pairs(struct spans *s)
 	while (spans_row(s, q)) {
 		uint32_t src = (uint32_t)sqlite3_column_int64(q, 0),
 			 dst = (uint32_t)sqlite3_column_int64(q, 1);
-		uint32_t there = (uint32_t)sqlite3_column_int64(q, 2),
-			 back = (uint32_t)sqlite3_column_int64(q, 3);
+		uint32_t there = within(q, 2, s->channel_count), back = within(q, 3, s->channel_count);
 		const struct span_channel *c = &s->channels[there];
 		if (!is_in(OTHERS, c->mechanism) || c->lock || s->channels[back].lock)
 			continue;

@@ -57,6 +57,15 @@ void spans_exec(struct spans *s, const char *sql)
 		spans_fail(s);
 }
 
+int64_t spans_number(struct spans *s, const char *sql)
+{
+	sqlite3_stmt *q = spans_prepare(s, sql);
+	int64_t n = spans_row(s, q) ? sqlite3_column_int64(q, 0) : 0;
+
+	sqlite3_finalize(q);
+	return n;
+}
+
 /* ---- sends ---- */
 
 static uint32_t receiver_of(struct spans *s, int64_t event)
@@ -384,24 +393,15 @@ static void drop_all_arrivals(struct spans *s)
 		drop_arrivals(s, s->channels[i].units);
 }
 
-static int64_t one_number(struct spans *s, const char *sql)
-{
-	sqlite3_stmt *q = spans_prepare(s, sql);
-	int64_t n = spans_row(s, q) ? sqlite3_column_int64(q, 0) : 0;
-
-	sqlite3_finalize(q);
-	return n;
-}
-
 /* `links` by their sends: looked up for what does not stand in a send's row. */
 static void open_links(struct spans *s)
 {
-	s->has_links = one_number(s, "SELECT EXISTS (SELECT 1 FROM links)");
-	spans_exec(
-		s,
-		"DROP TABLE IF EXISTS temp.sent;"
-		"CREATE TEMP TABLE sent (send, id, recv, bytes, exact, PRIMARY KEY (send, id)) WITHOUT ROWID;"
-		"INSERT INTO temp.sent SELECT send, rowid, recv, bytes, exact FROM links ORDER BY 1, 2");
+	s->has_links = spans_number(s, "SELECT EXISTS (SELECT 1 FROM links)");
+	spans_exec(s,
+		   "DROP TABLE IF EXISTS temp.sent;"
+		   "CREATE TEMP TABLE sent (send INTEGER, id, recv, bytes, exact, PRIMARY KEY (send, id)) "
+		   "WITHOUT ROWID;"
+		   "INSERT INTO temp.sent SELECT send, rowid, recv, bytes, exact FROM links ORDER BY 1, 2");
 	s->links_of = spans_prepare(s, "SELECT id, recv, bytes, exact FROM temp.sent WHERE send = ?");
 	s->event_lane = spans_prepare(s, "SELECT lane FROM event_rows WHERE rowid = ?");
 }
@@ -431,11 +431,11 @@ int spans_build(sqlite3 *db, uint64_t most)
 {
 	struct spans s = { .db = db };
 
-	if (most && (uint64_t)one_number(&s, "SELECT max(rowid) FROM event_rows") > most) {
+	if (most && (uint64_t)spans_number(&s, "SELECT max(rowid) FROM event_rows") > most) {
 		spans_exec(&s, "INSERT OR REPLACE INTO meta VALUES ('spans', 'deferred')");
 		return s.error;
 	}
-	s.start_ns = one_number(&s, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns'");
+	s.start_ns = spans_number(&s, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns'");
 	spans_exec(&s, "BEGIN IMMEDIATE");
 	s.error = s.error ? s.error : bus_resolve(db);
 	find(&s);

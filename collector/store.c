@@ -727,6 +727,8 @@ int store_finish(const char *path)
 						   .source = "shim",
 						   .count = 1,
 						   .processor = STORE_NO_PROCESSOR });
+	if (!sql.error)
+		spans_build(sql.db, SPANS_EVENTS_MAX);
 	return sql_close(&sql);
 }
 

@@ -21,9 +21,10 @@ enum { OPEN_MAX = 1024 }; /* calls of a channel that may still get a reply */
  * Copies for those who watch others are no messages to them. */
 static const char tables_sql[] =
 	"DROP TABLE IF EXISTS temp.told;"
-	"CREATE TEMP TABLE told (id INTEGER PRIMARY KEY, protocol, kind, channel, sent, first, last, number, "
-	"name,"
-	" status, failed, sender, trace_id, parent_span, exact, bytes, call, origin, bus, forwarded);"
+	"CREATE TEMP TABLE told (id INTEGER PRIMARY KEY, protocol, kind, channel, sent, first INTEGER,"
+	" last INTEGER, number, name, status, failed, sender, trace_id, parent_span, exact, bytes, call "
+	"INTEGER,"
+	" origin INTEGER, bus, forwarded);"
 	"INSERT INTO temp.told SELECT m.id, protocol, kind, channel_id, sent, first_event, last_event, "
 	"number, name,"
 	" status, failed, sender, trace_id, parent_span, exact, bytes, call, b.origin, b.bus_id, 0"

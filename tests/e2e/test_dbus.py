@@ -13,8 +13,9 @@ BUS = """<busconfig><type>session</type><listen>unix:path={path}</listen><policy
 FLAGS = ["-I/usr/include/dbus-1.0", f"-I/usr/lib/{platform.machine()}-linux-gnu/dbus-1.0/include", "-ldbus-1"]
 SERVICE = "echoes"
 
-# The service ends when its bus does.
-START = "dbus-daemon --config-file=bus.conf --nofork 2>/dev/null & bus=$!; until [ -S bus ]; do sleep 0.02; done"
+# The daemon writes its address when it listens, which is later than that its socket is there. The service ends when its bus does.
+START = """dbus-daemon --config-file=bus.conf --nofork --print-address=1 >address 2>/dev/null & bus=$!
+until [ -s address ]; do sleep 0.02; done"""
 SERVE = """
 export DBUS_SESSION_BUS_ADDRESS=unix:path=$PWD/bus
 {service} >service & service=$!

@@ -496,9 +496,23 @@ static void give_up(struct collector *c, struct talk *t)
 	close_talk(c, t);
 }
 
+/* Of a channel whose first messages are still looked at it may be nothing that is missed. */
+static void miss(struct collector *c, const struct act *a)
+{
+	const struct process *p = a->thread->process;
+	struct channel *ch = a->endpoint->channel;
+	if (ch->talk || c->capture || ch->tries[a->sends] >= IPC_RECOGNISE_TRIES)
+		collector_lose(c, a->thread->source, IPC_REASON_payload_dropped, p, p->data.comm, 1,
+			       a->event->start);
+	else
+		ch->tries[a->sends]++;
+}
+
 void talk_moved(struct collector *c, const struct act *a)
 {
 	struct channel *ch = a->endpoint->channel;
+	if (a->unread)
+		miss(c, a);
 	if (a->payload && c->capture)
 		store_payload(c->store, a->call.event, a->payload->bytes,
 			      a->payload->size < c->capture ? a->payload->size : c->capture);

@@ -72,17 +72,19 @@ $(BUILD)/reference-static: $(REFERENCE_SRC:%.c=$(BUILD)/obj/%.o)
 reference-static: $(BUILD)/reference-static
 
 # Those parts of reference programs that need a library: `ipctrace reference` loads them when it runs them.
-PART_dbus := dbus-1
-PART_rpc := libtirpc
-part_cflags = $(OUR_CFLAGS) -I$(BUILD)/gen/sum $$(pkg-config --cflags $(1)) -fPIC
+DBUS_CFLAGS := -I/usr/include/dbus-1.0 -I/usr/lib/$(ARCH)-linux-gnu/dbus-1.0/include
+RPC_CFLAGS := -I/usr/include/tirpc
+part = $(Q)$(CC) $(OUR_CFLAGS) -I$(BUILD)/gen/sum $(DBUS_CFLAGS) $(RPC_CFLAGS) -fPIC
 $(BUILD)/libipctrace-%.so: reference/library/%.c
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(call part_cflags,$(PART_$*)) -shared $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $$(pkg-config --libs $(PART_$*))
+	$(part) -shared $(LDFLAGS) -o $@ $(filter %.c %.o,$^) $(PART_LIBS)
+$(BUILD)/libipctrace-dbus.so: PART_LIBS := -ldbus-1
 # What rpcgen writes is not our style.
 SUM := $(addprefix $(BUILD)/gen/sum/sum_,clnt.c svc.c xdr.c)
+$(BUILD)/libipctrace-rpc.so: PART_LIBS := -ltirpc
 $(BUILD)/libipctrace-rpc.so: $(SUM:.c=.o)
 $(BUILD)/gen/sum/%.o: $(BUILD)/gen/sum/%.c
-	$(Q)$(CC) $(call part_cflags,$(PART_rpc)) -w -c -o $@ $<
+	$(part) -w -c -o $@ $<
 $(SUM) &: reference/library/sum.x
 	$(call say,GEN,$(BUILD)/gen/sum)
 	$(Q)rm -rf $(@D) && mkdir -p $(@D) && cp $< $(@D) && cd $(@D) && for part in hsum.h lsum_clnt.c msum_svc.c csum_xdr.c; do \
@@ -124,11 +126,12 @@ $(BUILD)/gen/ipctrace.skel.h: $(BUILD)/gen/ipctrace.bpf.o
 	$(Q)bpftool gen skeleton $< name ipctrace_bpf > $@.new && mv $@.new $@
 $(patsubst %.c,$(BUILD)/obj/%.o,$(filter-out %.bpf.c,$(wildcard bpf/*.c))): $(BUILD)/gen/ipctrace.skel.h
 
-# The schema travels in the binary.
-$(BUILD)/gen/schema.h: collector/schema.sql
+# The schema travels in the binary, and what else is written in SQL.
+$(BUILD)/gen/%.h: collector/%.sql
 	$(call say,GEN,$@)
-	$(Q)mkdir -p $(@D) && { echo 'static const char schema_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $<; echo ';'; } > $@
+	$(Q)mkdir -p $(@D) && { echo 'static const char $*_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/^/"/; s/$$/\\n"/' $<; echo ';'; } > $@
 $(BUILD)/obj/collector/store.o: $(BUILD)/gen/schema.h
+$(BUILD)/obj/collector/bus.o: $(BUILD)/gen/bus_resolve.h
 
 # One program per file: tests, benches, and the writer of docs/mechanisms.md.
 program = $(Q)mkdir -p $(@D) && $(CC) $(OUR_CFLAGS) -o $@ $< $(BUILD)/core.a $(LDFLAGS) $(LDLIBS)
@@ -136,9 +139,9 @@ $(BUILD)/tests/%: tests/unit/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
 	$(program) -lcmocka
 # What makes the bytes that parsers are tested with.
-$(BUILD)/tests/test_dbus: OUR_CFLAGS += -I/usr/include/dbus-1.0 -I/usr/lib/$(ARCH)-linux-gnu/dbus-1.0/include
+$(BUILD)/tests/test_dbus: OUR_CFLAGS += $(DBUS_CFLAGS)
 $(BUILD)/tests/test_dbus: LDLIBS += -ldbus-1
-$(BUILD)/tests/test_onc_rpc: OUR_CFLAGS += -I/usr/include/tirpc
+$(BUILD)/tests/test_onc_rpc: OUR_CFLAGS += $(RPC_CFLAGS)
 $(BUILD)/tests/test_onc_rpc: LDLIBS += -ltirpc
 $(BUILD)/bench/%: bench/%.c $(BUILD)/core.a
 	$(call say,CC,$<)
@@ -157,11 +160,11 @@ fuzz-programs: $(FUZZ)
 
 # Debian's names of what is needed: to build, and to run the tests and benches besides.
 PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev libnghttp2-dev clang bpftool \
-	pkg-config libdbus-1-dev libtirpc-dev rpcsvc-proto
+	libdbus-1-dev libtirpc-dev rpcsvc-proto
 TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
 	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base liburing-dev \
 	postgresql rt-tests python3-sysv-ipc libjemalloc2 faketime sudo musl-tools libc6-i386 libpython3.11-testsuite tmux \
-	zsh fish mandoc man-db debhelper
+	zsh fish mandoc man-db debhelper dbus-daemon
 
 # $(1): packages. Installs the missing ones when it may, else says how.
 define install_packages

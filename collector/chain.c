@@ -74,6 +74,7 @@ uint32_t chain_note(struct spans *s, int64_t start, const struct context *parent
 
 static void become(struct span_thread *t, struct context *c)
 {
+	t->polled = false;
 	context_drop(t->context);
 	t->context = c;
 	t->recents = 0;
@@ -93,6 +94,7 @@ void chain_restore(struct spans *s, uint32_t thread, struct context *c)
 {
 	struct span_thread *t = &s->threads[thread];
 
+	t->polled = false;
 	if (c == t->context)
 		return;
 	context_take(c);
@@ -110,6 +112,78 @@ static bool is_over(const struct spans *s, const struct context *c, int64_t now)
 	int64_t over = s->notes[c->span].over;
 
 	return over != NEVER && over < now;
+}
+
+static struct context *guess(struct spans *s, struct context model)
+{
+	struct context *c = spans_new(s, 1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	*c = model;
+	c->references = 1;
+	c->exact = false;
+	context_take(c->from);
+	return c;
+}
+
+/*
+ * One thread may work on several requests at a time. What it sends first through a connection belongs to what
+ * it made that for; else to what it received last. But where it has looked meanwhile what there is to do, or
+ * has answered that one, it is only likely.
+ */
+struct context *chain_of(struct spans *s, uint32_t thread, uint32_t channel, int64_t now)
+{
+	const struct span_thread *t = &s->threads[thread];
+	struct context *c = s->channels[channel].connects;
+
+	s->channels[channel].connects = NULL;
+	if (c && !is_over(s, c, now))
+		return c;
+	context_drop(c);
+	c = t->context;
+	if (t->servings && (!c || is_over(s, c, now)))
+		return guess(s, (struct context){ .span = t->serving[t->servings - 1] });
+	if (c && t->polled && t->servings > 1)
+		return guess(s, *c);
+	return context_take(c);
+}
+
+void chain_connects(struct spans *s, uint32_t thread, uint32_t channel)
+{
+	context_drop(s->channels[channel].connects);
+	s->channels[channel].connects = context_take(s->threads[thread].context);
+}
+
+void chain_serves(struct spans *s, uint32_t thread, uint32_t span)
+{
+	struct span_thread *t = &s->threads[thread];
+
+	chain_served(s, thread, span);
+	if (t->servings == SERVING_MAX)
+		memmove(t->serving, t->serving + 1, --t->servings * sizeof(t->serving[0]));
+	t->serving[t->servings++] = span;
+}
+
+void chain_served(struct spans *s, uint32_t thread, uint32_t span)
+{
+	struct span_thread *t = &s->threads[thread];
+
+	for (uint32_t i = t->servings; i > 0; i--)
+		if (t->serving[i - 1] == span) {
+			memmove(t->serving + i - 1, t->serving + i,
+				(t->servings-- - i) * sizeof(t->serving[0]));
+			return;
+		}
+}
+
+/* It receives, and waits for no reply: what wanted none is done. */
+void chain_waits(struct spans *s, uint32_t thread)
+{
+	const struct span_thread *t = &s->threads[thread];
+
+	if (t->context && !t->open && s->notes[t->context->span].oneway)
+		chain_forget(s, thread);
 }
 
 static struct context *hop(struct spans *s, const struct arrival *a)

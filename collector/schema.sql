@@ -121,6 +121,20 @@ CREATE TABLE spans (
 -- How a request came from the thread that received its parent to the one that sent it: each message on the way.
 CREATE TABLE span_links (span_id TEXT, parent_id TEXT, hop INTEGER, message_id INTEGER, channel_id INTEGER, exact INTEGER);
 
+-- Who has a name on a bus of D-Bus: unique ones (:1.5), and those that others called it by. bus_id: the bus, a channel of
+-- mechanism dbus. channel_id: the connection; NULL: the bus itself.
+CREATE TABLE bus_names (
+	name TEXT, bus_id INTEGER, process_id INTEGER, channel_id INTEGER, first_ns INTEGER, last_ns INTEGER
+);
+
+-- What a bus does with messages of D-Bus. id: of the row in protocol_messages. src_id, dst_id: who made it and who it is for,
+-- not counting the bus in between; NULL: not known, or for whoever wants it. origin: of a copy that the bus handed on the row
+-- as its sender sent it (0: that is not in the trace, and neither is who this one is for). passed: the first event of the
+-- descriptors that go with it.
+CREATE TABLE bus_messages (
+	id INTEGER PRIMARY KEY, bus_id INTEGER, src_id INTEGER, dst_id INTEGER, origin INTEGER, passed INTEGER
+);
+
 -- The first bytes of what an event moved, where that was asked for (--capture).
 CREATE TABLE payloads (event_id INTEGER PRIMARY KEY, data BLOB);
 

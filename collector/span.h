@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the pass that finds spans knows: private to spans.c, span_load.c, turn.c, chain.c and span_write.c.
+ * What the pass that finds spans knows: private to spans.c, span_load.c, turn.c, told.c, chain.c and
+ *span_write.c.
  *
  *	event --lane--> thread, node (a descriptor of an endpoint) --> conversation (two ways)
  *	conversation: exchanges, in the order of their requests
@@ -30,6 +31,7 @@ enum {
 	UNANSWERED_MAX = 64, /* requests of a conversation that may still get a reply */
 	RECENT_MAX = 32,     /* requests of a thread whose parent may still become known */
 	HOPS_MAX = 32,	     /* between two spans */
+	SERVING_MAX = 16,    /* of those that one thread works on at a time, the latest */
 };
 
 /* What a thread works on. Shared by who it was handed on to. */
@@ -41,7 +43,7 @@ struct context {
 	bool exact;
 };
 
-enum lane_kind { LANE_OTHER, LANE_SEND, LANE_RECEIVE, LANE_FORGET };
+enum lane_kind { LANE_OTHER, LANE_SEND, LANE_RECEIVE, LANE_FORGET, LANE_CONNECT, LANE_POLL };
 
 struct span_lane {
 	uint32_t thread, process, channel, node;
@@ -51,8 +53,11 @@ struct span_lane {
 struct span_thread {
 	struct context *context;
 	uint32_t process;
-	uint32_t inherits;		      /* the thread that called exec; 0: none, or it is done */
-	uint32_t recent[RECENT_MAX], recents; /* requests that it sent, latest last */
+	uint32_t inherits;			 /* the thread that called exec; 0: none, or it is done */
+	uint32_t open;				 /* requests that it sent and has no reply to yet */
+	uint32_t serving[SERVING_MAX], servings; /* that it got and has not answered, latest last */
+	uint32_t recent[RECENT_MAX], recents;	 /* that it sent, latest last, see chain_sent_reply() */
+	bool polled;				 /* since it got its context */
 };
 
 /* A descriptor of an endpoint. */
@@ -64,10 +69,14 @@ struct node {
 struct span_channel {
 	uint8_t mechanism;
 	bool outside; /* one side only is in the trace */
+	bool told;    /* its messages are: told.c */
 	bool lock;    /* a semaphore that the same threads take and give back */
 	bool counted; /* a semaphore whose messages have no rows: `units` were given and not yet taken */
 	struct conversation *conversation; /* of a socket, NULL: it is used one way only */
+	struct context *connects;	   /* in which it was connected, until the first request */
 	struct flow *flows;		   /* of others: by who sends to whom */
+	TAILQ_HEAD(, exchange) calls;	   /* where it is told: that are not over */
+	uint32_t open;			   /* how many */
 	struct arrivals *units;
 	uint64_t unit_count, first_units; /* first: that were there before any was given */
 	uint32_t other; /* of one that has one side only: the process at the other one, 0: not known */
@@ -81,6 +90,16 @@ struct flow {
 	uint8_t way;
 };
 
+/* What is told of an exchange. */
+struct told {
+	char *kind, *name, *status, *trace_id, *parent_span;
+	int failed;		  /* -1: not known */
+	uint32_t bus;		  /* the channel of the bus that it goes through, or 0 */
+	int64_t row, received_by; /* received_by: the event */
+	bool wants_reply;
+	uint64_t key; /* of a call that is found by its number, 0: it is not */
+};
+
 struct exchange {
 	TAILQ_ENTRY(exchange) link;
 	struct conversation *conversation;
@@ -91,7 +110,8 @@ struct exchange {
 	int64_t requests, requests_received; /* messages */
 	TAILQ_HEAD(, arrival) pieces;	     /* of the request, that were not yet received */
 	struct context *parent;
-	bool exact, pipelined, answered;
+	struct told *told;			   /* NULL: found from the turns */
+	bool exact, pipelined, answered, returned; /* returned: of the reply something was received */
 };
 
 struct conversation {
@@ -109,8 +129,8 @@ struct arrival {
 	uint8_t way;
 	uint32_t thread, channel; /* of who sent it */
 	uint32_t process;
-	int64_t message, bytes, sent, send_bytes;
-	struct exchange *exchange; /* NULL: of none */
+	int64_t event, message, bytes, sent, send_bytes; /* event: the send */
+	struct exchange *exchange;			 /* NULL: of none */
 	struct conversation *conversation;
 	struct context *context; /* the sender's */
 };
@@ -122,6 +142,8 @@ struct note {
 	int64_t start, over; /* over: when the last part of its reply was sent; NEVER: there was none */
 	int64_t message;     /* that handed it over */
 	uint32_t parent, channel;
+	bool told;	      /* it is a span, whether it was answered or not */
+	bool oneway;	      /* nobody waits for it: it is over when the thread waits for the next */
 	bool exact, inferred; /* inferred: the parent is, from whom the thread answered next */
 };
 
@@ -144,7 +166,8 @@ struct spans {
 	struct table arrivals; /* by the receive's event */
 	struct note *notes;
 	uint32_t noted, note_room;
-	sqlite3_stmt *event_lane, *links_of, *put_span, *put_hop;
+	struct table call_rows, call_numbers; /* calls that are not over */
+	sqlite3_stmt *event_lane, *links_of, *put_span, *put_hop, *told_first, *told_last;
 	bool has_links;
 };
 
@@ -169,6 +192,15 @@ struct exchange *turn_sent(struct spans *s, struct conversation *c, const struct
 void turn_received(struct spans *s, struct arrival *a, uint32_t thread, uint32_t process, int64_t end);
 void turn_close(struct spans *s, struct conversation *c);
 void exchange_release(struct spans *s, struct exchange *x);
+void exchange_returned(struct spans *s, struct exchange *x);
+
+/* told.c: likewise, where messages were told. `arrives`: somebody received it, or will; `a` is the send. */
+bool told_open(struct spans *s);
+void told_sent(struct spans *s, const struct event *e, const struct arrival *a, bool arrives);
+void told_received(struct spans *s, const struct event *e, const struct arrival *a);
+void told_received_outside(struct spans *s, const struct event *e);
+void told_close(struct spans *s);
+void told_free(struct told *t);
 
 /* chain.c */
 uint32_t chain_note(struct spans *s, int64_t start, const struct context *parent);
@@ -177,7 +209,13 @@ void context_drop(struct context *c);
 void chain_set(struct spans *s, uint32_t thread, uint32_t span, struct context *from);
 void chain_restore(struct spans *s, uint32_t thread, struct context *c);
 void chain_forget(struct spans *s, uint32_t thread);
-struct context *chain_of(struct spans *s, uint32_t thread, int64_t now);
+/* What the thread sends now belongs to; the caller drops it. NULL: to nothing. */
+struct context *chain_of(struct spans *s, uint32_t thread, uint32_t channel, int64_t now);
+void chain_connects(struct spans *s, uint32_t thread, uint32_t channel);
+/* It got a request; it answers it. */
+void chain_serves(struct spans *s, uint32_t thread, uint32_t span);
+void chain_served(struct spans *s, uint32_t thread, uint32_t span);
+void chain_waits(struct spans *s, uint32_t thread);
 void chain_hand_over(struct spans *s, const struct arrival *a, uint32_t thread, bool counter);
 void chain_sent_request(struct spans *s, uint32_t thread, uint32_t span);
 void chain_sent_reply(struct spans *s, uint32_t thread, const struct exchange *x);

@@ -127,7 +127,9 @@ static uint8_t kind_of_lane(unsigned int mechanism, unsigned int call, const cha
 	bool takes = !strcmp(verb, "recv") || !strcmp(verb, "wait");
 
 	if (is_poll(call))
-		return LANE_OTHER;
+		return LANE_POLL;
+	if (call == IPC_CALL_connect)
+		return LANE_CONNECT;
 	if (mechanism == IPC_MECH_process)
 		return !strcmp(verb, "spawn") ? LANE_SEND : !strcmp(verb, "recv") ? LANE_RECEIVE : LANE_OTHER;
 	if (is_in(NOTHING_TOLD, mechanism))
@@ -190,13 +192,14 @@ static void load_lanes(struct spans *s)
 		load_lane(s, q);
 	sqlite3_finalize(q);
 	spans_exec(s, "DROP TABLE IF EXISTS temp.span_lanes;"
-		      "CREATE TEMP TABLE span_lanes (id INTEGER PRIMARY KEY, receives)");
-	put = spans_prepare(s, "INSERT INTO temp.span_lanes VALUES (?, ?)");
+		      "CREATE TEMP TABLE span_lanes (id INTEGER PRIMARY KEY, receives, any)");
+	put = spans_prepare(s, "INSERT INTO temp.span_lanes VALUES (?, ?, ?)");
 	for (uint32_t i = 0; i < s->lane_count && !s->error; i++) {
 		if (s->lanes[i].kind == LANE_OTHER)
 			continue;
 		sqlite3_bind_int64(put, 1, i);
 		sqlite3_bind_int(put, 2, s->lanes[i].kind != LANE_SEND);
+		sqlite3_bind_int(put, 3, s->lanes[i].kind == LANE_CONNECT);
 		spans_row(s, put);
 	}
 	sqlite3_finalize(put);
@@ -287,6 +290,8 @@ static void load_pairs(struct spans *s)
 
 bool spans_load(struct spans *s)
 {
+	bool told = false;
+
 	load_threads(s);
 	load_channels(s);
 	if (!s->error)
@@ -295,7 +300,9 @@ bool spans_load(struct spans *s)
 		load_semaphores(s);
 	if (!s->error)
 		load_pairs(s);
-	if (s->error || !s->conversations)
+	if (!s->error)
+		told = told_open(s);
+	if (s->error || !(s->conversations || told))
 		return false;
 	load_lanes(s);
 	return !s->error;
@@ -315,6 +322,8 @@ void spans_unload(struct spans *s)
 		}
 	for (uint32_t i = 0; s->threads && i < s->thread_count; i++)
 		context_drop(s->threads[i].context);
+	for (uint32_t i = 0; s->channels && i < s->channel_count; i++)
+		context_drop(s->channels[i].connects);
 	free(s->threads);
 	free(s->channels);
 	free(s->lanes);

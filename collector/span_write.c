@@ -22,7 +22,7 @@ void span_write_open(struct spans *s)
 {
 	spans_exec(s, make_tables);
 	s->put_span = spans_prepare(s, "INSERT INTO temp.found VALUES"
-				       " (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULL,NULL)");
+				       " (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
 	s->put_hop = spans_prepare(s, "INSERT OR IGNORE INTO temp.hops VALUES (?,?,?,?,?)");
 }
 
@@ -41,28 +41,32 @@ static void bind_time(sqlite3_stmt *stmt, int *column, const struct spans *s, in
 
 void span_write(struct spans *s, const struct exchange *x)
 {
+	const struct told *t = x->told;
+	bool served = x->replied != NEVER && x->requested != NEVER;
 	sqlite3_stmt *q = s->put_span;
 	int column = 0;
 
 	if (s->error)
 		return;
 	bind(q, &column, x->number, true);
-	sqlite3_bind_text(q, ++column, "exchange", -1, SQLITE_STATIC);
-	sqlite3_bind_null(q, ++column);
+	sqlite3_bind_text(q, ++column, t ? t->kind : "exchange", -1, SQLITE_STATIC);
+	sqlite3_bind_text(q, ++column, t ? t->name : NULL, -1, SQLITE_STATIC);
 	bind(q, &column, x->src, x->src);
 	bind(q, &column, x->dst, x->dst);
-	bind(q, &column, x->channel, true);
+	bind(q, &column, t && t->bus ? t->bus : x->channel, true);
 	bind_time(q, &column, s, x->start);
 	bind_time(q, &column, s, x->end);
-	bind(q, &column, x->replied - x->requested, x->replied != NEVER && x->requested != NEVER);
-	sqlite3_bind_null(q, ++column);
-	bind(q, &column, 0, false);
+	bind(q, &column, served ? x->replied - x->requested : 0, served);
+	sqlite3_bind_text(q, ++column, t ? t->status : NULL, -1, SQLITE_STATIC);
+	bind(q, &column, t ? t->failed : 0, t && t->failed >= 0);
 	bind(q, &column, x->exact, true);
 	bind(q, &column, x->pipelined, true);
 	bind(q, &column, x->src_thread, x->src_thread);
 	bind(q, &column, x->dst_thread, x->dst_thread);
 	bind(q, &column, x->request_bytes, true);
-	bind(q, &column, x->reply_bytes, true);
+	bind(q, &column, x->reply_bytes, x->answered);
+	sqlite3_bind_text(q, ++column, t ? t->trace_id : NULL, -1, SQLITE_STATIC);
+	sqlite3_bind_text(q, ++column, t ? t->parent_span : NULL, -1, SQLITE_STATIC);
 	spans_row(s, q);
 }
 
@@ -71,27 +75,28 @@ void span_write(struct spans *s, const struct exchange *x)
 struct writer {
 	struct spans *s;
 	uint64_t seed[2];
-	uint32_t *parents, *roots; /* by number; 0: none */
-	sqlite3_stmt *hops_of, *put_span, *put_link;
+	uint32_t *roots; /* by number */
+	sqlite3_stmt *hops_of, *put_span, *put_link, *trace_of;
 };
 
 static bool is_span(const struct spans *s, uint32_t number)
 {
-	return s->notes[number].over != NEVER;
+	return s->notes[number].told || s->notes[number].over != NEVER;
 }
 
 /* The span that it belongs to, or 0. What was worked on only until before it began is not. */
 static uint32_t parent_of(const struct spans *s, uint32_t number, bool *exact)
 {
+	const struct note *n = s->notes;
 	uint32_t at = number, parent;
 
 	for (;;) {
-		*exact &= s->notes[at].exact;
-		parent = s->notes[at].parent;
+		*exact &= n[at].exact;
+		parent = n[at].parent;
 		if (!parent || parent >= at)
 			return 0;
 		if (is_span(s, parent))
-			return s->notes[number].start <= s->notes[parent].over ? parent : 0;
+			return n[parent].over == NEVER || n[number].start <= n[parent].over ? parent : 0;
 		at = parent;
 	}
 }
@@ -106,10 +111,15 @@ static void id_text(char text[17], uint64_t id)
 	snprintf(text, 17, "%016llx", (unsigned long long)id);
 }
 
-static void trace_text(char text[33], const struct writer *w, uint32_t root)
+/* Its own, or what a call of its tree carries. */
+static void trace_text(char text[33], struct writer *w, uint32_t root)
 {
 	id_text(text, hash_of(w->seed[0], root));
 	id_text(text + 16, hash_of(w->seed[1], root));
+	sqlite3_bind_int64(w->trace_of, 1, root);
+	if (spans_row(w->s, w->trace_of))
+		snprintf(text, 33, "%s", (const char *)sqlite3_column_text(w->trace_of, 0));
+	sqlite3_reset(w->trace_of);
 }
 
 static void put_link(struct writer *w, const char *ids[2], int hop, const int64_t row[3])
@@ -159,7 +169,7 @@ static void put_links(struct writer *w, uint32_t number, uint32_t parent, const 
 		put_link(w, ids, i + 1, rows[n - 1 - i]);
 }
 
-enum { FOUND_NUMBER, FOUND_KIND, FOUND_EXACT = 11, FOUND_COLUMNS = 19 };
+enum { FOUND_NUMBER, FOUND_KIND, FOUND_EXACT = 11, FOUND_SRC_TID = 13, FOUND_TRACE = 17, FOUND_PARENT };
 
 static void finish_span(struct writer *w, sqlite3_stmt *found)
 {
@@ -169,14 +179,16 @@ static void finish_span(struct writer *w, sqlite3_stmt *found)
 	char trace[33], id[17], parent_id[17];
 	int column = 0;
 
-	w->roots[number] = parent ? w->roots[parent] : number;
 	trace_text(trace, w, w->roots[number]);
 	id_text(id, hash_of(w->seed[0] ^ w->seed[1], number));
 	id_text(parent_id, hash_of(w->seed[0] ^ w->seed[1], parent));
 	sqlite3_bind_text(w->put_span, ++column, trace, -1, SQLITE_STATIC);
 	sqlite3_bind_text(w->put_span, ++column, id, -1, SQLITE_STATIC);
-	sqlite3_bind_text(w->put_span, ++column, parent ? parent_id : NULL, -1, SQLITE_STATIC);
-	for (int i = FOUND_KIND; i < FOUND_COLUMNS - 2; i++)
+	if (parent || sqlite3_column_type(found, FOUND_SRC_TID) != SQLITE_NULL)
+		sqlite3_bind_text(w->put_span, ++column, parent ? parent_id : NULL, -1, SQLITE_STATIC);
+	else /* who calls is not in the trace, but may have told */
+		sqlite3_bind_value(w->put_span, ++column, sqlite3_column_value(found, FOUND_PARENT));
+	for (int i = FOUND_KIND; i < FOUND_TRACE; i++)
 		if (i == FOUND_EXACT)
 			sqlite3_bind_int(w->put_span, ++column, exact);
 		else
@@ -184,6 +196,31 @@ static void finish_span(struct writer *w, sqlite3_stmt *found)
 	spans_row(w->s, w->put_span);
 	if (parent)
 		put_links(w, number, parent, (const char *[2]){ id, parent_id });
+}
+
+/* Which tree each is in, and the first id that a call of it carries. */
+static void find_roots(struct writer *w)
+{
+	sqlite3_stmt *found = spans_prepare(w->s, "SELECT number, trace_id FROM temp.found ORDER BY number"),
+		     *put;
+
+	spans_exec(w->s, "DROP TABLE IF EXISTS temp.traced; CREATE TEMP TABLE traced (root INTEGER PRIMARY "
+			 "KEY, trace_id)");
+	put = spans_prepare(w->s, "INSERT OR IGNORE INTO temp.traced VALUES (?, ?)");
+	w->trace_of = spans_prepare(w->s, "SELECT trace_id FROM temp.traced WHERE root = ?");
+	while (spans_row(w->s, found)) {
+		uint32_t number = (uint32_t)sqlite3_column_int64(found, 0);
+		bool exact = true;
+		uint32_t parent = parent_of(w->s, number, &exact);
+		w->roots[number] = parent ? w->roots[parent] : number;
+		if (sqlite3_column_type(found, 1) == SQLITE_NULL)
+			continue;
+		sqlite3_bind_int64(put, 1, w->roots[number]);
+		sqlite3_bind_value(put, 2, sqlite3_column_value(found, 1));
+		spans_row(w->s, put);
+	}
+	sqlite3_finalize(found);
+	sqlite3_finalize(put);
 }
 
 /* Of what tells this trace from any other, so that its ids are always the same. */
@@ -220,15 +257,19 @@ void span_write_close(struct spans *s)
 	w.put_span = spans_prepare(s, put_span_sql);
 	w.put_link = spans_prepare(s, "INSERT INTO span_links VALUES (?,?,?,?,?,?)");
 	make_seed(&w);
+	if (!s->error)
+		find_roots(&w);
 	while (spans_row(s, found))
 		finish_span(&w, found);
 	sqlite3_finalize(found);
 	sqlite3_finalize(w.hops_of);
+	sqlite3_finalize(w.trace_of);
 	sqlite3_finalize(w.put_span);
 	sqlite3_finalize(w.put_link);
 	sqlite3_finalize(s->put_span);
 	sqlite3_finalize(s->put_hop);
 	s->put_span = s->put_hop = NULL;
 	free(w.roots);
-	spans_exec(s, "DROP TABLE IF EXISTS temp.found; DROP TABLE IF EXISTS temp.hops");
+	spans_exec(s, "DROP TABLE IF EXISTS temp.found; DROP TABLE IF EXISTS temp.hops; DROP TABLE IF EXISTS "
+		      "temp.traced");
 }

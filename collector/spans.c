@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "bus.h"
 #include "span.h"
 
 /* ---- the trace ---- */
@@ -199,13 +200,16 @@ static void send(struct spans *s, const struct event *e)
 		.sent = e->start,
 		.bytes = e->bytes,
 		.send_bytes = e->bytes,
-		.context = s->threads[e->lane->thread].context,
+		.event = e->id,
+		.context = chain_of(s, e->lane->thread, e->lane->channel, e->start),
 		.message = e->id,
 		.exact = !(e->link & 1),
 	};
 
 	find_conversation(s, e, &a);
-	if (a.conversation)
+	if (c->told)
+		told_sent(s, e, &a, e->linked || (e->bytes && c->conversation && !c->outside));
+	else if (a.conversation)
 		a.exchange = turn_sent(s, a.conversation, &a);
 	if (c->counted) {
 		a.message = 0;
@@ -219,6 +223,7 @@ static void send(struct spans *s, const struct event *e)
 		sent_outside(a.exchange, &a, e->end);
 	if (a.exchange)
 		exchange_release(s, a.exchange);
+	context_drop(a.context);
 }
 
 /* ---- receives ---- */
@@ -227,7 +232,9 @@ static void receive(struct spans *s, const struct event *e, struct arrival *a)
 {
 	unsigned int mechanism = s->channels[a->channel].mechanism;
 
-	if (a->conversation)
+	if (s->channels[a->channel].told)
+		told_received(s, e, a);
+	else if (a->conversation)
 		turn_received(s, a, e->lane->thread, e->lane->process, e->end);
 	else if (!s->channels[a->channel].lock)
 		chain_hand_over(s, a, e->lane->thread,
@@ -307,14 +314,22 @@ static void take(struct spans *s, const struct event *e)
 	struct arrivals *list;
 
 	inherit(s, e->lane->thread);
+	if (e->lane->kind == LANE_RECEIVE)
+		chain_waits(s, e->lane->thread);
 	if (e->lane->kind == LANE_SEND)
 		send(s, e);
 	else if (e->lane->kind == LANE_FORGET)
 		chain_forget(s, e->lane->thread);
+	else if (e->lane->kind == LANE_CONNECT)
+		chain_connects(s, e->lane->thread, e->lane->channel);
+	else if (e->lane->kind == LANE_POLL)
+		s->threads[e->lane->thread].polled = true;
 	else if ((list = table_get(&s->arrivals, (uint64_t)e->id)))
 		receive_all(s, e, list);
 	else if (c->counted)
 		take_unit(s, e, c);
+	else if (c->told && e->bytes)
+		told_received_outside(s, e);
 	else if (c->outside && e->bytes)
 		receive_outside(s, e);
 }
@@ -322,7 +337,7 @@ static void take(struct spans *s, const struct event *e)
 /* ---- the walk ---- */
 
 static const char events_sql[] = "SELECT e.rowid, e.ts, e.dur, e.lane, e.res, e.link FROM event_rows e"
-				 " CROSS JOIN temp.span_lanes l ON l.id = e.lane WHERE e.res >= 0"
+				 " CROSS JOIN temp.span_lanes l ON l.id = e.lane WHERE (e.res >= 0 OR l.any)"
 				 " ORDER BY e.ts + l.receives * e.dur, l.receives, e.rowid";
 
 static void walk(struct spans *s)
@@ -401,6 +416,7 @@ static void find(struct spans *s)
 	}
 	bool any = s->put_span;
 	drop_all_arrivals(s);
+	told_close(s);
 	for (struct conversation *c = s->conversations; c; c = c->next)
 		turn_close(s, c);
 	if (any)
@@ -421,6 +437,7 @@ int spans_build(sqlite3 *db, uint64_t most)
 	}
 	s.start_ns = one_number(&s, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns'");
 	spans_exec(&s, "BEGIN IMMEDIATE");
+	s.error = s.error ? s.error : bus_resolve(db);
 	find(&s);
 	spans_exec(&s, "INSERT OR REPLACE INTO meta VALUES ('spans', 'built'); COMMIT");
 	if (s.error && !sqlite3_get_autocommit(db))

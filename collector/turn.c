@@ -22,12 +22,22 @@ static uint32_t span_of(const struct context *c)
 	return c ? c->span : 0;
 }
 
+void exchange_returned(struct spans *s, struct exchange *x)
+{
+	if (!x->returned && x->src_thread)
+		s->threads[x->src_thread].open--;
+	x->returned = true;
+}
+
 void exchange_release(struct spans *s, struct exchange *x)
 {
 	if (--x->references)
 		return;
-	if (x->answered)
+	exchange_returned(s, x);
+	chain_served(s, x->dst_thread, x->number);
+	if (x->answered || x->told)
 		span_write(s, x);
+	told_free(x->told);
 	context_drop(x->parent);
 	free(x);
 }
@@ -85,8 +95,10 @@ static struct exchange *begin(struct spans *s, struct conversation *c, const str
 	}
 	TAILQ_INSERT_TAIL(&c->exchanges, x, link);
 	c->unanswered++;
-	if (x->src_thread)
+	if (x->src_thread) {
+		s->threads[x->src_thread].open++;
 		chain_sent_request(s, x->src_thread, x->number);
+	}
 	return x;
 }
 
@@ -219,6 +231,7 @@ static struct exchange *reply(struct spans *s, struct conversation *c, const str
 		split(s, x, TAILQ_FIRST(&x->pieces));
 	if (!x->answered) {
 		x->answered = true;
+		chain_served(s, x->dst_thread, x->number);
 		x->replied = a->sent;
 		c->unanswered--;
 	}
@@ -274,6 +287,7 @@ static void request_received(struct spans *s, struct arrival *a, uint32_t thread
 	n->channel = a->channel;
 	n->exact &= a->exact;
 	chain_set(s, thread, x->number, NULL);
+	chain_serves(s, thread, x->number);
 }
 
 void turn_received(struct spans *s, struct arrival *a, uint32_t thread, uint32_t process, int64_t end)
@@ -290,6 +304,7 @@ void turn_received(struct spans *s, struct arrival *a, uint32_t thread, uint32_t
 	x->reply_received += a->bytes;
 	x->src = process;
 	x->end = end;
+	exchange_returned(s, x);
 	chain_restore(s, thread, x->parent);
 }
 

@@ -77,10 +77,11 @@ static void print_mechanisms(void)
 	     "| --- | --- | --- | --- | --- | --- | --- | --- |");
 	for (int i = 1; i < IPC_MECHANISMS; i++) {
 		const struct ipc_mechanism_row *m = &ipc_mechanisms[i];
-		const char *sources = !strcmp(m->sources, "BOTH")   ? "shim, bpf"
-				      : !strcmp(m->sources, "SHIM") ? "shim"
-				      : !strcmp(m->sources, "BPF")  ? "bpf"
-								    : "not yet";
+		const char *sources = !strcmp(m->sources, "BOTH")    ? "shim, bpf"
+				      : !strcmp(m->sources, "SHIM")  ? "shim"
+				      : !strcmp(m->sources, "BPF")   ? "bpf"
+				      : !strcmp(m->sources, "BYTES") ? "shim, bpf: by the bytes on others"
+								     : "not yet";
 		printf("| %s | %s | %s | %s | %s | %s | %s | %s |\n", m->name, m->model, m->boundary,
 		       m->matching, m->scope, m->ends, ipc_capacity(m) ?: "", sources);
 	}

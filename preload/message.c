@@ -98,7 +98,7 @@ static void tell(struct shim_thread *t, const struct pending *p, const struct mo
 	if (is_discarded(&e, m))
 		shim_emit(t, &e);
 	else
-		payload_emit(t, &e, (struct vector){ m->iov, m->iovs });
+		payload_emit(t, &e, (struct vector){ m->iov, m->iovs, true });
 }
 
 static struct moved of_header(const struct msghdr *h, int flags)

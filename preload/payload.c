@@ -55,9 +55,9 @@ struct vector payload_vector(const struct pending *p, struct iovec *one)
 	case IPC_CALL_preadv2:
 	case IPC_CALL_pwritev2:
 	case IPC_CALL_vmsplice:
-		return (struct vector){ (const void *)p->arg[1], (uint64_t)p->arg[2] };
+		return (struct vector){ (const void *)p->arg[1], (uint64_t)p->arg[2], false };
 	default:
-		return (struct vector){ one, 1 };
+		return (struct vector){ one, 1, true };
 	}
 }
 
@@ -125,7 +125,7 @@ static bool copy(const struct shim_thread *t, uint8_t *to, uint64_t length, stru
 	if (shim.no_copy)
 		return false;
 	struct iovec local = { to, length }, first;
-	if (v.count == 1 && v.iov->iov_len > length) { /* the kernel takes longer over more pages */
+	if (v.known && v.count == 1 && v.iov->iov_len > length) { /* the kernel would pin all its pages */
 		first = (struct iovec){ v.iov->iov_base, length };
 		v.iov = &first;
 	}

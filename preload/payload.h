@@ -17,6 +17,7 @@
 struct vector {
 	const struct iovec *iov;
 	uint64_t count;
+	bool known; /* the iovecs are ours, or were read before: they may be looked at here too */
 };
 struct vector payload_vector(const struct pending *p, struct iovec *one);
 

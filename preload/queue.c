@@ -107,7 +107,7 @@ static void tell_moved(struct shim_thread *t, struct ipc_event *e, const void *t
 	const struct iovec one = { (void *)text, (size_t)e->result };
 	if (e->result == -EAGAIN)
 		e->flags |= IPC_F_NONBLOCK;
-	payload_emit(t, e, (struct vector){ &one, 1 });
+	payload_emit(t, e, (struct vector){ &one, 1, true });
 }
 
 static void return_message(struct shim_thread *t, const struct pending *p, long result)

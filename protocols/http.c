@@ -35,14 +35,15 @@ struct http_side {
 };
 
 /* What matters for the reply to a request. */
-enum asked { ASKED, ASKED_HEAD, ASKED_CONNECT, ASKED_JSON };
+enum asked { ASKED, ASKED_HEAD, ASKED_CONNECT, ASKED_JSON, UNKNOWN };
 
 /* Of a conversation: the requests that have no reply yet, in a ring; `uncounted` more came when it was full.
- */
+ * A reply may be seen before its request (`early`): each is told when its sender's call of the system
+ * returns. */
 struct http {
 	bool over; /* no HTTP any more, either way */
 	uint8_t first, count;
-	uint32_t uncounted;
+	uint32_t uncounted, early;
 	uint8_t asked[ASKED_MAX];
 };
 _Static_assert(sizeof(struct http_side) <= PROTO_STATE && sizeof(struct http) <= PROTO_STATE, "");
@@ -64,7 +65,9 @@ static struct http *of(struct proto_side *side)
 
 static void push(struct http *http, enum asked asked)
 {
-	if (http->count == ASKED_MAX || http->uncounted)
+	if (http->early)
+		http->early--;
+	else if (http->count == ASKED_MAX || http->uncounted)
 		http->uncounted++;
 	else
 		http->asked[(http->first + http->count++) % ASKED_MAX] = (uint8_t)asked;
@@ -75,6 +78,8 @@ static enum asked pop(struct http *http)
 	if (!http->count) {
 		if (http->uncounted)
 			http->uncounted--;
+		else
+			http->early++;
 		return ASKED;
 	}
 	enum asked asked = http->asked[http->first];
@@ -83,9 +88,10 @@ static enum asked pop(struct http *http)
 	return asked;
 }
 
+/* UNKNOWN: the request was not seen yet. */
 static enum asked front(const struct http *http)
 {
-	return http->count ? http->asked[http->first] : ASKED;
+	return http->count ? http->asked[http->first] : http->uncounted ? ASKED : UNKNOWN;
 }
 
 /* Replies are missing, nobody knows how many: as a rule a request is sent when the last one was answered. */
@@ -93,7 +99,7 @@ static void forget(struct http *http)
 {
 	while (http->count > 1)
 		pop(http);
-	http->uncounted = 0;
+	http->uncounted = http->early = 0;
 }
 
 static bool is_token(char c)
@@ -223,7 +229,7 @@ static enum place reply_body(struct head *head, enum asked asked)
 static size_t looked_at(const struct head *head, enum asked asked)
 {
 	bool wanted = head->json && head->sized && head->size < PROTO_LOOK &&
-		      (head->call ? text_is(head->method, "post") : asked == ASKED_JSON);
+		      (head->call ? text_is(head->method, "post") : asked == ASKED_JSON || asked == UNKNOWN);
 	size_t room = wanted ? PROTO_LOOK - head->size : 0;
 	return head->length < room ? (size_t)head->length : room;
 }
@@ -322,7 +328,8 @@ static void note_reply(struct proto_side *side, const struct head *head, struct 
 	note->kind = PROTO_REPLY;
 	note->status = (struct proto_text){ line + 9, 3 };
 	note->failed = head->status >= 400;
-	if (body.size && json_rpc_read(&rpc, (const uint8_t *)body.at, body.size) && rpc.failed) {
+	if (body.size && json_rpc_read(&rpc, (const uint8_t *)body.at, body.size) && rpc.named &&
+	    rpc.failed) {
 		note->failed = true;
 		note->status = rpc.code.size ? rpc.code : note->status;
 	}

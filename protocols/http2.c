@@ -50,7 +50,6 @@ struct stream {
 
 /* Of a conversation, made when its first frames come. */
 struct session {
-	uint32_t highest; /* number of a stream that the client has begun */
 	struct stream streams[STREAMS];
 };
 
@@ -58,7 +57,8 @@ struct session {
 struct http2_side {
 	nghttp2_hd_inflater *inflater;
 	bool begun;
-	bool lost; /* its place in the compression */
+	bool lost;	  /* its place in the compression */
+	uint32_t highest; /* number of a stream that it has begun */
 };
 
 struct conversation {
@@ -124,16 +124,16 @@ static struct conversation *of(struct proto_side *side)
 	return (struct conversation *)side->conversation->state;
 }
 
-static struct stream *slot_of(struct proto_side *side, uint32_t number)
-{
-	return &of(side)->session->streams[number / 2 % STREAMS];
-}
-
-/* NULL: it is not remembered. */
+/* Of a stream that the client began; NULL: it is not remembered any more. Its reply may be seen before its
+ * call: each is told when its sender's call of the system returns. */
 static struct stream *stream_of(struct proto_side *side, uint32_t number)
 {
-	struct stream *stream = slot_of(side, number);
-	return stream->number == number ? stream : NULL;
+	struct stream *stream = &of(side)->session->streams[number / 2 % STREAMS];
+	if (number % 2 == 0 || number < stream->number)
+		return NULL;
+	if (number > stream->number)
+		*stream = (struct stream){ .number = number };
+	return stream;
 }
 
 /* ---- headers ---- */
@@ -338,11 +338,10 @@ static int64_t take_block(struct proto_side *side, const uint8_t *bytes, size_t 
 	struct proto_note note = {
 		.numbered = true, .id = f.stream, .offset = offset, .bytes = (uint64_t)length
 	};
-	bool of_client = f.stream % 2 && f.type == HEADERS; /* else it was pushed: nobody called */
-	struct stream *stream = of_client ? stream_of(side, f.stream) : NULL;
-	if (of_client && side->callers && f.stream > of(side)->session->highest) {
-		of(side)->session->highest = f.stream;
-		*slot_of(side, f.stream) = (struct stream){ .number = f.stream };
+	struct stream *stream =
+		f.type == HEADERS ? stream_of(side, f.stream) : NULL; /* else pushed: nobody called */
+	if (stream && side->callers && f.stream > state->highest) {
+		state->highest = f.stream;
 		note_call(side, &fields, &note);
 	} else if (stream && !side->callers) {
 		if (fields.status && fields.status / 100 != 1)

@@ -243,7 +243,9 @@ static struct pool {
 
 static void hand_over(struct job job)
 {
+	pthread_mutex_lock(&lock);
 	pool.jobs[pool.put++ % JOBS] = job;
+	pthread_mutex_unlock(&lock);
 	if (pool.counter < 0 ? sem_post(&shared->jobs) : eventfd_write(pool.counter, 1))
 		fail("a post to the pool");
 }
@@ -255,7 +257,9 @@ static struct job take_over(void)
 	while (pool.counter < 0 ? sem_wait(&shared->jobs) : eventfd_read(pool.counter, &one))
 		if (errno != EINTR)
 			fail("a wait of the pool");
+	pthread_mutex_lock(&lock);
 	struct job job = pool.jobs[pool.taken++ % JOBS];
+	pthread_mutex_unlock(&lock);
 	pthread_mutex_unlock(&pool.take);
 	return job;
 }

@@ -12,5 +12,6 @@ const struct reference reference_dbus = {
 	.synchronisation = "none",
 	.relationship = "none: they know the bus",
 	.largest = 1 << 20,
-	.features = REFERENCE_PAIRS | REFERENCE_SIZES | REFERENCE_NO_KILL | REFERENCE_CALLS | REFERENCE_LIBRARY,
+	.features =
+		REFERENCE_PAIRS | REFERENCE_SIZES | REFERENCE_NO_KILL | REFERENCE_CALLS | REFERENCE_LIBRARY,
 };

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* spans: one row per request with its reply; or one for all requests of a name. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "requests.h"
 #include "spans.h"
 
 enum { PIPELINED = 9 }; /* its column */
@@ -52,8 +57,47 @@ static const struct view by_name = {
 	.order = SPANS_NAMES_ORDER,
 };
 
+/* What is no trace is said by whoever shows it. */
+static bool are_deferred(const struct options *o)
+{
+	struct trace t;
+
+	if (trace_open(&t, o->input))
+		return false;
+	char *state = trace_meta(&t, "spans");
+	bool deferred = state && !strcmp(state, "deferred");
+	free(state);
+	trace_close(&t);
+	return deferred;
+}
+
+int spans_find(const struct options *o)
+{
+	char *path = NULL;
+	sqlite3 *db = NULL;
+
+	if (!are_deferred(o))
+		return 0;
+	/* As in trace_open(): a path and nothing else. */
+	if (asprintf(&path, "%s%s", o->input[0] == '/' ? "" : "./", o->input) < 0)
+		return -ENOMEM;
+	command_note("note: looking for requests among millions of events; that is done once");
+	int err = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ? -EIO : 0;
+	if (!err)
+		err = sqlite3_db_readonly(db, "main") ? -EACCES : spans_build(db, 0);
+	if (err)
+		command_failed(
+			"the requests in '%s' have yet to be found, which needs leave to write there: %s",
+			o->input, strerror(-err));
+	sqlite3_close(db);
+	free(path);
+	return err;
+}
+
 static int run(const struct command *self, const struct options *o)
 {
+	if (spans_find(o))
+		return EXIT_FAILURE;
 	if (view_any(o, "spans WHERE pipelined"))
 		columns[PIPELINED].heading = "PIPELINED";
 	return view_run(o->by_name ? &by_name : &view, self, o);

@@ -9,7 +9,7 @@
 
 #include "names.h"
 #include "reasons.h"
-#include "spans.h"
+#include "requests.h"
 #include "summary.h"
 #include "view.h"
 
@@ -93,9 +93,10 @@ static void show_head(FILE *out, struct trace *t)
 		" 'remote' AND NOT (coverage IS 'untraced' AND parent_id IS NULL)");
 	int64_t channels = trace_number(t, "SELECT count(*) FROM channels WHERE mechanism IS NOT 'process'");
 	int64_t messages =
-		trace_number(t, "SELECT sum(messages) FROM edges e WHERE mechanism IS NOT 'process'"
+		trace_number(t, "SELECT sum(messages) FROM edges e WHERE mechanism NOT IN ('process', 'dbus')"
 				" AND NOT " KERNEL_SIGNAL);
-	int64_t bytes = trace_number(t, "SELECT sum(bytes) FROM edges");
+	/* Messages of D-Bus went through sockets, which have edges too. */
+	int64_t bytes = trace_number(t, "SELECT sum(bytes) FROM edges WHERE mechanism IS NOT 'dbus'");
 	int64_t start = trace_number(t, "SELECT min(start_ns) FROM processes") ?: (int64_t)t->start_ns;
 	const char *bound = trace_number(t, MISSES) ? ">=" : "";
 	char took[32] = "", size[32];

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "spans.h"
+#include "requests.h"
 #include "terminal.h"
 
 enum { LABEL, BAR, FOR_PROGRAMS }; /* columns: those before the last are for people only */
@@ -69,18 +69,19 @@ static const char plant_sql[] =
 	" LEFT JOIN main.channels c ON c.id = l.channel_id WHERE l.span_id IN (SELECT span_id FROM members)"
 	" ORDER BY l.span_id, l.hop) GROUP BY 1;";
 
+/* clang-format off */
+#define FROM_TREE FROM_SPANS " JOIN temp.tree t ON t.id = x.id LEFT JOIN temp.ways w ON w.span_id = x.span_id)"
+#define LABELLED  "printf('%*s', 2 * min(t.depth, 50), '') || coalesce(" SPAN_NAME ", x.kind, '?') AS label"
+
 static const struct view people = {
-	.name = "(SELECT " SPAN_FIELDS ", t.depth, t.place, w.via, bar(x.start_ns, x.end_ns) AS bar,"
-		" printf('%*s', 2 * min(t.depth, 50), '') || coalesce(x.name, x.kind, '?') AS "
-		"label" FROM_SPANS
-		" JOIN temp.tree t ON t.id = x.id LEFT JOIN temp.ways w ON w.span_id = x.span_id)",
+	.name = "(SELECT " SPAN_FIELDS ", t.depth, t.place, w.via, bar(x.start_ns, x.end_ns) AS bar, " LABELLED FROM_TREE,
 	.columns = columns,
 	.order = "place",
 };
+/* clang-format on */
 
 static const struct view programs = {
-	.name = "(SELECT " SPAN_FIELDS ", t.depth, t.place, w.via" FROM_SPANS
-		" JOIN temp.tree t ON t.id = x.id LEFT JOIN temp.ways w ON w.span_id = x.span_id)",
+	.name = "(SELECT " SPAN_FIELDS ", t.depth, t.place, w.via" FROM_TREE,
 	.columns = columns + FOR_PROGRAMS,
 	.order = "place",
 };
@@ -236,7 +237,7 @@ static int run(const struct command *self, const struct options *o)
 	if (prefix &&
 	    (!*prefix || prefix[strspn(prefix, "0123456789abcdefABCDEF")] || strlen(prefix) > DIGITS_MAX))
 		return command_misused(self, "'%s' is not the beginning of a trace's id", prefix);
-	if (view_open(&t, o))
+	if (spans_find(o) || view_open(&t, o))
 		return EXIT_FAILURE;
 	int err = show(&t, prefix, o);
 	if (!err)

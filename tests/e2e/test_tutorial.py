@@ -46,7 +46,8 @@ def on_terminal(command, folder, path):
 
 
 def words(line):
-    """The words of a line without figures and their units."""
+    """The words of a line without figures, their units, and what gets another name in each run."""
+    line = re.sub(r"\b[0-9a-f]{8}([0-9a-f]{24})?\b|/(tmp/)?ipctrace-[\w/-]+", "", line)
     line = re.sub(r"[<~]?\b[0-9][0-9.:]*(m[0-9.]+s)?( (ns|us|ms|s|B|KiB|MiB)\b)?", "", line)
     return tuple(re.findall(r"[A-Za-z_./\[\]()-]+", line))
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 # A mechanism that a source records has the rest of what makes it one: a reference program of its name, which
-# tests/e2e/test_reference.py runs in every shape; an end-to-end test of its own; and words in docs/mechanisms/
+# tests/e2e/test_reference.py (of calls: test_reference_calls.py) runs in every shape; an end-to-end test of its own; and words in docs/mechanisms/
 # that say what is exact, what approximate, what not covered. docs/mechanisms.md is what all that says today.
 status=0
 
@@ -13,7 +13,7 @@ must() {
 		echo "not ok - $what: missing"; status=1; fi
 }
 
-stems=$(sed -n 's/^MECHANISM(\([a-z_]*\),.* \(SHIM\|BPF\|BOTH\))$/\1/p' common/mechanisms.def)
+stems=$(sed -n 's/^MECHANISM(\([a-z_]*\),.* \(SHIM\|BPF\|BOTH\|BYTES\))$/\1/p' common/mechanisms.def)
 must "mechanisms.def names mechanisms that are recorded" [ -n "$stems" ]
 own_tests=$(ls tests/e2e/test_*.py | grep -v test_reference.py)
 for stem in $stems; do

@@ -23,7 +23,8 @@ static const struct definition *payload_of(unsigned int event)
 	return NULL;
 }
 
-/* The next send or receive of the target's; its payload in *payload. Returns its call, or 0: there is none. */
+/* The next send or receive of the target's; its payload in *payload. Returns its call, or 0: there is none.
+ */
 static unsigned int next_move(unsigned int *at, const struct definition **payload)
 {
 	uint32_t thread = thread_of(target, 0, 0);
@@ -31,8 +32,8 @@ static unsigned int next_move(unsigned int *at, const struct definition **payloa
 	for (; *at < n_events; (*at)++) {
 		const struct ipc_event *e = &events[*at];
 		unsigned int verb = ipc_calls[e->call].verb;
-		if (e->thread != thread || (verb != IPC_VERB_send && verb != IPC_VERB_recv &&
-					    verb != IPC_VERB_by_end) ||
+		if (e->thread != thread ||
+		    (verb != IPC_VERB_send && verb != IPC_VERB_recv && verb != IPC_VERB_by_end) ||
 		    is_besides(e) || e->result <= 0)
 			continue;
 		*payload = payload_of((*at)++);
@@ -46,7 +47,10 @@ struct moved {
 	const char *text; /* NULL: no payload */
 };
 
-#define MOVED(call, text) { IPC_CALL_##call, text }
+#define MOVED(call, text)                                                                                    \
+	{                                                                                                    \
+		IPC_CALL_##call, text                                                                        \
+	}
 
 static void expect_moved(const struct moved *moved, size_t n)
 {
@@ -71,10 +75,10 @@ static void record_captured(const char *name, unsigned int bytes)
 	record(name);
 }
 
-#define EXPECT_MOVED(...)                                                           \
-	do {                                                                        \
-		static const struct moved all[] = { __VA_ARGS__ };                  \
-		expect_moved(all, sizeof(all) / sizeof(all[0]));                    \
+#define EXPECT_MOVED(...)                                                                                    \
+	do {                                                                                                 \
+		static const struct moved all[] = { __VA_ARGS__ };                                           \
+		expect_moved(all, sizeof(all) / sizeof(all[0]));                                             \
 	} while (0)
 
 #define STREAM                                                                                               \

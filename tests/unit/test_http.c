@@ -128,6 +128,31 @@ static void replies_to_head_have_no_body(void **state)
 		     "1 127+38/0 reply =304\n");
 }
 
+#define JSON "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+/* As it may be where the client's call of the system returns later than the server's. */
+static void replies_may_be_seen_before_their_requests(void **state)
+{
+	static const struct turn turns[] = {
+		TURN(1, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!"),
+		TURN(0, "GET /a HTTP/1.1\r\n\r\n"),
+		TURN(1,
+		     JSON "Content-Length: 43\r\n\r\n{\"jsonrpc\":\"2.0\",\"error\":{\"code\":5},\"id\":1}"),
+		TURN(0, "POST /r HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 37\r\n\r\n"
+			"{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"id\":1}"),
+		TURN(0, "HEAD /b HTTP/1.1\r\n\r\n"),
+		TURN(1, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"),
+		TURN(0, "GET /c HTTP/1.1\r\n\r\n"),
+		TURN(1, "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"),
+	};
+	(void)state;
+	ASSERT_NOTES(IPC_PROTO_http, turns,
+		     "1 0+39/1 reply =200\n0 0+19/0 call GET /a\n"
+		     "1 39+114/43 reply =5 failed\n0 19+109/37 call m at /r by jsonrpc\n"
+		     "0 128+20/0 call HEAD /b\n1 153+41/0 reply =200\n"
+		     "0 148+19/0 call GET /c\n1 194+38/0 reply =404 failed\n");
+}
+
 static void interim_replies_are_none(void **state)
 {
 	static const struct turn turns[] = {
@@ -188,8 +213,6 @@ static void traceparents_are_read(void **state)
 		     "0 266+88/0 call GET /\n"
 		     "0 354+85/0 call GET /\n");
 }
-
-#define JSON "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 static void json_rpc_in_bodies_names_the_calls(void **state)
 {
@@ -300,6 +323,7 @@ int main(void)
 		cmocka_unit_test(targets_of_all_forms_lose_query_and_user),
 		cmocka_unit_test(chunks_and_trailers_are_passed_over),
 		cmocka_unit_test(replies_to_head_have_no_body),
+		cmocka_unit_test(replies_may_be_seen_before_their_requests),
 		cmocka_unit_test(interim_replies_are_none),
 		cmocka_unit_test(another_protocol_ends_it),
 		cmocka_unit_test(traceparents_are_read),

@@ -17,7 +17,10 @@ struct sample {
 	const char *bytes;
 	size_t size;
 };
-#define SAMPLE(text) { text, sizeof(text) - 1 }
+#define SAMPLE(text)                                                                                         \
+	{                                                                                                    \
+		text, sizeof(text) - 1                                                                       \
+	}
 
 static const struct sample samples[] = {
 	SAMPLE("\0AUTH EXTERNAL 30\r\n"),

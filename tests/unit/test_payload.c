@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Which messages' bytes the shim tells, and for how long: its own code, with a chunk and descriptors made here.
- * Truth: recognise.h and arena.h say it.
+ * Which messages' bytes the shim tells, and for how long: its own code, with a chunk and descriptors made
+ * here. Truth: recognise.h and arena.h say it.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -76,14 +76,20 @@ static void begin(uint32_t window, uint32_t capture)
 	dropped = lost = 0;
 }
 
-/* Moves `size` bytes. How many of them were told: those, and in front of their event; -1: none was meant to be. */
+/* Moves `size` bytes. How many of them were told: those, and in front of their event; -1: none was meant to
+ * be. */
 static int move(uint16_t call, enum ipc_mechanism mechanism, const char *bytes, size_t size, uint16_t flags)
 {
 	struct iovec parts[] = { { (void *)bytes, 1 }, { NULL, 0 }, { (void *)(bytes + 1), size } };
-	struct ipc_event e = { .start = 42, .object = object_of(mechanism), .result = (int64_t)size, .arg0 = FD,
-			       .thread = 1, .call = call, .flags = flags };
+	struct ipc_event e = { .start = 42,
+			       .object = object_of(mechanism),
+			       .result = (int64_t)size,
+			       .arg0 = FD,
+			       .thread = 1,
+			       .call = call,
+			       .flags = flags };
 	uint32_t at = thread.ring.next;
-	payload_emit(&thread, &e, (struct vector){ parts, 3 });
+	payload_emit(&thread, &e, (struct vector){ parts, 3, true });
 	assert_int_equal(thread.ring.busy, 0);
 	const struct ipc_def *def = (const struct ipc_def *)&slots[at];
 	uint32_t behind = def->call == IPC_DEF_PAYLOAD ? ipc_def_slots(def->text) : 0;
@@ -218,12 +224,15 @@ static void test_no_room(void **state)
 	begin(1024, 0);
 	open_descriptor(IPC_MECH_tcp, O_RDWR);
 	struct iovec one = { (void *)request, 10 };
-	struct ipc_event e = { .object = object_of(IPC_MECH_tcp), .result = 10, .arg0 = FD, .thread = 1,
+	struct ipc_event e = { .object = object_of(IPC_MECH_tcp),
+			       .result = 10,
+			       .arg0 = FD,
+			       .thread = 1,
 			       .call = IPC_CALL_sendto };
 	thread.ring.slots = NULL;
 	thread.ring.control = NULL;
 	header.full = 1;
-	payload_emit(&thread, &e, (struct vector){ &one, 1 });
+	payload_emit(&thread, &e, (struct vector){ &one, 1, true });
 	assert_int_equal(dropped, 1);
 	assert_int_equal(thread.ring.busy, 0);
 }
@@ -236,18 +245,23 @@ static void test_memory_that_is_gone(void **state)
 	open_descriptor(IPC_MECH_tcp, O_RDWR);
 	shim.shares = true;
 	struct iovec one = { (void *)16, 100 };
-	struct ipc_event e = { .start = 42, .object = object_of(IPC_MECH_tcp), .result = 100, .arg0 = FD, .thread = 1,
+	struct ipc_event e = { .start = 42,
+			       .object = object_of(IPC_MECH_tcp),
+			       .result = 100,
+			       .arg0 = FD,
+			       .thread = 1,
 			       .call = IPC_CALL_sendto };
-	payload_emit(&thread, &e, (struct vector){ &one, 1 });
+	payload_emit(&thread, &e, (struct vector){ &one, 1, true });
 	const struct ipc_def *def = (const struct ipc_def *)slots;
-	assert_true(def->call == IPC_DEF_PAYLOAD && def->text == 100 && !def->payload.object && !def->payload.start);
+	assert_true(def->call == IPC_DEF_PAYLOAD && def->text == 100 && !def->payload.object &&
+		    !def->payload.start);
 	assert_true(slots[3].seq == 4 && slots[3].call == IPC_CALL_sendto && !slots[3].flags);
 	assert_int_equal(lost, 1);
 	assert_int_equal(descriptor_table[FD].looks[DESCRIPTOR_SENDS], IPC_RECOGNISE_TRIES - 1);
 	assert_int_equal(sends(IPC_MECH_tcp, request), sizeof(request) - 1);
 	assert_int_equal(descriptor_kinds[FD], BOTH);
 	shim.no_copy = true;
-	payload_emit(&thread, &e, (struct vector){ &one, 1 });
+	payload_emit(&thread, &e, (struct vector){ &one, 1, true });
 	assert_int_equal(lost, 2);
 }
 

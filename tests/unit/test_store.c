@@ -25,6 +25,7 @@
 
 #include <cmocka.h>
 
+#include "ask.h"
 #include "event.h"
 #include "histogram.h"
 #include "store.h"
@@ -45,40 +46,6 @@ static sqlite3 *reader_open(void)
 	assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
 	sqlite3_busy_timeout(db, 1000);
 	return db;
-}
-
-/* Rows of a query, columns separated by '|', rows by '\n', NULL as "-". Freed by the caller. */
-static char *ask(sqlite3 *db, const char *sql)
-{
-	sqlite3_stmt *stmt;
-	char *out;
-	size_t size;
-	FILE *f = open_memstream(&out, &size);
-	int rc;
-
-	rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
-	if (rc != SQLITE_OK)
-		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
-	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW)
-		for (int i = 0; i < sqlite3_column_count(stmt); i++) {
-			const char *value = (const char *)sqlite3_column_text(stmt, i);
-
-			fprintf(f, "%s%s", value ? value : "-",
-				i + 1 < sqlite3_column_count(stmt) ? "|" : "\n");
-		}
-	assert_int_equal(rc, SQLITE_DONE);
-	sqlite3_finalize(stmt);
-	fclose(f);
-	return out;
-}
-
-static void check(sqlite3 *db, const char *sql, const char *expected)
-{
-	char *got = ask(db, sql);
-
-	if (strcmp(got, expected))
-		fail_msg("%s\nexpected\n%sgot\n%s", sql, expected, got);
-	free(got);
 }
 
 /* The same, of the file at rest. */
@@ -189,6 +156,10 @@ static const char *const contract[][2] = {
 	{ "sampled", "channel_id, process_id, pages_read, pages_written" },
 	{ "losses",
 	  "kind, source, reason, process_id, comm, count, first_ns, last_ns, mechanism, processor" },
+	{ "spans",
+	  "id, trace_id, span_id, parent_id, kind, name, src_id, dst_id, channel_id, start_ns, end_ns, "
+	  "server_ns, status, failed, exact, pipelined, src_tid, dst_tid, request_bytes, reply_bytes" },
+	{ "span_links", "span_id, parent_id, hop, message_id, channel_id, exact" },
 	{ "aggregates",
 	  "start_ns, process_id, pid, comm, endpoint_id, channel_id, mechanism, call, verb, calls, "
 	  "errors, bytes, dur_sum_ns, dur_min_ns, dur_p50_ns, dur_p90_ns, dur_p99_ns, dur_max_ns, "
@@ -235,10 +206,13 @@ static void documented(const char *docs, const char *table, char *out)
 
 static void test_documentation(void **state)
 {
-	static const char *const tables[] = { "meta",	 "hosts",    "mechanisms", "calls",	 "processes",
-					      "threads", "channels", "endpoints",  "events",	 "messages",
-					      "edges",	 "waits",    "losses",	   "aggregates", "mappings",
-					      "sampled", "regions" };
+	static const char *const tables[] = {
+		"bus_names",  "bus_messages",	   "meta",    "hosts",	  "mechanisms",
+		"calls",      "processes",	   "threads", "channels", "endpoints",
+		"events",     "messages",	   "edges",   "waits",	  "losses",
+		"aggregates", "mappings",	   "sampled", "regions",  "spans",
+		"span_links", "protocol_messages", "payloads"
+	};
 	char count[16];
 	static char docs[65536];
 	FILE *f = fopen("docs/schema.md", "r");
@@ -279,7 +253,8 @@ static void test_identity(void **state)
 	check_file("PRAGMA application_id", "1229996884\n"); /* "IPCT" read as a big-endian number */
 	check_file("PRAGMA user_version", "4\n");
 	check_file("PRAGMA page_size", "16384\n");
-	check_file("SELECT key, value FROM meta ORDER BY key", "schema_version|4\nstart_ns|5000000000000\n");
+	check_file("SELECT key, value FROM meta ORDER BY key",
+		   "schema_version|4\nspans|built\nstart_ns|5000000000000\n");
 	snprintf(expected, sizeof(expected), "1|%s|%s|%s\n", name.nodename, boot_id, name.release);
 	check_file("SELECT * FROM hosts", expected);
 }

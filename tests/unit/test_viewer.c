@@ -717,12 +717,12 @@ static void requests_stand_slowest_first(void **state)
 {
 	(void)state;
 	shown_is(&cmd_spans, "--limit=9", REQUESTS,
-		 "trace_id  dur_ns  server_ns  name       src                dst                status  kind      start_ns  pipelined  exact\n"
-		 "ab12       10000       9000  GET /cart  client:10          front:11 (server)  200     http          2000          0      1\n"
-		 "ab12        6000       5000  user.get   front:11           users:12 (server)  -       jsonrpc       3000          0      0\n"
-		 "ac34        2000       1500  GET /cart  client:10          front:11 (server)  500     http         20000          0      1\n"
-		 "ab12        1000          -  -          users:12 (server)  front:11           -       exchange      4000          0      1\n"
-		 "ab12           -          -  -          front:11           users:12 (server)  -       exchange      2500          1      1\n");
+		 "trace_id  dur_ns  server_ns  name                    src                dst                status  kind      start_ns  pipelined  exact\n"
+		 "ab12       10000       9000  GET /cart               client:10          front:11 (server)  200     http          2000          0      1\n"
+		 "ab12        6000       5000  user.get                front:11           users:12 (server)  -       jsonrpc       3000          0      0\n"
+		 "ac34        2000       1500  GET /cart               client:10          front:11 (server)  500     http         20000          0      1\n"
+		 "ab12        1000          -  unix_stream /run/users  users:12 (server)  front:11           -       exchange      4000          0      1\n"
+		 "ab12           -          -  unix_stream /run/users  front:11           users:12 (server)  -       exchange      2500          1      1\n");
 	shown_is(&cmd_spans, "--comm=client", REQUESTS,
 		 "trace_id  dur_ns  server_ns  name       src        dst                status  kind  start_ns  pipelined  exact\n"
 		 "ab12       10000       9000  GET /cart  client:10  front:11 (server)  200     http      2000          0      1\n"
@@ -736,22 +736,22 @@ static void requests_of_a_name_are_counted(void **state)
 	shown_is(&cmd_spans, "--by=name", REQUESTS
 		 "INSERT INTO spans (trace_id, kind, name, start_ns, end_ns, failed, exact) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL"
 		 " SELECT i + 1 FROM n WHERE i < 101) SELECT 'ad', 'dbus', 'a.B', 0, CASE WHEN i < 101 THEN i * 1000 END, i % 10 = 0, 1 FROM n",
-		 "kind      name       count  failed  total_ns  p50_ns  p90_ns  p99_ns  max_ns  min_ns  exact\n"
-		 "dbus      a.B          101      10   5050000   50000   90000   99000  100000    1000      1\n"
-		 "http      GET /cart      2       1     12000    2000   10000   10000   10000    2000      1\n"
-		 "jsonrpc   user.get       1       0      6000    6000    6000    6000    6000    6000      0\n"
-		 "exchange  -              2       0      1000    1000    1000    1000    1000    1000      1\n");
+		 "kind      name                    count  failed  total_ns  p50_ns  p90_ns  p99_ns  max_ns  min_ns  exact\n"
+		 "dbus      a.B                       101      10   5050000   50000   90000   99000  100000    1000      1\n"
+		 "http      GET /cart                   2       1     12000    2000   10000   10000   10000    2000      1\n"
+		 "jsonrpc   user.get                    1       0      6000    6000    6000    6000    6000    6000      0\n"
+		 "exchange  unix_stream /run/users      2       0      1000    1000    1000    1000    1000    1000      1\n");
 }
 
 static void a_tree_has_each_request_below_its_parent(void **state)
 {
 	static const char tree[] =
-		 "trace ab12: 4 requests between 3 processes, 10.0 us\n"
-		 "label         dur_ns  server_ns  status  src                dst                via       exact\n"
-		 "GET /cart      10000       9000  200     client:10          front:11 (server)  -             1\n"
-		 "  exchange         -          -  -       front:11           users:12 (server)  -             1\n"
-		 "  user.get      6000       5000  -       front:11           users:12 (server)  pipe, ~?      0\n"
-		 "    exchange    1000          -  -       users:12 (server)  front:11           -             1\n";
+		"trace ab12: 4 requests between 3 processes, 10.0 us\n"
+		"label                       dur_ns  server_ns  status  src                dst                via       exact\n"
+		"GET /cart                    10000       9000  200     client:10          front:11 (server)  -             1\n"
+		"  unix_stream /run/users         -          -  -       front:11           users:12 (server)  -             1\n"
+		"  user.get                    6000       5000  -       front:11           users:12 (server)  pipe, ~?      0\n"
+		"    unix_stream /run/users    1000          -  -       users:12 (server)  front:11           -             1\n";
 
 	(void)state;
 	shown_is(&cmd_trace, "ab", REQUESTS, tree);

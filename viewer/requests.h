@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What `spans`, `trace` and the summary share: requests with the names of who made and who answered them. */
-#ifndef IPC_VIEWER_SPANS_H
-#define IPC_VIEWER_SPANS_H
+#ifndef IPC_REQUESTS_H
+#define IPC_REQUESTS_H
 
 #include "names.h"
 #include "view.h"
+
+/* Finds the spans of the trace that -i names, where its recorder left that to us because there is so much to
+ * look at. Returns 0, or -errno: it cannot be done, as one line on stderr says. */
+int spans_find(const struct options *o);
 
 /* Behind FROM: the spans x with their processes s and d, their endpoints ns and nd, and their channel c. */
 #define FROM_SPANS                                                                                           \
@@ -15,14 +19,19 @@
 
 #define SPANS_ORDER "end_ns - start_ns DESC, start_ns, id"
 
+/* What is asked for; of an exchange nobody knows more than over what. */
+#define SPAN_NAME "coalesce(x.name, " CHANNEL_NAME("c", "0", "c.mechanism") ")"
+
 /* Their columns, those of the table and those that follow from it. */
+/* clang-format off */
 #define SPAN_FIELDS                                                                                          \
-	"x.*, x.end_ns - x.start_ns AS dur_ns, " PROCESS_NAME("s", "ns.role") " AS src, " PROCESS_NAME(      \
-		"d", "nd.role") " AS dst, " CHANNEL_NAME("c", "ns.role = 'peer'",                            \
-							 "c.mechanism") " AS channel, c.mechanism,"          \
-									" s.pid AS src_pid, s.comm AS "      \
-									"src_comm, d.pid AS dst_pid,"        \
-									" d.comm AS dst_comm"
+	"x.id, x.trace_id, x.span_id, x.parent_id, x.kind, " SPAN_NAME " AS name, x.start_ns, x.end_ns,"     \
+	" x.end_ns - x.start_ns AS dur_ns, x.server_ns, x.status, x.failed, x.exact, x.pipelined,"           \
+	" x.src_id, x.src_tid, " PROCESS_NAME("s", "ns.role") " AS src, s.pid AS src_pid,"                   \
+	" s.comm AS src_comm, x.dst_id, x.dst_tid, " PROCESS_NAME("d", "nd.role") " AS dst,"                 \
+	" d.pid AS dst_pid, d.comm AS dst_comm, x.request_bytes, x.reply_bytes, x.channel_id,"               \
+	" c.mechanism, " CHANNEL_NAME("c", "ns.role = 'peer'", "c.mechanism") " AS channel"
+/* clang-format on */
 
 /* What both views have behind their own columns, for programs only. */
 #define SPAN_COLUMNS                                                                                         \
@@ -43,18 +52,19 @@
  * All requests of one kind and name together; :pid, :comm and :mechanism select before that. A percentile is
  * the smallest duration that is not exceeded by so many of all that were answered.
  */
+/* clang-format off */
 #define SPANS_BY_NAME                                                                                        \
 	"SELECT kind, name, count(*) AS count, sum(coalesce(failed, 0)) AS failed, sum(dur_ns) AS total_ns," \
-	" min(dur_ns) AS min_ns, " SPANS_PERCENTILE("50") ", " SPANS_PERCENTILE("90") ", " SPANS_PERCENTILE( \
-		"99") ", max(dur_ns) AS max_ns, sum(dur_ns IS NULL) AS unanswered, min(exact) AS exact"      \
-		      " FROM (SELECT x.kind, x.name, x.failed, x.exact, x.end_ns - x.start_ns AS dur_ns,"    \
-		      " row_number() OVER (PARTITION BY x.kind, x.name ORDER BY x.end_ns - x.start_ns NULLS" \
-		      " LAST) AS place, count(x.end_ns) OVER (PARTITION BY x.kind, x.name) AS answered"      \
-		      " FROM spans x LEFT JOIN processes s ON s.id = x.src_id"                               \
-		      " LEFT JOIN processes d ON d.id = x.dst_id LEFT JOIN channels c ON c.id = "            \
-		      "x.channel_id"                                                                         \
-		      " WHERE (:pid = 0 OR :pid IN (s.pid, d.pid)) AND (:comm IS NULL OR :comm IN (s.comm,"  \
-		      " d.comm)) AND (:mechanism IS NULL OR c.mechanism = :mechanism)) GROUP BY 1, 2"
+	" min(dur_ns) AS min_ns, " SPANS_PERCENTILE("50") ", " SPANS_PERCENTILE("90") ", "                   \
+	SPANS_PERCENTILE("99") ", max(dur_ns) AS max_ns, sum(dur_ns IS NULL) AS unanswered,"                 \
+	" min(exact) AS exact FROM (SELECT *, row_number() OVER (PARTITION BY kind, name ORDER BY dur_ns"    \
+	" NULLS LAST) AS place, count(dur_ns) OVER (PARTITION BY kind, name) AS answered FROM"               \
+	" (SELECT x.kind, " SPAN_NAME " AS name, x.failed, x.exact, x.end_ns - x.start_ns AS dur_ns"         \
+	" FROM spans x LEFT JOIN processes s ON s.id = x.src_id LEFT JOIN processes d ON d.id = x.dst_id"    \
+	" LEFT JOIN channels c ON c.id = x.channel_id"                                                       \
+	" WHERE (:pid = 0 OR :pid IN (s.pid, d.pid)) AND (:comm IS NULL OR :comm IN (s.comm, d.comm))"       \
+	" AND (:mechanism IS NULL OR c.mechanism = :mechanism))) GROUP BY 1, 2"
+/* clang-format on */
 #define SPANS_NAMES_ORDER   "total_ns DESC, count DESC, kind, name"
 #define SPANS_PERCENTILE(p) "min(CASE WHEN place * 100 >= answered * " p " THEN dur_ns END) AS p" p "_ns"
 

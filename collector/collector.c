@@ -424,7 +424,7 @@ void collector_record(struct collector *c, enum collector_source source, const s
 	else if (err)
 		c->error = err;
 	else if (e->flags & IPC_F_PAYLOAD)
-		payload_keep(c, t, e);
+		payload_keep(t, e);
 }
 
 void collector_watermark(struct collector *c, enum collector_source source, uint64_t ns)

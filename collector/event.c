@@ -388,7 +388,7 @@ static void moved(struct collector *c, struct act *a)
 		event_stream(c, a);
 	else if (kind->transfer)
 		kind->transfer(c, a);
-	if (a->payload || ch->talk)
+	if (a->payload || ch->talk || a->unread)
 		talk_moved(c, a);
 }
 
@@ -450,7 +450,7 @@ static void effect(struct collector *c, struct act *a)
 }
 
 static void handle(struct collector *c, struct thread *t, const struct ipc_event *e, bool late,
-		   const struct payload *payload)
+		   const struct payload *payload, bool unread)
 {
 	if (!makes_sense(e)) {
 		collector_lose(c, t->source, IPC_REASON_rejected, NULL, NULL, 1, e->start);
@@ -461,7 +461,7 @@ static void handle(struct collector *c, struct thread *t, const struct ipc_event
 		join_concurrent(t->process);
 	if (wait_register(c, t->process, e))
 		return;
-	struct act a = { .event = e, .thread = t, .late = late, .payload = payload };
+	struct act a = { .event = e, .thread = t, .late = late, .payload = payload, .unread = unread };
 	cached_place(c, &a);
 	if (!a.lane)
 		return;
@@ -480,11 +480,9 @@ static void handle(struct collector *c, struct thread *t, const struct ipc_event
 
 void event_handle(struct collector *c, struct thread *t, struct ipc_event *e, bool late)
 {
-	struct payload *payload = NULL;
-	if (e->flags & IPC_F_PAYLOAD) {
-		payload = payload_take(t, e);
-		e->flags &= (uint16_t)~IPC_F_PAYLOAD;
-	}
-	handle(c, t, e, late, payload);
+	bool told = e->flags & IPC_F_PAYLOAD;
+	struct payload *payload = told ? payload_take(t, e) : NULL;
+	e->flags &= (uint16_t)~IPC_F_PAYLOAD;
+	handle(c, t, e, late, payload, told && !payload);
 	payload_free(c, payload);
 }

@@ -21,6 +21,7 @@ struct act {
 	uint8_t verb;
 	bool sends; /* if it is a send or receive */
 	bool late;
+	bool unread;		       /* its payload was told, and is missing */
 	const struct payload *payload; /* what it moved, NULL: not told */
 	struct match_call call;	       /* its `event`: the row, once there is one */
 };

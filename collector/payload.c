@@ -75,14 +75,11 @@ static struct payload *pick(struct payload **link, struct payload ***last, const
 	return NULL;
 }
 
-void payload_keep(struct collector *c, struct thread *t, const struct ipc_event *e)
+void payload_keep(struct thread *t, const struct ipc_event *e)
 {
 	struct payload *p = t->payloads ? pick(&t->payloads->told, NULL, e) : NULL;
-	if (!p) {
-		collector_lose(c, t->source, IPC_REASON_payload_dropped, t->process,
-			       t->process ? t->process->data.comm : NULL, 1, e->start);
+	if (!p)
 		return;
-	}
 	*t->payloads->last = p;
 	t->payloads->last = &p->next;
 }

@@ -27,7 +27,7 @@ struct payloads {
 void payload_define(struct collector *c, struct thread *t, const struct ipc_def *d, const uint8_t *bytes);
 
 /* The event, which has IPC_F_PAYLOAD, is in the order now. */
-void payload_keep(struct collector *c, struct thread *t, const struct ipc_event *e);
+void payload_keep(struct thread *t, const struct ipc_event *e);
 
 /* That of such an event; NULL: lost. The caller frees it with payload_free(). */
 struct payload *payload_take(struct thread *t, const struct ipc_event *e);

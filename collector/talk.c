@@ -8,65 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "reply.h"
 #include "socket.h"
-#include "window.h"
+#include "way.h"
 
 enum {
 	TALKS_MAX = 1 << 16, /* beyond it the one that was used least lately is forgotten */
 	KEPT_MAX = 64 << 20, /* bytes that wait in all windows */
 	MARKS_MAX = 256,     /* events whose bytes wait in a window */
-	EARLY_MAX = 8,	     /* the latest */
 	BAD_MAX = 64,	     /* so often in a row not understood: it is no talk of this protocol */
-	TEXTS = 8,
-};
-
-/* An event: its first byte's offset, and whose it is. */
-struct mark {
-	uint64_t offset, event, start, end;
-	uint32_t process;
-};
-
-/* The latest message, where it goes on behind what was moved so far. */
-struct open_message {
-	uint64_t row;	     /* 0: there is none */
-	uint64_t start, end; /* end 0: where the next one begins */
-	uint64_t last_event;
-};
-
-/* A datagram that was read as it was received, of whose sender nothing was known yet: the event of its send
- * may come later all the same, and has its row then. */
-struct early {
-	uint64_t row, call, number;
-	enum proto_kind kind;
-};
-
-struct way {
-	struct window window; /* the first: a side is a window is a way */
-	struct talk *talk;
-	struct mark now;    /* the present event */
-	struct mark *marks; /* those before it whose bytes are kept, the oldest first */
-	uint32_t mark_count, mark_room;
-	const struct endpoint *endpoint; /* of the present event */
-	uint32_t told;			 /* bytes of it that were told */
-	uint32_t last_thread;
-	uint64_t last_end;    /* of the latest event, of that thread */
-	uint64_t doubt_until; /* before this offset events overlapped */
-	bool sent;	      /* it is read as it is sent */
-	bool gap;	      /* messages are missing before the next one */
-	struct early *early;  /* EARLY_MAX of them, or NULL */
-	uint32_t earlies;     /* so many were there ever */
-	struct open_message open;
-	struct reply_queue calls; /* that go this way, with their replies */
-};
-
-struct talk {
-	struct proto_conversation conversation;
-	struct way ways[2];
-	struct channel *halves[2]; /* who sends this way; NULL: not known */
-	unsigned int bad;
-	uint64_t first_row; /* of `protocol_messages`, 0: none */
-	TAILQ_ENTRY(talk) used;
 };
 
 /* Which way. */
@@ -77,16 +26,10 @@ static bool can_talk(const struct channel *ch)
 	return m == IPC_MECH_pipe || m == IPC_MECH_fifo || (m >= IPC_MECH_unix_stream && m <= IPC_MECH_udp);
 }
 
-/* What is sent into it is received from it. */
-static bool is_one_way(const struct channel *ch)
-{
-	return ch->peer ? ch->peer == ch : socket_has_inbox(ch) || !ch->socket;
-}
-
 /* The half that sends what was received from `ch`; NULL: not known. */
 static struct channel *sender_of(struct channel *ch)
 {
-	return is_one_way(ch) ? ch : ch->peer;
+	return way_is_only(ch) ? ch : ch->peer;
 }
 
 static bool can_send(const struct endpoint *ep)
@@ -136,180 +79,6 @@ static uint64_t offset_of(const struct act *a, const struct way *w, uint64_t mov
 	return (a->sends ? from->sent : from->received) - moved;
 }
 
-/* Rows. */
-
-/* Any bytes, as a text: cut between two characters. */
-static const char *text_of(const struct proto_text *t, char out[PROTO_TEXT_MAX + 1])
-{
-	size_t n = t->size;
-	if (!t->at)
-		return NULL;
-	if (n > PROTO_TEXT_MAX)
-		for (n = PROTO_TEXT_MAX; n && ((unsigned char)t->at[n] & 0xc0) == 0x80;)
-			n--;
-	memcpy(out, t->at, n);
-	out[n] = '\0';
-	for (char *nul = memchr(out, '\0', n); nul; nul = memchr(nul, '\0', n - (size_t)(nul - out)))
-		*nul = '?';
-	return out;
-}
-
-static const struct mark *mark_at(const struct way *w, uint64_t offset)
-{
-	if (offset >= w->now.offset || !w->mark_count)
-		return &w->now;
-	uint32_t i = w->mark_count;
-	while (i > 1 && w->marks[i - 1].offset > offset)
-		i--;
-	return &w->marks[i - 1];
-}
-
-static void end_message(struct collector *c, struct way *w, uint64_t end)
-{
-	struct open_message *m = &w->open;
-	if (m->row)
-		store_protocol_end(c->store, m->row, m->last_event, end > m->start ? end - m->start : 0);
-	m->row = 0;
-}
-
-/* What the note of a datagram leaves out is in none of its bytes that were told. */
-static void whole_datagram(struct store_protocol *row, const struct way *w, uint64_t told)
-{
-	uint64_t moved = w->window.moved - w->now.offset;
-	if (row->bytes && row->bytes != told)
-		return;
-	row->bytes = moved;
-	row->body += moved - told;
-}
-
-static void lose(struct collector *c, const struct way *w, enum ipc_reason reason, uint64_t count)
-{
-	const struct process *p = w->endpoint->process;
-	collector_lose(c, p->source, reason, p, p->data.comm, count, w->now.end);
-}
-
-/* Returns the row of a reply's call, 0: not known (yet). */
-static uint64_t join(struct collector *c, struct way *w, const struct proto_note *note, uint64_t row)
-{
-	struct way *other = (struct way *)w->window.side.other;
-	const struct mark *first = mark_at(w, w->window.at + note->offset);
-	const struct reply_item item = { row, note->id, first->start, first->end, note->numbered };
-	if (is_one_way(w->endpoint->channel))
-		return 0;
-	if (note->kind == PROTO_REPLY)
-		return reply_reply(&other->calls, &item);
-	uint64_t reply = note->kind == PROTO_CALL ? reply_call(&w->calls, &item) : 0;
-	if (reply)
-		store_protocol_call(c->store, reply, row);
-	if (w->calls.forgotten)
-		lose(c, w, IPC_REASON_unjoined, w->calls.forgotten);
-	w->calls.forgotten = 0;
-	return 0;
-}
-
-static void be_early(struct way *w, const struct proto_note *note, const struct store_protocol *row)
-{
-	if (!w->early)
-		w->early = calloc(EARLY_MAX, sizeof(*w->early));
-	if (w->early)
-		w->early[w->earlies++ % EARLY_MAX] =
-			(struct early){ row->id, row->call, note->id, note->kind };
-}
-
-/* The row that it has already; NULL: none. */
-static struct early *early_of(const struct way *w, const struct proto_note *note)
-{
-	for (uint32_t i = 0; w->early && i < EARLY_MAX; i++)
-		if (w->early[i].row && w->early[i].number == note->id && w->early[i].kind == note->kind)
-			return &w->early[i];
-	return NULL;
-}
-
-/* Gives the message its number, and a reply its call. */
-static void identify(struct collector *c, struct way *w, const struct proto_note *note,
-		     struct store_protocol *row)
-{
-	bool datagram = !w->window.side.conversation->stream;
-	struct early *early = datagram && w->sent ? early_of(w, note) : NULL;
-	if (early) {
-		row->id = early->row;
-		row->call = early->call;
-		early->row = 0;
-		return;
-	}
-	row->id = ++c->talks.rows;
-	row->call = join(c, w, note, row->id);
-	if (datagram && !w->sent)
-		be_early(w, note, row);
-}
-
-/* What is known of a message further to its texts. */
-static struct store_protocol row_of(const struct way *w, const struct proto_note *note)
-{
-	static const char *const kinds[PROTO_KINDS] = { "call", "reply", "oneway", "signal" };
-	uint64_t start = w->window.at + note->offset;
-	const struct mark *first = mark_at(w, start);
-	struct store_protocol row = {
-		.protocol = w->window.side.conversation->protocol,
-		.kind = kinds[note->kind],
-		.channel_id = w->endpoint->channel->shared->data.id,
-		.process_id = first->process,
-		.sent = w->sent,
-		.first_event = first->event,
-		.offset = start,
-		.bytes = note->bytes,
-		.body = note->body,
-		.numbered = note->numbered,
-		.number = note->id,
-		.serial = note->serial,
-		.failed = note->failed,
-		.fds = note->fds,
-		.trace_id = note->traced ? note->trace_id : NULL,
-		.parent_id = note->traced ? note->parent_id : NULL,
-		.exact = !w->gap && start >= w->doubt_until,
-	};
-	if (!w->window.side.conversation->stream)
-		whole_datagram(&row, w, w->told);
-	return row;
-}
-
-/* The message begins at `start`, and ends at `end`, 0: where the next one begins. */
-static void place(struct collector *c, struct way *w, struct store_protocol *row)
-{
-	uint64_t start = row->offset, end = row->bytes ? start + row->bytes : 0;
-	bool whole = end && end <= w->window.moved;
-	if (start > w->now.offset)
-		w->open.last_event = w->now.event;
-	end_message(c, w, start);
-	row->last_event = whole ? mark_at(w, end - 1)->event : w->now.event;
-	if (!whole)
-		w->open = (struct open_message){ row->id, start, end, w->now.event };
-}
-
-static void noted(struct proto_side *side, const struct proto_note *note)
-{
-	struct way *w = side->context;
-	struct talk *t = w->talk;
-	struct collector *c = w->endpoint->channel->collector;
-	char texts[TEXTS][PROTO_TEXT_MAX + 1];
-	struct store_protocol row = row_of(w, note);
-	row.name = text_of(&note->name, texts[0]);
-	row.status = text_of(&note->status, texts[1]);
-	row.sender = text_of(&note->sender, texts[2]);
-	row.destination = text_of(&note->destination, texts[3]);
-	row.path = text_of(&note->path, texts[4]);
-	row.interface = text_of(&note->interface, texts[5]);
-	row.member = text_of(&note->member, texts[6]);
-	row.signature = text_of(&note->signature, texts[7]);
-	identify(c, w, note, &row);
-	place(c, w, &row);
-	store_protocol(c->store, &row);
-	w->gap = false;
-	t->bad = 0;
-	if (!t->first_row)
-		t->first_row = row.id;
-}
-
 /* From the first to the last. */
 
 static void begin_way(struct talk *t, struct way *w)
@@ -318,7 +87,7 @@ static void begin_way(struct talk *t, struct way *w)
 	w->window.side = (struct proto_side){
 		.conversation = &t->conversation,
 		.other = &t->ways[w == t->ways].window.side,
-		.noted = noted,
+		.noted = way_noted,
 		.context = w,
 	};
 }
@@ -326,7 +95,7 @@ static void begin_way(struct talk *t, struct way *w)
 static void close_way(struct collector *c, struct way *w)
 {
 	c->talks.kept -= w->window.have;
-	end_message(c, w, w->open.end ? w->open.end : w->window.moved);
+	way_end_message(c, w, w->open.end ? w->open.end : w->window.moved);
 	window_lose(&w->window);
 	free(w->marks);
 	free(w->early);
@@ -444,7 +213,7 @@ static void feed(struct collector *c, struct way *w, const struct payload *p, ui
 	uint64_t end = w->now.offset + moved, kept = w->window.have;
 	if (w->open.row && w->open.end && w->open.end <= end) {
 		w->open.last_event = w->now.event;
-		end_message(c, w, w->open.end);
+		way_end_message(c, w, w->open.end);
 	}
 	bool lost = window_feed(&w->window, moved, p ? p->bytes : NULL, w->told);
 	c->talks.kept += w->window.have - kept;
@@ -454,7 +223,7 @@ static void feed(struct collector *c, struct way *w, const struct payload *p, ui
 		lost = true;
 	}
 	if (lost) {
-		lose(c, w, IPC_REASON_unparsed, 1);
+		way_lose(c, w, IPC_REASON_unparsed, 1);
 		reply_lose(&w->calls);
 		w->gap = true;
 	}
@@ -467,7 +236,7 @@ static void feed(struct collector *c, struct way *w, const struct payload *p, ui
 static void take_turn(struct collector *c, struct way *w)
 {
 	if (w->open.row && !w->open.end)
-		end_message(c, w, w->window.moved);
+		way_end_message(c, w, w->window.moved);
 }
 
 static void read_event(struct collector *c, struct talk *t, struct way *w, const struct act *a)
@@ -496,9 +265,23 @@ static void give_up(struct collector *c, struct talk *t)
 	close_talk(c, t);
 }
 
+/* Of a channel whose first messages are still looked at it may be nothing that is missed. */
+static void miss(struct collector *c, const struct act *a)
+{
+	const struct process *p = a->thread->process;
+	struct channel *ch = a->endpoint->channel;
+	if (ch->talk || c->capture || ch->tries[a->sends] >= IPC_RECOGNISE_TRIES)
+		collector_lose(c, a->thread->source, IPC_REASON_payload_dropped, p, p->data.comm, 1,
+			       a->event->start);
+	else
+		ch->tries[a->sends]++;
+}
+
 void talk_moved(struct collector *c, const struct act *a)
 {
 	struct channel *ch = a->endpoint->channel;
+	if (a->unread)
+		miss(c, a);
 	if (a->payload && c->capture)
 		store_payload(c->store, a->call.event, a->payload->bytes,
 			      a->payload->size < c->capture ? a->payload->size : c->capture);
@@ -507,7 +290,7 @@ void talk_moved(struct collector *c, const struct act *a)
 	struct talk *t = talk_of(c, a);
 	if (!t || !is_read(c, a))
 		return;
-	read_event(c, t, &t->ways[ch->way ^ (!a->sends && !is_one_way(ch))], a);
+	read_event(c, t, &t->ways[ch->way ^ (!a->sends && !way_is_only(ch))], a);
 	if (t->bad > BAD_MAX)
 		give_up(c, t);
 }

@@ -12,7 +12,8 @@
 #include "kind.h"
 #include "payload.h"
 
-/* The event moved something; its row is stored. Of a channel that has no talk: only with a payload. */
+/* The event moved something; its row is stored. Of a channel that has no talk: only with a payload, or
+ * where one is missing. */
 void talk_moved(struct collector *c, const struct act *a);
 
 /* Nothing more goes through this half. */

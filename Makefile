@@ -164,7 +164,7 @@ PACKAGES := gcc make libc6-dev libbpf-dev libelf-dev zlib1g-dev libsqlite3-dev l
 TEST_PACKAGES := libcmocka-dev libclang-rt-14-dev clang-format git python3 sqlite3 strace uftrace g++ perl \
 	util-linux procps socat iproute2 redis-tools nginx-light wrk dnsmasq-base liburing-dev \
 	postgresql rt-tests python3-sysv-ipc libjemalloc2 faketime sudo musl-tools libc6-i386 libpython3.11-testsuite tmux \
-	zsh fish mandoc man-db debhelper dbus-daemon libglib2.0-bin
+	zsh fish mandoc man-db debhelper dbus-daemon libglib2.0-bin python3-grpcio
 
 # $(1): packages. Installs the missing ones when it may, else says how.
 define install_packages

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* A trace of more events than these gets its spans when they are asked for, not when its recording ends. */
-enum { SPANS_EVENTS_MAX = 2000000 };
+enum { SPANS_EVENTS_MAX = 1000000 };
 
 /*
  * Fills `spans` and `span_links` of the trace that `db` has open for writing, outside of any transaction;

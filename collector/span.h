@@ -179,6 +179,9 @@ bool spans_row(struct spans *s, sqlite3_stmt *stmt); /* false: no more, or a fai
 void spans_exec(struct spans *s, const char *sql);
 int64_t spans_number(struct spans *s, const char *sql); /* the first of its first row; 0: there is none */
 
+/* Of a receive: the way that its bytes came, of one of whose sender nothing is known. */
+uint8_t way_from_outside(struct spans *s, const struct event *e);
+
 /* span_load.c: reads what does not change, and finds the conversations. False: there can be no spans. */
 bool spans_load(struct spans *s);
 void spans_unload(struct spans *s);

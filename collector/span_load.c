@@ -88,17 +88,18 @@ static void load_channels(struct spans *s)
 	sqlite3_finalize(q);
 }
 
-/* Channels through which somebody sends and receives, and how many move anything. */
+/* Channels through which somebody sends and receives, and how many move anything. Nothing is looked up in
+ * `edge_rows` by channel, here and below: it has no index for that. */
 static void load_sockets(struct spans *s)
 {
 	sqlite3_stmt *q = spans_prepare(
 		s,
-		"SELECT n.channel_id, count(*) = 1 AND NOT EXISTS (SELECT 1 FROM edge_rows e"
-		" WHERE e.src_id = n.process_id AND e.dst_id = n.process_id AND e.channel_id = n.channel_id),"
-		" (SELECT max(e.src_id + e.dst_id - n.process_id) FROM edge_rows e WHERE e.channel_id = "
-		"n.channel_id"
-		"  AND n.process_id IN (e.src_id, e.dst_id))"
-		" FROM endpoints n WHERE n.sends + n.receives > 0 GROUP BY n.channel_id"
+		"WITH p AS (SELECT channel_id AS c, src_id AS own, dst_id AS other FROM edge_rows"
+		" UNION ALL SELECT channel_id, dst_id, src_id FROM edge_rows),"
+		" o AS (SELECT c, own, max(other) AS other, max(own = other) AS alone FROM p GROUP BY c, own)"
+		" SELECT n.channel_id, count(*) = 1 AND NOT ifnull(o.alone, 0), o.other"
+		" FROM endpoints n LEFT JOIN o ON o.c = n.channel_id AND o.own = n.process_id"
+		" WHERE n.sends + n.receives > 0 GROUP BY n.channel_id"
 		" HAVING max(min(n.sends, n.receives)) > 0");
 
 	while (spans_row(s, q)) {
@@ -224,10 +225,11 @@ static void load_semaphores(struct spans *s)
 		c->lock = is_in(SEMAPHORES, c->mechanism);
 	}
 	sqlite3_finalize(q);
-	q = spans_prepare(
-		s, "SELECT channel_id, sum(max(0, m - sends)) FROM (SELECT e.channel_id, n.sends,"
-		   " sum(e.messages) AS m FROM edge_rows e JOIN endpoints n ON n.channel_id = e.channel_id"
-		   " AND n.process_id = e.src_id GROUP BY e.channel_id, e.src_id) GROUP BY 1");
+	q = spans_prepare(s, "SELECT c, sum(max(0, m - sends)) FROM (SELECT channel_id AS c, process_id AS "
+			     "p, sum(sends) AS "
+			     "sends FROM endpoints GROUP BY 1, 2) JOIN (SELECT channel_id AS c, src_id AS p, "
+			     "sum(messages) AS m"
+			     " FROM edge_rows GROUP BY 1, 2) USING (c, p) GROUP BY c");
 	while (spans_row(s, q)) {
 		struct span_channel *c = channel_at(s, q, 0);
 		c->counted = c->mechanism == IPC_MECH_posix_sem;

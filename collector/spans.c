@@ -199,6 +199,17 @@ static void give_unit(struct spans *s, struct span_channel *c, const struct arri
 	STAILQ_INSERT_TAIL(c->units, a, next);
 }
 
+/* Whether several receives took of it. */
+static bool is_shared(struct spans *s, const struct event *e)
+{
+	if (e->linked || !s->has_links)
+		return false;
+	sqlite3_bind_int64(s->links_of, 1, e->id);
+	bool any = spans_row(s, s->links_of);
+	sqlite3_reset(s->links_of);
+	return any;
+}
+
 static void send(struct spans *s, const struct event *e)
 {
 	struct span_channel *c = &s->channels[e->lane->channel];
@@ -217,7 +228,8 @@ static void send(struct spans *s, const struct event *e)
 
 	find_conversation(s, e, &a);
 	if (c->told)
-		told_sent(s, e, &a, e->linked || (e->bytes && c->conversation && !c->outside));
+		told_sent(s, e, &a,
+			  e->linked || is_shared(s, e) || (e->bytes && c->conversation && !c->outside));
 	else if (a.conversation)
 		a.exchange = turn_sent(s, a.conversation, &a);
 	if (c->counted) {
@@ -266,22 +278,28 @@ static void receive_all(struct spans *s, const struct event *e, struct arrivals 
 	free(list);
 }
 
+uint8_t way_from_outside(struct spans *s, const struct event *e)
+{
+	struct node *node = &s->nodes[e->lane->node];
+
+	if (node->side < 0)
+		node->side = 1;
+	return !node->side;
+}
+
 /* From somebody who is not in the trace. */
 static void receive_outside(struct spans *s, const struct event *e)
 {
 	const struct span_channel *c = &s->channels[e->lane->channel];
-	struct node *node = &s->nodes[e->lane->node];
 	struct arrival a = { .channel = e->lane->channel,
 			     .process = c->other,
 			     .conversation = c->conversation,
+			     .way = way_from_outside(s, e),
 			     .sent = e->end,
 			     .bytes = e->bytes,
 			     .send_bytes = e->bytes,
 			     .exact = true };
 
-	if (node->side < 0)
-		node->side = 1;
-	a.way = !node->side;
 	a.exchange = turn_sent(s, c->conversation, &a);
 	if (!a.exchange)
 		return;

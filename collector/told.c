@@ -120,14 +120,22 @@ static struct told *new_told(struct spans *s, sqlite3_stmt *q)
 	return t;
 }
 
-/* Of two channels, one each way, their conversation has the number; where that is not known, the process. */
-static uint64_t key_of(const struct arrival *a, uint32_t process, sqlite3_stmt *q)
+static bool is_kind(sqlite3_stmt *q, const char *kind)
+{
+	return !strcmp((const char *)sqlite3_column_text(q, ROW_KIND), kind);
+}
+
+/* Of two channels, one each way, their conversation has the number; where that is not known, the process,
+ * which makes the call or gets it (`calls`). Both ends may call, each with numbers of its own. */
+static uint64_t key_of(const struct arrival *a, uint32_t process, bool calls, sqlite3_stmt *q)
 {
 	uint64_t whose = a->conversation ? (uint64_t)(uintptr_t)a->conversation : process;
 
 	if (sqlite3_column_type(q, ROW_NUMBER) == SQLITE_NULL)
 		return 0;
-	return table_hash(whose, (uint64_t)sqlite3_column_int64(q, ROW_NUMBER));
+	if (a->conversation)
+		calls = a->way ^ is_kind(q, "reply");
+	return table_hash(table_hash(whose, calls), (uint64_t)sqlite3_column_int64(q, ROW_NUMBER));
 }
 
 static void put(struct spans *s, struct table *t, uint64_t key, struct exchange *x)
@@ -195,7 +203,7 @@ static void begin_call(struct spans *s, const struct arrival *a, uint32_t proces
 	if (++s->channels[x->channel].open > OPEN_MAX)
 		end_call(s, TAILQ_FIRST(&s->channels[x->channel].calls));
 	put(s, &s->call_rows, (uint64_t)t->row, x);
-	t->key = t->wants_reply ? key_of(a, process, q) : 0;
+	t->key = t->wants_reply ? key_of(a, process, sqlite3_column_int(q, ROW_SENT), q) : 0;
 	if (t->key)
 		put(s, &s->call_numbers, t->key, x);
 	if (x->src_thread && t->wants_reply)
@@ -204,10 +212,11 @@ static void begin_call(struct spans *s, const struct arrival *a, uint32_t proces
 		chain_sent_request(s, x->src_thread, x->number);
 }
 
-static struct exchange *call_of_reply(struct spans *s, const struct arrival *a, uint32_t process,
+/* `calls`: the process made it. */
+static struct exchange *call_of_reply(struct spans *s, const struct arrival *a, uint32_t process, bool calls,
 				      sqlite3_stmt *q)
 {
-	uint64_t key = key_of(a, process, q);
+	uint64_t key = key_of(a, process, calls, q);
 
 	if (sqlite3_column_type(q, ROW_CALL) != SQLITE_NULL)
 		return table_get(&s->call_rows, (uint64_t)sqlite3_column_int64(q, ROW_CALL));
@@ -230,7 +239,7 @@ static void take_next(struct spans *s, uint32_t thread, const struct exchange *a
 
 static void begin_reply(struct spans *s, const struct arrival *a, uint32_t process, sqlite3_stmt *q)
 {
-	struct exchange *x = call_of_reply(s, a, process, q);
+	struct exchange *x = call_of_reply(s, a, process, !sqlite3_column_int(q, ROW_SENT), q);
 	struct told *t = x ? x->told : NULL;
 
 	if (!x || x->answered)
@@ -249,11 +258,6 @@ static void begin_reply(struct spans *s, const struct arrival *a, uint32_t proce
 	chain_sent_reply(s, a->thread, x);
 	if (x->dst_thread == a->thread)
 		take_next(s, a->thread, x);
-}
-
-static bool is_kind(sqlite3_stmt *q, const char *kind)
-{
-	return !strcmp((const char *)sqlite3_column_text(q, ROW_KIND), kind);
 }
 
 static bool is_copy(sqlite3_stmt *q)
@@ -328,7 +332,7 @@ static void end_rows(struct spans *s, const struct arrival *a, const struct even
 				end_call(s, x);
 			continue;
 		}
-		x = call_of_reply(s, a, e->lane->process, q);
+		x = call_of_reply(s, a, e->lane->process, true, q);
 		if (!x)
 			continue;
 		x->end = e->end;
@@ -347,7 +351,8 @@ static void end_rows_outside(struct spans *s, const struct arrival *a, const str
 
 	sqlite3_bind_int64(q, 1, e->id);
 	while (spans_row(s, q)) {
-		struct exchange *x = is_kind(q, "reply") ? call_of_reply(s, a, e->lane->process, q) : NULL;
+		struct exchange *x =
+			is_kind(q, "reply") ? call_of_reply(s, a, e->lane->process, false, q) : NULL;
 		if (is_kind(q, "oneway") || is_kind(q, "signal"))
 			x = table_get(&s->call_rows, (uint64_t)sqlite3_column_int64(q, ROW_ID));
 		if (!x || sqlite3_column_int(q, ROW_FORWARDED))
@@ -375,6 +380,7 @@ void told_received_outside(struct spans *s, const struct event *e)
 	const struct arrival a = { .channel = e->lane->channel,
 				   .process = c->other,
 				   .conversation = c->conversation,
+				   .way = way_from_outside(s, e),
 				   .sent = e->end,
 				   .exact = true };
 

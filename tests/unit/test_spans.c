@@ -654,6 +654,55 @@ static void test_numbered_calls(void **state)
 		   "jsonrpc|one|-|0|40\njsonrpc|two|-32601|1|10\njsonrpc|note|-|-|-\n");
 }
 
+/* Both ends call, each numbers its own; the last reply is read in pieces. */
+static void test_numbers_of_both(void **state)
+{
+	uint64_t a, b, c, d, r;
+
+	(void)state;
+	begin();
+	channel(1, IPC_MECH_pipe);
+	channel(2, IPC_MECH_pipe);
+	a = message(10, 20, 1, 10, 20);
+	b = message(20, 10, 2, 30, 40);
+	c = message(10, 20, 1, 50, 60);
+	d = sent(20, 2, 70, 72, 10);
+	r = received(10, 2, 71, 75, 4);
+	join(20, 10, 2, d, r, 4, true);
+	r = received(10, 2, 76, 80, 6);
+	join(20, 10, 2, d, r, 6, true);
+	tell(&(struct told){ 1, a, "call", "there", 7, 1, 1, 0, true, NULL, false });
+	tell(&(struct told){ 2, b, "call", "back", 7, 2, 2, 0, true, NULL, false });
+	tell(&(struct told){ 3, c, "reply", NULL, 7, 1, 1, 0, true, "2", false });
+	tell(&(struct told){ 4, d, "reply", NULL, 7, 2, 2, 0, true, "1", false });
+	finish();
+	check_file("SELECT name, status, server_ns, end_ns - 5000000000000 > 72,"
+		   " parent_id = (SELECT span_id FROM spans WHERE name = 'there') FROM spans",
+		   "there|1|50|1|-\nback|2|10|0|1\n");
+}
+
+/* A process of which only its own side is seen calls and is called, by the same number. */
+static void test_numbers_outside(void **state)
+{
+	uint64_t a, b, c, d;
+
+	(void)state;
+	begin();
+	channel(1, IPC_MECH_pipe);
+	channel(2, IPC_MECH_pipe);
+	a = sent(10, 1, 10, 11, 10);
+	b = received(10, 2, 20, 30, 10);
+	c = sent(10, 1, 40, 41, 10);
+	d = received(10, 2, 50, 60, 10);
+	tell(&(struct told){ 1, a, "call", "there", 7, 1, 1, 0, true, NULL, false });
+	tell(&(struct told){ 2, b, "call", "back", 7, 2, 1, 0, false, NULL, false });
+	tell(&(struct told){ 3, c, "reply", NULL, 7, 1, 1, 0, true, "2", false });
+	tell(&(struct told){ 4, d, "reply", NULL, 7, 2, 1, 0, false, "1", false });
+	finish();
+	check_file("SELECT name, status, start_ns - 5000000000000, end_ns - 5000000000000 FROM spans",
+		   "there|1|10|60\nback|2|30|41\n");
+}
+
 static void test_no_reply(void **state)
 {
 	uint64_t a;
@@ -737,6 +786,8 @@ int main(void)
 		cmocka_unit_test(test_child),
 		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_numbered_calls),
+		cmocka_unit_test(test_numbers_of_both),
+		cmocka_unit_test(test_numbers_outside),
 		cmocka_unit_test(test_no_reply),
 		cmocka_unit_test(test_traceparent),
 	};

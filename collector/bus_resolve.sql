@@ -48,12 +48,14 @@ UPDATE temp.bus_ends SET bus_key = (SELECT CASE
 		WHEN daemon IS NOT NULL THEN 'process ' || daemon
 		ELSE ifnull(nullif(c.name, ''), 'unknown') END
 	FROM channel_rows c WHERE c.id = bus_ends.channel_id);
+DROP TABLE IF EXISTS temp.buses;
+CREATE TEMP TABLE buses (key TEXT PRIMARY KEY, id INTEGER) WITHOUT ROWID;
+INSERT INTO temp.buses SELECT bus_key, (SELECT max(id) FROM channel_rows) + row_number() OVER (ORDER BY bus_key)
+FROM temp.bus_ends WHERE bus_key IS NOT NULL GROUP BY bus_key;
+UPDATE temp.bus_ends SET bus = (SELECT id FROM temp.buses WHERE key = bus_key);
 INSERT INTO channel_rows (id, mechanism, key, name, first_ns, last_ns, bytes_sent, bytes_received, partial, lost)
-SELECT (SELECT max(id) FROM channel_rows) + row_number() OVER (ORDER BY bus_key),
-	(SELECT id FROM mechanisms WHERE name = 'dbus'), bus_key, max(c.name), min(c.first_ns), max(c.last_ns), 0, 0, 0, 0
-FROM temp.bus_ends JOIN channel_rows c ON c.id = channel_id GROUP BY bus_key;
-UPDATE temp.bus_ends SET bus = (SELECT c.id FROM channel_rows c JOIN mechanisms m ON m.id = c.mechanism
-	WHERE m.name = 'dbus' AND c.key = bus_key);
+SELECT bus, (SELECT id FROM mechanisms WHERE name = 'dbus'), bus_key, max(c.name), min(c.first_ns), max(c.last_ns), 0, 0, 0, 0
+FROM temp.bus_ends JOIN channel_rows c ON c.id = channel_id GROUP BY bus;
 UPDATE channel_rows SET key = 'dbus:' || coalesce(
 	CASE WHEN key GLOB '*:*' THEN key END, nullif(name, ''), key)
 WHERE mechanism = (SELECT id FROM mechanisms WHERE name = 'dbus');
@@ -141,4 +143,5 @@ DROP TABLE temp.bus_copies;
 DROP TABLE temp.bus_passed;
 DROP TABLE temp.bus_sent;
 DROP TABLE temp.bus_owners;
+DROP TABLE temp.buses;
 DROP TABLE temp.bus_ends;

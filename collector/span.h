@@ -29,6 +29,7 @@
 
 enum {
 	UNANSWERED_MAX = 64, /* requests of a conversation that may still get a reply */
+	ANSWERED_MAX = 256,  /* requests of a conversation whose reply waits to be received */
 	RECENT_MAX = 32,     /* requests of a thread whose parent may still become known */
 	HOPS_MAX = 32,	     /* between two spans */
 	SERVING_MAX = 16,    /* of those that one thread works on at a time, the latest */
@@ -117,7 +118,7 @@ struct exchange {
 struct conversation {
 	struct conversation *next;
 	TAILQ_HEAD(exchanges, exchange) exchanges;
-	unsigned int unanswered;
+	unsigned int unanswered, answered;
 	int8_t calls;  /* the way that requests go; -1: not known yet */
 	bool messages; /* its mechanism keeps their boundaries */
 };

@@ -45,18 +45,19 @@ void exchange_release(struct spans *s, struct exchange *x)
 static void leave(struct spans *s, struct conversation *c, struct exchange *x)
 {
 	TAILQ_REMOVE(&c->exchanges, x, link);
-	c->unanswered -= !x->answered;
+	--*(x->answered ? &c->answered : &c->unanswered);
 	exchange_release(s, x);
 }
 
-/* Those that are over, and the oldest of what is sent one way only. */
+/* Those that are over, the oldest of what is sent one way only, and of replies that nobody reads yet. */
 static void retire(struct spans *s, struct conversation *c)
 {
 	struct exchange *next;
 
 	for (struct exchange *x = TAILQ_FIRST(&c->exchanges); x; x = next) {
 		next = TAILQ_NEXT(x, link);
-		if (x->answered ? x->references == 1 : c->unanswered > UNANSWERED_MAX)
+		if (x->answered ? x->references == 1 || c->answered > ANSWERED_MAX
+				: c->unanswered > UNANSWERED_MAX)
 			leave(s, c, x);
 	}
 }
@@ -234,6 +235,7 @@ static struct exchange *reply(struct spans *s, struct conversation *c, const str
 		chain_served(s, x->dst_thread, x->number);
 		x->replied = a->sent;
 		c->unanswered--;
+		c->answered++;
 	}
 	x->dst = a->process;
 	x->reply_bytes += a->send_bytes;

@@ -460,5 +460,8 @@ int spans_build(sqlite3 *db, uint64_t most)
 	spans_exec(&s, "INSERT OR REPLACE INTO meta VALUES ('spans', 'built'); COMMIT");
 	if (s.error && !sqlite3_get_autocommit(db))
 		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	if (s.error)
+		sqlite3_exec(db, "INSERT OR REPLACE INTO meta VALUES ('spans', 'deferred')", NULL, NULL,
+			     NULL);
 	return s.error;
 }

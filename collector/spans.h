@@ -15,8 +15,8 @@ enum { SPANS_EVENTS_MAX = 1000000 };
 /*
  * Fills `spans` and `span_links` of the trace that `db` has open for writing, outside of any transaction;
  * what they held is replaced. `meta` gets `spans` = 'built', or 'deferred' where there are more events than
- * `most` (0: no limit). Uses memory for what is under way at a time, and some 40 bytes a span. Returns 0, or
- * -errno: then nothing is changed.
+ * `most` (0: no limit), or it failed. Uses memory for what is under way at a time, and some 40 bytes a span.
+ * Returns 0, or -errno: then nothing else is changed.
  */
 int spans_build(sqlite3 *db, uint64_t most);
 

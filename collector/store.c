@@ -716,6 +716,15 @@ void store_unwritten(struct store *s, uint64_t end_ns)
 	s->sql.error = error;
 }
 
+/* Without them the trace is as good as before: all of it is in its file by then, for which there may be no
+ * room once they have taken it. */
+static void find_spans(struct sql *q)
+{
+	sql_exec(q, "PRAGMA wal_checkpoint"); /* waits for nobody */
+	if (!q->error)
+		spans_build(q->db, SPANS_EVENTS_MAX);
+}
+
 int store_finish(const char *path)
 {
 	struct sql sql = { 0 };
@@ -727,8 +736,7 @@ int store_finish(const char *path)
 						   .source = "shim",
 						   .count = 1,
 						   .processor = STORE_NO_PROCESSOR });
-	if (!sql.error)
-		spans_build(sql.db, SPANS_EVENTS_MAX);
+	find_spans(&sql);
 	return sql_close(&sql);
 }
 
@@ -738,8 +746,7 @@ int store_close(struct store *s)
 
 	write_to(s, s->last);
 	commit(s);
-	if (!s->sql.error)
-		spans_build(s->sql.db, SPANS_EVENTS_MAX); /* without them the trace is as good as before */
+	find_spans(&s->sql);
 	sql_exec(&s->sql, "ANALYZE; PRAGMA wal_checkpoint(TRUNCATE)");
 	err = sql_close(&s->sql);
 	free(s);

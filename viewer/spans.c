@@ -81,7 +81,7 @@ int spans_find(const struct options *o)
 	/* As in trace_open(): a path and nothing else. */
 	if (asprintf(&path, "%s%s", o->input[0] == '/' ? "" : "./", o->input) < 0)
 		return -ENOMEM;
-	command_note("note: looking for requests among millions of events; that is done once");
+	command_note("note: the requests have yet to be found; that is done once");
 	int err = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) ? -EIO : 0;
 	if (!err)
 		err = sqlite3_db_readonly(db, "main") ? -EACCES : spans_build(db, 0);

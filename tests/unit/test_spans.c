@@ -3,6 +3,7 @@
  * Spans of small traces that are made by hand. A thread's number is its process's, and one digit more. Times
  * count from the begin of the recording.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -593,6 +594,35 @@ static void test_again(void **state)
 	sqlite3_close(db);
 }
 
+/* What was recorded stays as it is, and they can be found later. */
+static void test_a_full_disk(void **state)
+{
+	sqlite3 *db;
+
+	(void)state;
+	begin();
+	socket_between(10, 20, 1);
+	for (uint64_t i = 0; i < 2000; i++) {
+		message(10, 20, 1, 100 * i + 10, 100 * i + 20);
+		message(20, 10, 1, 100 * i + 30, 100 * i + 40);
+	}
+	finish();
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(
+		sqlite3_exec(db, "DELETE FROM spans; VACUUM; PRAGMA max_page_count = 1", NULL, NULL, NULL),
+		0);
+	assert_int_equal(spans_build(db, 0), -ENOSPC);
+	check(db,
+	      "SELECT value, (SELECT count(*) FROM spans), (SELECT count(*) FROM messages) FROM meta WHERE "
+	      "key = 'spans'",
+	      "deferred|0|4000\n");
+	sqlite3_close(db);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(spans_build(db, 0), 0);
+	check(db, "SELECT value, (SELECT count(*) FROM spans) FROM meta WHERE key = 'spans'", "built|2000\n");
+	sqlite3_close(db);
+}
+
 /* ---- what parsers tell ---- */
 
 struct told {
@@ -785,6 +815,7 @@ int main(void)
 		cmocka_unit_test(test_which_of_two),
 		cmocka_unit_test(test_child),
 		cmocka_unit_test(test_again),
+		cmocka_unit_test(test_a_full_disk),
 		cmocka_unit_test(test_numbered_calls),
 		cmocka_unit_test(test_numbers_of_both),
 		cmocka_unit_test(test_numbers_outside),

@@ -53,6 +53,8 @@ static void drop_earlier(struct reply_list *replies, uint64_t start)
 uint64_t reply_call(struct reply_queue *q, const struct reply_item *call)
 {
 	drop_earlier(&q->replies, call->start);
+	if (!call->numbered && call->start < q->lost)
+		return 0; /* its reply may be one of those */
 	uint32_t i = find(&q->replies, call);
 	if (i == q->replies.count) {
 		/* A number that is used again: the earlier call is over. */
@@ -79,20 +81,18 @@ uint64_t reply_reply(struct reply_queue *q, const struct reply_item *reply)
 	return row;
 }
 
-static void lose(struct reply_list *l)
+/* Replies that wait stay: their calls, sent before them, may be told yet. */
+void reply_lose(struct reply_queue *q, uint64_t until)
 {
+	struct reply_list *l = &q->calls;
 	uint32_t kept = 0;
 
 	for (uint32_t i = 0; i < l->count; i++)
 		if (l->items[i].numbered)
 			l->items[kept++] = l->items[i];
 	l->count = kept;
-}
-
-void reply_lose(struct reply_queue *q)
-{
-	lose(&q->calls);
-	lose(&q->replies);
+	if (until > q->lost)
+		q->lost = until;
 }
 
 void reply_free(struct reply_queue *q)

@@ -28,6 +28,7 @@ struct reply_list {
 struct reply_queue {
 	struct reply_list calls, replies;
 	uint64_t forgotten; /* calls that were too many */
+	uint64_t lost;	    /* until then replies may be missing: it is not told whose */
 };
 
 /* Returns the row of the reply that came before it, 0: none yet. */
@@ -36,8 +37,9 @@ uint64_t reply_call(struct reply_queue *q, const struct reply_item *call);
 /* Returns the row of the call, 0: none yet. */
 uint64_t reply_reply(struct reply_queue *q, const struct reply_item *reply);
 
-/* Messages are missing: what is joined by order alone cannot be told any more. */
-void reply_lose(struct reply_queue *q);
+/* Messages are missing: what is joined by order alone cannot be told any more. `until`: when the last of the
+ * replies among them was sent, 0: they are calls. */
+void reply_lose(struct reply_queue *q, uint64_t until);
 
 void reply_free(struct reply_queue *q);
 

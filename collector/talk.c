@@ -16,6 +16,7 @@ enum {
 	KEPT_MAX = 64 << 20, /* bytes that wait in all windows */
 	MARKS_MAX = 256,     /* events whose bytes wait in a window */
 	BAD_MAX = 64,	     /* so often in a row not understood: it is no talk of this protocol */
+	MISSED = IPC_RECOGNISE_TRIES + 1, /* tries, where the source still tells: it knows what this is */
 };
 
 /* Which way. */
@@ -154,9 +155,10 @@ static struct talk *talk_of(struct collector *c, const struct act *a)
 		attach(peer->talk, ch, !peer->way);
 		return ch->talk;
 	}
-	if (!p || *tries >= IPC_RECOGNISE_TRIES || !is_read(c, a))
+	if (!p || *tries == IPC_RECOGNISE_TRIES || !is_read(c, a))
 		return NULL;
-	++*tries;
+	if (*tries < IPC_RECOGNISE_TRIES)
+		++*tries;
 	size_t size = p->size < IPC_RECOGNISE_BYTES ? p->size : IPC_RECOGNISE_BYTES;
 	enum ipc_protocol protocol = ipc_recognise(p->bytes, size, ch->is_stream);
 	return protocol == IPC_PROTO_none ? NULL : begin(c, ch, protocol);
@@ -164,16 +166,24 @@ static struct talk *talk_of(struct collector *c, const struct act *a)
 
 /* Events. */
 
+/* Some of what went this way until `until`, calls or replies, is not known. */
+static void lose(struct way *w, uint64_t until)
+{
+	w->gap = true;
+	reply_lose(&w->calls, 0);
+	reply_lose(&((struct way *)w->window.side.other)->calls, until);
+}
+
 /* The event is not where the way had come to: others between are missing. */
-static void go_to(struct collector *c, struct way *w, uint64_t offset)
+static void go_to(struct collector *c, struct way *w, uint64_t offset, uint64_t start)
 {
 	if (w->window.moved == offset)
 		return;
-	w->gap |= w->window.side.begun;
+	if (w->window.side.begun)
+		lose(w, start);
 	c->talks.kept -= w->window.have;
 	w->window.moved = offset;
 	window_lose(&w->window);
-	reply_lose(&w->calls);
 }
 
 /* What overlapped in time may have gone in another order. */
@@ -222,11 +232,10 @@ static void feed(struct collector *c, struct way *w, const struct payload *p, ui
 		window_lose(&w->window);
 		lost = true;
 	}
-	if (lost) {
+	if (lost)
 		way_lose(c, w, IPC_REASON_unparsed, 1);
-		reply_lose(&w->calls);
-		w->gap = true;
-	}
+	if (w->window.side.middle)
+		lose(w, w->now.end);
 	w->talk->bad = lost ? w->talk->bad + 1 : w->talk->bad;
 	w->open.last_event = w->now.event;
 	keep_mark(w);
@@ -246,7 +255,7 @@ static void read_event(struct collector *c, struct talk *t, struct way *w, const
 	w->endpoint = a->endpoint;
 	w->sent = a->sends;
 	w->told = p ? p->size < moved ? p->size : moved : 0;
-	go_to(c, w, offset_of(a, w, moved));
+	go_to(c, w, offset_of(a, w, moved), a->event->start);
 	w->now = (struct mark){ w->window.moved, a->call.event, a->event->start, order_end(a->event),
 				a->endpoint->process->data.id };
 	check_order(w, a, moved);
@@ -270,11 +279,14 @@ static void miss(struct collector *c, const struct act *a)
 {
 	const struct process *p = a->thread->process;
 	struct channel *ch = a->endpoint->channel;
-	if (ch->talk || c->capture || ch->tries[a->sends] >= IPC_RECOGNISE_TRIES)
-		collector_lose(c, a->thread->source, IPC_REASON_payload_dropped, p, p->data.comm, 1,
-			       a->event->start);
-	else
-		ch->tries[a->sends]++;
+	uint8_t *tries = &ch->tries[a->sends];
+	if (!ch->talk && !c->capture && *tries < IPC_RECOGNISE_TRIES) {
+		++*tries;
+		return;
+	}
+	if (!c->capture)
+		*tries = MISSED;
+	collector_lose(c, a->thread->source, IPC_REASON_payload_dropped, p, p->data.comm, 1, a->event->start);
 }
 
 void talk_moved(struct collector *c, const struct act *a)

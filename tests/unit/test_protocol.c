@@ -405,6 +405,57 @@ static void pieces_are_missing(void **state)
 		assert_false(fake.lanes[i].flags & IPC_F_PAYLOAD);
 }
 
+/* The reply's send returns before that of its call. */
+static void exchanges(const char *reply)
+{
+	uint64_t begin = now;
+	moves_at(SERVER, IPC_CALL_sendto, sock(A), begin + 2, begin + 3, reply, 8);
+	moves_at(CLIENT, IPC_CALL_sendto, sock(B), begin + 1, begin + 4, "c-000000", 8);
+}
+
+/* Replies whose names begin so that have a call. */
+static size_t answered(const char *name)
+{
+	size_t n = 0;
+	for (size_t i = 1; i <= rows(); i++)
+		n += row(i)->call && !strncmp(row(i)->name, name, strlen(name));
+	return n;
+}
+
+/* The source goes on to tell what it has recognised in messages that the collector missed. */
+static void beginning_is_missing(void **state)
+{
+	(void)state;
+	pair();
+	for (int i = 0; i < IPC_RECOGNISE_TRIES + 3; i++) {
+		event_at(CLIENT, IPC_CALL_sendto, now + 1, now + 2, sock(B), 8, ipc_arg0(B, O_RDWR),
+			 IPC_F_PAYLOAD);
+		now += 3;
+	}
+	exchanges("r-000000");
+	end();
+	assert_int_equal(rows(), 2);
+	assert_int_equal(answered("r"), 1);
+	assert_int_equal(lost(IPC_REASON_payload_dropped), 3);
+}
+
+/* Replies without a number, told before their calls: after one that is not understood each has its own again.
+ */
+static void a_reply_is_missing(void **state)
+{
+	(void)state;
+	pair();
+	exchanges("r-000000");
+	exchanges("zzzzzzzz");
+	exchanges("r-000000");
+	exchanges("r-000000");
+	end();
+	assert_int_equal(answered("r"), 3);
+	for (size_t i = 1; i < rows(); i++)
+		if (row(i)->kind[0] == 'r')
+			assert_int_equal(row(i)->call, i + 1);
+}
+
 static void stored_as_asked_for(void **state)
 {
 	(void)state;
@@ -536,6 +587,8 @@ int main(void)
 		cmocka_unit_test(what_nobody_knows_is_left_alone),
 		cmocka_unit_test(given_up),
 		cmocka_unit_test(pieces_are_missing),
+		cmocka_unit_test(beginning_is_missing),
+		cmocka_unit_test(a_reply_is_missing),
 		cmocka_unit_test(stored_as_asked_for),
 		cmocka_unit_test(very_many_channels),
 	};

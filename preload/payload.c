@@ -199,10 +199,11 @@ static void tell(struct shim_thread *t, struct ipc_event *e, struct vector v, ui
 	ring_publish(&t->ring, first);
 }
 
-/* A handler's record shares the slots that are kept for those, which are few, with others. */
+/* A handler's record shares the slots that are kept for those, which are few, with others. (Without a chunk
+ * there is no room for the event either.) */
 static bool has_room(const struct ring_thread *r, uint32_t length)
 {
-	return !r->busy || r->next + ipc_def_slots(length) + 1 <= CHUNK_SLOTS - RING_RESERVE;
+	return !r->busy || !r->slots || r->next + ipc_def_slots(length) + 1 <= CHUNK_SLOTS - RING_RESERVE;
 }
 
 static uint32_t least(uint64_t a, uint32_t b)

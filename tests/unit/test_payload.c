@@ -316,8 +316,14 @@ static void test_in_a_handler(void **state)
 		assert_int_equal(thread.ring.busy, 1);
 		assert_int_equal(thread.ring.next, next ? next + 1 : 3);
 		assert_int_equal(bare, next != 0);
+		assert_int_equal(dropped, 0);
+		if (!next)
+			continue;
+		thread.ring.slots = NULL;
+		payload_emit(&thread, &e, (struct vector){ &one, 1, true });
+		assert_int_equal(bare, 1);
+		assert_int_equal(dropped, 1);
 	}
-	assert_int_equal(dropped, 0);
 }
 
 int main(void)

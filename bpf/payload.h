@@ -176,7 +176,8 @@ static __always_inline void note_told(struct judged *j, struct payload *p, _Bool
 
 /*
  * Tells the first bytes of what the call has moved from or to this address, or (`iovs`) as many vectors
- * there. They may fill the ring only as far as events may. Returns the flag that the event then has.
+ * there. They may fill the ring half as far as events may, which are small beside them: so there is room for
+ * those. Returns the flag that the event then has.
  */
 SEPARATE int tell_payload(const struct ipc_event *e, __u64 at, __u64 iovs)
 {
@@ -188,9 +189,10 @@ SEPARATE int tell_payload(const struct ipc_event *e, __u64 at, __u64 iovs)
 	_Bool sends = verb_of(e) == IPC_VERB_send;
 	if (j && is_denied(j, sends))
 		j = 0;
-	is_full = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= ring_limit;
-	if (is_full)
-		return 0;
+	__u64 used = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	is_full = used >= ring_limit;
+	if (used >= ring_limit / 2)
+		return IPC_F_PAYLOAD; /* it is missed, and so counted where that matters */
 	begin_payload(p, e, at, j && window > capture ? window : capture);
 	if (iovs)
 		bpf_loop(iovs < IOVECS_MAX ? iovs : IOVECS_MAX, copy_step, 0, 0);

@@ -76,7 +76,8 @@ struct writer {
 	struct spans *s;
 	uint64_t seed[2];
 	uint32_t *roots; /* by number */
-	sqlite3_stmt *hops_of, *put_span, *put_link, *trace_of;
+	sqlite3_stmt *hops_of, *put_span, *put_link, *trace_of, *told_of;
+	bool told; /* some call carries ids */
 };
 
 static bool is_span(const struct spans *s, uint32_t number)
@@ -109,6 +110,18 @@ static uint64_t hash_of(uint64_t seed, uint64_t number)
 static void id_text(char text[17], uint64_t id)
 {
 	snprintf(text, 17, "%016llx", (unsigned long long)id);
+}
+
+/* As who asks knows it, where the call tells and no earlier one told the same; or a hash. */
+static void span_text(char text[17], struct writer *w, uint32_t number)
+{
+	id_text(text, hash_of(w->seed[0] ^ w->seed[1], number));
+	if (!w->told)
+		return;
+	sqlite3_bind_int64(w->told_of, 1, number);
+	if (spans_row(w->s, w->told_of))
+		snprintf(text, 17, "%s", (const char *)sqlite3_column_text(w->told_of, 0));
+	sqlite3_reset(w->told_of);
 }
 
 /* Its own, or what a call of its tree carries. */
@@ -180,8 +193,8 @@ static void finish_span(struct writer *w, sqlite3_stmt *found)
 	int column = 0;
 
 	trace_text(trace, w, w->roots[number]);
-	id_text(id, hash_of(w->seed[0] ^ w->seed[1], number));
-	id_text(parent_id, hash_of(w->seed[0] ^ w->seed[1], parent));
+	span_text(id, w, number);
+	span_text(parent_id, w, parent);
 	sqlite3_bind_text(w->put_span, ++column, trace, -1, SQLITE_STATIC);
 	sqlite3_bind_text(w->put_span, ++column, id, -1, SQLITE_STATIC);
 	if (parent || sqlite3_column_type(found, FOUND_SRC_TID) != SQLITE_NULL)
@@ -198,14 +211,20 @@ static void finish_span(struct writer *w, sqlite3_stmt *found)
 		put_links(w, number, parent, (const char *[2]){ id, parent_id });
 }
 
-/* Which tree each is in, and the first id that a call of it carries. */
+/* Which tree each is in, the first id that a call of it carries, and which call is the first to carry an id
+ * of a span: whose own that is, unless who asks is not in the trace. */
 static void find_roots(struct writer *w)
 {
-	sqlite3_stmt *found = spans_prepare(w->s, "SELECT number, trace_id FROM temp.found ORDER BY number"),
-		     *put;
+	sqlite3_stmt *found = spans_prepare(w->s,
+					    "SELECT number, trace_id, parent_span, src_tid FROM temp.found "
+					    "ORDER BY number"),
+		     *put, *tell;
 
 	spans_exec(w->s, "DROP TABLE IF EXISTS temp.traced; CREATE TEMP TABLE traced (root INTEGER PRIMARY "
-			 "KEY, trace_id)");
+			 "KEY, trace_id); DROP TABLE IF EXISTS temp.own; CREATE TEMP TABLE own (number "
+			 "INTEGER PRIMARY KEY, id TEXT UNIQUE, asked)");
+	tell = spans_prepare(w->s, "INSERT OR IGNORE INTO temp.own VALUES (?1, ?2, ?3 IS NOT NULL)");
+	w->told_of = spans_prepare(w->s, "SELECT id FROM temp.own WHERE number = ? AND asked");
 	put = spans_prepare(w->s, "INSERT OR IGNORE INTO temp.traced VALUES (?, ?)");
 	w->trace_of = spans_prepare(w->s, "SELECT trace_id FROM temp.traced WHERE root = ?");
 	while (spans_row(w->s, found)) {
@@ -218,9 +237,14 @@ static void find_roots(struct writer *w)
 		sqlite3_bind_int64(put, 1, w->roots[number]);
 		sqlite3_bind_value(put, 2, sqlite3_column_value(found, 1));
 		spans_row(w->s, put);
+		w->told = true;
+		for (int i = 0; i < 3; i++)
+			sqlite3_bind_value(tell, i + 1, sqlite3_column_value(found, i ? i + 1 : 0));
+		spans_row(w->s, tell);
 	}
 	sqlite3_finalize(found);
 	sqlite3_finalize(put);
+	sqlite3_finalize(tell);
 }
 
 /* Of what tells this trace from any other, so that its ids are always the same. */
@@ -264,6 +288,7 @@ void span_write_close(struct spans *s)
 	sqlite3_finalize(found);
 	sqlite3_finalize(w.hops_of);
 	sqlite3_finalize(w.trace_of);
+	sqlite3_finalize(w.told_of);
 	sqlite3_finalize(w.put_span);
 	sqlite3_finalize(w.put_link);
 	sqlite3_finalize(s->put_span);
@@ -271,5 +296,5 @@ void span_write_close(struct spans *s)
 	s->put_span = s->put_hop = NULL;
 	free(w.roots);
 	spans_exec(s, "DROP TABLE IF EXISTS temp.found; DROP TABLE IF EXISTS temp.hops; DROP TABLE IF EXISTS "
-		      "temp.traced");
+		      "temp.traced; DROP TABLE IF EXISTS temp.own");
 }

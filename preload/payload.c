@@ -2,8 +2,8 @@
 /*
  * The first bytes of what was moved. They are read when the call has returned, since only then it is known
  * how many they are. By then another thread may have unmapped the memory: whoever has received what was sent
- * may have told it to. So where there are other threads the kernel copies them, which fails where we would
- * crash.
+ * may have told it to. And another process may have shortened the file that is mapped there. So the kernel
+ * copies them, which fails where we would crash, but for what a single thread has in memory of its own.
  */
 #include <fcntl.h>
 
@@ -107,6 +107,34 @@ static bool is_alone(void)
 	return &__libc_single_threaded && *(volatile const char *)&__libc_single_threaded && !shim.shares;
 }
 
+/* Whether these bytes are where no file is mapped that may be shortened: between the program's beginning and
+ * the end of its heap, or on its first stack. */
+static bool is_own(const void *bytes, uint64_t size)
+{
+	enum { STACK = 1 << 20 }; /* far less than what the kernel leaves free below the stack's end */
+	extern char *__curbrk __attribute__((weak)); /* of glibc */
+	uintptr_t at = (uintptr_t)bytes, heap = shim.heap;
+	if (&__curbrk && (uintptr_t)__curbrk > heap)
+		heap = (uintptr_t)__curbrk;
+	if (at >= shim.program && at < heap)
+		return size <= heap - at;
+	return at < shim.stack && shim.stack - at <= STACK && size <= shim.stack - at;
+}
+
+/* The same of all that gather() reads. */
+static bool are_own(uint64_t length, struct vector v)
+{
+	if (!v.known && !is_own(v.iov, v.count * sizeof(*v.iov)))
+		return false;
+	for (uint64_t i = 0; i < v.count && length; i++) {
+		uint64_t n = v.iov[i].iov_len < length ? v.iov[i].iov_len : length;
+		if (n && !is_own(v.iov[i].iov_base, n))
+			return false;
+		length -= n;
+	}
+	return true;
+}
+
 static bool gather(uint8_t *to, uint64_t length, struct vector v)
 {
 	for (uint64_t i = 0; i < v.count && length; i++) {
@@ -120,7 +148,7 @@ static bool gather(uint8_t *to, uint64_t length, struct vector v)
 
 static bool copy(const struct shim_thread *t, uint8_t *to, uint64_t length, struct vector v)
 {
-	if (is_alone())
+	if (is_alone() && are_own(length, v))
 		return gather(to, length, v);
 	if (shim.no_copy)
 		return false;
@@ -171,6 +199,13 @@ static void tell(struct shim_thread *t, struct ipc_event *e, struct vector v, ui
 	ring_publish(&t->ring, first);
 }
 
+/* A handler's record shares the slots that are kept for those, which are few, with others. (Without a chunk
+ * there is no room for the event either.) */
+static bool has_room(const struct ring_thread *r, uint32_t length)
+{
+	return !r->busy || !r->slots || r->next + ipc_def_slots(length) + 1 <= CHUNK_SLOTS - RING_RESERVE;
+}
+
 static uint32_t least(uint64_t a, uint32_t b)
 {
 	return a < b ? (uint32_t)a : b;
@@ -186,8 +221,12 @@ void payload_emit(struct shim_thread *t, struct ipc_event *e, struct vector v)
 	uint32_t most = is_of(captured, e->object) ? shim.capture : 0;
 	if (d && most < shim.window)
 		most = shim.window;
+	most = least((uint64_t)e->result, most);
+	if (most && has_room(&t->ring, most)) {
+		tell(t, e, v, most, d);
+		return;
+	}
 	if (most)
-		tell(t, e, v, least((uint64_t)e->result, most), d);
-	else
-		shim_emit(t, e);
+		shim_lost(IPC_REASON_payload_dropped);
+	shim_emit(t, e);
 }

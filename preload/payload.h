@@ -28,7 +28,8 @@ void payload_begin(struct descriptor *d);
 uint8_t payload_kind(const struct descriptor *d);
 
 /* As shim_emit(), with the first bytes of what the event moved just before it where they are to be told.
- * Either both are recorded or none. */
+ * Either both are recorded or none, but that a handler's event in the middle of another record may go
+ * without. */
 void payload_emit(struct shim_thread *t, struct ipc_event *e, struct vector v);
 
 #endif

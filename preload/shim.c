@@ -496,6 +496,9 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	shim.chooses = shim.mechanisms != ~0ULL;
 	shim.window = payload_size(shim.ring.header->window);
 	shim.capture = payload_size(shim.ring.header->capture);
+	shim.program = _r_debug.r_map->l_addr;
+	shim.heap = (uintptr_t)raw_syscall(__NR_brk, 0);
+	shim.stack = (uintptr_t)envp;
 	sample_start();
 	shim.alive = alive_page();
 	if (!shim.alive) {

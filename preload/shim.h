@@ -84,9 +84,11 @@ struct shim {
 	bool by_names;	/* calls are seen by the names of libc's functions (names/), no code is changed */
 	bool ticks;	/* the arena's clock is the time-stamp counter */
 	bool chooses;	/* not all mechanisms are looked at */
-	uint64_t mechanisms;	  /* those that are: a set of 1 << enum ipc_mechanism */
-	uint64_t sample_interval; /* by that clock; 0: shared memory is not sampled */
-	uint32_t window, capture; /* of payloads, as in the arena's header, at most IPC_TEXT_MAX */
+	uint64_t mechanisms;		/* those that are: a set of 1 << enum ipc_mechanism */
+	uint64_t sample_interval;	/* by that clock; 0: shared memory is not sampled */
+	uint32_t window, capture;	/* of payloads, as in the arena's header, at most IPC_TEXT_MAX */
+	uintptr_t program, heap, stack; /* where the program begins; where its heap ended at first, and its
+					 * stack, or near that */
 	struct ring_process ring;
 	volatile uint32_t *alive; /* a page that a fork child finds wiped */
 	bool introduced;	  /* the image's definition is in the arena; else it is tried again */

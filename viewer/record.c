@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -255,6 +256,19 @@ static void make_recoverable(struct track *t, const struct options *o)
 	free(path);
 }
 
+/* What messages say is for the trace's owner alone. */
+static int open_trace(struct track *t, const struct options *o)
+{
+	mode_t mask = umask(077);
+	int err;
+
+	if (!o->capture)
+		umask(mask);
+	err = collector_open(&t->collector, t->path);
+	umask(mask);
+	return err;
+}
+
 /* Source ready, trace open. Returns 0 or an exit status, with nothing left behind. */
 static int prepare(struct track *t, const struct selection *what, const struct options *o)
 {
@@ -286,7 +300,7 @@ static int prepare(struct track *t, const struct selection *what, const struct o
 		t->ops->close(t->source);
 		return failed("%s", error);
 	}
-	err = collector_open(&t->collector, t->path);
+	err = open_trace(t, o);
 	if (err) {
 		rotation_undo(&t->rotation);
 		t->ops->close(t->source);

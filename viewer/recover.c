@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,6 +105,15 @@ static int replace(const struct rebuilt *b)
 	return 0;
 }
 
+/* Who could not read the old file shall not read the new one. */
+static void share_as_before(const char *trace)
+{
+	struct stat st;
+
+	if (!stat(trace, &st))
+		umask(~st.st_mode & 0777);
+}
+
 static int finish_by_journal(struct rebuilt *b, struct session *s)
 {
 	uint64_t start;
@@ -114,6 +124,7 @@ static int finish_by_journal(struct rebuilt *b, struct session *s)
 	if (err)
 		return err;
 	discard(b->next);
+	share_as_before(b->trace);
 	err = collector_resume(&b->collector, b->next, start);
 	if (!err)
 		err = rebuild(b, s);

@@ -57,7 +57,7 @@ static const struct view by_name = {
 	.order = SPANS_NAMES_ORDER,
 };
 
-/* What is no trace is said by whoever shows it. */
+/* Says so where it is too early to look. What is no trace is said by whoever shows it. */
 static bool are_deferred(const struct options *o)
 {
 	struct trace t;
@@ -66,6 +66,9 @@ static bool are_deferred(const struct options *o)
 		return false;
 	char *state = trace_meta(&t, "spans");
 	bool deferred = state && !strcmp(state, "deferred");
+	if (!state && !trace_number(&t, "SELECT count(*) FROM spans") && !t.failed)
+		command_note("note: requests are found when the recording has ended (one whose recorder was "
+			     "killed: ipctrace recover)");
 	free(state);
 	trace_close(&t);
 	return deferred;

@@ -16,7 +16,7 @@ enum {
 	DIGITS_MAX = 32,
 	BAR_MIN = 10,
 	BAR_MAX = 60,
-	BAR_REST = 64, /* columns of the terminal that are left to others before the bar gets more */
+	BAR_REST = 80, /* columns of the terminal that are left to others before the bar gets more */
 };
 
 /* What bars are drawn in: the time of the whole trace. */

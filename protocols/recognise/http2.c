@@ -35,6 +35,17 @@ static bool of_no_stream(const uint8_t *bytes)
 	return !(bytes[5] | bytes[6] | bytes[7] | bytes[8]);
 }
 
+/* The head of a frame of a kind that is defined, of one stream or of none, as its kind has it; so many zeros
+ * are none. */
+static bool frame(const uint8_t *bytes)
+{
+	/* DATA, HEADERS, PRIORITY, RST_STREAM, PUSH_PROMISE, CONTINUATION; SETTINGS, PING, GOAWAY */
+	static const unsigned int of_streams = 0x22f, of_none = 0x0d0;
+	unsigned int kind = bytes[3];
+	return kind < FRAME_TYPES && bytes[5] < 0x80 &&
+	       !((of_no_stream(bytes) ? of_streams : of_none) >> kind & 1);
+}
+
 /* Only as many bytes as are looked at are judged, but what follows the SETTINGS must look like a frame too:
  * the first bytes are mostly zero and might stand in anything. */
 static bool settings(const uint8_t *bytes, size_t size)
@@ -48,8 +59,7 @@ static bool settings(const uint8_t *bytes, size_t size)
 		if (!known_setting((unsigned int)bytes[i] << 8 | bytes[i + 1]))
 			return false;
 	}
-	return end == size ||
-	       (size - end >= FRAME_HEAD && bytes[end + 3] < FRAME_TYPES && bytes[end + 5] < 0x80);
+	return end == size || (size - end >= FRAME_HEAD && frame(bytes + end));
 }
 
 bool ipc_is_http2(const uint8_t *bytes, size_t size, bool stream)

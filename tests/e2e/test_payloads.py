@@ -89,5 +89,13 @@ def memory_that_goes_away_at_once_harms_nobody(s):
         assert trace.one("SELECT count(*) FROM payloads") > 0
 
 
+@test
+def a_file_that_is_shortened_harms_nobody(s):
+    for recorder in ((), ("--no-patch",)):
+        result, trace = s.record([program("shortened.c")], recorder=recorder)
+        assert (result.status, result.err) == (0, b""), shorten(result)
+        assert trace.one("SELECT sum(count) FROM losses WHERE reason = 'unread'") == 1
+
+
 if __name__ == "__main__":
     main()

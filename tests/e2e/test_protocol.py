@@ -4,6 +4,7 @@
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import time
 
@@ -46,6 +47,10 @@ def content(path):
     return found
 
 
+def mode_of(trace):
+    return stat.S_IMODE(os.stat(trace.path).st_mode)
+
+
 def said(trace):
     return trace.rows("SELECT protocol, kind, name, count(*), count(call) FROM protocol_messages GROUP BY 1, 2, 3 "
                       "ORDER BY 2")
@@ -73,13 +78,14 @@ def nothing_is_looked_at(s, source):
 
 @by_source
 def bytes_that_were_asked_for(s, source):
-    """Of each message at both of its ends, no more of it than that; and the trace says so."""
+    """Of each message at both of its ends, no more of it than that; the trace says so, and only its owner reads it."""
     trace = record(s, source, "--capture=20")
     assert said(trace) == SAID, said(trace)
     kept = dict(trace.rows("""SELECT verb, count(*) FROM payloads p JOIN events e ON e.id = p.event_id
                            WHERE mechanism = 'unix_stream' AND data = CAST('{"jsonrpc":"2.0","id' AS BLOB) GROUP BY 1"""))
     assert kept == {"send": 2 * CALLS, "recv": 2 * CALLS}, kept
     assert trace.one("SELECT max(length(data)) FROM payloads") == 20
+    assert mode_of(trace) == 0o600, oct(mode_of(trace))
     shown = s.run([s.ipctrace, "summary", "-i", trace.path])
     assert shown.out.count(b"the first 20 bytes of each message") == 1, shown
 
@@ -137,6 +143,7 @@ def the_journal_has_what_was_asked_for(s):
     assert SECRET in before
     assert said(trace) == SAID, said(trace)
     assert not trace.lost("payload-dropped")
+    assert mode_of(trace) == 0o600, oct(mode_of(trace))
 
 
 main()

@@ -298,7 +298,7 @@ def with_requests(s):
 @test(users=("nobody",))
 def a_trace_is_a_tree_with_bars_to_scale(s):
     path, trace = with_requests(s)
-    lines = on_terminal(s, "trace", "-i", path, trace, "--color=never", columns=104).splitlines()
+    lines = on_terminal(s, "trace", "-i", path, trace, "--color=never", columns=120).splitlines()
     assert lines[0] == f"trace {trace}: 4 requests between 3 processes, 1.0 s", lines
     bar = slice(lines[1].index("0 "), lines[1].index("1.0 s") + 5)
     assert bar.stop - bar.start == 20, lines
@@ -370,6 +370,12 @@ def what_one_process_asks_of_another(s):
     assert shown(s, "trace", "-i", path) == shown(s, "trace", "-i", trace.path)
     result = s.run([s.ipctrace, "spans", "-i", path, "--json"])
     assert result.out.decode() == spans and not result.err, result
+    with sqlite3.connect(path) as db:
+        db.executescript("DELETE FROM spans; DELETE FROM meta WHERE key = 'spans'")  # as while it goes on
+    db.close()
+    for command in ("spans", "trace"):
+        result = s.run([s.ipctrace, command, "-i", path, "--json"])
+        assert (result.status, result.out) == (0, b"[\n]\n") and b"when the recording has ended" in result.err, result
 
 
 @test(users=("nobody",))

@@ -11,7 +11,7 @@
 
 #include "bpf_target.h"
 
-enum { LONG = 5000, MANY_MESSAGES = 40 };
+enum { LONG = 5000, MANY_MESSAGES = 40, FLOOD = 300 };
 
 static char buffer[LONG];
 
@@ -255,11 +255,30 @@ static int work_fifo(void)
 	return 0;
 }
 
+static int work_flood(void)
+{
+	int p[2];
+
+	make_pipe(p, 0);
+	for (int i = 0; i < FLOOD; i++)
+		check(write(p[1], buffer, LONG) == LONG && read(p[0], buffer, LONG) == LONG);
+	return 0;
+}
+
 static const struct work works[] = {
-	{ "pipe", work_pipe },	     { "unix", work_unix },	{ "tcp", work_tcp },
-	{ "udp", work_udp },	     { "long", work_long },	{ "queues", work_queues },
-	{ "unknown", work_unknown }, { "denied", work_denied }, { "known", work_known },
-	{ "one_way", work_one_way }, { "fifo", work_fifo },	{},
+	{ "pipe", work_pipe },
+	{ "unix", work_unix },
+	{ "tcp", work_tcp },
+	{ "udp", work_udp },
+	{ "long", work_long },
+	{ "queues", work_queues },
+	{ "unknown", work_unknown },
+	{ "denied", work_denied },
+	{ "known", work_known },
+	{ "one_way", work_one_way },
+	{ "fifo", work_fifo },
+	{ "flood", work_flood },
+	{},
 };
 
 #endif

@@ -116,8 +116,8 @@ void collector_watermark(struct collector *c, enum collector_source source, uint
 /* ---- recording a case ---- */
 
 static const struct selection everything = { .mechanisms = ~0ULL };
-static unsigned int window, capture; /* settings */
-static int target;		     /* pid of the case's first process */
+static unsigned int window, capture, ring_bytes; /* settings */
+static int target;				 /* pid of the case's first process */
 
 static void become_target(int go, const char *name)
 {
@@ -138,7 +138,9 @@ static void become_target(int go, const char *name)
 static inline int record_status(const char *name, bool blind)
 {
 	struct source *s = NULL;
-	const struct source_settings settings = { .what = &everything, .window = window, .capture = capture };
+	const struct source_settings settings = {
+		.what = &everything, .window = window, .capture = capture, .buffer = ring_bytes
+	};
 	char error[512] = "";
 	int go[2], status;
 

@@ -215,6 +215,28 @@ static void test_fifo(void **state)
 	assert_int_equal(told, 2 * (4 + 4));
 }
 
+/* Nobody reads the ring: the payloads, which would fill it twice, leave room for all events. */
+static void test_flood(void **state)
+{
+	unsigned int moved = 0, told = 0;
+
+	(void)state;
+	window = 0;
+	capture = IPC_TEXT_MAX;
+	ring_bytes = 1 << 20;
+	assert_int_equal(record_status("flood", true), 0);
+	ring_bytes = 0;
+	for (unsigned int i = 0; i < n_events; i++) {
+		moved += events[i].result == LONG;
+		assert_true(events[i].result != LONG || events[i].flags & IPC_F_PAYLOAD);
+	}
+	for (unsigned int i = 0; i < n_defs; i++)
+		told += defs[i].def.call == IPC_DEF_PAYLOAD;
+	assert_int_equal(moved, 2 * FLOOD);
+	assert_in_range(told, 50, FLOOD);
+	assert_int_equal(lost[IPC_REASON_dropped], 0);
+}
+
 /* What is said of a stream is not taken for the one that was opened after it. */
 static void test_rounds(void **state)
 {
@@ -245,7 +267,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_pipe),	cmocka_unit_test(test_unix),  cmocka_unit_test(test_tcp),
 		cmocka_unit_test(test_udp),	cmocka_unit_test(test_long),  cmocka_unit_test(test_queues),
 		cmocka_unit_test(test_unknown), cmocka_unit_test(test_known), cmocka_unit_test(test_fifo),
-		cmocka_unit_test(test_rounds),
+		cmocka_unit_test(test_rounds),	cmocka_unit_test(test_flood),
 	};
 
 	if (argc == 3) {

@@ -184,6 +184,8 @@ static void beginnings_of_connections_are_recognised(void **state)
 		{ 0, 0, 6, 4, 0, 0, 0, 0, 0, 9, 3, 0, 0, 0, 100 },
 		{ 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 },
 	};
+	static const uint8_t four[20] = { 0, 0, 0, 4 }; /* numbers */
+	static const uint8_t answered[] = { 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0 };
 	struct pair p;
 	(void)state;
 	pair_open(&p);
@@ -193,7 +195,9 @@ static void beginnings_of_connections_are_recognised(void **state)
 	assert_true(is(p.turns[1].bytes, p.turns[1].size));
 	pair_close(&p);
 	assert_true(is(none, sizeof(none)));
+	assert_true(is(answered, sizeof(answered)));
 	assert_false(is(none, 8));
+	assert_false(is(four, sizeof(four)));
 	assert_false(is("PRI * HTTP/2.0\r\n\r\nSM\r\n\r", 23));
 	assert_false(is("", 0));
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)

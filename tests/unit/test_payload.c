@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,7 +20,7 @@ struct shim shim;
 uint8_t descriptor_kinds[DESCRIPTORS];
 struct descriptor descriptor_table[DESCRIPTORS];
 
-static uint64_t dropped, lost;
+static uint64_t dropped, lost, bare;
 static struct arena_header header;
 static struct arena_control control;
 static struct ipc_event slots[CHUNK_SLOTS];
@@ -33,8 +34,10 @@ void shim_dropped(const struct ipc_event *event)
 
 void shim_lost(enum ipc_reason reason)
 {
-	assert_int_equal(reason, IPC_REASON_unread);
-	lost++;
+	if (reason == IPC_REASON_unread)
+		lost++;
+	else
+		bare += reason == IPC_REASON_payload_dropped;
 }
 
 bool shim_sends(const struct ipc_event *e)
@@ -67,13 +70,14 @@ static void begin(uint32_t window, uint32_t capture)
 	memset(slots, 0, sizeof(slots));
 	shim.window = window;
 	shim.capture = capture;
+	shim.heap = (uintptr_t)sbrk(0);
 	shim.ring.header = &header;
 	shim.ring.pid = getpid();
 	thread.ring.slots = slots;
 	thread.ring.control = &control;
 	thread.ring.base = 1;
 	header.full = 0;
-	dropped = lost = 0;
+	dropped = lost = bare = 0;
 }
 
 /* Moves `size` bytes. How many of them were told: those, and in front of their event; -1: none was meant to
@@ -265,6 +269,63 @@ static void test_memory_that_is_gone(void **state)
 	assert_int_equal(lost, 2);
 }
 
+/* Somebody else has shortened the file whose mapping was sent. What is the program's own is looked at even
+ * so, whoever stops the kernel from copying it. */
+static void test_a_file_that_was_shortened(void **state)
+{
+	(void)state;
+	int file = memfd_create("shortened", 0);
+	assert_int_equal(ftruncate(file, 4096), 0);
+	void *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	assert_true(map != MAP_FAILED && !ftruncate(file, 0));
+	begin(1024, 0);
+	open_descriptor(IPC_MECH_pipe, O_WRONLY);
+	struct iovec one = { map, 100 };
+	struct ipc_event e = { .object = object_of(IPC_MECH_pipe),
+			       .result = 100,
+			       .arg0 = FD,
+			       .thread = 1,
+			       .call = IPC_CALL_write };
+	payload_emit(&thread, &e, (struct vector){ &one, 1, true });
+	assert_int_equal(lost, 1);
+	shim.no_copy = true;
+	payload_emit(&thread, &e, (struct vector){ &one, 1, true });
+	assert_int_equal(lost, 2);
+	assert_int_equal(sends(IPC_MECH_pipe, request), sizeof(request) - 1);
+	munmap(map, 4096);
+	close(file);
+}
+
+/* A handler's record, while that which it interrupted holds a chunk that is all but full. */
+static void test_in_a_handler(void **state)
+{
+	(void)state;
+	begin(1024, 0);
+	open_descriptor(IPC_MECH_tcp, O_RDWR);
+	struct iovec one = { (void *)request, 40 };
+	for (uint32_t next = 0; next < CHUNK_SLOTS; next += CHUNK_SLOTS - RING_RESERVE - 2) {
+		struct ipc_event e = { .object = object_of(IPC_MECH_tcp),
+				       .result = 40,
+				       .arg0 = FD,
+				       .thread = 1,
+				       .call = IPC_CALL_sendto };
+		thread.ring.busy = 1;
+		thread.ring.stack = UINTPTR_MAX;
+		thread.ring.next = next;
+		payload_emit(&thread, &e, (struct vector){ &one, 1, true });
+		assert_int_equal(thread.ring.busy, 1);
+		assert_int_equal(thread.ring.next, next ? next + 1 : 3);
+		assert_int_equal(bare, next != 0);
+		assert_int_equal(dropped, 0);
+		if (!next)
+			continue;
+		thread.ring.slots = NULL;
+		payload_emit(&thread, &e, (struct vector){ &one, 1, true });
+		assert_int_equal(bare, 1);
+		assert_int_equal(dropped, 1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,6 +338,8 @@ int main(void)
 		cmocka_unit_test(test_another_descriptor),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_memory_that_is_gone),
+		cmocka_unit_test(test_a_file_that_was_shortened),
+		cmocka_unit_test(test_in_a_handler),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

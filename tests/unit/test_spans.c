@@ -761,7 +761,7 @@ static void test_traceparent(void **state)
 	c = message(30, 20, 2, 40, 45);
 	d = sent(20, 1, 50, 55, 10);
 	tell(&(struct told){ 1, a, "call", "outer", 0, 1, 2, 0, false, NULL, true });
-	tell(&(struct told){ 2, b, "call", "inner", 0, 2, 2, 0, true, NULL, false });
+	tell(&(struct told){ 2, b, "call", "inner", 0, 2, 2, 0, true, NULL, true });
 	tell(&(struct told){ 3, c, "reply", NULL, 0, 2, 3, 2, true, NULL, false });
 	tell(&(struct told){ 4, d, "reply", NULL, 0, 1, 2, 1, true, NULL, false });
 	check_spans("-|20|20|55|-|\n20|30|30|45|20|\n");
@@ -770,6 +770,29 @@ static void test_traceparent(void **state)
 		"'inner' OR"
 		" parent_id = 'cd00000000000000' FROM spans",
 		"outer|ab000000000000000000000000000000|0|1\ninner|ab000000000000000000000000000000|1|1\n");
+}
+
+/* A call's own id, as who asks knows it; of those that carry the same, as through a proxy, the first one's.
+ */
+static void test_ids_of_calls(void **state)
+{
+	uint64_t a, b, c, d;
+
+	(void)state;
+	begin();
+	socket_between(10, 20, 1);
+	socket_between(20, 30, 2);
+	a = message(10, 20, 1, 10, 20);
+	b = message(20, 30, 2, 30, 35);
+	c = message(30, 20, 2, 40, 45);
+	d = message(20, 10, 1, 50, 55);
+	tell(&(struct told){ 1, a, "call", "outer", 0, 1, 1, 0, true, NULL, true });
+	tell(&(struct told){ 2, b, "call", "inner", 0, 2, 2, 0, true, NULL, true });
+	tell(&(struct told){ 3, c, "reply", NULL, 0, 2, 3, 2, true, NULL, false });
+	tell(&(struct told){ 4, d, "reply", NULL, 0, 1, 2, 1, true, NULL, false });
+	check_spans("10|20|10|55|-|\n20|30|30|45|10|\n");
+	check_file("SELECT name, span_id = 'cd00000000000000', parent_id FROM spans",
+		   "outer|1|-\ninner|0|cd00000000000000\n");
 }
 
 static int make_dir(void **state)
@@ -821,6 +844,7 @@ int main(void)
 		cmocka_unit_test(test_numbers_outside),
 		cmocka_unit_test(test_no_reply),
 		cmocka_unit_test(test_traceparent),
+		cmocka_unit_test(test_ids_of_calls),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);

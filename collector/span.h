@@ -196,6 +196,8 @@ struct exchange *turn_sent(struct spans *s, struct conversation *c, const struct
 /* The thread received it; `end`: of the receive. */
 void turn_received(struct spans *s, struct arrival *a, uint32_t thread, uint32_t process, int64_t end);
 void turn_close(struct spans *s, struct conversation *c);
+/* One that the send begins, in no list yet; NULL: s->error is set. */
+struct exchange *exchange_new(struct spans *s, const struct arrival *a);
 void exchange_release(struct spans *s, struct exchange *x);
 void exchange_returned(struct spans *s, struct exchange *x);
 

@@ -171,29 +171,16 @@ static void end_call(struct spans *s, struct exchange *x)
 /* `a`: who calls, and when. */
 static void begin_call(struct spans *s, const struct arrival *a, uint32_t process, sqlite3_stmt *q)
 {
-	struct exchange *x = spans_new(s, 1, sizeof(*x));
-	struct told *t = x ? new_told(s, q) : NULL;
+	struct told *t = new_told(s, q);
+	struct exchange *x = t ? exchange_new(s, a) : NULL;
 
-	if (!t) {
-		free(x);
+	if (!x) {
+		told_free(t);
 		return;
 	}
-	*x = (struct exchange){
-		.told = t,
-		.number = chain_note(s, a->sent, a->context),
-		.references = 1,
-		.src_thread = a->thread,
-		.src = a->process,
-		.channel = a->channel,
-		.start = a->sent,
-		.requested = NEVER,
-		.replied = NEVER,
-		.end = NEVER,
-		.parent = context_take(a->context),
-		.exact = sqlite3_column_int(q, ROW_EXACT),
-		.request_bytes = sqlite3_column_int64(q, ROW_BYTES),
-	};
-	TAILQ_INIT(&x->pieces);
+	x->told = t;
+	x->exact = sqlite3_column_int(q, ROW_EXACT);
+	x->request_bytes = sqlite3_column_int64(q, ROW_BYTES);
 	s->notes[x->number].told = true;
 	s->notes[x->number].oneway = !t->wants_reply;
 	x->returned = !t->wants_reply;

@@ -68,14 +68,13 @@ static void doubt(struct exchange *x)
 	x->exact = false;
 }
 
-static struct exchange *begin(struct spans *s, struct conversation *c, const struct arrival *a)
+struct exchange *exchange_new(struct spans *s, const struct arrival *a)
 {
-	struct exchange *x = spans_new(s, 1, sizeof(*x)), *other;
+	struct exchange *x = spans_new(s, 1, sizeof(*x));
 
 	if (!x)
 		return NULL;
 	*x = (struct exchange){
-		.conversation = c,
 		.number = chain_note(s, a->sent, a->context),
 		.references = 1,
 		.src_thread = a->thread,
@@ -89,6 +88,16 @@ static struct exchange *begin(struct spans *s, struct conversation *c, const str
 		.exact = true,
 	};
 	TAILQ_INIT(&x->pieces);
+	return x;
+}
+
+static struct exchange *begin(struct spans *s, struct conversation *c, const struct arrival *a)
+{
+	struct exchange *x = exchange_new(s, a), *other;
+
+	if (!x)
+		return NULL;
+	x->conversation = c;
 	retire(s, c);
 	TAILQ_FOREACH (other, &c->exchanges, link) {
 		doubt(other);

@@ -367,13 +367,13 @@ void store_aggregate(struct store *s, const struct store_aggregate *a)
 	sql_put(&s->sql, &r);
 }
 
-static void numbers(struct store *s, enum statement which, uint32_t a, uint32_t b)
+static void numbers(struct store *s, enum statement which, uint64_t a, uint64_t b)
 {
 	struct sql_row r = sql_row(&s->sql, which);
 
-	sql_number(&r, a);
+	sql_number(&r, (int64_t)a);
 	if (b)
-		sql_number(&r, b);
+		sql_number(&r, (int64_t)b);
 	sql_put(&s->sql, &r);
 }
 
@@ -422,7 +422,7 @@ void store_protocol(struct store *s, const struct store_protocol *p)
 	char trace_id[33], parent_id[17];
 
 	sql_number(&r, p->id);
-	sql_text(&r, protocols[p->protocol]->name);
+	sql_text(&r, protocol_names[p->protocol]);
 	sql_text(&r, p->kind);
 	sql_number(&r, p->channel_id);
 	sql_number(&r, p->process_id);
@@ -462,11 +462,7 @@ void store_protocol_end(struct store *s, uint64_t id, uint64_t last_event, uint6
 
 void store_protocol_call(struct store *s, uint64_t id, uint64_t call)
 {
-	struct sql_row r = sql_row(&s->sql, SQL_PROTOCOL_CALL);
-
-	sql_number(&r, call);
-	sql_number(&r, id);
-	sql_put(&s->sql, &r);
+	numbers(s, SQL_PROTOCOL_CALL, call, id);
 }
 
 void store_protocol_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first)

@@ -444,4 +444,4 @@ static int64_t parse(struct proto_side *side, const uint8_t *bytes, size_t size)
 	return taken;
 }
 
-const struct protocol protocol_dbus = { .name = "dbus", .title = "D-Bus", .parse = parse };
+const struct protocol protocol_dbus = { .parse = parse };

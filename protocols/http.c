@@ -453,4 +453,4 @@ static int64_t parse(struct proto_side *side, const uint8_t *bytes, size_t size)
 	return proto_steps(side, bytes, size, step);
 }
 
-const struct protocol protocol_http = { .name = "http", .title = "HTTP/1.1", .parse = parse };
+const struct protocol protocol_http = { .parse = parse };

@@ -464,8 +464,6 @@ static void close_both(struct proto_conversation *conversation)
 }
 
 const struct protocol protocol_http2 = {
-	.name = "http2",
-	.title = "HTTP/2, gRPC",
 	.parse = parse,
 	.close = close_both,
 };

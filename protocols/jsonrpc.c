@@ -159,4 +159,4 @@ static int64_t parse(struct proto_side *side, const uint8_t *bytes, size_t size)
 	return proto_steps(side, bytes, size, step);
 }
 
-const struct protocol protocol_jsonrpc = { .name = "jsonrpc", .title = "JSON-RPC", .parse = parse };
+const struct protocol protocol_jsonrpc = { .parse = parse };

@@ -320,4 +320,4 @@ static int64_t parse(struct proto_side *side, const uint8_t *bytes, size_t size)
 	return state->inside ? next_fragment(state, bytes, size) : first_fragments(side, bytes, size);
 }
 
-const struct protocol protocol_onc_rpc = { .name = "onc_rpc", .title = "ONC RPC", .parse = parse };
+const struct protocol protocol_onc_rpc = { .parse = parse };

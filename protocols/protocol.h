@@ -84,7 +84,6 @@ enum {
 };
 
 struct protocol {
-	const char *name, *title;
 	/* Takes what it can from the beginning of the window and calls side->noted for each message. Returns
 	 * how many bytes of the side it has done with: more than `size` where what follows is not needed (a
 	 * body). Of a datagram the value only says whether it was understood. */
@@ -92,7 +91,8 @@ struct protocol {
 	void (*close)(struct proto_conversation *conversation); /* frees what both sides allocated; or NULL */
 };
 
-/* By enum ipc_protocol. */
+/* By enum ipc_protocol, made from the table; none: NULL. */
+extern const char *const protocol_names[IPC_PROTOCOLS];
 extern const struct protocol *const protocols[IPC_PROTOCOLS];
 
 #endif

@@ -12,7 +12,7 @@
 
 enum ipc_protocol {
 	IPC_PROTO_none,
-#define PROTOCOL(name, title, over) IPC_PROTO_##name,
+#define PROTOCOL(name, over) IPC_PROTO_##name,
 #include "protocols.def"
 #undef PROTOCOL
 	IPC_PROTOCOLS
@@ -28,7 +28,7 @@ enum {
 
 /* Each: whether a message of the protocol, or a connection of it, begins with these `size` bytes (`stream`:
  * of a byte stream; else they are the whole datagram, or its first IPC_RECOGNISE_BYTES). */
-#define PROTOCOL(name, title, over) bool ipc_is_##name(const uint8_t *bytes, size_t size, bool stream);
+#define PROTOCOL(name, over) bool ipc_is_##name(const uint8_t *bytes, size_t size, bool stream);
 #include "protocols.def"
 #undef PROTOCOL
 

@@ -56,7 +56,7 @@ static void closes(struct proto_conversation *conversation)
 	closed++;
 }
 
-static const struct protocol toy = { "toy", "Toy", parse, closes };
+static const struct protocol toy = { parse, closes };
 
 const struct protocol *const protocols[IPC_PROTOCOLS] = { [IPC_PROTO_dbus] = &toy };
 

@@ -60,9 +60,11 @@ void unfinished_note(struct trace *t, const char *path)
 	if (trace_number(t, ENDED) || !nobody_records(path) || trace_number(t, ENDED) || t->failed)
 		return;
 	if (can_be_recovered(path))
-		command_note("note: the recorder was killed before the trace was complete: ipctrace recover %s",
-			     t->path);
+		command_note(
+			"note: the recorder was killed before the trace was complete: ipctrace recover %s",
+			t->path);
 	else
-		command_note("note: the trace is unfinished: its recorder was killed, or it is a copy made while it "
+		command_note("note: the trace is unfinished: its recorder was killed, or it is a copy made "
+			     "while it "
 			     "was recorded");
 }

@@ -5,8 +5,8 @@
 
 #include "trace.h"
 
-/* One line on standard error where the recording of `t`, opened as `path`, never came to its end and goes on no
- * more, with what can be done about it. */
+/* One line on standard error where the recording of `t`, opened as `path`, never came to its end and goes on
+ * no more, with what can be done about it. */
 void unfinished_note(struct trace *t, const char *path);
 
 #endif

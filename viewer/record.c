@@ -547,12 +547,12 @@ static void outlast(struct recording *r)
 		       (long long)r->o->max_size, r->tracks[0].path);
 }
 
-/* So that others can end it. */
+/* To those that would end it. */
 static void be_known(struct recording *r)
 {
 	char *what = r->o->nargs ? quoted(r->o->args) : selection_text(r->o);
 
-	control_open(&r->control, r->tracks[0].path, what);
+	control_tell(&r->control, r->tracks[0].path, what);
 	free(what);
 }
 
@@ -594,6 +594,7 @@ static int run(const struct command *self, const struct options *o)
 	status = launch_reserve_standard();
 	if (status)
 		return failed("cannot open '/dev/null': %s", strerror(-status));
+	control_open(&r.control);
 	status = prepare_all(&r);
 	if (status)
 		return status;

@@ -67,8 +67,7 @@ static bool are_deferred(const struct options *o)
 	char *state = trace_meta(&t, "spans");
 	bool deferred = state && !strcmp(state, "deferred");
 	if (!state && !trace_number(&t, "SELECT count(*) FROM spans") && !t.failed)
-		command_note("note: requests are found when the recording has ended (one whose recorder was "
-			     "killed: ipctrace recover)");
+		command_note("note: requests are found when the recording has ended");
 	free(state);
 	trace_close(&t);
 	return deferred;

@@ -107,9 +107,9 @@ static void show_head(FILE *out, struct trace *t)
 	unit_format(size, sizeof(size), UNIT_BYTES, bytes, 0);
 	if (!t->failed)
 		fprintf(out, "%s: %s%s, %lld process%s, %lld channel%s, %s%lld message%s, %s%s -> %s\n",
-			name ? name : "?", end ? "ran " : "the recording has not ended", took,
-			(long long)processes, processes == 1 ? "" : "es", (long long)channels,
-			plural(channels), bound, (long long)messages, plural(messages), bound, size, t->path);
+			name ? name : "?", end ? "ran " : "unfinished", took, (long long)processes,
+			processes == 1 ? "" : "es", (long long)channels, plural(channels), bound,
+			(long long)messages, plural(messages), bound, size, t->path);
 	free(name);
 	free(command);
 	free(end);

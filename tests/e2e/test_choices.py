@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a recording is asked to leave out, and when it ends: the same by both sources. Takes some 20 s in all, most of it
 the verifier's of eBPF programs."""
+import fcntl
 import json
 import os
 import re
@@ -297,6 +298,43 @@ def stop_ends_a_recording_and_not_the_program(s, source):
         _, err = bystander.communicate("\n", timeout=PATIENCE)
         assert bystander.returncode == 7 and not err
         assert Trace(other).one("SELECT count(*) FROM events WHERE bytes = 100") == 2
+
+
+def held_up(s, source, *command):
+    """A recording that has begun and is not ready: it waits for a lock on the folder of its trace. Returns the recorder, the
+    trace's path, and the lock, which goes when it is closed."""
+    path = os.path.join(s.path("held"), "trace.db")
+    os.mkdir(s.path("held"))
+    os.chmod(s.path("held"), 0o777)
+    lock = os.open(s.path("held"), os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    child = subprocess.Popen([*s.prefix, s.ipctrace, "-q", "-o", path, f"--source={source}", "--", *command], cwd=s.dir,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for("the recorder's name", lambda: f"@ipctrace/{child.pid}/" in open("/proc/net/unix").read())
+    return child, path, lock
+
+
+@by_source
+def stop_waits_for_a_recording_that_is_starting(s, source):
+    child, path, lock = held_up(s, source, PYTHON, "-c", LASTS)
+    stopping = subprocess.Popen([*s.prefix, s.ipctrace, "stop", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(0.2)
+    assert stopping.poll() is None and not os.path.exists(path), "it waits"
+    os.close(lock)
+    out, err = stopping.communicate(timeout=5 * PATIENCE)
+    assert stopping.returncode == 0 and path.encode() in out and not err, (stopping.returncode, out, err)
+    assert child.stdout.readline() == "up\n" and outlasted(child, path, "stop") == ""
+
+
+@test
+def a_recording_that_does_not_come_about_is_not_waited_for(s):
+    child, _, lock = held_up(s, "shim", "/no/such")
+    stopping = subprocess.Popen([*s.prefix, s.ipctrace, "stop", str(child.pid)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.close(lock)
+    child.communicate(timeout=PATIENCE)
+    assert child.returncode == 127
+    out, err = stopping.communicate(timeout=5 * PATIENCE)
+    assert (stopping.returncode, out) == (1, b"") and err.startswith(b"ipctrace: no recording"), (stopping.returncode, out, err)
 
 
 @test

@@ -73,6 +73,34 @@ def nothing_is_missing(s):
     assert again.status == 1 and len(again.err.splitlines()) == 1, again
 
 
+def noted(s, path):
+    """What each view says on standard error about the trace's not being complete."""
+    said = set()
+    for view in ("summary", "edges", "messages", "losses", "spans", "summary --json", "query VALUES(1)"):
+        result = s.run([s.ipctrace, *view.split(), "-i", path])
+        assert result.status == 0 and result.out, result
+        said.add(tuple(line for line in result.err.decode().splitlines() if "recorder was killed" in line))
+    assert len(said) == 1, said
+    return [*said.pop()]
+
+
+@test(users=("nobody",))
+def views_of_what_is_not_complete_say_so_once(s):
+    """And what can be done about it; of a recording that goes on, or is complete, there is nothing to say."""
+    def live(killed):
+        assert killed.child.stdout.readline() == b"ready\n" and noted(s, killed.path) == []
+    killed = Killed(s, [1, 10, 10], live)
+    assert noted(s, killed.path) == [f"ipctrace: note: the recorder was killed before the trace was complete: ipctrace recover {killed.path}"]
+    killed.go_on()
+    killed.recover(s)
+    assert noted(s, killed.path) == []
+    killed = Killed(s, [1, 10, 10])
+    killed.go_on()
+    assert s.run([s.ipctrace, "recover", "--clean", killed.path]).status == 0
+    unfinished = noted(s, killed.path)
+    assert len(unfinished) == 1 and "unfinished" in unfinished[0] and "recover" not in unfinished[0].replace("recorder", ""), unfinished
+
+
 @test(users=("nobody",))
 def killed_at_any_moment(s):
     """In the middle of storing, at full speed."""
@@ -190,8 +218,9 @@ def without_the_journal(s):
     killed = Killed(s, [1, 100, 10])
     killed.go_on()
     os.unlink(killed.path + "-recover")
+    assert len(noted(s, killed.path)) == 1
     trace = killed.recover(s)
-    assert sum(trace.lost("recorder-killed").values()) == 1
+    assert sum(trace.lost("recorder-killed").values()) == 1 and noted(s, killed.path) == []
     assert listed(s, killed.path) is None
 
 

@@ -255,6 +255,8 @@ static int show_requests(FILE *out, struct trace *t, const struct options *o)
 	if (o->limit < 0 || o->limit > NAMES_ROWS)
 		limited.limit = NAMES_ROWS;
 	int err = view_show(&names, t, &limited, &output);
+	if (spans_lack_semaphores(t))
+		fputs("they are not followed through semaphores: record with --sync=all\n", out);
 	return err ? err : show_slowest(out, t);
 }
 

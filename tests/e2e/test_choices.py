@@ -399,6 +399,18 @@ def another_user_cannot_stop_it(s):
 
 
 @test
+def a_chosen_program_that_cannot_be_entered_is_named(s):
+    """Whoever starts it, by exec or posix_spawn: one that is not chosen itself, and what that has forked."""
+    static = program("relay.c", "-static")
+    name = os.path.basename(static)[:15]
+    spawn = f"import os; os.waitpid(os.posix_spawn({static!r}, ['relay'], {{}}), 0)"
+    result, trace = s.record(["sh", "-c", f'{static}; {static}; {PYTHON} -c "{spawn}"; exec {static}'], "shim", ["--comm", name],
+                             stdin=b"")
+    assert result.status == 0, result
+    assert trace.lost("static") == {name: 4}, trace.rows("SELECT * FROM losses")
+
+
+@test
 def the_summary_names_who_was_not_seen_and_what_to_do(s):
     """In words, with the pid; `losses` keeps the machine's word, and explains it."""
     static = program("relay.c", "-static")

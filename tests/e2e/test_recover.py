@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The recorder is killed: its programs run on, and `ipctrace recover` finishes the trace."""
 import os
+import re
 import signal
 import subprocess
 import time
 
-from harness import Trace, main, program, script, test
+from harness import Skip, Trace, main, program, script, test
 
 PYTHON = "/usr/bin/python3"
 
@@ -210,6 +211,54 @@ def sessions_are_listed_and_cleaned(s):
     live.stdin.close()
     assert live.wait(60) == 0 and listed(s, path) is None
     Trace(path).check_sound()
+
+
+@test(users=("root",))
+def a_recorder_of_another_pid_namespace(s):
+    """It lives, whatever its number means there; nobody takes its buffer away, nor says that it was killed."""
+    away = ["unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', s.dir]
+    if s.run([*away, "true"]).status:
+        raise Skip("no private mounts or pids here")
+    path = s.new_trace()
+    live = subprocess.Popen([s.ipctrace, "-q", "-o", path, "--source=shim", "--", "cat"], cwd=s.dir, stdin=subprocess.PIPE,
+                            stdout=subprocess.DEVNULL)
+    while not listed(s, path):
+        assert live.poll() is None
+        time.sleep(0.05)
+    session, state = listed(s, path)
+    assert state == "recording"
+    assert s.run([*away, s.ipctrace, "-q", "-o", s.path("other.db"), "--source=shim", "--", "true"]).status == 0
+    rows = s.run([*away, s.ipctrace, "recover", "--list"]).out.decode()
+    assert re.search(f"^{session}  recording ", rows, re.M), rows
+    for words in ([session], ["--clean", session]):
+        done = s.run([*away, s.ipctrace, "recover", *words])
+        assert done.status == 1 and b"still being recorded" in done.err, done
+    live.communicate(b"hello", timeout=60)
+    assert live.returncode == 0 and listed(s, path) is None
+    Trace(path).check_sound()
+
+
+@test(users=("root",))
+def a_trace_of_another_mount_namespace(s):
+    """A recording that does not see it leaves what is needed to recover it."""
+    os.mkdir(s.path("held"))
+    holder = subprocess.Popen(["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && chmod 777 "$0" && echo up && read x', s.path("held")],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    if holder.stdout.readline() != b"up\n":
+        raise Skip("no private mounts here")
+    s.prefix = ["nsenter", "-t", str(holder.pid), "-m"]
+    killed = Killed(s, [1, 50, 50], path=s.path("held/trace.db"))
+    killed.go_on()
+    s.prefix = []
+    result, _ = s.record(["true"])
+    assert result.status == 0, result
+    s.prefix = ["nsenter", "-t", str(holder.pid), "-m"]
+    session, state = listed(s, killed.path)
+    assert state == "killed"
+    done = s.run([s.ipctrace, "recover", killed.path])
+    assert done.status == 0 and b"ran " in done.out, done
+    assert listed(s, killed.path) is None
+    holder.communicate(b"\n", timeout=60)
 
 
 @test

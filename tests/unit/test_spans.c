@@ -16,6 +16,7 @@
 
 #include "ask.h"
 #include "calls.h"
+#include "folder.h"
 #include "recognise.h"
 #include "spans.h"
 #include "store.h"
@@ -23,9 +24,6 @@
 #define START 5000000000000ULL
 
 enum { PROCESSES = 8, THREADS = 80, CHANNELS = 12 };
-
-static char dir[] = "/tmp/test_spans.XXXXXX";
-static char path[64];
 
 /* What is being made. */
 static struct made {
@@ -826,22 +824,6 @@ static void test_ids_of_calls(void **state)
 	check_spans("10|20|10|55|-|\n20|30|30|45|10|\n");
 	check_file("SELECT name, span_id = 'cd00000000000000', parent_id FROM spans",
 		   "outer|1|-\ninner|0|cd00000000000000\n");
-}
-
-static int make_dir(void **state)
-{
-	(void)state;
-	if (!mkdtemp(dir))
-		return -1;
-	snprintf(path, sizeof(path), "%s/t.db", dir);
-	return 0;
-}
-
-static int remove_dir(void **state)
-{
-	(void)state;
-	unlink(path);
-	return rmdir(dir);
 }
 
 int main(void)

@@ -35,7 +35,7 @@
 #include "site.h"
 
 enum {
-	ARENA_VERSION = 5,
+	ARENA_VERSION = 6,
 	CHUNK_SLOTS = 1024,
 	CHUNK_BYTES = CHUNK_SLOTS * IPC_SLOT,
 	ARENA_CHUNKS_MAX = 16384,    /* 1 GiB */

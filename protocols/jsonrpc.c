@@ -7,8 +7,8 @@
  * Of a message at most PROTO_LOOK bytes are looked at where they say what it is. Where "id" comes later, and
  * of a batch, all of it must be there, or fit in a window. Where bytes of a message are missing, what stands
  * behind them is read from its end: that is known by its head; of one without a head it may be the end of
- * another message, so what it says is doubtful. A message that has no "id" as far as was seen is none without
- * a reply: it is not noted, and counted.
+ * another message, so what it says is doubtful. A message of which no "id" was seen, but may be there,
+ * is not noted, and counted.
  */
 #include <string.h>
 

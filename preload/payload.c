@@ -204,8 +204,8 @@ static struct vector known(const struct shim_thread *t, struct vector v, struct 
 }
 
 /* Gives up a part of what is in front for the last bytes, where they can be had. */
-static void take_tail(const struct shim_thread *t, struct part *part, uint64_t moved, uint32_t tail,
-		      struct iovec *pieces)
+static __attribute__((noinline)) void take_tail(const struct shim_thread *t, struct part *part,
+						uint64_t moved, uint32_t tail, struct iovec *pieces)
 {
 	struct iovec read[PIECES];
 	struct vector v = known(t, part->v, read);
@@ -257,6 +257,15 @@ static void tell(struct shim_thread *t, struct ipc_event *e, const struct part *
 	ring_publish(&t->ring, first);
 }
 
+/* The last `tail` bytes too. Only such calls need so much of the stack. */
+static __attribute__((noinline)) void tell_ends(struct shim_thread *t, struct ipc_event *e, struct part part,
+						uint32_t tail, struct descriptor *d)
+{
+	struct iovec pieces[PIECES];
+	take_tail(t, &part, (uint64_t)e->result, tail, pieces);
+	tell(t, e, &part, d);
+}
+
 /* A handler's record shares the slots that are kept for those, which are few, with others. (Without a chunk
  * there is no room for the event either.) */
 static bool has_room(const struct ring_thread *r, uint32_t length)
@@ -280,15 +289,15 @@ void payload_emit(struct shim_thread *t, struct ipc_event *e, struct vector v)
 	if (d && most < shim.window)
 		most = shim.window;
 	struct part part = { least((uint64_t)e->result, most), 0, v };
-	struct iovec pieces[PIECES];
-	uint32_t tail = d && !socket_keeps_messages(e->object) ? ipc_tail(most, capture) : 0;
-	if (part.length && has_room(&t->ring, part.length)) {
-		if (tail && part.length < (uint64_t)e->result)
-			take_tail(t, &part, (uint64_t)e->result, tail, pieces);
-		tell(t, e, &part, d);
+	if (!part.length || !has_room(&t->ring, part.length)) {
+		if (part.length)
+			shim_lost(IPC_REASON_payload_dropped);
+		shim_emit(t, e);
 		return;
 	}
-	if (part.length)
-		shim_lost(IPC_REASON_payload_dropped);
-	shim_emit(t, e);
+	uint32_t tail = d && !socket_keeps_messages(e->object) ? ipc_tail(most, capture) : 0;
+	if (tail && part.length < (uint64_t)e->result)
+		tell_ends(t, e, part, tail, d);
+	else
+		tell(t, e, &part, d);
 }

@@ -195,6 +195,13 @@ static void read_member(struct json_rpc *rpc, struct proto_text key, struct prot
 		rpc->answers = rpc->failed = true, rpc->code = error_code(value);
 }
 
+/* The members whose values may be objects or arrays. */
+static bool is_structured(struct proto_text key, struct proto_text value)
+{
+	return value.size && (value.at[0] == '{' || value.at[0] == '[') &&
+	       (is_key(key, "params") || is_key(key, "result") || is_key(key, "error"));
+}
+
 bool json_rpc_read(struct json_rpc *rpc, const uint8_t *bytes, size_t size)
 {
 	struct json_walk walk;
@@ -209,7 +216,7 @@ bool json_rpc_read(struct json_rpc *rpc, const uint8_t *bytes, size_t size)
 	if (found == JSON_CUT)
 		read_member(rpc, key, value, false);
 	rpc->whole = found == JSON_END;
-	rpc->inside = found == JSON_CUT && value.size && (value.at[0] == '{' || value.at[0] == '[');
+	rpc->inside = found == JSON_CUT && is_structured(key, value);
 	return found != JSON_BAD;
 }
 

@@ -283,6 +283,7 @@ static void behind_a_hole_a_message_with_a_head_is_read_from_its_end(void **stat
 			 "0 0+11025/11000 oneway open\n");
 	/* Something else may stand in between. */
 	give_framed_ends("{\"method\":\"a\",\"params\":\"", 'x', "\"}", "");
+	give_framed_ends("{\"method\":\"a\",\"x\":[", ' ', "]}", "");
 	give_framed_ends("{\"method\":\"a\",\"params\":{}", ' ', ",\"x\":\"\"}", "");
 	give_framed_ends("{\"method\":\"a\",\"params\":[{", 'x', "{\"id\":1}", "");
 	give_framed_ends("{\"method\":\"a\",\"params\":[{", 'x', "\"id\":1", "");

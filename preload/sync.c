@@ -641,11 +641,11 @@ static int barrier_wait(struct kind k, pthread_barrier_t *b, struct sync_entry *
 	struct arena_sync_object *slot = e->slot;
 	uint64_t object = e->object;
 	uint32_t n = ((const struct barrier *)b)->count;
+	hook_enter_library(&shim_self, k.call, object, frame);
 	uint32_t number = atomic_fetch_add(&slot->arrivals, 1), round = n ? number / n & 1 : 0;
 	bool last = n && number % n == n - 1;
 	if (last)
 		atomic_store(&slot->last[round], shim_self.sync->image);
-	hook_enter_library(&shim_self, k.call, object, frame);
 	int result = next(k.real)(b, 0, 0, 0);
 	uint32_t waker = atomic_load(&slot->last[round]);
 	bool ended = result == PTHREAD_BARRIER_SERIAL_THREAD;

@@ -20,10 +20,11 @@ static struct phases {
 } * phases;
 static size_t size;
 
+/* Of two who come within nanoseconds libc alone knows who was the last. */
 static bool is_exact(const struct reference_options *o)
 {
 	(void)o;
-	return true;
+	return false;
 }
 
 static unsigned int everybody(const struct reference_run *run)

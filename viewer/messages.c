@@ -38,8 +38,9 @@ static struct column columns[] = {
 	{ 0 }, /* room for `payload` */
 };
 
-#define DATA(event) "(SELECT data FROM payloads WHERE event_id = m." event ")"
-#define FIRST_BYTES "coalesce(" DATA("send_event") ", " DATA("recv_event") ")"
+#define DATA(event)   "(SELECT data FROM payloads WHERE event_id = m." event ")"
+#define FIRST_BYTES   "coalesce(" DATA("send_event") ", " DATA("recv_event") ")"
+#define WITH(payload) "(SELECT m.*, " payload " AS payload FROM messages m)"
 
 static struct view view = {
 	.name = "messages",
@@ -50,17 +51,26 @@ static struct view view = {
 	.mechanism = "mechanism = :mechanism",
 };
 
+/* In tables and CSV what is no character stands as \xNN, so a backslash that was said becomes two. JSON does
+ * so itself. */
+static const char *shown_as(const struct options *o)
+{
+	if (o->payload == PAYLOAD_HEX)
+		return WITH("nullif(lower(hex(" FIRST_BYTES ")), '')");
+	if (o->format == OUTPUT_TEXT || o->format == OUTPUT_CSV)
+		return WITH("replace(" FIRST_BYTES ", '\\', '\\\\')");
+	return WITH(FIRST_BYTES);
+}
+
 /* What was said stands behind who said it, and leaves out how long that took. */
-static void show_payloads(enum payload as)
+static void show_payloads(const struct options *o)
 {
 	columns[OVER].heading = NULL;
 	for (int i = 0; i < PARTS; i++)
 		columns[PAYLOAD + i].heading = NULL;
 	memmove(columns + PAYLOAD + 1, columns + PAYLOAD, sizeof(columns) - (PAYLOAD + 1) * sizeof(*columns));
 	columns[PAYLOAD] = (struct column){ "payload", "PAYLOAD", UNIT_TEXT, MARK_NONE };
-	view.name = as == PAYLOAD_HEX ? "(SELECT m.*, nullif(lower(hex(" FIRST_BYTES
-					")), '') AS payload FROM messages m)"
-				      : "(SELECT m.*, " FIRST_BYTES " AS payload FROM messages m)";
+	view.name = shown_as(o);
 }
 
 /* Whether there is nothing to show. A file that is no trace is not its matter. */
@@ -75,7 +85,7 @@ static int run(const struct command *self, const struct options *o)
 		return command_failed("'%s' has no payloads: they are recorded with --capture=SIZE",
 				      o->input);
 	if (o->payload)
-		show_payloads(o->payload);
+		show_payloads(o);
 	columns[SRC].heading = columns[DST].heading = view_reused(o) ? "PROCESS" : NULL;
 	return view_run(&view, self, o);
 }

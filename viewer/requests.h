@@ -10,6 +10,10 @@
  * look at. Returns 0, or -errno: it cannot be done, as one line on stderr says. */
 int spans_find(const struct options *o);
 
+/* Whether processes handed on by semaphores whose posts were counted, but are no events: what one caused
+ * behind it is not known to be its. */
+bool spans_lack_semaphores(struct trace *t);
+
 /* Behind FROM: the spans x with their processes s and d, their endpoints ns and nd, and their channel c. */
 #define FROM_SPANS                                                                                           \
 	" FROM spans x LEFT JOIN processes s ON s.id = x.src_id LEFT JOIN processes d ON d.id = x.dst_id"    \

@@ -7,7 +7,7 @@
  *
  * What a call moves is told with its first bytes, or none of them, and perhaps with its last. Where bytes are
  * missing that the parser wanted to see, it loses its place (`middle`), and is next given what a call moves
- *from its first byte on.
+ * from its first byte on.
  */
 #ifndef IPC_WINDOW_H
 #define IPC_WINDOW_H

@@ -139,6 +139,7 @@ CREATE TABLE bus_messages (
 
 -- Descriptors that were passed, as the event tells it: an end of which channel. message_id: with which message of D-Bus.
 CREATE TABLE passed (event_id INTEGER PRIMARY KEY, channel_id INTEGER, message_id INTEGER);
+CREATE INDEX passed_messages ON passed (message_id) WHERE message_id IS NOT NULL;
 
 -- The first bytes of what an event moved, where that was asked for (--capture).
 CREATE TABLE payloads (event_id INTEGER PRIMARY KEY, data BLOB);

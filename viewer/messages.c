@@ -106,6 +106,7 @@ static void show_more(const struct options *o)
 	strcpy(shown, "(SELECT m.*");
 	if (dbus || passing) {
 		hide_parts();
+		view.order = "sent_ns, received_ns";
 		add_column(LAST, "passed", "PASSED", dbus ? PASSED : PASSED_ITSELF);
 	}
 	if (dbus)

@@ -236,8 +236,8 @@ void store_protocol_channel(struct store *s, uint32_t gone, uint32_t keep, uint6
 void store_passed(struct store *s, uint64_t event, uint32_t channel)
 {
 	(void)s;
-	struct fake_passed *p = FAKE_AT(passed, fake.passed_count);
-	*p = (struct fake_passed){ event, channel };
+	size_t i = fake.passed_count;
+	*FAKE_AT(passed, i) = (struct fake_passed){ event, channel };
 }
 
 void store_passed_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* messages: one row for what one receiver got of one send. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "view.h"
+#include "requests.h"
 
 enum {
 	SRC = 2,
@@ -128,6 +129,8 @@ static int run(const struct command *self, const struct options *o)
 	if (o->payload && has_no_payloads(o))
 		return command_failed("'%s' has no payloads: they are recorded with --capture=SIZE",
 				      o->input);
+	if (dbus_fails(o))
+		return EXIT_FAILURE;
 	show_more(o);
 	columns[SRC].heading = columns[DST].heading = view_reused(o) ? "PROCESS" : NULL;
 	return view_run(&view, self, o);

@@ -33,7 +33,7 @@ static void remove_if_stale(void *context, struct session *s)
 	(void)context;
 	char *trace;
 	bool journal = session_journal(s, &trace);
-	if (!journal && !trace && session_claim(s, false))
+	if (s->findable && !journal && !trace && session_claim(s, false))
 		session_remove(s);
 	free(trace);
 }

@@ -18,6 +18,8 @@
 
 enum { POOL_BLOCK = 1 << 18, COMMIT_ROWS = 10000, COMMIT_NS = 100000000, TIMED_MAX = 1 << 16 };
 
+enum { NEAR = 1 << 19, REST = 128 << 10, REST_PROCESS = 128 }; /* bytes: see is_full() */
+
 enum { TIMED_TOTAL = IPC_DEF_LAST + 1 }; /* no definition: its text is a struct collector_total */
 
 struct pool_block {
@@ -234,9 +236,15 @@ void collector_recovered(struct collector *c)
 	c->recovered = true;
 }
 
-int64_t collector_size(struct collector *c)
+void collector_limit(struct collector *c, int64_t bytes)
 {
-	return store_size(c->store);
+	c->size_max = bytes;
+	store_limit(c->store, bytes);
+}
+
+bool collector_full(const struct collector *c)
+{
+	return c->full;
 }
 
 void collector_look_around(struct collector *c)
@@ -399,13 +407,13 @@ void collector_total(struct collector *c, enum collector_source source, uint64_t
 {
 	const struct ipc_def d = { .time = time, .call = TIMED_TOTAL, .text = sizeof(*t) };
 	journal_put_two(c->journal, JOURNAL_TOTAL, source, &time, sizeof(time), t, sizeof(*t));
-	if (!c->error)
+	if (!c->error && !c->full)
 		take_timed(c, source, &d, t);
 }
 
 void collector_record(struct collector *c, enum collector_source source, const struct ipc_event *e)
 {
-	if (c->error)
+	if (c->error || c->full)
 		return;
 	if (e->call >= IPC_DEF_FIRST) {
 		take_definition(c, source, (const struct ipc_def *)e);
@@ -566,11 +574,27 @@ static bool hand_on(struct collector *c, uint64_t limit)
 	return true;
 }
 
+/* What is not in the file yet, and how large it will be, can only be estimated: so near the limit it is
+ * written first. The rest is for what closing adds: statistics, and what is known of each process only then.
+ */
+static bool is_full(struct collector *c)
+{
+	const int64_t room = c->size_max - REST - (int64_t)c->rows[ROW_PROCESS] * REST_PROCESS;
+
+	if (store_size(c->store) + NEAR < room)
+		return false;
+	commit(c);
+	return store_size(c->store) >= room;
+}
+
 static void hand_on_all(struct collector *c, uint64_t limit)
 {
-	for (unsigned int n = 1; !c->error && hand_on(c, limit); n++)
+	for (unsigned int n = 1; !c->error && !c->full && hand_on(c, limit); n++) {
 		if (n % 256 == 0 && store_pending(c->store) >= COMMIT_ROWS)
 			commit(c);
+		if (n % 64 == 0 && c->size_max)
+			c->full = is_full(c);
+	}
 }
 
 int collector_step(struct collector *c)
@@ -579,7 +603,8 @@ int collector_step(struct collector *c)
 	journal_put(c->journal, JOURNAL_STEP, 0, NULL, 0);
 	journal_mark(c->journal);
 	hand_on_all(c, limit);
-	if (limit > c->now && limit != UINT64_MAX)
+	c->full = c->full || (c->size_max && is_full(c));
+	if (limit > c->now && limit != UINT64_MAX && !c->full)
 		c->now = limit;
 	if (!c->error && clock_ns() - c->commit_ns >= COMMIT_NS)
 		commit(c);
@@ -703,7 +728,7 @@ static void drop_undefined(struct collector *c)
 		if (!t)
 			continue;
 		uint32_t n = order_drop(&c->order, &t->queue);
-		if (n && !c->error)
+		if (n && !c->error && !c->full)
 			collector_lose(c, t->source, IPC_REASON_undefined, NULL, NULL, n, c->now);
 		/* Of an exec that was not announced: another thread's may have come first. */
 		bool void_note = t->process && t->process->data.end_ns;
@@ -758,7 +783,9 @@ int collector_close(struct collector *c, uint64_t end_ns)
 {
 	char end[24];
 	hand_on_all(c, UINT64_MAX);
-	if (end_ns > c->now)
+	if (c->full)
+		end_ns = c->now;
+	else if (end_ns > c->now)
 		c->now = end_ns;
 	drop_undefined(c);
 	total_close(c);

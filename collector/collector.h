@@ -63,8 +63,13 @@ void collector_outlived(struct collector *c);
  * `bpf-ended`. */
 void collector_recovered(struct collector *c);
 
-/* Bytes that the trace has by now, what is not committed included. */
-int64_t collector_size(struct collector *c);
+/* Before the first record: the trace, when it is closed, shall have at most so many bytes (what processes
+ * share and hold at the end aside, which costs some 100 each). Before it would have more it is full. */
+void collector_limit(struct collector *c, int64_t bytes);
+
+/* Whether it is: the recording has ended then, at the last record that was handed on, in the order of time;
+ * of all behind that nothing is stored. */
+bool collector_full(const struct collector *c);
 
 /* Before the first record, but when those who run already are recorded: looks again at what queues hold,
  * which was sent by nobody known. */

@@ -764,13 +764,26 @@ static void tell_overflow(struct source *s, const struct arena_overflow *o, uint
 		s->counted[IPC_REASON_rejected]++;
 }
 
+/* Whether a program's file is why it was not entered. A process that is not chosen only counts those that it
+ * starts and that are: they have the name that is chosen. All others tell whom they start. */
+static bool is_of_chosen(enum ipc_reason reason)
+{
+	return reason == IPC_REASON_static_exe || reason == IPC_REASON_setuid ||
+	       reason == IPC_REASON_other_arch || reason == IPC_REASON_other_libc;
+}
+
 static void tell_lost(struct source *s, enum ipc_reason reason)
 {
-	uint64_t n = atomic_load(&s->file.header->lost[reason]);
-	if (can_be(s, n, 0))
-		s->counted[reason] += n;
-	else
+	const struct arena_header *h = s->file.header;
+	uint64_t n = atomic_load(&h->lost[reason]);
+	char comm[sizeof(h->comm)];
+	snprintf(comm, sizeof(comm), "%.*s", (int)sizeof(comm) - 1, h->comm);
+	if (!can_be(s, n, 0))
 		s->counted[IPC_REASON_rejected]++;
+	else if (n && *comm && is_of_chosen(reason))
+		collector_loss(s->collector, COLLECTOR_SHIM, reason, 0, comm, n);
+	else
+		s->counted[reason] += n;
 }
 
 static void tell_number(struct source *s, const char *key, uint64_t n)

@@ -291,6 +291,8 @@ struct collector {
 	bool alone;		 /* children are not recorded */
 	bool outlive;		 /* processes go on afterwards */
 	bool recovered;		 /* the recorder was killed */
+	int64_t size_max;	 /* bytes that the trace may have; 0: any number */
+	bool full;		 /* it would have more: it ends at `now` */
 	bool no_protocols;	 /* what messages say is not looked at */
 	uint32_t capture;	 /* bytes of each that are stored */
 	size_t payload_bytes;	 /* that wait (payload.h) */

@@ -20,7 +20,7 @@
 
 enum { FILE_MAX = 1 << 16, COMMAND_MAX = 4096 };
 
-static const char magic[8] = "ipcs 001";
+static const char magic[8] = "ipcs 002";
 
 struct head {
 	char magic[8];
@@ -29,11 +29,22 @@ struct head {
 	char arena[JOURNAL_ID + 1];
 	int64_t start;
 	uint64_t inode;
+	uint64_t pids, mounts; /* the namespaces that `pid` and the trace's path are of */
 };
 
 static const char *base_name(const char *path)
 {
 	return strrchr(path, '/') + 1;
+}
+
+/* 0: unknown. */
+static uint64_t namespace_of(const char *kind)
+{
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", kind);
+	return stat(path, &st) ? 0 : st.st_ino;
 }
 
 const char *session_id(const struct arena_file *a)
@@ -58,6 +69,8 @@ int session_write(const struct arena_file *a, const char *trace, const char *com
 	memcpy(head.magic, magic, sizeof(magic));
 	snprintf(head.arena, sizeof(head.arena), "%s", base_name(a->path));
 	head.inode = st.st_ino;
+	head.pids = namespace_of("pid");
+	head.mounts = namespace_of("mnt");
 	fwrite(&head, sizeof(head), 1, f);
 	fprintf(f, "%s%c%.*s%c", path, 0, COMMAND_MAX, command, 0);
 	free(path);
@@ -78,6 +91,8 @@ static bool parse(struct session *s, const char *text, size_t size)
 	s->pid = head.pid;
 	s->start = head.start;
 	s->inode = head.inode;
+	s->our_pids = head.pids && head.pids == namespace_of("pid");
+	s->findable = head.mounts && head.mounts == namespace_of("mnt");
 	s->clock = head.clock;
 	s->chunks = head.chunks;
 	snprintf(s->arena, sizeof(s->arena), "%.*s", JOURNAL_ID, head.arena);
@@ -90,9 +105,11 @@ static void look(struct session *s)
 {
 	char *text = malloc(FILE_MAX);
 	int fd = openat(s->folder_fd, "session", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	ssize_t n = text && fd >= 0 ? read(fd, text, FILE_MAX) : -1;
 
+	bool missing = fd < 0 && errno == ENOENT;
+	ssize_t n = text && fd >= 0 ? read(fd, text, FILE_MAX) : -1;
 	s->whole = n > 0 && parse(s, text, (size_t)n);
+	s->findable |= missing || !n; /* there is none: it had not begun, or had no room */
 	if (fd >= 0)
 		close(fd);
 	free(text);
@@ -116,7 +133,7 @@ bool session_claim(struct session *s, bool waits)
  * child that the recorder was just starting. */
 static bool is_live(const struct session *s, bool locked)
 {
-	return locked && !(s->whole && kill(s->pid, 0) && errno == ESRCH);
+	return locked && !(s->whole && s->our_pids && kill(s->pid, 0) && errno == ESRCH);
 }
 
 static void visit(const char *id, void (*take)(void *context, struct session *s), void *context)

@@ -23,9 +23,11 @@ struct session {
 	int folder_fd;		 /* -1: somebody else's by now */
 	bool live;		 /* its recorder is: it is locked */
 	bool whole;		 /* it says what follows */
-	pid_t pid;		 /* of the recorder, */
-	int64_t start;		 /* when it began: seconds since 1970 */
-	uint32_t clock, chunks;	 /* of the arena */
+	bool findable; /* if there is a trace of it we see it: it is of our mounts, and our version */
+	bool our_pids; /* `pid` is of our namespace */
+	pid_t pid;     /* of the recorder, */
+	int64_t start; /* when it began: seconds since 1970 */
+	uint32_t clock, chunks; /* of the arena */
 	char arena[JOURNAL_ID + 1];
 	uint64_t inode;	       /* of the trace, which may be moved aside later */
 	char *trace, *command; /* the trace's path is absolute; NULL where not whole */

@@ -121,6 +121,7 @@ struct conversation {
 	unsigned int unanswered, answered;
 	int8_t calls;  /* the way that requests go; -1: not known yet */
 	bool messages; /* its mechanism keeps their boundaries */
+	bool guessed;  /* of several channels that go one way each these two need not belong together */
 };
 
 struct arrival {

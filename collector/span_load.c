@@ -263,21 +263,30 @@ static void add_flow(struct spans *s, uint32_t channel, struct flow flow)
 	s->channels[channel].flows = f;
 }
 
+/*
+ * Ways there and back between the same two processes: a channel that goes both ways; two of one mechanism,
+ * the first with the first; or the only two that there are. Which of several belong together is a guess.
+ */
 static const char pairs_sql[] =
 	"WITH e AS (SELECT e.src_id AS s, e.dst_id AS d, e.channel_id AS c, r.mechanism AS m,"
 	"  EXISTS (SELECT 1 FROM edge_rows b WHERE b.src_id = e.dst_id AND b.dst_id = e.src_id"
 	"   AND b.channel_id = e.channel_id) AS both"
 	"  FROM edge_rows e JOIN channel_rows r ON r.id = e.channel_id WHERE e.src_id <> e.dst_id),"
-	" k AS (SELECT *, row_number() OVER (PARTITION BY s, d, m ORDER BY c) AS n FROM e WHERE NOT both)"
-	" SELECT s, d, c, c FROM e WHERE both AND s < d"
-	" UNION ALL SELECT a.s, a.d, a.c, b.c FROM k a JOIN k b ON b.s = a.d AND b.d = a.s AND b.m = a.m AND "
-	"b.n = a.n"
-	" WHERE a.s < a.d";
+	" k AS (SELECT *, row_number() OVER (PARTITION BY s, d, m ORDER BY c) AS n,"
+	"  count(*) OVER (PARTITION BY s, d, m) AS many FROM e WHERE NOT both),"
+	" o AS (SELECT *, count(*) OVER (PARTITION BY s, d) AS ways FROM e WHERE ?1 >> m & 1)"
+	" SELECT s, d, c, c, 0 FROM e WHERE both AND s < d"
+	" UNION ALL SELECT a.s, a.d, a.c, b.c, a.many + b.many > 2 FROM k a JOIN k b"
+	" ON b.s = a.d AND b.d = a.s AND b.m = a.m AND b.n = a.n WHERE a.s < a.d"
+	" UNION ALL SELECT a.s, a.d, a.c, b.c, 0 FROM o a JOIN o b ON b.s = a.d AND b.d = a.s AND b.m <> a.m"
+	" WHERE a.s < a.d AND a.ways + b.ways = 2";
 
 static void load_pairs(struct spans *s)
 {
 	sqlite3_stmt *q = spans_prepare(s, pairs_sql);
 
+	if (q)
+		sqlite3_bind_int64(q, 1, OTHERS & ~SEMAPHORES);
 	while (spans_row(s, q)) {
 		uint32_t src = (uint32_t)sqlite3_column_int64(q, 0),
 			 dst = (uint32_t)sqlite3_column_int64(q, 1);
@@ -286,6 +295,10 @@ static void load_pairs(struct spans *s)
 		if (!is_in(OTHERS, c->mechanism) || c->lock || s->channels[back].lock)
 			continue;
 		struct conversation *made = new_conversation(s, c->mechanism);
+		if (made) {
+			made->messages &= is_in(MESSAGES, s->channels[back].mechanism);
+			made->guessed = sqlite3_column_int(q, 4);
+		}
 		add_flow(s, there, (struct flow){ .src = src, .dst = dst, .conversation = made, .way = 0 });
 		add_flow(s, back, (struct flow){ .src = dst, .dst = src, .conversation = made, .way = 1 });
 	}

@@ -210,6 +210,16 @@ int64_t sql_size(struct sql *q)
 	return pages * atoi(PAGE_SIZE);
 }
 
+void sql_limit(struct sql *q, int64_t bytes)
+{
+	const int64_t most = 1 << 30, pages = bytes / atoi(PAGE_SIZE); /* most: SQLite's own */
+	char text[64];
+
+	snprintf(text, sizeof(text), "PRAGMA max_page_count = %lld",
+		 (long long)(pages < most ? pages : most - 1));
+	sql_exec(q, text);
+}
+
 int sql_close(struct sql *q)
 {
 	int rc;

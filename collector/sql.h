@@ -72,6 +72,9 @@ int sql_reopen(struct sql *q, const char *path);
 /* Bytes that the database has, with what is not committed. */
 int64_t sql_size(struct sql *q);
 
+/* What would make the database larger than `bytes`, or than it is, fails from here on. */
+void sql_limit(struct sql *q, int64_t bytes);
+
 /* Leaves one plain file where that is possible. Returns 0 or the first failure. */
 int sql_close(struct sql *q);
 

@@ -31,6 +31,8 @@
 #include "tables.h"
 
 enum { RING = 1 << 18 };
+/* What a row of event_rows takes at most, nearly always; and what ANALYZE adds. */
+enum { EVENT_BYTES = 40, STATISTICS = 1 << 16 };
 #define HOLD_NS 200000000ULL
 #define NO_LINK INT64_MIN
 
@@ -46,6 +48,7 @@ struct store {
 	uint64_t last, written, committed; /* event ids */
 	uint64_t links;			   /* rows of `links` */
 	uint32_t lanes;
+	int64_t size_max; /* bytes; 0: any number */
 	struct queued ring[RING];
 };
 
@@ -646,7 +649,12 @@ void store_doubt_channels(struct store *s, const uint32_t *channels, unsigned in
 
 int64_t store_size(struct store *s)
 {
-	return sql_size(&s->sql);
+	return sql_size(&s->sql) + (int64_t)(s->last - s->written) * EVENT_BYTES;
+}
+
+void store_limit(struct store *s, int64_t bytes)
+{
+	s->size_max = bytes;
 }
 
 unsigned int store_pending(const struct store *s)
@@ -734,11 +742,14 @@ void store_unwritten(struct store *s, uint64_t end_ns)
 
 /* Without them the trace is as good as before: all of it is in its file by then, for which there may be no
  * room once they have taken it. */
-static void find_spans(struct sql *q)
+static void find_spans(struct sql *q, int64_t size_max)
 {
 	sql_exec(q, "PRAGMA wal_checkpoint"); /* waits for nobody */
+	if (size_max)
+		sql_limit(q, size_max - STATISTICS);
 	if (!q->error)
 		spans_build(q->db, SPANS_EVENTS_MAX);
+	sql_limit(q, INT64_MAX);
 }
 
 int store_finish(const char *path)
@@ -752,7 +763,7 @@ int store_finish(const char *path)
 						   .source = "shim",
 						   .count = 1,
 						   .processor = STORE_NO_PROCESSOR });
-	find_spans(&sql);
+	find_spans(&sql, 0);
 	return sql_close(&sql);
 }
 
@@ -762,7 +773,7 @@ int store_close(struct store *s)
 
 	write_to(s, s->last);
 	commit(s);
-	find_spans(&s->sql);
+	find_spans(&s->sql, s->size_max);
 	sql_exec(&s->sql, "ANALYZE; PRAGMA wal_checkpoint(TRUNCATE)");
 	err = sql_close(&s->sql);
 	free(s);

@@ -188,8 +188,11 @@ void store_doubt_channels(struct store *s, const uint32_t *channels, unsigned in
 enum store_seen { STORE_NOT_SEEN, STORE_SEEN, STORE_SEEN_INDIRECT, STORE_SEEN_OUTSIDE };
 void store_wake(struct store *s, uint64_t event, uint32_t process, enum store_seen seen);
 
-/* Bytes that the trace has, with what is not committed. */
+/* Bytes that the trace has, with what is not committed: of events that are held back at most so many. */
 int64_t store_size(struct store *s);
+
+/* Requests for which there is no room in so many bytes are left to whoever asks for them (spans.h). */
+void store_limit(struct store *s, int64_t bytes);
 
 /* Rows given since the last commit: what is worth one (10,000 rows, or 100 ms). */
 unsigned int store_pending(const struct store *s);

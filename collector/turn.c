@@ -98,6 +98,7 @@ static struct exchange *begin(struct spans *s, struct conversation *c, const str
 	if (!x)
 		return NULL;
 	x->conversation = c;
+	x->exact = !c->guessed;
 	retire(s, c);
 	TAILQ_FOREACH (other, &c->exchanges, link) {
 		doubt(other);

@@ -29,15 +29,21 @@ int control_socket(const char *name, size_t length)
 }
 
 /* The name is the recorder's alone: in a network namespace there may be several pid namespaces. */
-void control_open(struct control *c, const char *path, const char *what)
+void control_open(struct control *c)
 {
-	char name[64], *absolute = realpath(path, NULL);
+	char name[64];
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	int length = snprintf(name, sizeof(name), CONTROL_PREFIX "%d/%llx", getpid(),
 			      (unsigned long long)now.tv_sec * 1000000000 + (unsigned long long)now.tv_nsec);
 	*c = (struct control){ .fd = control_socket(name, (size_t)length) };
+}
+
+void control_tell(struct control *c, const char *path, const char *what)
+{
+	char *absolute = realpath(path, NULL);
+
 	snprintf(c->info, sizeof(c->info), "%s\n%s", absolute ? absolute : path, what ? what : "");
 	free(absolute);
 }

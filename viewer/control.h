@@ -2,9 +2,9 @@
 /*
  * How a recording is stopped from another terminal (`ipctrace stop`). A recorder has a datagram socket of a
  * name that begins with CONTROL_PREFIX in the abstract namespace, so that nothing stays behind whatever
- * becomes of it. It is asked "info" and "stop"; who asks is told by the kernel, and only the recorder's own
- * user and root are answered: with the trace's path, a newline and what is recorded; and, once the trace that
- * was to be stopped is complete, with "done".
+ * becomes of it; it has it before it does anything that takes long. It is asked "info" and "stop"; who asks
+ * is told by the kernel, and only the recorder's own user and root are answered: with the trace's path, a
+ * newline and what is recorded; and, once the trace that was to be stopped is complete, with "done".
  */
 #ifndef IPC_CONTROL_H
 #define IPC_CONTROL_H
@@ -30,9 +30,12 @@ struct control {
 	socklen_t length[CONTROL_WAITING];
 };
 
-/* From here on the recording of the trace `path` can be asked; `what` is recorded (may be NULL). That it
- * cannot is no failure of a recording. */
-void control_open(struct control *c, const char *path, const char *what);
+/* From here on the recording can be asked; it answers once it goes on. That it cannot be asked is no failure
+ * of a recording. */
+void control_open(struct control *c);
+
+/* Its trace is `path`, and `what` is recorded (may be NULL). */
+void control_tell(struct control *c, const char *path, const char *what);
 
 /* Answers who has asked. Never waits. */
 void control_answer(struct control *c);

@@ -40,7 +40,7 @@ static int run(const struct command *self, const struct options *o)
 	struct trace t;
 	int status = view_run(&view, self, o);
 
-	if (status || o->format || view_open(&t, o))
+	if (status || o->format || trace_open(&t, o->input))
 		return status;
 	reasons_explain(stdout, &t);
 	trace_close(&t);

@@ -87,14 +87,23 @@ static void hide_parts(void)
 		columns[i].heading = NULL;
 }
 
+/* In tables and CSV what is no character stands as \xNN, so a backslash that was said becomes two. JSON does
+ * so itself. */
+static const char *payload_as(const struct options *o)
+{
+	if (o->payload == PAYLOAD_HEX)
+		return ", nullif(lower(hex(" FIRST_BYTES ")), '') AS payload";
+	if (o->format == OUTPUT_TEXT || o->format == OUTPUT_CSV)
+		return ", replace(" FIRST_BYTES ", '\\', '\\\\') AS payload";
+	return ", " FIRST_BYTES " AS payload";
+}
+
 /* What was said stands behind who said it, and leaves out how long that took. */
-static void show_payloads(enum payload as)
+static void show_payloads(const struct options *o)
 {
 	hide_parts();
 	columns[LATENCY].heading = NULL;
-	add_column(LATENCY, "payload", "PAYLOAD",
-		   as == PAYLOAD_HEX ? ", nullif(lower(hex(" FIRST_BYTES ")), '') AS payload"
-				     : ", " FIRST_BYTES " AS payload");
+	add_column(LATENCY, "payload", "PAYLOAD", payload_as(o));
 }
 
 static void show_more(const struct options *o)
@@ -113,7 +122,7 @@ static void show_more(const struct options *o)
 	if (dbus)
 		add_column(LAST, "name", "WHAT", NAME);
 	if (o->payload)
-		show_payloads(o->payload);
+		show_payloads(o);
 	strcat(shown, " FROM messages m)");
 	view.name = shown;
 }

@@ -42,7 +42,6 @@ struct track {
 	struct collector *collector;
 	struct rotation rotation;
 	enum ipc_reason outside; /* why it cannot enter the command's own program; none: it can */
-	int64_t size;		 /* of the trace, at the last look */
 	int error;		 /* the first failure while the command ran: -errno */
 };
 
@@ -310,6 +309,8 @@ static int prepare(struct track *t, const struct selection *what, const struct o
 	make_recoverable(t, o);
 	collector_select(t->collector, what->mechanisms, selection_of_kernel(o));
 	collector_bytes(t->collector, window, settings.capture);
+	if (o->max_size)
+		collector_limit(t->collector, o->max_size);
 	if (what->alone)
 		collector_alone(t->collector);
 	set_beginning(t, o);
@@ -440,16 +441,6 @@ static bool is_over(struct recording *r, bool still)
 	return !r->o->follow || still;
 }
 
-/* Whether the trace would have more than `max` bytes when it has grown as much as it has since the last look:
- * what is in the buffers when a recording ends is stored too. */
-static bool is_full(struct track *t, int64_t max)
-{
-	int64_t size = collector_size(t->collector), growth = size - t->size;
-
-	t->size = size;
-	return size + growth >= max;
-}
-
 /* What ends the recording although who is recorded goes on, or NULL. */
 static const char *is_cut(struct recording *r)
 {
@@ -458,8 +449,8 @@ static const char *is_cut(struct recording *r)
 		return "stop";
 	if (r->deadline && clock_ns(CLOCK_MONOTONIC) >= r->deadline)
 		return "duration";
-	for (struct track *t = r->tracks; r->o->max_size && t < r->tracks + r->n; t++)
-		if (is_full(t, r->o->max_size))
+	for (struct track *t = r->tracks; t < r->tracks + r->n; t++)
+		if (collector_full(t->collector))
 			return "max-size";
 	return NULL;
 }
@@ -542,17 +533,17 @@ static void outlast(struct recording *r)
 	while (!r->launch.ended)
 		launch_wait(&r->launch, -1);
 	if (r->ended_by && !strcmp(r->ended_by, "max-size"))
-		failed("the recording ended when the trace had %lld bytes (--max-size); what came then is "
-		       "not in '%s'",
+		failed("the recording ended when the trace had as much as fits %lld bytes (--max-size); what "
+		       "came then is not in '%s'",
 		       (long long)r->o->max_size, r->tracks[0].path);
 }
 
-/* So that others can end it. */
+/* To those that would end it. */
 static void be_known(struct recording *r)
 {
 	char *what = r->o->nargs ? quoted(r->o->args) : selection_text(r->o);
 
-	control_open(&r->control, r->tracks[0].path, what);
+	control_tell(&r->control, r->tracks[0].path, what);
 	free(what);
 }
 
@@ -594,6 +585,7 @@ static int run(const struct command *self, const struct options *o)
 	status = launch_reserve_standard();
 	if (status)
 		return failed("cannot open '/dev/null': %s", strerror(-status));
+	control_open(&r.control);
 	status = prepare_all(&r);
 	if (status)
 		return status;

@@ -9,13 +9,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../collector/arena_file.h"
 #include "command.h"
+#include "rotate.h"
 #include "session.h"
 #include "source.h"
 #include "store.h"
@@ -147,7 +147,7 @@ static int finish(struct rebuilt *b, struct session *s)
 	if (!b->journal || asprintf(&b->next, "%s.recovering", b->trace) < 0)
 		return -ENOMEM;
 	fd = open(b->trace, O_RDWR | O_CLOEXEC);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB))
+	if (fd >= 0 && rotation_lock(fd))
 		err = -EBUSY; /* of another recording by now */
 	else if (has_journal)
 		err = finish_by_journal(b, s);

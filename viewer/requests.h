@@ -18,6 +18,10 @@ static inline bool dbus_fails(const struct options *o)
 	return o->mechanism && !strcmp(o->mechanism, "dbus") && spans_find(o);
 }
 
+/* Whether processes handed on by semaphores whose posts were counted, but are no events: what one caused
+ * behind it is not known to be its. */
+bool spans_lack_semaphores(struct trace *t);
+
 /* Behind FROM: the spans x with their processes s and d, their endpoints ns and nd, and their channel c. */
 #define FROM_SPANS                                                                                           \
 	" FROM spans x LEFT JOIN processes s ON s.id = x.src_id LEFT JOIN processes d ON d.id = x.dst_id"    \

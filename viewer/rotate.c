@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "journal.h"
@@ -74,11 +75,24 @@ bool rotation_is_recorded(int fd)
 	return locked;
 }
 
+int rotation_lock(int fd)
+{
+	enum { ATTEMPTS = 300 };
+	const struct timespec moment = { .tv_nsec = 10000000 };
+
+	for (int attempt = 0; flock(fd, LOCK_EX | LOCK_NB); attempt++) {
+		if (errno != EWOULDBLOCK || attempt == ATTEMPTS)
+			return -errno;
+		nanosleep(&moment, NULL);
+	}
+	return 0;
+}
+
 /* Whether a recorder holds the lock on `path`. Where locks do not work nobody can hold one. */
 static bool is_recorded(const char *path)
 {
 	int fd = open(path, O_RDWR | O_CLOEXEC);
-	bool locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+	bool locked = fd >= 0 && rotation_is_recorded(fd);
 
 	if (fd >= 0)
 		close(fd);
@@ -173,7 +187,7 @@ void rotation_created(struct rotation *r)
 {
 	r->file = open(r->path, O_RDWR | O_CLOEXEC);
 	if (r->file >= 0)
-		flock(r->file, LOCK_EX | LOCK_NB);
+		rotation_lock(r->file);
 	release(&r->folder);
 }
 

@@ -36,6 +36,10 @@ void rotation_undo(struct rotation *r);
 /* Whether a recorder has the lock on this file, which another descriptor of ours may be open on. */
 bool rotation_is_recorded(int fd);
 
+/* Takes the recorder's lock on this file, for as long as it is open. Others may be looking at it just now:
+ * waits for some seconds. Returns 0 or -errno. */
+int rotation_lock(int fd);
+
 /* The trace is complete, and closed by everybody else in this process. */
 void rotation_end(struct rotation *r);
 

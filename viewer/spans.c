@@ -57,7 +57,15 @@ static const struct view by_name = {
 	.order = SPANS_NAMES_ORDER,
 };
 
-/* Says so where it is too early to look. What is no trace is said by whoever shows it. */
+bool spans_lack_semaphores(struct trace *t)
+{
+	return trace_number(t, "SELECT EXISTS (SELECT 1 FROM spans) AND NOT EXISTS (SELECT 1 FROM meta"
+			       " WHERE key = 'settings' AND value LIKE '%--sync=all%') AND EXISTS (SELECT 1"
+			       " FROM edges WHERE mechanism = 'posix_sem' AND messages > 0)") > 0;
+}
+
+/* Says so where it is too early to look, or where not all can be found. What is no trace is said by whoever
+ * shows it. */
 static bool are_deferred(const struct options *o)
 {
 	struct trace t;
@@ -67,8 +75,9 @@ static bool are_deferred(const struct options *o)
 	char *state = trace_meta(&t, "spans");
 	bool deferred = state && !strcmp(state, "deferred");
 	if (!state && !trace_number(&t, "SELECT count(*) FROM spans") && !t.failed)
-		command_note("note: requests are found when the recording has ended (one whose recorder was "
-			     "killed: ipctrace recover)");
+		command_note("note: requests are found when the recording has ended");
+	if (spans_lack_semaphores(&t))
+		command_note("note: requests are not followed through semaphores: record with --sync=all");
 	free(state);
 	trace_close(&t);
 	return deferred;

@@ -14,8 +14,9 @@
 #include "units.h"
 
 enum {
-	PATIENCE_MS = 30000, /* for an answer: a recorder may be in the middle of storing much */
-	LOOK_MS = 100,	     /* how soon it is noticed that a recorder was killed */
+	PATIENCE_MS =
+		30000, /* for an answer: a recorder may be in the middle of storing much, or of starting */
+	LOOK_MS = 100, /* how soon it is noticed that a recorder was killed */
 	RECORDERS = 256,
 };
 
@@ -52,6 +53,29 @@ static bool answer(int fd, int timeout_ms, char text[static CONTROL_TEXT], struc
 	return poll(&p, 1, timeout_ms) > 0 && control_receive(fd, text, who, &from, &length) >= 0;
 }
 
+static bool is_gone(const char *name, size_t length)
+{
+	int fd = reach(name, length);
+
+	if (fd >= 0)
+		close(fd);
+	return fd == -ECONNREFUSED;
+}
+
+/* Asks who it is. A recorder that has just begun answers when its sources are ready, if they ever are. */
+static bool ask(int fd, const char *name, size_t length, char text[static CONTROL_TEXT], struct ucred *who)
+{
+	bool asked = false;
+
+	for (int waited = 0; waited < PATIENCE_MS && !is_gone(name, length); waited += LOOK_MS) {
+		/* Where many ask there is no room for a moment. */
+		asked = asked || send(fd, CONTROL_INFO, strlen(CONTROL_INFO), MSG_NOSIGNAL) >= 0;
+		if (answer(fd, LOOK_MS, text, who))
+			return true;
+	}
+	return false;
+}
+
 /* False: it does not answer, or not to us. */
 static bool meet(struct recorder *r, const char *name, size_t length)
 {
@@ -61,8 +85,7 @@ static bool meet(struct recorder *r, const char *name, size_t length)
 	*r = (struct recorder){ .fd = reach(name, length) };
 	if (r->fd < 0)
 		return false;
-	if (send(r->fd, CONTROL_INFO, strlen(CONTROL_INFO), MSG_NOSIGNAL) < 0 ||
-	    !answer(r->fd, PATIENCE_MS, text, &who) || !strcmp(text, CONTROL_DENIED)) {
+	if (!ask(r->fd, name, length, text, &who) || !strcmp(text, CONTROL_DENIED)) {
 		close(r->fd);
 		return false;
 	}

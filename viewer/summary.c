@@ -82,10 +82,20 @@ static const char *plural(int64_t n)
 	"SELECT EXISTS (SELECT 1 FROM losses WHERE kind = 'lost' OR (kind = 'not_covered' AND reason <> "    \
 	"'outlived'))"
 
+/* What ended the recording, and not the program. */
+static const char *cut_by(const char *ended_by)
+{
+	if (!ended_by)
+		return "";
+	return !strcmp(ended_by, "max-size")   ? " until --max-size"
+	       : !strcmp(ended_by, "duration") ? " until --duration"
+					       : " until ipctrace stop";
+}
+
 static void show_head(FILE *out, struct trace *t)
 {
 	char *command = trace_meta(t, "command") ?: trace_meta(t, "selection"),
-	     *end = trace_meta(t, "end_ns");
+	     *end = trace_meta(t, "end_ns"), *ended_by = trace_meta(t, "ended_by");
 	/* Those at the other end of a socket did not run as part of the command. */
 	int64_t processes = trace_number(
 		t,
@@ -106,13 +116,14 @@ static void show_head(FILE *out, struct trace *t)
 		unit_format(took, sizeof(took), UNIT_DURATION, strtoll(end, NULL, 10) - start, 0);
 	unit_format(size, sizeof(size), UNIT_BYTES, bytes, 0);
 	if (!t->failed)
-		fprintf(out, "%s: %s%s, %lld process%s, %lld channel%s, %s%lld message%s, %s%s -> %s\n",
-			name ? name : "?", end ? "ran " : "the recording has not ended", took,
+		fprintf(out, "%s: %s%s%s, %lld process%s, %lld channel%s, %s%lld message%s, %s%s -> %s\n",
+			name ? name : "?", end ? "ran " : "unfinished", took, cut_by(ended_by),
 			(long long)processes, processes == 1 ? "" : "es", (long long)channels,
 			plural(channels), bound, (long long)messages, plural(messages), bound, size, t->path);
 	free(name);
 	free(command);
 	free(end);
+	free(ended_by);
 }
 
 /*
@@ -255,6 +266,8 @@ static int show_requests(FILE *out, struct trace *t, const struct options *o)
 	if (o->limit < 0 || o->limit > NAMES_ROWS)
 		limited.limit = NAMES_ROWS;
 	int err = view_show(&names, t, &limited, &output);
+	if (spans_lack_semaphores(t))
+		fputs("they are not followed through semaphores: record with --sync=all\n", out);
 	return err ? err : show_slowest(out, t);
 }
 

@@ -13,6 +13,7 @@
 #include "resolve.h"
 #include "rotate.h"
 #include "terminal.h"
+#include "unfinished.h"
 #include "view.h"
 
 bool view_has(const struct view *v, const char *column)
@@ -204,6 +205,8 @@ int view_open(struct trace *t, const struct options *o)
 		command_failed("%s%s", t->error, err == -EPROTO ? " (-i FILE shows another)" : "");
 	else if (!o->follow)
 		terminal_page();
+	if (!err)
+		unfinished_note(t, o->input);
 	return err;
 }
 

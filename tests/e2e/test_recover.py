@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The recorder is killed: its programs run on, and `ipctrace recover` finishes the trace."""
 import os
+import re
 import signal
 import subprocess
 import time
 
-from harness import Trace, main, program, script, test
+from harness import Skip, Trace, main, program, script, test
 
 PYTHON = "/usr/bin/python3"
 
@@ -71,6 +72,34 @@ def nothing_is_missing(s):
     assert not trace.lost("outlived")
     again = s.run([s.ipctrace, "recover", killed.path])
     assert again.status == 1 and len(again.err.splitlines()) == 1, again
+
+
+def noted(s, path):
+    """What each view says on standard error about the trace's not being complete."""
+    said = set()
+    for view in ("summary", "edges", "messages", "losses", "spans", "summary --json", "query VALUES(1)"):
+        result = s.run([s.ipctrace, *view.split(), "-i", path])
+        assert result.status == 0 and result.out, result
+        said.add(tuple(line for line in result.err.decode().splitlines() if "recorder was killed" in line))
+    assert len(said) == 1, said
+    return [*said.pop()]
+
+
+@test(users=("nobody",))
+def views_of_what_is_not_complete_say_so_once(s):
+    """And what can be done about it; of a recording that goes on, or is complete, there is nothing to say."""
+    def live(killed):
+        assert killed.child.stdout.readline() == b"ready\n" and noted(s, killed.path) == []
+    killed = Killed(s, [1, 10, 10], live)
+    assert noted(s, killed.path) == [f"ipctrace: note: the recorder was killed before the trace was complete: ipctrace recover {killed.path}"]
+    killed.go_on()
+    killed.recover(s)
+    assert noted(s, killed.path) == []
+    killed = Killed(s, [1, 10, 10])
+    killed.go_on()
+    assert s.run([s.ipctrace, "recover", "--clean", killed.path]).status == 0
+    unfinished = noted(s, killed.path)
+    assert len(unfinished) == 1 and "unfinished" in unfinished[0] and "recover" not in unfinished[0].replace("recorder", ""), unfinished
 
 
 @test(users=("nobody",))
@@ -184,14 +213,63 @@ def sessions_are_listed_and_cleaned(s):
     Trace(path).check_sound()
 
 
+@test(users=("root",))
+def a_recorder_of_another_pid_namespace(s):
+    """It lives, whatever its number means there; nobody takes its buffer away, nor says that it was killed."""
+    away = ["unshare", "-m", "-p", "-f", "--mount-proc", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', s.dir]
+    if s.run([*away, "true"]).status:
+        raise Skip("no private mounts or pids here")
+    path = s.new_trace()
+    live = subprocess.Popen([s.ipctrace, "-q", "-o", path, "--source=shim", "--", "cat"], cwd=s.dir, stdin=subprocess.PIPE,
+                            stdout=subprocess.DEVNULL)
+    while not listed(s, path):
+        assert live.poll() is None
+        time.sleep(0.05)
+    session, state = listed(s, path)
+    assert state == "recording"
+    assert s.run([*away, s.ipctrace, "-q", "-o", s.path("other.db"), "--source=shim", "--", "true"]).status == 0
+    rows = s.run([*away, s.ipctrace, "recover", "--list"]).out.decode()
+    assert re.search(f"^{session}  recording ", rows, re.M), rows
+    for words in ([session], ["--clean", session]):
+        done = s.run([*away, s.ipctrace, "recover", *words])
+        assert done.status == 1 and b"still being recorded" in done.err, done
+    live.communicate(b"hello", timeout=60)
+    assert live.returncode == 0 and listed(s, path) is None
+    Trace(path).check_sound()
+
+
+@test(users=("root",))
+def a_trace_of_another_mount_namespace(s):
+    """A recording that does not see it leaves what is needed to recover it."""
+    os.mkdir(s.path("held"))
+    holder = subprocess.Popen(["unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && chmod 777 "$0" && echo up && read x', s.path("held")],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    if holder.stdout.readline() != b"up\n":
+        raise Skip("no private mounts here")
+    s.prefix = ["nsenter", "-t", str(holder.pid), "-m"]
+    killed = Killed(s, [1, 50, 50], path=s.path("held/trace.db"))
+    killed.go_on()
+    s.prefix = []
+    result, _ = s.record(["true"])
+    assert result.status == 0, result
+    s.prefix = ["nsenter", "-t", str(holder.pid), "-m"]
+    session, state = listed(s, killed.path)
+    assert state == "killed"
+    done = s.run([s.ipctrace, "recover", killed.path])
+    assert done.status == 0 and b"ran " in done.out, done
+    assert listed(s, killed.path) is None
+    holder.communicate(b"\n", timeout=60)
+
+
 @test
 def without_the_journal(s):
     """What was stored is a trace, and says what is missing."""
     killed = Killed(s, [1, 100, 10])
     killed.go_on()
     os.unlink(killed.path + "-recover")
+    assert len(noted(s, killed.path)) == 1
     trace = killed.recover(s)
-    assert sum(trace.lost("recorder-killed").values()) == 1
+    assert sum(trace.lost("recorder-killed").values()) == 1 and noted(s, killed.path) == []
     assert listed(s, killed.path) is None
 
 

@@ -272,6 +272,15 @@ def what_is_missing_is_said(s):
     assert result.status == 3 and result.err.count(b"\n") == 1 and b"not applicable" in result.err, shorten(result)
 
 
+@test(users=("nobody",))
+def that_semaphores_are_not_followed_is_said(s):
+    for recorder, said in ((), True), (("--sync=all",), False):
+        _, trace = s.record([s.ipctrace, "reference", "chain", "--messages", "2"], recorder=recorder)
+        spans, summary = (s.run([s.ipctrace, view, "-i", trace.path]) for view in ("spans", "summary"))
+        for text in spans.err, summary.out:
+            assert (b"not followed through semaphores: record with --sync=all" in text) == said, (recorder, text)
+
+
 if __name__ == "__main__":
     for user, source in (("root", "shim"), ("nobody", "shim"), ("root", "bpf")):
         if source == "bpf" and not IS_ROOT:

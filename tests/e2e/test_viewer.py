@@ -290,7 +290,7 @@ def with_requests(s):
             (trace[:-1] + "7", "c1", None, "another", ls, cat, pipe, 0, start, 10, start, 1)])
         db.execute("INSERT INTO span_links VALUES ('b2', 'b1', 1, NULL, ?, 1)", (pipe,))
         db.execute("DELETE FROM payloads")
-        db.execute("INSERT INTO payloads SELECT DISTINCT send_event, x'6869ff1b5b324ac3a90a' FROM messages WHERE mechanism = 'pipe'")
+        db.execute("INSERT INTO payloads SELECT DISTINCT send_event, x'68695c00ff1b5b324ac3a90a5c783431' FROM messages WHERE mechanism = 'pipe'")
     db.close()
     return path, trace
 
@@ -381,11 +381,15 @@ def what_one_process_asks_of_another(s):
 @test(users=("nobody",))
 def payloads_as_text_and_in_hexadecimal(s):
     path, _ = with_requests(s)
-    for option, wanted in (("--payload", r"hi\xff\x1b[2Jé\x0a"), ("--payload=text", r"hi\xff\x1b[2Jé\x0a"), ("--payload=hex", "6869ff1b5b324ac3a90a")):
+    as_text = r"hi\\\x00\xff\x1b[2Jé\x0a\\x41"  # what was said and what stands for a byte cannot be confused
+    for option, wanted in (("--payload", as_text), ("--payload=text", as_text), ("--payload=hex", "68695c00ff1b5b324ac3a90a5c783431")):
         for text in (shown(s, "messages", option, "-i", path, "--mechanism", "pipe"),
                      on_terminal(s, "messages", option, "-i", path, "--mechanism", "pipe", columns=120)):
             assert len(text.splitlines()) > 1 and all(wanted in line for line in text.splitlines()[1:]), text
         assert {row["payload"] for row in json.loads(shown(s, "messages", option, "-i", path, "--json", "--mechanism", "process"))} == {None}
+    for option in ("--json", "--ndjson", "--csv"):
+        text = shown(s, "messages", "--payload", "-i", path, "--mechanism", "pipe", option)
+        assert (as_text if option == "--csv" else r'"hi\\\u0000\ufffd\u001b[2Jé\n\\x41"') in text, text
     assert "payload" not in json.loads(shown(s, "messages", "-i", path, "--json"))[0]
     result = s.run([s.ipctrace, "messages", "--payload", "-i", trace_of(s).path])
     assert result.status == 1 and b"has no payloads: they are recorded with --capture=" in result.err and result.err.count(b"\n") == 1, result

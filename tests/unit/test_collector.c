@@ -262,6 +262,35 @@ static void test_recording_ends_in_calls(void **state)
 	assert_int_equal(endpoint(21, KEY)->receives, 1);
 }
 
+/* Full with the second message: of what is told afterwards, or has been told and is later, there is nothing.
+ */
+static void test_no_room_for_more(void **state)
+{
+	(void)state;
+	pipe_between(1, 1);
+	collector_limit(c, 1 << 20);
+	do_write(11, 10100, 10110, 10);
+	do_read(21, 10120, 10130, 10);
+	now = 10200;
+	step();
+	assert_false(collector_full(c));
+	fake.size = 1 << 20;
+	do_write(11, 10300, 10310, 20);
+	do_read(21, 10320, 10330, 20);
+	do_write(11, 10500, 10510, 30);
+	now = 10400;
+	step();
+	assert_true(collector_full(c));
+	do_read(21, 10520, 10530, 30);
+	now = 20000;
+	step();
+	end();
+	assert_int_equal(messages(), 2);
+	assert_int_equal(edge(11, 21, KEY)->bytes, 30);
+	assert_int_equal(endpoint(11, KEY)->bytes_sent, 30);
+	assert_int_equal(lost(IPC_REASON_undefined), 0);
+}
+
 static void test_no_writer_known(void **state)
 {
 	(void)state;
@@ -1065,6 +1094,7 @@ int main(void)
 		cmocka_unit_test(test_second_object_sends),
 		cmocka_unit_test(test_killed_in_write),
 		cmocka_unit_test(test_recording_ends_in_calls),
+		cmocka_unit_test(test_no_room_for_more),
 		cmocka_unit_test(test_no_writer_known),
 		cmocka_unit_test(test_writers_gone),
 		cmocka_unit_test(test_writer_outside_too),

@@ -27,15 +27,13 @@
 
 #include "ask.h"
 #include "event.h"
+#include "folder.h"
 #include "histogram.h"
 #include "store.h"
 #include "tables.h"
 
 #define START 5000000000000ULL
 #define MS    1000000ULL
-
-static char dir[] = "/tmp/test_store.XXXXXX";
-static char path[64];
 
 /* ---- helpers ---- */
 
@@ -1201,22 +1199,6 @@ static void test_disk_full_at_once(void **state)
 	assert_false(exists(""));
 	assert_false(exists("-wal"));
 	assert_false(exists("-shm"));
-}
-
-static int make_dir(void **state)
-{
-	(void)state;
-	if (!mkdtemp(dir) || chmod(dir, 0755))
-		return -1;
-	snprintf(path, sizeof(path), "%s/t.db", dir);
-	return 0;
-}
-
-static int remove_dir(void **state)
-{
-	(void)state;
-	unlink(path);
-	return rmdir(dir);
 }
 
 int main(void)

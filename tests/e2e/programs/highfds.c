@@ -140,7 +140,7 @@ int main(int argc, char **argv)
 	if (setrlimit(RLIMIT_NOFILE, &million))
 		check(!setrlimit(RLIMIT_NOFILE, &most), "setrlimit");
 	getrlimit(RLIMIT_NOFILE, &limit);
-	int tops[] = { 4094, 4096, 4098, 6000, (int)limit.rlim_cur - 1 };
+	int tops[] = { 4094, 4096, 4098, 6000, 65535, (int)limit.rlim_cur - 1 };
 	for (unsigned int i = 0; i < sizeof(tops) / sizeof(*tops); i++) {
 		if (tops[i] >= (int)limit.rlim_cur)
 			continue;

@@ -650,12 +650,14 @@ static void cond_cancelled(void)
 }
 
 /* The last to come ends the waits of the others. Whose turn it is to come last waits for the two before it,
- * whom libc counts in a barrier's first word: of those who come at the same time nobody else knows who was. */
+ * whom libc counts in a barrier's first word: of those who come at the same time nobody else knows who was.
+ */
 static void barrier_work(void)
 {
 	bool was_last[MEETINGS];
 	for (int i = 0; i < MEETINGS; i++) {
-		while (self == i % 3 && __atomic_load_n((unsigned int *)&s->barrier, __ATOMIC_ACQUIRE) % 3 != 2)
+		while (self == i % 3 &&
+		       __atomic_load_n((unsigned int *)&s->barrier, __ATOMIC_ACQUIRE) % 3 != 2)
 			usleep(100);
 		int result = pthread_barrier_wait(&s->barrier);
 		must(result == 0 || result == PTHREAD_BARRIER_SERIAL_THREAD);

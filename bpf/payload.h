@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The first bytes of what a call moved, told just before its event (IPC_DEF_PAYLOAD). They are read when the
- * call has ended: then it is known how many they are, and their pages are there, since the kernel has just
- * read or written them. At the beginning a page that the program has not touched yet could not be read.
+ * Bytes of what a call moved, the first ones, told just before its event (IPC_DEF_PAYLOAD), and the last
+ * ones. They are read when the call has ended: then it is known how many they are, and their pages are there,
+ * since the kernel has just read or written them. At the beginning a page that the program has not touched
+ * yet could not be read.
  *
  * Whether they are worth telling is judged for each object (struct judged). The protocols themselves are
  * recognised by the loader (payloads.c), some milliseconds later. Of a channel whose first messages cannot be
@@ -33,6 +34,7 @@ struct payload {
 	struct ipc_def def; /* and its text, just behind */
 	__u8 text[3 * IPC_TEXT_MAX];
 	__u64 iov;
+	__u64 skip; /* bytes in front of those that come next */
 	__u32 wanted, filled;
 };
 
@@ -127,8 +129,15 @@ SEPARATE int judge_anew(__u64 object)
 static __always_inline int copy(struct payload *p, __u64 from, __u64 length)
 {
 	__u32 filled = p->filled & (IPC_TEXT_MAX - 1);
-	__u64 n = p->wanted - p->filled;
+	__u64 n = p->wanted - p->filled, skip = p->skip;
 
+	if (skip >= length) {
+		p->skip = skip - length;
+		return 0;
+	}
+	p->skip = 0;
+	from += skip;
+	length -= skip;
 	if (n > length)
 		n = length;
 	if (n && bpf_probe_read_user(&p->text[filled], n & (2 * IPC_TEXT_MAX - 1), (void *)from))
@@ -147,6 +156,34 @@ static int copy_step(__u32 i, void *unused)
 	return copy(p, (__u64)iov.iov_base, iov.iov_len);
 }
 
+/* All that is wanted next from this address, or from as many vectors there. */
+SEPARATE int copy_all(__u64 at, __u64 iovs)
+{
+	struct payload *p = payload_get();
+
+	if (iovs)
+		bpf_loop(iovs < IOVECS_MAX ? iovs : IOVECS_MAX, copy_step, 0, 0);
+	else if (p)
+		copy(p, at, ~0ULL);
+	return 0;
+}
+
+/* The last bytes that the call moved, behind the first. */
+static __always_inline void copy_tail(struct payload *p, __u64 at, __u64 iovs, __u64 moved, __u32 tail)
+{
+	__u32 head = p->filled;
+
+	if (head < p->wanted)
+		return; /* not even they can be had */
+	p->skip = moved - tail;
+	p->wanted += tail;
+	copy_all(at, iovs);
+	if (p->filled == p->wanted)
+		p->def.payload.tail = tail;
+	else
+		p->filled = head;
+}
+
 /* Begins the payload of an event, whose bytes are at an address, or in vectors there. */
 static __always_inline void begin_payload(struct payload *p, const struct ipc_event *e, __u64 at, __u32 limit)
 {
@@ -158,7 +195,7 @@ static __always_inline void begin_payload(struct payload *p, const struct ipc_ev
 	p->def.payload.start = e->start & ~UNSEEN;
 	p->iov = at;
 	p->wanted = e->result < limit ? e->result : limit;
-	p->filled = 0;
+	p->filled = p->skip = 0;
 }
 
 /* One more message of it is told; the loader learns which. */
@@ -175,7 +212,7 @@ static __always_inline void note_told(struct judged *j, struct payload *p, _Bool
 }
 
 /*
- * Tells the first bytes of what the call has moved from or to this address, or (`iovs`) as many vectors
+ * Tells bytes of what the call has moved from or to this address, or (`iovs`) as many vectors
  * there. They may fill the ring half as far as events may, which are small beside them: so there is room for
  * those. Returns the flag that the event then has.
  */
@@ -193,11 +230,13 @@ SEPARATE int tell_payload(const struct ipc_event *e, __u64 at, __u64 iovs)
 	is_full = used >= ring_limit;
 	if (used >= ring_limit / 2)
 		return IPC_F_PAYLOAD; /* it is missed, and so counted where that matters */
-	begin_payload(p, e, at, j && window > capture ? window : capture);
-	if (iovs)
-		bpf_loop(iovs < IOVECS_MAX ? iovs : IOVECS_MAX, copy_step, 0, 0);
-	else
-		copy(p, at, p->wanted);
+	__u32 most = j && window > capture ? window : capture, tail = 0;
+	if (j && e->result > most && !keeps_messages(e->object))
+		tail = ipc_tail(most, capture);
+	begin_payload(p, e, at, most - tail);
+	copy_all(at, iovs);
+	if (tail)
+		copy_tail(p, at, iovs, e->result, tail);
 	if (j)
 		note_told(j, p, sends);
 	if (!p->filled)

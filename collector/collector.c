@@ -374,6 +374,8 @@ static void journal_payload(struct collector *c, enum collector_source source, c
 	struct ipc_def cut = *d;
 	if (!c->capture)
 		return;
+	cut.text -= cut.payload.tail < cut.text ? (uint16_t)cut.payload.tail : cut.text;
+	cut.payload.tail = 0;
 	if (cut.text > c->capture)
 		cut.text = (uint16_t)c->capture;
 	journal_put_two(c->journal, JOURNAL_DEFINITION, source, &cut, sizeof(cut), d + 1, cut.text);

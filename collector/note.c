@@ -145,7 +145,7 @@ static struct store_protocol row_of(const struct way *w, const struct proto_note
 		.fds = note->fds,
 		.trace_id = note->traced ? note->trace_id : NULL,
 		.parent_id = note->traced ? note->parent_id : NULL,
-		.exact = !w->gap && start >= w->doubt_until,
+		.exact = !w->gap && start >= w->doubt_until && !note->doubtful,
 	};
 	if (!w->window.side.conversation->stream)
 		whole_datagram(&row, w, w->told);

@@ -52,6 +52,7 @@ void payload_define(struct collector *c, struct thread *t, const struct ipc_def 
 	p->object = d->payload.object;
 	p->start = d->payload.start;
 	p->size = d->text;
+	p->tail = d->payload.tail < d->text ? (uint32_t)d->payload.tail : d->text;
 	memcpy(p->bytes, bytes, d->text);
 	forget_oldest(c, of);
 	p->next = of->told;

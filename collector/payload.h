@@ -13,9 +13,16 @@
 struct payload {
 	struct payload *next;
 	uint64_t object, start;
-	uint32_t size;
+	uint32_t size,
+		tail; /* the last `tail` of the bytes are the last that were moved, the others the first */
 	uint8_t bytes[];
 };
+
+/* So many of the bytes are the first that were moved. */
+static inline uint32_t payload_head(const struct payload *p)
+{
+	return p->size - p->tail;
+}
 
 /* Of a thread. */
 struct payloads {

@@ -159,7 +159,7 @@ static struct talk *talk_of(struct collector *c, const struct act *a)
 		return NULL;
 	if (*tries < IPC_RECOGNISE_TRIES)
 		++*tries;
-	size_t size = p->size < IPC_RECOGNISE_BYTES ? p->size : IPC_RECOGNISE_BYTES;
+	size_t size = payload_head(p) < IPC_RECOGNISE_BYTES ? payload_head(p) : IPC_RECOGNISE_BYTES;
 	enum ipc_protocol protocol = ipc_recognise(p->bytes, size, ch->is_stream);
 	return protocol == IPC_PROTO_none ? NULL : begin(c, ch, protocol);
 }
@@ -225,16 +225,18 @@ static void feed(struct collector *c, struct way *w, const struct payload *p, ui
 		w->open.last_event = w->now.event;
 		way_end_message(c, w, w->open.end);
 	}
-	bool lost = window_feed(&w->window, moved, p ? p->bytes : NULL, w->told);
+	bool lost = window_feed(&w->window, moved, p ? p->bytes : NULL, p ? p->size : 0, p ? p->tail : 0);
+	uint32_t unknown = w->window.side.unknown;
+	w->window.side.unknown = 0;
 	c->talks.kept += w->window.have - kept;
 	if (!lost && c->talks.kept > KEPT_MAX) {
 		c->talks.kept -= w->window.have;
 		window_lose(&w->window);
 		lost = true;
 	}
-	if (lost)
-		way_lose(c, w, IPC_REASON_unparsed, 1);
-	if (w->window.side.middle)
+	if (lost || unknown)
+		way_lose(c, w, IPC_REASON_unparsed, lost + unknown);
+	if (w->window.side.middle || unknown)
 		lose(w, w->now.end);
 	w->talk->bad = lost ? w->talk->bad + 1 : w->talk->bad;
 	w->open.last_event = w->now.event;
@@ -254,7 +256,7 @@ static void read_event(struct collector *c, struct talk *t, struct way *w, const
 	uint64_t moved = (uint64_t)a->event->result;
 	w->endpoint = a->endpoint;
 	w->sent = a->sends;
-	w->told = p ? p->size < moved ? p->size : moved : 0;
+	w->told = p ? payload_head(p) < moved ? payload_head(p) : moved : 0;
 	go_to(c, w, offset_of(a, w, moved), a->event->start);
 	w->now = (struct mark){ w->window.moved, a->call.event, a->event->start, order_end(a->event),
 				a->endpoint->process->data.id };
@@ -296,7 +298,7 @@ void talk_moved(struct collector *c, const struct act *a)
 		miss(c, a);
 	if (a->payload && c->capture)
 		store_payload(c->store, a->call.event, a->payload->bytes,
-			      a->payload->size < c->capture ? a->payload->size : c->capture);
+			      payload_head(a->payload) < c->capture ? payload_head(a->payload) : c->capture);
 	if (c->no_protocols || !can_talk(ch))
 		return;
 	struct talk *t = talk_of(c, a);

@@ -37,7 +37,7 @@ struct way {
 	struct mark *marks; /* those before it whose bytes are kept, the oldest first */
 	uint32_t mark_count, mark_room;
 	const struct endpoint *endpoint; /* of the present event */
-	uint32_t told;			 /* bytes of it that were told */
+	uint32_t told;			 /* of it, the first bytes, that were told */
 	uint32_t last_thread;
 	uint64_t last_end;    /* of the latest event, of that thread */
 	uint64_t doubt_until; /* before this offset events overlapped */

@@ -32,14 +32,15 @@ static bool keep(struct window *w, const uint8_t *bytes, size_t size)
 	return kept || !size;
 }
 
-/* Gives the parser the bytes at `at`. False: it has lost its place. */
-static bool parse(struct window *w, const uint8_t *bytes, size_t size)
+/* Gives the parser the bytes at `at`; `hole` more are missing behind them. False: it has lost its place. */
+static bool parse(struct window *w, const uint8_t *bytes, size_t size, uint64_t hole)
 {
 	const struct protocol *p = protocols[w->side.conversation->protocol];
 
 	while (size) {
 		/* More than a window is never shown, however much there is. */
 		size_t shown = size < PROTO_WINDOW ? size : PROTO_WINDOW;
+		w->side.hole = shown == size ? hole : 0;
 		int64_t n = p->parse(&w->side, bytes, shown);
 		w->side.begun = true;
 		if (n == PROTO_MORE)
@@ -56,7 +57,7 @@ static bool parse(struct window *w, const uint8_t *bytes, size_t size)
 }
 
 /* What is kept, and behind it what comes now. */
-static bool parse_joined(struct window *w, const uint8_t *bytes, size_t size)
+static bool parse_joined(struct window *w, const uint8_t *bytes, size_t size, uint64_t hole)
 {
 	size_t all = w->have + size;
 	uint8_t *joined = malloc(all);
@@ -65,20 +66,36 @@ static bool parse_joined(struct window *w, const uint8_t *bytes, size_t size)
 		return false;
 	memcpy(joined, w->kept, w->have);
 	memcpy(joined + w->have, bytes, size);
-	bool fine = parse(w, joined, all);
+	bool fine = parse(w, joined, all, hole);
 	free(joined);
 	return fine;
 }
 
-static bool feed_stream(struct window *w, uint64_t start, const uint8_t *bytes, size_t size)
+/* Where `at` is among `size` bytes that begin at `start`; `size`: not there. */
+static size_t place_in(const struct window *w, uint64_t start, size_t size)
 {
+	uint64_t place = w->at > start ? w->at - start : 0;
+	return place < size ? (size_t)place : size;
+}
+
+/* The first `head` bytes of the call, and the last `tail`. */
+static bool feed_stream(struct window *w, uint64_t start, const uint8_t *bytes, size_t head, size_t tail)
+{
+	uint64_t back = w->moved - tail, hole = back - start - head;
 	if (w->at >= w->moved)
 		return true; /* all of it is to be left out */
-	uint64_t skip = w->at > start ? w->at - start : 0;
-	if (skip >= size)
+	size_t skip = place_in(w, start, head);
+	w->side.tail = (struct proto_text){ (const char *)bytes + head, tail };
+	if (skip < head &&
+	    !(w->have ? parse_joined(w, bytes, head, hole) : parse(w, bytes + skip, head - skip, hole)))
 		return false;
-	bool fine = w->have ? parse_joined(w, bytes, size) : parse(w, bytes + skip, size - skip);
-	return fine && (w->at >= w->moved || w->at + w->have == w->moved);
+	if (tail && w->at >= back && w->at < w->moved) {
+		skip = (size_t)(w->at - back);
+		w->side.tail.size = 0;
+		if (!parse(w, bytes + head + skip, tail - skip, 0))
+			return false;
+	}
+	return w->at >= w->moved || w->at + w->have == w->moved;
 }
 
 static bool feed_datagram(struct window *w, const uint8_t *bytes, size_t size)
@@ -91,15 +108,16 @@ static bool feed_datagram(struct window *w, const uint8_t *bytes, size_t size)
 	return fine;
 }
 
-bool window_feed(struct window *w, uint64_t moved, const uint8_t *bytes, size_t size)
+bool window_feed(struct window *w, uint64_t moved, const uint8_t *bytes, size_t size, size_t tail)
 {
 	uint64_t start = w->moved;
 	bool stream = w->side.conversation->stream, lost = w->side.middle;
 
-	if (size > moved)
-		size = moved;
+	if (size >= moved)
+		size = moved, tail = 0;
 	w->moved += moved;
-	bool fine = stream ? feed_stream(w, start, bytes, size) : feed_datagram(w, bytes, size);
+	bool fine = stream ? feed_stream(w, start, bytes, size - tail, tail)
+			   : feed_datagram(w, bytes, size - tail);
 	if (fine)
 		return false;
 	window_lose(w);

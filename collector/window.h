@@ -5,8 +5,9 @@
  *	0             at            at + have    start          moved
  *	| done with   | kept        | not seen   | this call's  |
  *
- * What a call moves is told with its first bytes, or none of them. Where bytes are missing that the parser
- * wanted to see, it loses its place (`middle`), and is next given what a call moves from its first byte on.
+ * What a call moves is told with its first bytes, or none of them, and perhaps with its last. Where bytes are
+ * missing that the parser wanted to see, it loses its place (`middle`), and is next given what a call moves
+ * from its first byte on.
  */
 #ifndef IPC_WINDOW_H
 #define IPC_WINDOW_H
@@ -24,10 +25,10 @@ struct window {
 /* Beyond these messages end whose end is not to be believed. */
 #define WINDOW_FAR ((int64_t)1 << 48)
 
-/* A call moved `moved` bytes, the first `size` of them are `bytes`. side.noted is called while `at` stands
- * for the first byte of the parser's window. Returns whether the parser lost its place that it had: what was
- * there is not understood. */
-bool window_feed(struct window *w, uint64_t moved, const uint8_t *bytes, size_t size);
+/* A call moved `moved` bytes; `size` of them are `bytes`: the first ones, and behind them the last `tail`.
+ * side.noted is called while `at` stands for the first byte of the parser's window. Returns whether the
+ * parser lost its place that it had: what was there is not understood. */
+bool window_feed(struct window *w, uint64_t moved, const uint8_t *bytes, size_t size, size_t tail);
 
 /* Gives up what is kept; what comes next begins anew. */
 void window_lose(struct window *w);

@@ -35,7 +35,7 @@
 #include "site.h"
 
 enum {
-	ARENA_VERSION = 5,
+	ARENA_VERSION = 6,
 	CHUNK_SLOTS = 1024,
 	CHUNK_BYTES = CHUNK_SLOTS * IPC_SLOT,
 	ARENA_CHUNKS_MAX = 16384,    /* 1 GiB */
@@ -95,7 +95,7 @@ struct arena_header {
 	char comm[16];	     /* of the programs to be recorded; "": any */
 	uint32_t alone;	     /* 1: children of the command are not recorded */
 	uint64_t mechanisms; /* to be looked at: a set of 1 << enum ipc_mechanism */
-	uint32_t window;     /* bytes told of each message of a recognised protocol, 0: none */
+	uint32_t window;     /* bytes told of each message of a recognised protocol (ipc_tail()), 0: none */
 	uint32_t capture;    /* and of every message */
 	/* written by the recorder while it runs */
 	_Alignas(64) _Atomic uint32_t stop; /* 1: record nothing any more */

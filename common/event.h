@@ -287,7 +287,7 @@ enum ipc_def_kind {
 	IPC_DEF_SOCKET,
 	IPC_DEF_ADDRESS, /* what a hashed address stands for; at least once before its first use by a process
 			  */
-	IPC_DEF_PAYLOAD, /* the first bytes of what the thread's next event of this object and start moved */
+	IPC_DEF_PAYLOAD, /* bytes of what the thread's next event of this object and start moved */
 	IPC_DEF_LAST = IPC_DEF_PAYLOAD,
 };
 
@@ -375,10 +375,20 @@ struct ipc_def_payload {
 	__u64 object; /* of the event, */
 	__u64 start;  /* as its start */
 	__u64 judge;  /* the eBPF source's own, else 0 */
-	__u64 reserved[2];
+	__u64 tail; /* so many bytes of the text are the last that were moved; what is between them and those
+		     * in front of them is not told */
+	__u64 reserved;
 	/* text: as many of the bytes that were moved as were asked for (arena.h: window, capture), at most
-	 * IPC_TEXT_MAX; any bytes. None where nobody saw them: sendfile, splice. */
+	 * IPC_TEXT_MAX; any bytes: the first ones but for `tail`. None where nobody saw them: sendfile,
+	 * splice. */
 };
+
+/* How many of so many bytes that are told of a stream's call are its last, where it moved more: so a parser
+ * finds what stands behind a long body. Those that are stored (`capture`) are the first all the same. */
+static inline __u32 ipc_tail(__u32 told, __u32 capture)
+{
+	return capture >= told ? 0 : told / 4 < told - capture ? told / 4 : told - capture;
+}
 
 struct ipc_def {
 	__u64 time;

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The first bytes of what was moved. They are read when the call has returned, since only then it is known
- * how many they are. By then another thread may have unmapped the memory: whoever has received what was sent
- * may have told it to. And another process may have shortened the file that is mapped there. So the kernel
- * copies them, which fails where we would crash, but for what a single thread has in memory of its own.
+ * The first bytes of what was moved, and the last. They are read when the call has returned, since only then
+ * it is known how many they are. By then another thread may have unmapped the memory: whoever has received
+ * what was sent may have told it to. And another process may have shortened the file that is mapped there. So
+ * the kernel copies them, which fails where we would crash, but for what a single thread has in memory of its
+ * own.
  */
 #include <fcntl.h>
 
 #include "payload.h"
 #include "recognise.h"
 #include "socket.h"
+
+enum { PIECES = 16 }; /* of memory: 256 bytes of the stack */
 
 #define BIT(mechanism) (1ULL << IPC_MECH_##mechanism)
 
@@ -161,12 +164,66 @@ static bool copy(const struct shim_thread *t, uint8_t *to, uint64_t length, stru
 	return raw_syscall(__NR_process_vm_readv, pid, &local, 1, v.iov, v.count, 0) == (long)length;
 }
 
+/* --- which of them --- */
+
+/* Which bytes of what a call moved. */
+struct part {
+	uint32_t length, /* of all that is told of them */
+		tail;	 /* of these, the last ones that were moved; 0: all are the first */
+	struct vector v; /* where they are; with a tail, nothing else */
+};
+
+/* Where the bytes from `from` to `to` of what the vector moved are, behind the `n` pieces before; SIZE_MAX:
+ * in too many pieces, or nowhere. */
+static size_t add_pieces(struct iovec *pieces, size_t n, struct vector v, uint64_t from, uint64_t to)
+{
+	uint64_t at = 0;
+	for (uint64_t i = 0; i < v.count && at < to; at += v.iov[i++].iov_len) {
+		uint64_t end = at + v.iov[i].iov_len, first = from > at ? from : at;
+		if (end > to)
+			end = to;
+		if (first >= end)
+			continue;
+		if (n == PIECES)
+			return SIZE_MAX;
+		pieces[n++] =
+			(struct iovec){ (char *)v.iov[i].iov_base + (first - at), (size_t)(end - first) };
+	}
+	return at < to ? SIZE_MAX : n;
+}
+
+/* Looks at a vector of the program's, where that is short; else its count is 0 then. */
+static struct vector known(const struct shim_thread *t, struct vector v, struct iovec *read)
+{
+	struct iovec all = { (void *)v.iov, v.count * sizeof(*v.iov) };
+	if (v.known)
+		return v;
+	if (v.count > PIECES || !copy(t, (uint8_t *)read, all.iov_len, (struct vector){ &all, 1, true }))
+		v.count = 0;
+	return (struct vector){ read, v.count, true };
+}
+
+/* Gives up a part of what is in front for the last bytes, where they can be had. */
+static __attribute__((noinline)) void take_tail(const struct shim_thread *t, struct part *part,
+						uint64_t moved, uint32_t tail, struct iovec *pieces)
+{
+	struct iovec read[PIECES];
+	struct vector v = known(t, part->v, read);
+	size_t n = add_pieces(pieces, 0, v, 0, part->length - tail);
+	if (n != SIZE_MAX)
+		n = add_pieces(pieces, n, v, moved - tail, moved);
+	if (n == SIZE_MAX)
+		return;
+	part->tail = tail;
+	part->v = (struct vector){ pieces, n, true };
+}
+
 /* --- telling them --- */
 
 /* `d`: where it is to be judged. The event is made whole first: when the payload is, both are there. */
-static void tell(struct shim_thread *t, struct ipc_event *e, struct vector v, uint32_t length,
-		 struct descriptor *d)
+static void tell(struct shim_thread *t, struct ipc_event *e, const struct part *part, struct descriptor *d)
 {
+	uint32_t length = part->length;
 	unsigned int slots = ipc_def_slots(length);
 	struct ipc_event *first = e->thread ? ring_begin(&shim.ring, &t->ring, slots + 1) : NULL;
 	if (!first) {
@@ -176,9 +233,9 @@ static void tell(struct shim_thread *t, struct ipc_event *e, struct vector v, ui
 	uint64_t end = shim_now();
 	struct ipc_def *def = (struct ipc_def *)first;
 	uint8_t *bytes = (uint8_t *)(first + 1);
-	bool whole = copy(t, bytes, length, v);
+	bool whole = copy(t, bytes, length, part->v);
 	if (d)
-		judge(d, e, bytes, whole ? length : 0);
+		judge(d, e, bytes, whole ? length - part->tail : 0);
 	if (!whole)
 		shim_lost(IPC_REASON_unread);
 	e->flags |= whole ? IPC_F_PAYLOAD : 0;
@@ -188,6 +245,7 @@ static void tell(struct shim_thread *t, struct ipc_event *e, struct vector v, ui
 	if (whole) { /* else it belongs to no event */
 		def->payload.object = e->object;
 		def->payload.start = e->start;
+		def->payload.tail = part->tail;
 	}
 	def->thread = e->thread;
 	def->call = IPC_DEF_PAYLOAD;
@@ -197,6 +255,15 @@ static void tell(struct shim_thread *t, struct ipc_event *e, struct vector v, ui
 	first[slots].duration = end - e->start;
 	ring_make_whole(&t->ring, first + slots);
 	ring_publish(&t->ring, first);
+}
+
+/* The last `tail` bytes too. Only such calls need so much of the stack. */
+static __attribute__((noinline)) void tell_ends(struct shim_thread *t, struct ipc_event *e, struct part part,
+						uint32_t tail, struct descriptor *d)
+{
+	struct iovec pieces[PIECES];
+	take_tail(t, &part, (uint64_t)e->result, tail, pieces);
+	tell(t, e, &part, d);
 }
 
 /* A handler's record shares the slots that are kept for those, which are few, with others. (Without a chunk
@@ -218,15 +285,19 @@ void payload_emit(struct shim_thread *t, struct ipc_event *e, struct vector v)
 		return;
 	}
 	struct descriptor *d = looked_at(t, e);
-	uint32_t most = is_of(captured, e->object) ? shim.capture : 0;
+	uint32_t capture = is_of(captured, e->object) ? shim.capture : 0, most = capture;
 	if (d && most < shim.window)
 		most = shim.window;
-	most = least((uint64_t)e->result, most);
-	if (most && has_room(&t->ring, most)) {
-		tell(t, e, v, most, d);
+	struct part part = { least((uint64_t)e->result, most), 0, v };
+	if (!part.length || !has_room(&t->ring, part.length)) {
+		if (part.length)
+			shim_lost(IPC_REASON_payload_dropped);
+		shim_emit(t, e);
 		return;
 	}
-	if (most)
-		shim_lost(IPC_REASON_payload_dropped);
-	shim_emit(t, e);
+	uint32_t tail = d && !socket_keeps_messages(e->object) ? ipc_tail(most, capture) : 0;
+	if (tail && part.length < (uint64_t)e->result)
+		tell_ends(t, e, part, tail, d);
+	else
+		tell(t, e, &part, d);
 }

@@ -9,8 +9,8 @@
 #include "protocol.h"
 
 enum {
-	/* Of a message so much is waited for where its inside is looked at: a source tells no more of a call
-	 * (IPC_TEXT_MAX), so waiting for more would be in vain where the message was sent by one. */
+	/* Of a message no more is waited for where its inside is looked at, but for what cannot be known
+	 * without its end. */
 	PROTO_LOOK = 4096,
 };
 /* Of what is passed over at once; as good as all that is still to come. */

@@ -382,8 +382,10 @@ static int64_t take_head(struct proto_side *side, const uint8_t *bytes, size_t s
 	if (!read_head(&head, &note, bytes, taken))
 		return PROTO_BAD;
 	enum asked asked = head.call ? ASKED : front(of(side));
-	size_t looked = looked_at(&head, asked);
-	if (size - head.size < looked)
+	size_t looked = looked_at(&head, asked), there = size - head.size;
+	if (there < looked && side->hole)
+		looked = there;
+	if (there < looked)
 		return PROTO_MORE;
 	struct proto_text body = body_of(bytes + head.size, looked);
 	return head.call ? take_call(side, &head, &note, body) : take_reply(side, bytes, &head, &note, body);

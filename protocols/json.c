@@ -195,6 +195,13 @@ static void read_member(struct json_rpc *rpc, struct proto_text key, struct prot
 		rpc->answers = rpc->failed = true, rpc->code = error_code(value);
 }
 
+/* The members whose values may be objects or arrays. */
+static bool is_structured(struct proto_text key, struct proto_text value)
+{
+	return value.size && (value.at[0] == '{' || value.at[0] == '[') &&
+	       (is_key(key, "params") || is_key(key, "result") || is_key(key, "error"));
+}
+
 bool json_rpc_read(struct json_rpc *rpc, const uint8_t *bytes, size_t size)
 {
 	struct json_walk walk;
@@ -208,5 +215,57 @@ bool json_rpc_read(struct json_rpc *rpc, const uint8_t *bytes, size_t size)
 		read_member(rpc, key, value, true);
 	if (found == JSON_CUT)
 		read_member(rpc, key, value, false);
+	rpc->whole = found == JSON_END;
+	rpc->inside = found == JSON_CUT && is_structured(key, value);
 	return found != JSON_BAD;
+}
+
+/* ---- from the end ---- */
+
+/* The quote that opens the string of which the last one is at `at`: none of its characters is a quote without
+ * a backslash in front, and none stands in front of a string. NULL: it is not there for certain. */
+static const uint8_t *string_begin(const uint8_t *begin, const uint8_t *at)
+{
+	while (--at > begin) {
+		if (*at == '"' && at[-1] != '\\')
+			return at;
+	}
+	return NULL;
+}
+
+/* A member, and the character behind it. */
+static bool read_last(struct json_rpc *rpc, const uint8_t *begin, const uint8_t *end)
+{
+	struct json_walk walk = { .at = begin, .end = end, .object = true };
+	struct proto_text key, value;
+	if (json_next(&walk, &key, &value) != JSON_FOUND)
+		return false;
+	read_member(rpc, key, value, true);
+	return true;
+}
+
+bool json_rpc_read_end(struct json_rpc *rpc, struct proto_text text)
+{
+	const uint8_t *begin = (const uint8_t *)text.at, *end = begin + text.size, *at;
+	while (end > begin && is_blank(end[-1]))
+		end--;
+	if (end == begin || end[-1] != '}')
+		return false;
+	uint32_t depth = 1;
+	for (at = end - 1; at > begin;) {
+		uint8_t c = *--at;
+		if (c == '"' && !(at = string_begin(begin, at)))
+			break;
+		depth += c == '}' || c == ']';
+		depth -= c == '{' || c == '[';
+		if (!depth)
+			return false; /* another one begins here */
+		if (c != ',' || depth > 1)
+			continue;
+		if (!read_last(rpc, at + 1, end))
+			return false;
+		end = at + 1;
+	}
+	rpc->whole = rpc->inside && depth > 1;
+	return true;
 }

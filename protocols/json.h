@@ -45,10 +45,17 @@ struct proto_text json_text(struct proto_text quoted, char *buffer);
 struct json_rpc {
 	bool named; /* it says "jsonrpc" */
 	bool calls, answers, failed;
+	bool whole;  /* all its members were seen */
+	bool inside; /* it is cut off inside of the object or array of "params", "result" or "error" */
 	struct proto_text method, id, code; /* as they stand there, with quotes; of an error its code */
 };
 
 /* false: it is no JSON object. */
 bool json_rpc_read(struct json_rpc *rpc, const uint8_t *bytes, size_t size);
+
+/* Of one that was cut off: the members that its last bytes have. Where it was cut off `inside` and goes on
+ * inside of an object or array, that is the same one, and nothing is missing: no message has a second
+ * (sections 4 and 5 of the specification). false: that is not how an object ends. */
+bool json_rpc_read_end(struct json_rpc *rpc, struct proto_text end);
 
 #endif

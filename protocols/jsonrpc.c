@@ -4,8 +4,11 @@
  * a rule each on a line), or each behind a head with its Content-Length (as language servers do). Which of
  * the two is seen anew with each message. Over HTTP: http.c.
  *
- * Of a message at most PROTO_LOOK bytes are looked at. A longer call whose "id" comes later is noted as one
- * without a reply: so it is never joined with a wrong one. Of a longer batch those behind are not noted.
+ * Of a message at most PROTO_LOOK bytes are looked at where they say what it is. Where "id" comes later, and
+ * of a batch, all of it must be there, or fit in a window. Where bytes of a message are missing, what stands
+ * behind them is read from its end: that is known by its head; of one without a head it may be the end of
+ * another message, so what it says is doubtful. A message of which no "id" was seen, but may be there,
+ * is not noted, and counted.
  */
 #include <string.h>
 
@@ -34,41 +37,76 @@ static uint64_t id_of(struct proto_text id)
 	return text_number(id, &number) ? number : hash(id);
 }
 
-/* Notes one object, `size` bytes of which are there; bytes and offset as in the note. */
-static bool note_object(struct proto_side *side, const uint8_t *object, size_t size, struct proto_note note)
+/* What kind of message it is; what else was not seen of it does not matter. */
+static bool is_known(const struct json_rpc *rpc)
+{
+	return rpc->whole || (rpc->id.size && (rpc->calls || rpc->answers));
+}
+
+static void note_object(struct proto_side *side, const struct json_rpc *rpc, struct proto_note note)
+{
+	char name[PROTO_TEXT_MAX];
+	if (!rpc->calls && !rpc->answers && !rpc->id.size)
+		return; /* none of ours */
+	note.numbered = rpc->id.size;
+	note.id = note.numbered ? id_of(rpc->id) : 0;
+	note.kind = !rpc->calls ? PROTO_REPLY : note.numbered ? PROTO_CALL : PROTO_ONEWAY;
+	if (rpc->calls)
+		note.name = json_text(rpc->method, name);
+	note.failed = rpc->failed;
+	note.status = rpc->code;
+	side->noted(side, &note);
+}
+
+/* What is there of a message, or of a body. */
+struct part {
+	const uint8_t *bytes;
+	size_t size;
+	struct proto_text end; /* where some are missing: its last bytes; NULL: these are not known either */
+};
+
+/* Whether no more of it is wanted to know what it is. */
+static bool is_enough(const uint8_t *bytes, size_t size)
 {
 	struct json_rpc rpc;
-	char name[PROTO_TEXT_MAX];
-	if (!json_rpc_read(&rpc, object, size))
+	return *bytes != '[' && (!json_rpc_read(&rpc, bytes, size) || is_known(&rpc));
+}
+
+/* Notes the object that it is, or counts it. false: it is none. */
+static bool take_object(struct proto_side *side, const struct part *part, struct proto_note note)
+{
+	struct json_rpc rpc;
+	if (!json_rpc_read(&rpc, part->bytes, part->size))
 		return false;
-	if (!rpc.calls && !rpc.answers && !rpc.id.size)
-		return true; /* none of ours */
-	note.numbered = rpc.id.size;
-	note.id = note.numbered ? id_of(rpc.id) : 0;
-	note.kind = !rpc.calls ? PROTO_REPLY : note.numbered ? PROTO_CALL : PROTO_ONEWAY;
-	if (rpc.calls)
-		note.name = json_text(rpc.method, name);
-	note.failed = rpc.failed;
-	note.status = rpc.code;
-	side->noted(side, &note);
+	if (is_known(&rpc))
+		note.doubtful = false; /* the end is not needed */
+	else if (part->end.at && !json_rpc_read_end(&rpc, part->end))
+		rpc = (struct json_rpc){ 0 };
+	if (is_known(&rpc))
+		note_object(side, &rpc, note);
+	else
+		side->unknown++;
 	return true;
 }
 
 /* Notes each object of an array as a message of its own. */
-static bool note_batch(struct proto_side *side, const uint8_t *array, size_t size, size_t offset)
+static bool take_batch(struct proto_side *side, const struct part *part, size_t offset)
 {
 	struct json_walk walk;
+	struct json_rpc rpc;
 	struct proto_text key, value;
 	enum json_found found;
-	json_walk(&walk, array, size);
+	json_walk(&walk, part->bytes, part->size);
 	while ((found = json_next(&walk, &key, &value)) == JSON_FOUND) {
 		const uint8_t *object = (const uint8_t *)value.at;
-		struct proto_note note = { .offset = offset + (size_t)(object - array),
+		if (!json_rpc_read(&rpc, object, value.size))
+			return false;
+		struct proto_note note = { .offset = offset + (size_t)(object - part->bytes),
 					   .bytes = value.size,
 					   .body = value.size };
-		if (!note_object(side, object, value.size, note))
-			return false;
+		note_object(side, &rpc, note);
 	}
+	side->unknown += found == JSON_CUT;
 	return found != JSON_BAD;
 }
 
@@ -77,14 +115,19 @@ static int64_t take_bare(struct proto_side *side, const uint8_t *bytes, size_t s
 {
 	struct place *place = (struct place *)side->state;
 	struct json_place inside = { 0 };
+	bool last = side->hole || size == PROTO_WINDOW;
 	size_t length = json_skip(&inside, bytes, size < PROTO_LOOK ? size : PROTO_LOOK);
-	if (inside.depth && size < PROTO_LOOK)
-		return PROTO_MORE;
+	if (inside.depth && (size < PROTO_LOOK || !is_enough(bytes, length))) {
+		length += json_skip(&inside, bytes + length, size - length);
+		if (inside.depth && !last)
+			return PROTO_MORE;
+	}
 	uint64_t known = inside.depth ? 0 : length;
+	struct part part = { bytes, length, { 0 } };
 	struct proto_note note = { .offset = offset, .bytes = known, .body = known };
-	bool good = *bytes == '[' ? note_batch(side, bytes, length, offset)
-				  : note_object(side, bytes, length, note);
-	if (!good)
+	if (inside.depth && side->hole && side->tail.size)
+		part.end = side->tail, note.doubtful = true;
+	if (!(*bytes == '[' ? take_batch(side, &part, offset) : take_object(side, &part, note)))
 		return PROTO_BAD;
 	place->inside = inside;
 	return (int64_t)length;
@@ -111,16 +154,32 @@ static bool content_length(const uint8_t *bytes, size_t size, uint64_t *length)
 	return false;
 }
 
-/* Notes what of the body of `length` bytes is there. */
-static bool note_body(struct proto_side *side, const uint8_t *body, size_t size, struct proto_note note,
-		      size_t head)
+/* The end of what takes so many bytes of the window and what follows, in what was seen behind the hole. */
+static struct proto_text end_of(const struct proto_side *side, size_t window, uint64_t all)
 {
-	size_t blanks = text_blanks(body, size);
-	if (blanks == size)
-		return true;
-	body += blanks, size -= blanks;
-	return *body == '[' ? note_batch(side, body, size, note.offset + head + blanks)
-			    : note_object(side, body, size, note);
+	uint64_t begin = window + side->hole;
+	bool seen = side->hole && all > begin && all - begin <= side->tail.size;
+	return seen ? (struct proto_text){ side->tail.at, (size_t)(all - begin) } : (struct proto_text){ 0 };
+}
+
+/* Takes the `size` bytes of a body that are there, or its first `look` where they are enough; `last`: no more
+ * of them come. Returns 1, PROTO_MORE or PROTO_BAD. */
+static int64_t take_body(struct proto_side *side, struct part part, size_t look, bool last,
+			 struct proto_note note)
+{
+	size_t blanks = text_blanks(part.bytes, part.size);
+	part.bytes += blanks, part.size -= blanks;
+	if (blanks < look && is_enough(part.bytes, look - blanks))
+		part.size = look - blanks;
+	else if (!last)
+		return PROTO_MORE;
+	if (!part.size) {
+		side->unknown += blanks < note.body;
+		return 1;
+	}
+	size_t offset = (size_t)(note.offset + note.bytes - note.body) + blanks;
+	bool good = *part.bytes == '[' ? take_batch(side, &part, offset) : take_object(side, &part, note);
+	return good ? 1 : PROTO_BAD;
 }
 
 static int64_t take_framed(struct proto_side *side, const uint8_t *bytes, size_t size, size_t offset)
@@ -132,11 +191,14 @@ static int64_t take_framed(struct proto_side *side, const uint8_t *bytes, size_t
 	if (!may_be_head(bytes, head) || !content_length(bytes, head, &length))
 		return PROTO_BAD;
 	uint64_t all = head + length;
-	size_t wanted = all < PROTO_LOOK ? (size_t)all : PROTO_LOOK;
-	if (size < wanted)
+	size_t there = all < size ? (size_t)all : size, look = there < PROTO_LOOK ? there : PROTO_LOOK;
+	bool last = there == all || side->hole || size == PROTO_WINDOW;
+	if (!last && size < PROTO_LOOK)
 		return PROTO_MORE;
+	struct part part = { bytes + head, there - head, end_of(side, size, all) };
 	struct proto_note note = { .offset = offset, .bytes = all, .body = length };
-	return note_body(side, bytes + head, wanted - head, note, head) ? (int64_t)all : PROTO_BAD;
+	int64_t taken = take_body(side, part, look - head, last, note);
+	return taken > 0 ? (int64_t)all : taken;
 }
 
 static int64_t step(struct proto_side *side, const uint8_t *bytes, size_t size, size_t offset)

@@ -48,6 +48,7 @@ struct proto_note {
 				   * "program.procedure", "/package.Service/Method"; of a reply none */
 	struct proto_text status; /* of a reply: as the protocol has it: "200", an error's name or number */
 	bool failed;		  /* of a reply: the call was not successful */
+	bool doubtful;		  /* what it says may be of another message */
 	struct proto_text sender, destination, path, interface, member, signature; /* D-Bus */
 	unsigned int fds; /* descriptors that go with it */
 	bool traced;	  /* it carries a traceparent: */
@@ -67,9 +68,15 @@ struct proto_side {
 	struct proto_conversation *conversation;
 	struct proto_side *other; /* the other way of the same conversation */
 	bool begun;		  /* something of this side was given before */
-	bool middle;  /* it was not seen from its beginning, or bytes are missing in front of the window: what
-		       * the parser knew of its place is void. The parser sets it back. */
-	bool callers; /* this side makes the calls, as far as the parser can tell; for its own use */
+	bool middle; /* it was not seen from its beginning, or bytes are missing in front of the window: what
+		      * the parser knew of its place is void. The parser sets it back. */
+	uint64_t hole; /* so many bytes behind the window nobody saw: PROTO_MORE is as PROTO_BAD. 0: none are
+			* missing, more may come */
+	struct proto_text
+		tail;	  /* with a hole: what was seen behind it, up to the end of what the call moved */
+	uint32_t unknown; /* messages that the parser has passed over: what they are it could not know. The
+			   * collector counts them, and sets it back. */
+	bool callers;	  /* this side makes the calls, as far as the parser can tell; for its own use */
 	proto_noted *noted;
 	void *context;				 /* the collector's */
 	_Alignas(16) uint8_t state[PROTO_STATE]; /* zeroed at first */
@@ -86,7 +93,8 @@ enum {
 struct protocol {
 	/* Takes what it can from the beginning of the window and calls side->noted for each message. Returns
 	 * how many bytes of the side it has done with: more than `size` where what follows is not needed (a
-	 * body). Of a datagram the value only says whether it was understood. */
+	 * body; of those that the tail has it is given the rest next). Of a datagram the value only says
+	 * whether it was understood. */
 	int64_t (*parse)(struct proto_side *side, const uint8_t *bytes, size_t size);
 	void (*close)(struct proto_conversation *conversation); /* frees what both sides allocated; or NULL */
 };

@@ -533,8 +533,8 @@ static void outlast(struct recording *r)
 	while (!r->launch.ended)
 		launch_wait(&r->launch, -1);
 	if (r->ended_by && !strcmp(r->ended_by, "max-size"))
-		failed("the recording ended when the trace had as much as fits %lld bytes (--max-size); what "
-		       "came then is not in '%s'",
+		failed("the recording ended, as the trace may have no more than %lld bytes (--max-size): "
+		       "what came then is not in '%s'",
 		       (long long)r->o->max_size, r->tracks[0].path);
 }
 

@@ -281,8 +281,8 @@ def a_trace_does_not_outgrow_its_size(s, source):
     few = ("sh", "-c", FLOOD), 1
     storm = ("sh", "-c", 'while [ -e "$0-wal" ]; do (echo a) | cat >/dev/null; done; echo done; exit 5'), 2
     asks = (PYTHON, "-c", ASKS), 4
-    for limit, (command, moved_each), mechanism, *words in ((2 << 20, few, "pipe"), (1 << 20, storm, "pipe"), (1 << 20, asks, "unix_stream"),
-                                                            (3 << 20, asks, "unix_stream", "--capture=4096")):
+    for limit, (command, moved_each), mechanism, *words in ((3 << 19, few, "pipe"), (1 << 20, storm, "pipe"), (1 << 20, asks, "unix_stream"),
+                                                            (3 << 19, asks, "unix_stream", "--capture=4096")):
         path = s.new_trace()
         result = s.run([s.ipctrace, "-o", path, f"--source={source}", f"--max-size={limit}", *words, "--", *command, path])
         assert (result.status, result.out) == (5, b"done\n"), result

@@ -36,6 +36,35 @@ os.wait()
 """
 SAID = [("jsonrpc", "call", "look", CALLS, 0), ("jsonrpc", "reply", None, CALLS, CALLS)]
 
+# Calls and replies whose numbers stand at their ends, each sent by one call.
+SIZES = 10, 3000, 4096, 5000, 10000, 60000
+LATE = f"""
+import os, socket, sys
+def message(text):
+    return b'Content-Length: %d\\r\\n\\r\\n' % len(text) + text if sys.argv[1] == 'headed' else text + b'\\n'
+def call(i, size):
+    return message(b'{{"jsonrpc":"2.0","method":"late","params":["%s"],"id":%d}}' % (b'x' * size, i))
+def reply(i, size):
+    return message(b'{{"jsonrpc":"2.0","result":["%s"],"id":%d}}' % (b'}}' * size, i))
+def take(end, wanted):
+    got = b''
+    while len(got) < len(wanted):
+        got += end.recv(len(wanted) - len(got))
+    assert got == wanted
+a, b = socket.socketpair()
+if not os.fork():
+    a.close()
+    for i, size in enumerate({SIZES}):
+        take(b, call(i, size))
+        b.sendall(reply(i, size))
+    os._exit(0)
+b.close()
+for i, size in enumerate({SIZES}):
+    a.sendall(call(i, size))
+    take(a, reply(i, size))
+os.wait()
+"""
+
 
 def content(path):
     """All that is on the disk."""
@@ -88,6 +117,43 @@ def bytes_that_were_asked_for(s, source):
     assert mode_of(trace) == 0o600, oct(mode_of(trace))
     shown = s.run([s.ipctrace, "summary", "-i", trace.path])
     assert shown.out.count(b"the first 20 bytes of each message") == 1, shown
+
+
+def late(s, source, how, *recorder):
+    _, trace = s.record([PYTHON, "-c", LATE, how], source, recorder)
+    rows = trace.rows("""SELECT c.kind, c.name, c.number, r.kind, r.number, c.exact, r.exact FROM protocol_messages c
+                      LEFT JOIN protocol_messages r ON r.call = c.id WHERE c.name NOTNULL ORDER BY c.id""")
+    assert [row[:5] for row in rows] == [("call", "late", i, "reply", i) for i in range(len(SIZES))], rows
+    assert trace.one("SELECT count(*) FROM protocol_messages") == 2 * len(SIZES)
+    return trace, [row[5:] for row in rows]
+
+
+@by_source
+def numbers_at_the_end_of_long_messages(s, source):
+    trace, exact = late(s, source, "headed")
+    assert set(exact) == {(1, 1)} and not trace.lost("unparsed"), exact
+
+
+@by_source
+def without_a_head_they_may_be_of_another_message(s, source):
+    """Which is marked."""
+    trace, exact = late(s, source, "bare")
+    assert exact[:2] == [(1, 1)] * 2 and set(exact[2:]) == {(0, 0)} and trace.lost("unparsed"), exact
+
+
+@by_source
+def what_is_stored_of_long_messages_is_their_beginning(s, source):
+    """Whatever the parsers look at."""
+    for capture in 100, 3500:
+        trace, _ = late(s, source, "headed", f"--capture={capture}")
+        sizes = set()
+        for data, moved in trace.rows("""SELECT data, bytes FROM payloads p JOIN events e ON e.id = p.event_id
+                                      WHERE mechanism = 'unix_stream' AND verb = 'send'"""):
+            assert len(data) == min(moved, capture) and data[:16] == b"Content-Length: ", (moved, data)
+            text = data.partition(b'"}' if b'"result"' in data else b'"x')[2].rstrip(b'"]},id:0123456789')
+            assert not text.strip(b"x}"), data
+            sizes.add(len(data))
+        assert capture in sizes, sizes
 
 
 @test

@@ -56,6 +56,7 @@ def calls_over_http(s, source):
     truth = ledger(s)
     assert len(truth) > 40 and [row[:3] for row in rows] == truth, (rows, truth)
     assert all((row[3:] == ("/rpc", "jsonrpc")) == (row[0] in ("echo", "missing")) for row in rows), rows
+    assert not trace.lost("unparsed") and trace.one("SELECT min(exact) FROM protocol_messages") == 1
 
 
 SERVED = """

@@ -7,7 +7,8 @@
  *	FUZZ_PARSER(http)
  *
  * Input: a byte of settings (1: datagrams, 2: both ways from the middle), then calls: a byte (1: the other
- * way, 2: the last half of it is not seen, 4: none of it is), how many bytes it moves in two, and these.
+ * way, 2: the last half of it is not seen, 4: none of it is, 8: but for the last quarter), how many bytes it
+ * moves in two, and these.
  */
 #ifndef FUZZ_PARSER_H
 #define FUZZ_PARSER_H
@@ -51,13 +52,16 @@ static void fuzz_begin(struct proto_conversation *conversation, struct window *w
 /* In memory of exactly its size, so that reads beyond it are found. */
 static void fuzz_feed(struct window *w, const uint8_t *bytes, size_t moved, unsigned int seen)
 {
-	size_t size = seen & 4 ? 0 : seen & 2 ? moved / 2 : moved;
-	uint8_t *exact = malloc(size ? size : 1);
+	size_t head = seen & 4 ? 0 : seen & 2 ? moved / 2 : moved, tail = seen & 8 ? moved / 4 : 0;
+	if (head + tail > moved)
+		tail = moved - head;
+	uint8_t *exact = malloc(head + tail ? head + tail : 1);
 
 	if (!exact)
 		abort();
-	memcpy(exact, bytes, size);
-	window_feed(w, moved, exact, size);
+	memcpy(exact, bytes, head);
+	memcpy(exact + head, bytes + moved - tail, tail);
+	window_feed(w, moved, exact, head + tail, tail);
 	free(exact);
 	if (w->have && w->at + w->have != w->moved)
 		abort();

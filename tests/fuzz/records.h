@@ -174,6 +174,7 @@ static void tell_payload(struct collector *c, enum collector_source source, cons
 	d->payload.object = e->object;
 	d->payload.start = e->start;
 	d->text = (uint16_t)(e->result > 0 && (size_t)e->result < length ? (size_t)e->result : length);
+	d->payload.tail = o->arg & 8 ? o->text : 0;
 	memcpy(slots + 1, said + from, d->text);
 	collector_record(c, source, slots);
 }

@@ -18,7 +18,7 @@ static struct proto_conversation conversation;
 static struct window ways[2];
 static char told[1 << 16];
 static size_t told_size;
-static unsigned int lost; /* places */
+static unsigned int lost; /* places, and messages that were known to be there */
 
 static void tell_text(const char *what, struct proto_text text)
 {
@@ -56,6 +56,7 @@ static void note_down(struct proto_side *side, const struct proto_note *note)
 	tell_text("member", note->member);
 	tell_text("signature", note->signature);
 	tell_number("fds", note->fds);
+	tell_number("doubtful", note->doubtful);
 	tell_text("\n", (struct proto_text){ "", 0 });
 }
 
@@ -81,13 +82,22 @@ static void end_conversation(void)
 	window_lose(&ways[BACK]);
 }
 
-/* One call moved `size` bytes, of which the first `seen` are known: a copy of just these. */
+/* One call moved `size` bytes, of which the first `head` and the last `tail` are known: a copy of just these.
+ */
+static void move_ends(int way, const void *bytes, size_t size, size_t head, size_t tail)
+{
+	uint8_t *exact = malloc(head + tail ? head + tail : 1);
+	memcpy(exact, bytes, head);
+	memcpy(exact + head, (const char *)bytes + size - tail, tail);
+	lost += window_feed(&ways[way], size, exact, head + tail, tail);
+	lost += ways[way].side.unknown;
+	ways[way].side.unknown = 0;
+	free(exact);
+}
+
 static void move_part(int way, const void *bytes, size_t size, size_t seen)
 {
-	uint8_t *exact = malloc(seen ? seen : 1);
-	memcpy(exact, bytes, seen);
-	lost += window_feed(&ways[way], size, exact, seen);
-	free(exact);
+	move_ends(way, bytes, size, seen, 0);
 }
 
 static void move(int way, const void *bytes, size_t size)
@@ -114,6 +124,41 @@ static inline void whatever_the_calls(enum ipc_protocol protocol, const void *by
 	for (size_t i = 0; i < size; i++)
 		move(THERE, (const char *)bytes + i, 1);
 	assert_string_equal(told, whole);
+}
+
+static inline void assert_some_of(const char *whole)
+{
+	static char line[sizeof(told)];
+	for (const char *at = told, *end; (end = strchr(at, '\n')); at = end + 1) {
+		snprintf(line, sizeof(line), "%.*s", (int)(end - at + 1), at);
+		if (!strstr(whole, line))
+			fail_msg("%s is none of\n%s", line, whole);
+	}
+}
+
+/* One call, with a hole anywhere: nothing is told that all of it would not have told, and nothing is missing
+ * if no place is lost; as none is where the hole is in the body, which is from `body` to `end`. */
+static inline void wherever_the_hole(enum ipc_protocol protocol, const void *bytes, size_t size, size_t body,
+				     size_t end)
+{
+	static char whole[sizeof(told)];
+	begin_conversation(protocol, true);
+	move(THERE, bytes, size);
+	end_conversation();
+	assert_int_equal(lost, 0);
+	memcpy(whole, told, sizeof(whole));
+	for (size_t head = 0; head < size; head++) {
+		for (size_t tail = 0; head + tail < size; tail++) {
+			begin_conversation(protocol, true);
+			move_ends(THERE, bytes, size, head, tail);
+			end_conversation();
+			assert_false(lost && head >= body && size - tail <= end);
+			if (lost)
+				assert_some_of(whole);
+			else
+				assert_string_equal(told, whole);
+		}
+	}
 }
 
 #endif

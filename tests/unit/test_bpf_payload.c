@@ -124,19 +124,39 @@ static void test_udp(void **state)
 		     MOVED(recvmmsg, "one"), MOVED(recvmmsg, "three"));
 }
 
-static void test_long(void **state)
+/* Of each of two long messages so many bytes are told, of which so many are the last. */
+static void expect_long(unsigned int size, unsigned int tail)
 {
 	const struct definition *d;
 	unsigned int at = 0;
 
-	(void)state;
-	record_captured("long", LONG);
 	for (int i = 0; i < 2; i++) {
 		assert_int_not_equal(next_move(&at, &d), 0);
-		assert_int_equal(d->def.text, IPC_TEXT_MAX);
-		for (int k = 0; k < IPC_TEXT_MAX; k++)
-			assert_int_equal((unsigned char)d->text[k], k % 251 + 1);
+		assert_int_equal(d->def.text, size);
+		assert_int_equal(d->def.payload.tail, tail);
+		for (unsigned int k = 0; k < size; k++) {
+			unsigned int place = k < size - tail ? k : LONG - size + k;
+			assert_int_equal((unsigned char)d->text[k], place % 251 + 1);
+		}
 	}
+}
+
+static void test_long(void **state)
+{
+	(void)state;
+	record_captured("long", LONG);
+	expect_long(IPC_TEXT_MAX, 0);
+	window = IPC_TEXT_MAX;
+	capture = 0;
+	record("long");
+	expect_long(IPC_TEXT_MAX, 1024);
+	capture = 3500;
+	record("long");
+	expect_long(IPC_TEXT_MAX, 596);
+	window = 100;
+	capture = 0;
+	record("long");
+	expect_long(100, 25);
 }
 
 static void test_queues(void **state)

@@ -167,6 +167,19 @@ static void interim_replies_are_none(void **state)
 		     "1 56+43/0 reply =201\n");
 }
 
+static void behind_a_hole_the_next_is_found(void **state)
+{
+	static const char sized[] = "POST /a HTTP/1.1\r\nContent-Length: 30\r\n\r\n"
+				    "012345678901234567890123456789"
+				    "GET /b HTTP/1.1\r\n\r\n";
+	static const char chunked[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+				      "1e\r\n012345678901234567890123456789\r\n0\r\n\r\n"
+				      "HTTP/1.1 404 None\r\nContent-Length: 0\r\n\r\n";
+	(void)state;
+	wherever_the_hole(IPC_PROTO_http, sized, sizeof(sized) - 1, 40, 70);
+	wherever_the_hole(IPC_PROTO_http, chunked, sizeof(chunked) - 1, 51, 81);
+}
+
 static void another_protocol_ends_it(void **state)
 {
 	static const struct turn upgrade[] = {
@@ -325,6 +338,7 @@ int main(void)
 		cmocka_unit_test(replies_to_head_have_no_body),
 		cmocka_unit_test(replies_may_be_seen_before_their_requests),
 		cmocka_unit_test(interim_replies_are_none),
+		cmocka_unit_test(behind_a_hole_the_next_is_found),
 		cmocka_unit_test(another_protocol_ends_it),
 		cmocka_unit_test(traceparents_are_read),
 		cmocka_unit_test(json_rpc_in_bodies_names_the_calls),

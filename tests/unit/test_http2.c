@@ -250,6 +250,39 @@ static void calls_of_grpc_are_too(void **state)
 	pair_close(&p);
 }
 
+/* All that a side has said, by one call. The hole may be in the DATA of the last message but its trailers. */
+static void give_holes(const struct pair *p, int side, size_t data)
+{
+	uint8_t all[4096];
+	size_t size = 0;
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->turns[i].side != side)
+			continue;
+		assert_true(size + p->turns[i].size <= sizeof(all));
+		memcpy(all + size, p->turns[i].bytes, p->turns[i].size);
+		size += p->turns[i].size;
+	}
+	const uint8_t *x = memmem(all, size, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", data);
+	assert_non_null(x);
+	wherever_the_hole(IPC_PROTO_http2, all, size, (size_t)(x - all), (size_t)(x - all) + data);
+}
+
+static void behind_a_hole_trailers_are_found(void **state)
+{
+	struct pair p;
+	struct body asked = { 30, NULL }, answered = { 30, "5" };
+	(void)state;
+	pair_open(&p);
+	int32_t stream = ask(&p, "POST", "/s/a", "application/grpc", "", &asked);
+	speak_all(&p);
+	answer(&p, stream, "200", &answered);
+	ask(&p, "POST", "/s/b", "application/grpc", "", NULL);
+	speak_all(&p);
+	give_holes(&p, CLIENT, 30);
+	give_holes(&p, SERVER, 30);
+	pair_close(&p);
+}
+
 /* All that the server says first: as it may be where the client's calls of the system return later. */
 static void replies_may_be_seen_before_their_calls(void **state)
 {
@@ -439,6 +472,7 @@ int main(void)
 		cmocka_unit_test(beginnings_of_connections_are_recognised),
 		cmocka_unit_test(calls_and_replies_are_named),
 		cmocka_unit_test(calls_of_grpc_are_too),
+		cmocka_unit_test(behind_a_hole_trailers_are_found),
 		cmocka_unit_test(replies_may_be_seen_before_their_calls),
 		cmocka_unit_test(resets_end_calls),
 		cmocka_unit_test(interim_replies_and_pushed_ones_are_none),

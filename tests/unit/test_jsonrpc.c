@@ -195,13 +195,144 @@ static void of_long_messages_the_beginning_tells(void **state)
 			  sizes[i]);
 		assert_string_equal(told, "0 0+0/0 call #1 a\n0 10034+21/21 call #2 b\n");
 		give_long("{\"method\":\"a\",\"params\":\"", "\",\"id\":1}\n", sizes[i]);
-		assert_string_equal(told, "0 0+0/0 oneway a\n");
+		assert_string_equal(told, "0 0+10033/10033 call #1 a\n");
+		give_long("{\"method\":\"a\",\"params\":\"", "\"}\n", sizes[i]);
+		assert_string_equal(told, "0 0+10026/10026 oneway a\n");
+		give_long("Content-Length: 10023\r\n\r\n{\"result\":\"", "\",\"id\":1234}", sizes[i]);
+		assert_string_equal(told, "0 0+10048/10023 reply #1234\n");
 		give_long("Content-Length: 10041\r\n\r\n{\"id\":1,\"error\":{\"code\":7, \"message\":\"",
 			  "\"}}\n", sizes[i]);
 		assert_string_equal(told, "0 0+10066/10041 reply #1 =7 failed\n");
-		give_long("[{\"id\":1,\"method\":\"a\"},{\"method\":\"", "\"}]\n{\"id\":2,\"method\":\"b\"}",
-			  sizes[i]);
-		assert_string_equal(told, "0 1+21/21 call #1 a\n0 10038+21/21 call #2 b\n");
+		give_long("[{\"id\":1,\"method\":\"a\"},{\"id\":3,\"result\":\"",
+			  "\"}]\n{\"id\":2,\"method\":\"b\"}", sizes[i]);
+		assert_string_equal(told, "0 1+21/21 call #1 a\n0 23+10020/10020 reply #3\n"
+					  "0 10045+21/21 call #2 b\n");
+	}
+}
+
+/* Further behind than any window reaches: it is counted, and is not taken for one without a reply. */
+static void an_id_that_is_never_seen_makes_no_notification(void **state)
+{
+	static const char *const begins[] = {
+		"{\"method\":\"a\",\"params\":\"", "[{\"result\":\"",
+		"Content-Length: 70033\r\n\r\n{\"method\":\"a\",\"params\":\""
+	};
+	static const char *const ends[] = { "\",\"id\":1}", "\",\"id\":1}]", "\",\"id\":1}" };
+	static const char next[] = "{\"id\":2,\"method\":\"b\"}";
+	static char middle[1000];
+	(void)state;
+	memset(middle, 'x', sizeof(middle));
+	for (size_t i = 0; i < 3; i++) {
+		begin_talk(IPC_PROTO_jsonrpc);
+		move(0, begins[i], strlen(begins[i]));
+		for (int k = 0; k < 70; k++)
+			move(0, middle, sizeof(middle));
+		move(0, ends[i], strlen(ends[i]));
+		assert_string_equal(told, "");
+		assert_int_equal(lost, 1);
+		move(0, next, SIZE(next));
+		end_conversation();
+		assert_non_null(strstr(told, "+21/21 call #2 b\n"));
+		assert_int_equal(lost, 1);
+	}
+}
+
+/* A call moves the message `before`, 10,000 times `fill`, `behind`, of which 3,072 bytes and 1,024 are seen.
+ */
+static void give_ends(const char *before, char fill, const char *behind)
+{
+	char text[2 * LONG];
+	size_t size = strlen(before), end = strlen(behind);
+	memcpy(text, before, size);
+	memset(text + size, fill, LONG);
+	memcpy(text + size + LONG, behind, end);
+	begin_talk(IPC_PROTO_jsonrpc);
+	move_ends(0, text, size + LONG + end, 3072, 1024);
+	end_conversation();
+}
+
+#define LONG_HEAD "Content-Length: 11000\r\n\r\n"
+
+/* Its end is where its head says; the rest of its 11,000 bytes are blanks, and another one follows. */
+static void give_framed_ends(const char *before, char fill, const char *behind, const char *expect_first)
+{
+	static const char next[] = HEAD(21) "{\"id\":2,\"method\":\"b\"}";
+	char head[1000], rest[LONG];
+	size_t blanks = 11000 - strlen(before) - LONG - strlen(behind);
+	snprintf(head, sizeof(head), LONG_HEAD "%*s%s", (int)blanks - 200, "", before);
+	snprintf(rest, sizeof(rest), "%s%200s%s", behind, "", next);
+	give_ends(head, fill, rest);
+	snprintf(expected, sizeof(expected), "%s0 %zu+%zu/21 call #2 b\n", expect_first,
+		 SIZE(LONG_HEAD) + 11000, SIZE(next));
+	assert_string_equal(told, expected);
+	assert_int_equal(lost, !*expect_first);
+}
+
+static void behind_a_hole_a_message_with_a_head_is_read_from_its_end(void **state)
+{
+	(void)state;
+	give_framed_ends("{\"jsonrpc\":\"2.0\",\"method\":\"a\",\"params\":{\"x\":\"", '}', "\"},\"id\":5}",
+			 "0 0+11025/11000 call #5 a\n");
+	give_framed_ends("{\"params\":\"", '{', "\",\"method\":\"a\",\"x\":\"\\\"\",\"id\":5}",
+			 "0 0+11025/11000 call #5 a\n");
+	give_framed_ends("{\"params\":[", ',', "{\"id\":[\"\\\\\"]}],\n\"method\" :\"a\" , \"id\":5 }",
+			 "0 0+11025/11000 call #5 a\n");
+	give_framed_ends("{\"result\":[\"", '\\', "\"],\"jsonrpc\":\"2.0\",\"id\":7}\n",
+			 "0 0+11025/11000 reply #7\n");
+	give_framed_ends("{\"method\":\"open\",\"params\":{\"text\":\"", ',', "\"}}",
+			 "0 0+11025/11000 oneway open\n");
+	/* Something else may stand in between. */
+	give_framed_ends("{\"method\":\"a\",\"params\":\"", 'x', "\"}", "");
+	give_framed_ends("{\"method\":\"a\",\"x\":[", ' ', "]}", "");
+	give_framed_ends("{\"method\":\"a\",\"params\":{}", ' ', ",\"x\":\"\"}", "");
+	give_framed_ends("{\"method\":\"a\",\"params\":[{", 'x', "{\"id\":1}", "");
+	give_framed_ends("{\"method\":\"a\",\"params\":[{", 'x', "\"id\":1", "");
+	give_framed_ends("[{\"method\":\"a\",\"params\":[{", 'x', "}],\"id\":1}]", "");
+}
+
+static void wherever_it_is_nothing_wrong_is_told(void **state)
+{
+	static const char text[] = HEAD(61) CALL_1 HEAD(61) REPLY_1 HEAD(63) "[" CALL_1 "]" HEAD(78) EVENT;
+	(void)state;
+	wherever_the_hole(IPC_PROTO_jsonrpc, text, SIZE(text), SIZE(text), 0);
+}
+
+static bool doubtful;
+
+static void note_doubt(struct proto_side *side, const struct proto_note *note)
+{
+	doubtful = note->doubtful;
+	say_note(side, note);
+}
+
+/* It may be another message's. */
+static void behind_a_hole_the_end_of_a_line_is_doubtful(void **state)
+{
+	static const struct {
+		const char *before, *behind, *told;
+		bool doubtful;
+	} cases[] = {
+		{ "{\"method\":\"a\",\"params\":[", "],\"id\":5}\n", "0 0+0/0 call #5 a\n", true },
+		{ "{\"result\":[", "],\"jsonrpc\":\"2.0\",\"id\":7}", "0 0+0/0 reply #7\n", true },
+		{ "{\"id\":7,\"result\":[", "],\"id\":8}", "0 0+0/0 reply #7\n", false },
+		{ "{\"method\":\"a\",\"params\":[", "]}\n", "0 0+0/0 oneway a\n", true },
+		{ "{\"method\":\"a\",\"params\":\"", "\"}\n", "", false },
+		{ "{\"method\":\"a\",\"params\":[", "]}\n{\"result\":3,\"id\":5}\n", "", false },
+		{ "{\"method\":\"a\",\"params\":[", "]", "", false },
+	};
+	char text[2 * LONG];
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		size_t size = (size_t)snprintf(text, sizeof(text), "%s%*s%s", cases[i].before, LONG, "",
+					       cases[i].behind);
+		begin_talk(IPC_PROTO_jsonrpc);
+		ways[THERE].side.noted = note_doubt;
+		doubtful = false;
+		move_ends(0, text, size, 3072, 1024);
+		end_conversation();
+		assert_string_equal(told, cases[i].told);
+		assert_int_equal(doubtful, cases[i].doubtful);
+		assert_int_equal(lost, 1 + !*cases[i].told);
 	}
 }
 
@@ -284,6 +415,10 @@ int main(void)
 		cmocka_unit_test(each_of_a_batch_is_a_message),
 		cmocka_unit_test(odd_ids_and_errors_are_told_apart),
 		cmocka_unit_test(of_long_messages_the_beginning_tells),
+		cmocka_unit_test(an_id_that_is_never_seen_makes_no_notification),
+		cmocka_unit_test(behind_a_hole_a_message_with_a_head_is_read_from_its_end),
+		cmocka_unit_test(wherever_it_is_nothing_wrong_is_told),
+		cmocka_unit_test(behind_a_hole_the_end_of_a_line_is_doubtful),
 		cmocka_unit_test(what_is_none_is_bad_until_the_next_begins),
 		cmocka_unit_test(after_missing_bytes_the_next_one_is_found),
 		cmocka_unit_test(depth_costs_nothing),

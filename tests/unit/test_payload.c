@@ -80,11 +80,13 @@ static void begin(uint32_t window, uint32_t capture)
 	dropped = lost = bare = 0;
 }
 
+static uint64_t tail; /* of what was told last */
+
 /* Moves `size` bytes. How many of them were told: those, and in front of their event; -1: none was meant to
  * be. */
-static int move(uint16_t call, enum ipc_mechanism mechanism, const char *bytes, size_t size, uint16_t flags)
+static int move_from(struct vector v, uint16_t call, enum ipc_mechanism mechanism, const char *bytes,
+		     size_t size, uint16_t flags)
 {
-	struct iovec parts[] = { { (void *)bytes, 1 }, { NULL, 0 }, { (void *)(bytes + 1), size } };
 	struct ipc_event e = { .start = 42,
 			       .object = object_of(mechanism),
 			       .result = (int64_t)size,
@@ -93,7 +95,7 @@ static int move(uint16_t call, enum ipc_mechanism mechanism, const char *bytes, 
 			       .call = call,
 			       .flags = flags };
 	uint32_t at = thread.ring.next;
-	payload_emit(&thread, &e, (struct vector){ parts, 3, true });
+	payload_emit(&thread, &e, v);
 	assert_int_equal(thread.ring.busy, 0);
 	const struct ipc_def *def = (const struct ipc_def *)&slots[at];
 	uint32_t behind = def->call == IPC_DEF_PAYLOAD ? ipc_def_slots(def->text) : 0;
@@ -105,8 +107,17 @@ static int move(uint16_t call, enum ipc_mechanism mechanism, const char *bytes, 
 	if (!behind)
 		return -1;
 	assert_true(def->payload.object == e.object && def->payload.start == 42 && def->thread == 1);
-	assert_memory_equal(def + 1, bytes, def->text);
+	tail = def->payload.tail;
+	assert_in_range(tail, 0, def->text);
+	assert_memory_equal(def + 1, bytes, def->text - tail);
+	assert_memory_equal((const char *)(def + 1) + def->text - tail, bytes + size - tail, tail);
 	return def->text;
+}
+
+static int move(uint16_t call, enum ipc_mechanism mechanism, const char *bytes, size_t size, uint16_t flags)
+{
+	struct iovec parts[] = { { (void *)bytes, 1 }, { NULL, 0 }, { (void *)(bytes + 1), size } };
+	return move_from((struct vector){ parts, 3, true }, call, mechanism, bytes, size, flags);
 }
 
 static int sends(enum ipc_mechanism mechanism, const char *bytes)
@@ -140,17 +151,18 @@ static void test_the_first_messages_each_way(void **state)
 static void test_recognised_for_ever(void **state)
 {
 	(void)state;
-	begin(30, 0);
+	begin(36, 0);
 	open_descriptor(IPC_MECH_unix_stream, O_RDWR);
 	for (int i = 0; i < IPC_RECOGNISE_TRIES; i++)
 		assert_int_equal(sends(IPC_MECH_unix_stream, "nothing known"), 13);
 	for (int i = 1; i < IPC_RECOGNISE_TRIES; i++)
 		assert_int_equal(receives(IPC_MECH_unix_stream, "nothing known"), 13);
-	assert_int_equal(receives(IPC_MECH_unix_stream, request), 30);
+	assert_int_equal(receives(IPC_MECH_unix_stream, request), 36);
 	assert_int_equal(descriptor_kinds[FD], BOTH);
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(sends(IPC_MECH_unix_stream, "anything"), 8);
-		assert_int_equal(receives(IPC_MECH_unix_stream, "anything at all, and rather longer"), 30);
+		assert_int_equal(receives(IPC_MECH_unix_stream, "anything at all, and rather longer still"),
+				 36);
 	}
 	assert_int_equal(descriptor_kinds[FD], BOTH);
 }
@@ -199,6 +211,82 @@ static void test_what_is_asked_for(void **state)
 		assert_int_equal(sends(IPC_MECH_tcp, "nothing known"), 9);
 	assert_int_equal(sends(IPC_MECH_tcp, "nothing known"), 5);
 	assert_int_equal(sends(IPC_MECH_sysv_msg, "nothing known"), 5);
+}
+
+enum { LONG = 10000 };
+
+static const char *long_text(void)
+{
+	static char text[LONG];
+	for (int i = 0; i < LONG; i++)
+		text[i] = (char)(i % 251);
+	return text;
+}
+
+/* Of a message of so many bytes 4,096 are told, and the last of them are so many. */
+static void expect_tail(enum ipc_mechanism mechanism, size_t size, uint32_t capture, uint64_t wanted)
+{
+	const char *text = long_text();
+	begin(IPC_TEXT_MAX, capture);
+	open_descriptor(mechanism, O_RDWR);
+	assert_int_equal(move(IPC_CALL_sendto, mechanism, text, size, 0),
+			 size < IPC_TEXT_MAX ? size : IPC_TEXT_MAX);
+	assert_int_equal(tail, wanted);
+	shim.shares = true; /* the kernel copies them */
+	thread.ring.next = 0;
+	assert_int_equal(move(IPC_CALL_recvfrom, mechanism, text, size, 0),
+			 size < IPC_TEXT_MAX ? size : IPC_TEXT_MAX);
+	assert_int_equal(tail, wanted);
+	assert_int_equal(lost, 0);
+}
+
+static void test_the_last_bytes_too(void **state)
+{
+	(void)state;
+	expect_tail(IPC_MECH_tcp, 4095, 0, 0);
+	expect_tail(IPC_MECH_tcp, 4096, 0, 0);
+	expect_tail(IPC_MECH_tcp, 4097, 0, 1024);
+	expect_tail(IPC_MECH_pipe, LONG, 0, 1024);
+	expect_tail(IPC_MECH_unix_stream, LONG, 100, 1024);
+	expect_tail(IPC_MECH_unix_stream, LONG, 3500, 596);
+	expect_tail(IPC_MECH_unix_stream, LONG, 4096, 0);
+	expect_tail(IPC_MECH_udp, LONG, 0, 0);
+	expect_tail(IPC_MECH_unix_seqpacket, LONG, 0, 0);
+}
+
+/* In pieces of `size` bytes; `told` is the vector known, or read where the kernel knows it. */
+static void move_pieces(size_t size, bool known, uint64_t wanted)
+{
+	const char *text = long_text();
+	struct iovec parts[LONG];
+	uint64_t count = 0;
+	for (size_t at = 0; at < LONG; at += size)
+		parts[count++] = (struct iovec){ (void *)(text + at), size };
+	begin(IPC_TEXT_MAX, 0);
+	open_descriptor(IPC_MECH_pipe, O_RDWR);
+	for (int i = 0; i < 2; i++) {
+		shim.shares = i;
+		thread.ring.next = 0;
+		tail = 1;
+		struct vector v = { parts, count, known };
+		assert_int_equal(move_from(v, IPC_CALL_writev, IPC_MECH_pipe, text, LONG, 0), IPC_TEXT_MAX);
+		assert_int_equal(tail, wanted);
+	}
+	assert_int_equal(lost, 0);
+}
+
+static void test_the_last_bytes_of_pieces(void **state)
+{
+	static const size_t sizes[] = { LONG, 5000, 4096, 3072, 1024, 1023, 700 };
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		move_pieces(sizes[i], true, 1024);
+		move_pieces(sizes[i], false, 1024);
+	}
+	move_pieces(500, true, 1024);
+	move_pieces(500, false, 0); /* they are 20 */
+	move_pieces(200, true, 0);
+	move_pieces(10, false, 0);
 }
 
 static void test_nothing_moved(void **state)
@@ -334,6 +422,8 @@ int main(void)
 		cmocka_unit_test(test_one_way),
 		cmocka_unit_test(test_datagrams),
 		cmocka_unit_test(test_what_is_asked_for),
+		cmocka_unit_test(test_the_last_bytes_too),
+		cmocka_unit_test(test_the_last_bytes_of_pieces),
 		cmocka_unit_test(test_nothing_moved),
 		cmocka_unit_test(test_another_descriptor),
 		cmocka_unit_test(test_no_room),

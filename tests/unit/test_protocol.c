@@ -68,6 +68,8 @@ enum ipc_protocol ipc_recognise(const uint8_t *bytes, size_t size, bool stream)
 
 /* ---- what a source tells ---- */
 
+static uint64_t tail_size; /* of the next payload */
+
 static void payload(int thread_number, uint64_t object, uint64_t start, const char *bytes, size_t size)
 {
 	union {
@@ -77,6 +79,8 @@ static void payload(int thread_number, uint64_t object, uint64_t start, const ch
 	record.def.payload.object = object;
 	record.def.payload.start = start;
 	record.def.text = size;
+	record.def.payload.tail = tail_size;
+	tail_size = 0;
 	memcpy(&record.slots[1], bytes, size);
 	tell(record.slots);
 }
@@ -362,6 +366,37 @@ static void over_a_pipe(void **state)
 	assert_true(row(1)->sent);
 }
 
+/* Of a call that moved `moved` bytes these, of which the last are the last `tail`. */
+static void sends_ends(const char *bytes, uint64_t tail, int64_t moved)
+{
+	tail_size = tail;
+	moves_at(CLIENT, IPC_CALL_sendto, sock(B), now + 1, now + 3, bytes, moved);
+}
+
+static void behind_a_hole(void **state)
+{
+	(void)state;
+	pair();
+	sends_ends("C1000090xxxx"
+		   "zzC2000000",
+		   10, 106); /* 90 bytes of body, of which 4 and 2 */
+	sends_ends("C3000090xxxx"
+		   "C5000000",
+		   8, 1000); /* what is between is not known */
+	sends(CLIENT, B, "C6000000");
+	sends_ends("C7000000", 8, 20);	 /* the beginning is not known either */
+	sends_ends("C8000000", 1000, 8); /* of no source: all of it was told */
+	end();
+	assert_int_equal(rows(), 5);
+	assert_string_equal(row(2)->name, "C2000000");
+	assert_int_equal(row(2)->offset, 98);
+	assert_int_equal(row(2)->first_event, row(1)->first_event);
+	assert_true(row(2)->exact && row(3)->exact && !row(4)->exact && !row(5)->exact);
+	assert_string_equal(row(4)->name, "C6000000");
+	assert_string_equal(row(5)->name, "C8000000");
+	assert_int_equal(lost(IPC_REASON_unparsed), 2);
+}
+
 static void what_nobody_knows_is_left_alone(void **state)
 {
 	(void)state;
@@ -463,9 +498,11 @@ static void stored_as_asked_for(void **state)
 	collector_bytes(c, false, 4);
 	sends(CLIENT, B, "C1000000");
 	receives(SERVER, A, "C1");
+	sends_ends("C1end", 3, 100); /* only the first are asked for */
 	end();
 	assert_int_equal(rows(), 0);
-	assert_int_equal(fake.payloads_count, 2);
+	assert_int_equal(fake.payloads_count, 3);
+	assert_int_equal(fake.payloads[2].size, 2);
 	assert_int_equal(fake.payloads[0].size, 4);
 	assert_memory_equal(fake.payloads[0].bytes, "C100", 4);
 	assert_int_equal(fake.payloads[1].size, 2);
@@ -584,6 +621,7 @@ int main(void)
 		cmocka_unit_test(senders_at_once),
 		cmocka_unit_test(over_a_pipe),
 		cmocka_unit_test(a_datagram_whose_send_is_late),
+		cmocka_unit_test(behind_a_hole),
 		cmocka_unit_test(what_nobody_knows_is_left_alone),
 		cmocka_unit_test(given_up),
 		cmocka_unit_test(pieces_are_missing),

@@ -8,6 +8,7 @@ from concurrent import futures
 import grpc
 
 UNARY, AT_ONCE = 20, 20
+LARGE = 100, 5000, 10000, 15000  # bytes: a call's frames are written at once, more than is told of what one call moves
 
 
 def fail(_, context):
@@ -16,6 +17,7 @@ def fail(_, context):
 
 METHODS = {
     "Unary": grpc.unary_unary_rpc_method_handler(lambda request, _: request * 2),
+    "Echo": grpc.unary_unary_rpc_method_handler(lambda request, _: request),
     "Down": grpc.unary_stream_rpc_method_handler(lambda request, _: iter([request] * 5)),
     "Up": grpc.stream_unary_rpc_method_handler(lambda requests, _: b"".join(requests)),
     "Chat": grpc.stream_stream_rpc_method_handler(lambda requests, _: requests),
@@ -59,6 +61,8 @@ class Client:
     def all(self):
         for i in range(UNARY):
             self.unary("Unary", b"x" * i)
+        for size in LARGE:
+            self.unary("Echo", b"x" * size)
         self.stream("Down", self.channel.unary_stream("/test.Service/Down")(b"y"))
         self.stream("Chat", self.channel.stream_stream("/test.Service/Chat")(iter([b"a", b"b", b"c"])))
         call = self.channel.stream_unary("/test.Service/Up").future(iter([b"a", b"b"]))

@@ -83,6 +83,41 @@ CREATE TEMP TABLE bus_owners (name TEXT, bus INTEGER, process INTEGER, PRIMARY K
 INSERT INTO temp.bus_owners SELECT name, bus_id, max(process_id) FROM main.bus_names
 GROUP BY name, bus_id HAVING count(DISTINCT process_id) = 1;
 
+-- ---- who moved a message: the call that sent its first byte, and the one that received its last ----
+-- Where a send has several receives the latest had its end. Of what is not the last one in its send that is no later than
+-- it was received, and not exact.
+
+DROP TABLE IF EXISTS temp.bus_arrivals;
+CREATE TEMP TABLE bus_arrivals (event INTEGER PRIMARY KEY, last INTEGER, recv INTEGER, exact INTEGER);
+INSERT OR IGNORE INTO temp.bus_arrivals (event)
+SELECT last_event FROM protocol_messages WHERE protocol = 'dbus' AND sent;
+UPDATE temp.bus_arrivals SET (recv, exact) = (SELECT e.rowid + (e.link >> 1), 1 - (e.link & 1) FROM event_rows e
+	WHERE e.rowid = event AND e.link IS NOT NULL);
+DROP TABLE IF EXISTS temp.bus_links;
+CREATE TEMP TABLE bus_links (send INTEGER PRIMARY KEY, recv INTEGER, exact INTEGER);
+INSERT INTO temp.bus_links SELECT send, max(recv), min(exact) FROM links
+WHERE send IN (SELECT event FROM temp.bus_arrivals) GROUP BY send;
+UPDATE temp.bus_arrivals SET (recv, exact) = (SELECT l.recv, l.exact FROM temp.bus_links l WHERE l.send = event)
+WHERE recv IS NULL;
+DROP TABLE IF EXISTS temp.bus_begins;
+CREATE TEMP TABLE bus_begins (event INTEGER PRIMARY KEY, id INTEGER);
+INSERT INTO temp.bus_begins SELECT first_event, max(id) FROM protocol_messages WHERE protocol = 'dbus' GROUP BY 1;
+
+DROP TABLE IF EXISTS temp.bus_moves;
+CREATE TEMP TABLE bus_moves (
+	id INTEGER PRIMARY KEY, send INTEGER, recv INTEGER, sender INTEGER, receiver INTEGER, exact INTEGER
+);
+INSERT INTO temp.bus_moves (id, send, recv, exact)
+SELECT m.id, CASE WHEN sent THEN first_event END, CASE WHEN sent THEN n.recv ELSE last_event END,
+	m.exact AND ifnull(n.exact, 1) AND NOT (sent AND ifnull(b.id, 0) > m.id)
+FROM protocol_messages m LEFT JOIN temp.bus_arrivals n ON sent AND n.event = last_event
+LEFT JOIN temp.bus_begins b ON b.event = last_event WHERE protocol = 'dbus';
+UPDATE temp.bus_moves SET
+	sender = (SELECT t.process_id FROM event_rows e JOIN lanes l ON l.id = e.lane JOIN threads t ON t.id = l.thread_id
+		WHERE e.rowid = send),
+	receiver = (SELECT t.process_id FROM event_rows e JOIN lanes l ON l.id = e.lane JOIN threads t ON t.id = l.thread_id
+		WHERE e.rowid = recv);
+
 -- ---- messages ----
 
 DELETE FROM bus_messages;
@@ -94,12 +129,21 @@ INSERT INTO temp.bus_sent SELECT own, bus, serial, id FROM protocol_messages JOI
 WHERE protocol = 'dbus' AND sender IS NULL AND own IS NOT NULL AND serial IS NOT NULL;
 
 -- What the bus sends: its own messages, and copies.
-INSERT INTO bus_messages (id, bus_id, src_id, dst_id, origin)
+DROP TABLE IF EXISTS temp.bus_hands;
+CREATE TEMP TABLE bus_hands (id INTEGER PRIMARY KEY, bus INTEGER, src INTEGER, dst INTEGER, origin INTEGER, own INTEGER);
+INSERT INTO temp.bus_hands
 SELECT m.id, bus, (SELECT process FROM temp.bus_owners o WHERE o.name = m.sender AND o.bus = e.bus),
-	CASE WHEN NOT monitor OR m.destination = own THEN client END,
+	CASE WHEN NOT monitor OR m.destination = own THEN ifnull(v.receiver, client) END,
 	ifnull((SELECT max(s.id) FROM temp.bus_sent s WHERE s.own = m.sender AND s.bus = e.bus AND s.serial = m.serial),
-		CASE WHEN monitor AND m.destination IS NOT own THEN 0 END)
-FROM protocol_messages m JOIN temp.bus_ends e USING (channel_id) WHERE protocol = 'dbus' AND sender IS NOT NULL;
+		CASE WHEN monitor AND m.destination IS NOT own THEN 0 END),
+	m.sender = 'org.freedesktop.DBus'
+FROM protocol_messages m JOIN temp.bus_ends e USING (channel_id) JOIN temp.bus_moves v ON v.id = m.id
+WHERE protocol = 'dbus' AND m.sender IS NOT NULL;
+INSERT INTO bus_messages (id, bus_id, src_id, dst_id, origin, send_event, recv_event, exact)
+SELECT h.id, bus, ifnull(o.sender, src), dst, origin, CASE WHEN dst IS NOT NULL THEN o.send END,
+	CASE WHEN dst IS NOT NULL THEN v.recv END, v.exact AND o.exact
+FROM temp.bus_hands h JOIN temp.bus_moves v ON v.id = h.id
+LEFT JOIN temp.bus_moves o ON o.id = CASE WHEN own THEN h.id ELSE origin END;
 
 DROP TABLE IF EXISTS temp.bus_copies;
 CREATE TEMP TABLE bus_copies (origin INTEGER PRIMARY KEY, process INTEGER);
@@ -107,38 +151,65 @@ INSERT OR IGNORE INTO temp.bus_copies
 SELECT origin, dst_id FROM bus_messages WHERE origin AND dst_id IS NOT NULL ORDER BY id;
 
 -- What others send: for who got the copy, else for who is known by that name.
-INSERT INTO bus_messages (id, bus_id, src_id, dst_id, origin)
+INSERT INTO bus_messages (id, bus_id, src_id, dst_id)
 SELECT m.id, bus, CASE WHEN sent THEN m.process_id ELSE client END, CASE
-	WHEN NOT through_bus AND NOT sent THEN m.process_id
+	WHEN NOT through_bus AND v.receiver IS NOT NULL THEN v.receiver
 	WHEN NOT through_bus AND m.process_id = client THEN daemon
 	WHEN NOT through_bus THEN client
 	WHEN m.destination IS NOT NULL THEN ifnull((SELECT process FROM temp.bus_copies c WHERE c.origin = m.id),
 		(SELECT process FROM temp.bus_owners o WHERE o.name = m.destination AND o.bus = e.bus))
-	END, NULL
-FROM protocol_messages m JOIN temp.bus_ends e USING (channel_id) WHERE protocol = 'dbus' AND sender IS NULL;
+	END
+FROM protocol_messages m JOIN temp.bus_ends e USING (channel_id) JOIN temp.bus_moves v ON v.id = m.id
+WHERE protocol = 'dbus' AND m.sender IS NULL;
+UPDATE bus_messages SET (send_event, recv_event, exact) = (SELECT v.send, v.recv, v.exact FROM temp.bus_moves v
+	WHERE v.id = bus_messages.id AND v.receiver = dst_id)
+WHERE id IN (SELECT id FROM protocol_messages WHERE protocol = 'dbus' AND sender IS NULL)
+	AND id NOT IN (SELECT origin FROM temp.bus_copies);
 
--- Descriptors go in the same call of the same thread.
+-- Descriptors go in the same call of the same thread as the first byte of their message, those of the first message first.
 DROP TABLE IF EXISTS temp.bus_passed;
-CREATE TEMP TABLE bus_passed (thread INTEGER, ts INTEGER, id INTEGER, PRIMARY KEY (thread, ts)) WITHOUT ROWID;
-INSERT OR IGNORE INTO temp.bus_passed SELECT l.thread_id, e.ts, e.rowid FROM event_rows e JOIN lanes l ON l.id = e.lane
-WHERE l.id IN (SELECT l.id FROM lanes l JOIN endpoints n ON n.id = l.endpoint_id JOIN channel_rows c ON c.id = n.channel_id
-		JOIN mechanisms k ON k.id = c.mechanism WHERE k.name = 'fd_passing')
-	AND EXISTS (SELECT 1 FROM protocol_messages WHERE protocol = 'dbus' AND fds > 0)
-ORDER BY e.rowid;
-UPDATE bus_messages SET passed = (SELECT p.id FROM protocol_messages m JOIN event_rows e ON e.rowid = m.first_event
-	JOIN lanes l ON l.id = e.lane JOIN temp.bus_passed p ON p.thread = l.thread_id AND p.ts = e.ts
-	WHERE m.id = bus_messages.id)
-WHERE id IN (SELECT id FROM protocol_messages WHERE protocol = 'dbus' AND fds > 0);
+CREATE TEMP TABLE bus_passed (thread INTEGER, ts INTEGER, number INTEGER, id INTEGER, channel INTEGER,
+	PRIMARY KEY (thread, ts, number)) WITHOUT ROWID;
+INSERT INTO temp.bus_passed
+SELECT l.thread_id, e.ts, row_number() OVER (PARTITION BY l.thread_id, e.ts ORDER BY event_id), event_id, channel_id
+FROM passed JOIN event_rows e ON e.rowid = event_id JOIN lanes l ON l.id = e.lane;
+INSERT OR REPLACE INTO passed (event_id, channel_id, message_id)
+SELECT p.id, p.channel, m.id
+FROM (SELECT id, first_event, fds, sum(fds) OVER (PARTITION BY first_event ORDER BY id) AS upto FROM protocol_messages
+	WHERE protocol = 'dbus' AND fds > 0) m
+JOIN event_rows e ON e.rowid = m.first_event JOIN lanes l ON l.id = e.lane
+JOIN temp.bus_passed p ON p.thread = l.thread_id AND p.ts = e.ts AND p.number > m.upto - m.fds AND p.number <= m.upto;
 
 -- ---- edges: from who made a message to each that it came to ----
+-- Of who is not recorded the other one's call tells.
 
-INSERT INTO edge_rows (src_id, dst_id, channel_id, messages, bytes, first_ns, last_ns, exact, partial)
-SELECT b.src_id, b.dst_id, b.bus_id, count(*), sum(m.bytes), min(s.ns + e.ts), max(s.ns + e.ts + e.dur), min(m.exact), 0
-FROM bus_messages b JOIN protocol_messages m USING (id) JOIN event_rows e ON e.rowid = m.last_event,
-	(SELECT CAST(value AS INTEGER) AS ns FROM meta WHERE key = 'start_ns') s
-WHERE b.src_id IS NOT NULL AND b.dst_id IS NOT NULL AND b.id NOT IN (SELECT origin FROM temp.bus_copies)
+INSERT INTO edge_rows (src_id, dst_id, channel_id, messages, bytes, first_ns, last_ns, latency_min_ns, latency_p50_ns,
+	latency_p90_ns, latency_p99_ns, latency_max_ns, exact, partial)
+WITH moved AS (
+	SELECT b.src_id AS src, b.dst_id AS dst, b.bus_id AS bus, m.bytes, ifnull(s.ts, e.ts) AS begin,
+		ifnull(r.ts + r.dur, e.ts + e.dur) AS end, max(0, r.ts + r.dur - s.ts) AS latency,
+		m.exact AND ifnull(b.exact, 1) AS exact
+	FROM bus_messages b JOIN protocol_messages m USING (id) JOIN event_rows e ON e.rowid = m.last_event
+	JOIN processes p ON p.id = b.src_id JOIN processes q ON q.id = b.dst_id
+	LEFT JOIN event_rows s ON s.rowid = b.send_event LEFT JOIN event_rows r ON r.rowid = b.recv_event
+	WHERE b.id NOT IN (SELECT origin FROM temp.bus_copies)
+		AND (b.send_event IS NOT NULL OR p.coverage IN ('untraced', 'remote'))
+		AND (b.recv_event IS NOT NULL OR q.coverage IN ('untraced', 'remote'))
+), ranked AS (
+	SELECT *, row_number() OVER (PARTITION BY src, dst, bus ORDER BY latency IS NULL, latency) AS rank,
+		count(latency) OVER (PARTITION BY src, dst, bus) AS n FROM moved
+)
+SELECT src, dst, bus, count(*), sum(bytes), start.ns + min(begin), start.ns + max(end), min(latency),
+	max(latency) FILTER (WHERE rank = (n * 50 + 99) / 100), max(latency) FILTER (WHERE rank = (n * 90 + 99) / 100),
+	max(latency) FILTER (WHERE rank = (n * 99 + 99) / 100), max(latency), min(exact), 0
+FROM ranked, (SELECT CAST(value AS INTEGER) AS ns FROM meta WHERE key = 'start_ns') start
 GROUP BY 1, 2, 3;
 
+DROP TABLE temp.bus_hands;
+DROP TABLE temp.bus_moves;
+DROP TABLE temp.bus_begins;
+DROP TABLE temp.bus_links;
+DROP TABLE temp.bus_arrivals;
 DROP TABLE temp.bus_copies;
 DROP TABLE temp.bus_passed;
 DROP TABLE temp.bus_sent;

@@ -163,6 +163,7 @@ struct channel {
 	struct channel *passing;	    /* of a socket: of the descriptors that go through it */
 	struct datagram_queue *passed;	    /* of a socket: the descriptors that it sends */
 	uint64_t passed_ns;		    /* the latest of these that was received */
+	uint64_t first_passed;		    /* event that tells of its own descriptor passed, 0: none */
 	struct pty_edited *edited;	    /* NULL: what it sends is a plain stream */
 	uint64_t other;			    /* of a socket: the address at the other end, 0: none */
 	uint64_t listener;		    /* inode of the socket it was accepted from */

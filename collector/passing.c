@@ -175,9 +175,28 @@ static void taken(struct collector *c, const struct ipc_event *e, const struct m
 	store_link(c->store, m.send_event, m.recv_event, 0, true);
 }
 
+/* What the descriptor is an end of. Its channel may turn out to be another one's later. */
+static void tell_what(struct collector *c, uint64_t event, uint64_t object)
+{
+	const struct channel *ch = object ? channel_known(c, object) : NULL;
+	if (ch && !ch->shared->first_passed)
+		ch->shared->first_passed = event;
+	store_passed(c->store, event, ch ? ch->shared->data.id : 0);
+}
+
+void passing_merge(struct collector *c, struct channel *keep, const struct channel *gone)
+{
+	if (!gone->first_passed)
+		return;
+	store_passed_channel(c->store, gone->data.id, keep->data.id, gone->first_passed);
+	if (!keep->first_passed || gone->first_passed < keep->first_passed)
+		keep->first_passed = gone->first_passed;
+}
+
 static void passing_transfer(struct collector *c, const struct act *a)
 {
 	const struct ipc_event *e = a->event;
+	tell_what(c, a->call.event, e->arg1);
 	struct channel *socket = passing_takes(e) ? NULL : carrier_of(c, a->thread, e);
 	if (passing_takes(e))
 		taken(c, e, &a->call);

@@ -122,6 +122,7 @@ bool peer_share(struct collector *c, struct channel *a, struct channel *b)
 	if (gone->data.id)
 		channel_row(c, keep);
 	talk_merge(c, keep, gone);
+	passing_merge(c, keep, gone);
 	move_endpoints(c, gone, keep);
 	for (struct channel *h = gone->halves; h; h = h->next_half)
 		h->shared = keep;

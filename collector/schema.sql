@@ -129,11 +129,17 @@ CREATE TABLE bus_names (
 
 -- What a bus does with messages of D-Bus. id: of the row in protocol_messages. src_id, dst_id: who made it and who it is for,
 -- not counting the bus in between; NULL: not known, or for whoever wants it. origin: of a copy that the bus handed on the row
--- as its sender sent it (0: that is not in the trace, and neither is who this one is for). passed: the first event of the
--- descriptors that go with it.
+-- as its sender sent it (0: that is not in the trace, and neither is who this one is for). send_event, recv_event: of what
+-- came to who it is for, when its sender sent its first byte and when that one got its last byte; NULL: it came as a copy, or
+-- not in the trace. exact: whether both are certain.
 CREATE TABLE bus_messages (
-	id INTEGER PRIMARY KEY, bus_id INTEGER, src_id INTEGER, dst_id INTEGER, origin INTEGER, passed INTEGER
+	id INTEGER PRIMARY KEY, bus_id INTEGER, src_id INTEGER, dst_id INTEGER, origin INTEGER, send_event INTEGER,
+	recv_event INTEGER, exact INTEGER
 );
+
+-- Descriptors that were passed, as the event tells it: an end of which channel. message_id: with which message of D-Bus.
+CREATE TABLE passed (event_id INTEGER PRIMARY KEY, channel_id INTEGER, message_id INTEGER);
+CREATE INDEX passed_messages ON passed (message_id) WHERE message_id IS NOT NULL;
 
 -- The first bytes of what an event moved, where that was asked for (--capture).
 CREATE TABLE payloads (event_id INTEGER PRIMARY KEY, data BLOB);
@@ -173,9 +179,9 @@ LEFT JOIN mechanisms m ON m.id = c.mechanism;
 
 -- Send from s0 to s1, receive from r0 to r1. CROSS JOIN: SQLite keeps the order of the tables, so that the
 -- events are read once, in their order. CAST and + 0: both halves must have equal affinities, else SQLite
--- collects all messages before it hands out the first.
+-- collects all messages before it hands out the first. Messages of D-Bus are behind all others: what carried them has its own.
 CREATE VIEW messages AS
-SELECT x.id, m.name AS mechanism, sn.channel_id,
+SELECT x.id, m.name AS mechanism, coalesce(x.bus, sn.channel_id) AS channel_id,
 	st.process_id AS src_id, sp.pid AS src_pid, st.tid AS src_tid, sp.comm AS src_comm,
 	rt.process_id AS dst_id, rp.pid AS dst_pid, rt.tid AS dst_tid, rp.comm AS dst_comm,
 	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'start_ns') + x.s0 AS sent_ns,
@@ -184,15 +190,22 @@ SELECT x.id, m.name AS mechanism, sn.channel_id,
 	max(0, min(x.s1, x.r1) - x.s0) AS send_blocked_ns,
 	max(0, x.r0 - x.s1) AS queued_ns,
 	max(0, x.s0 - x.r0) AS recv_blocked_ns,
-	x.bytes, x.send AS send_event, x.recv AS recv_event, x.exact
+	x.bytes, x.send AS send_event, x.recv AS recv_event, x.exact, x.protocol_id
 FROM (
 	SELECT s.rowid AS id, s.rowid AS send, r.rowid AS recv, s.ts AS s0, s.ts + s.dur AS s1, r.ts AS r0,
-		r.ts + r.dur AS r1, s.lane AS sl, r.lane AS rl, max(s.res, 0) AS bytes, 1 - (s.link & 1) AS exact
+		r.ts + r.dur AS r1, s.lane AS sl, r.lane AS rl, max(s.res, 0) AS bytes, 1 - (s.link & 1) AS exact,
+		CAST(NULL AS INTEGER) AS bus, CAST(NULL AS INTEGER) AS protocol_id
 	FROM event_rows s CROSS JOIN event_rows r ON r.rowid = s.rowid + (s.link >> 1)
 	UNION ALL
 	SELECT CAST(-l.rowid AS INTEGER), l.send, l.recv, s.ts, s.ts + s.dur, r.ts, r.ts + r.dur, s.lane, r.lane,
-		l.bytes + 0, l.exact + 0
+		l.bytes + 0, l.exact + 0, CAST(NULL AS INTEGER), CAST(NULL AS INTEGER)
 	FROM links l CROSS JOIN event_rows s ON s.rowid = l.send CROSS JOIN event_rows r ON r.rowid = l.recv
+	UNION ALL
+	SELECT CAST(-b.id - ifnull((SELECT max(rowid) FROM links), 0) AS INTEGER), b.send_event, b.recv_event, s.ts,
+		s.ts + s.dur, r.ts, r.ts + r.dur, s.lane, r.lane, p.bytes + 0, b.exact + 0, CAST(b.bus_id AS INTEGER),
+		CAST(b.id AS INTEGER)
+	FROM bus_messages b CROSS JOIN protocol_messages p ON p.id = b.id CROSS JOIN event_rows s ON s.rowid = b.send_event
+	CROSS JOIN event_rows r ON r.rowid = b.recv_event
 ) x
 CROSS JOIN lanes sl ON sl.id = x.sl
 CROSS JOIN lanes rl ON rl.id = x.rl
@@ -201,7 +214,7 @@ LEFT JOIN threads rt ON rt.id = rl.thread_id
 LEFT JOIN processes sp ON sp.id = st.process_id
 LEFT JOIN processes rp ON rp.id = rt.process_id
 LEFT JOIN endpoints sn ON sn.id = sl.endpoint_id
-LEFT JOIN channel_rows c ON c.id = sn.channel_id
+LEFT JOIN channel_rows c ON c.id = coalesce(x.bus, sn.channel_id)
 LEFT JOIN mechanisms m ON m.id = c.mechanism;
 
 CREATE VIEW edges AS
@@ -257,7 +270,7 @@ GROUP BY m.channel_id, m.process_id;
 CREATE VIEW waits AS
 WITH blocked AS (
 	SELECT recv_event, channel_id, mechanism, received_ns, src_id, min(sent_ns)
-	FROM messages WHERE recv_blocked_ns > 0 GROUP BY recv_event
+	FROM messages WHERE recv_blocked_ns > 0 AND protocol_id IS NULL GROUP BY recv_event
 )
 SELECT x.recv_event AS id, t.process_id, p.pid, t.tid, p.comm, x.channel_id, x.mechanism,
 	CASE WHEN l.flags & 8192 THEN 'io_uring:' ELSE '' END || k.name AS call,

@@ -152,6 +152,9 @@ void outside_write(struct collector *c, struct channel *ch);
 uint32_t outside_process(struct collector *c, const struct process *here, int32_t pid, const char *comm,
 			 uint64_t time);
 
+/* passing.c: the two turned out to be one; what was passed of the one is of the other. */
+void passing_merge(struct collector *c, struct channel *keep, const struct channel *gone);
+
 /* wait.c */
 struct channel *wait_channel(struct collector *c, const struct process *p, const struct ipc_event *e);
 /* Whether it is an epoll_ctl: that is remembered, and no row of the trace: it moves nothing and waits for

@@ -54,6 +54,8 @@ static const char *const texts[STATEMENTS] = {
 	[SQL_PROTOCOL_CHANNEL] =
 		"UPDATE protocol_messages SET channel_id = ? WHERE id >= ? AND channel_id = ?",
 	[SQL_PAYLOAD] = "INSERT INTO payloads VALUES (?,?)",
+	[SQL_PASSED] = "INSERT INTO passed (event_id, channel_id) VALUES (?,?)",
+	[SQL_PASSED_CHANNEL] = "UPDATE passed SET channel_id = ? WHERE event_id >= ? AND channel_id = ?",
 	[SQL_DOUBT_EVENT] = "UPDATE event_rows SET link = link | 1 WHERE rowid = ?",
 	[SQL_DOUBT_LINK] = "UPDATE links SET exact = 0 WHERE rowid = ?",
 	[SQL_PAGES] = "PRAGMA page_count",

@@ -468,14 +468,34 @@ void store_protocol_call(struct store *s, uint64_t id, uint64_t call)
 	numbers(s, SQL_PROTOCOL_CALL, call, id);
 }
 
-void store_protocol_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first)
+/* Rows from `first` on that are of channel `gone` are of `keep`. */
+static void move_channel(struct store *s, enum statement which, uint32_t gone, uint32_t keep, uint64_t first)
 {
-	struct sql_row r = sql_row(&s->sql, SQL_PROTOCOL_CHANNEL);
+	struct sql_row r = sql_row(&s->sql, which);
 
 	sql_number(&r, keep);
 	sql_number(&r, first);
 	sql_number(&r, gone);
 	sql_put(&s->sql, &r);
+}
+
+void store_protocol_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first)
+{
+	move_channel(s, SQL_PROTOCOL_CHANNEL, gone, keep, first);
+}
+
+void store_passed(struct store *s, uint64_t event, uint32_t channel)
+{
+	struct sql_row r = sql_row(&s->sql, SQL_PASSED);
+
+	sql_number(&r, event);
+	sql_maybe(&r, channel);
+	sql_put(&s->sql, &r);
+}
+
+void store_passed_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first)
+{
+	move_channel(s, SQL_PASSED_CHANNEL, gone, keep, first);
 }
 
 void store_payload(struct store *s, uint64_t event, const void *bytes, size_t size)

@@ -150,6 +150,11 @@ void store_protocol_call(struct store *s, uint64_t id, uint64_t call);
 /* Rows from `first` on that are of channel `gone` are of `keep`. */
 void store_protocol_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first);
 
+/* The event tells that a descriptor was passed: an end of this channel (0: of none that is known); and as
+ * store_protocol_channel(). */
+void store_passed(struct store *s, uint64_t event, uint32_t channel);
+void store_passed_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first);
+
 /* The first bytes of what the event moved. */
 void store_payload(struct store *s, uint64_t event, const void *bytes, size_t size);
 

@@ -27,7 +27,7 @@ static const char tables_sql[] =
 	" origin INTEGER, bus, forwarded);"
 	"INSERT INTO temp.told SELECT m.id, protocol, kind, channel_id, sent, first_event, last_event, "
 	"number, name,"
-	" status, failed, sender, trace_id, parent_span, exact, bytes, call, b.origin, b.bus_id, 0"
+	" status, failed, sender, trace_id, parent_span, m.exact, bytes, call, b.origin, b.bus_id, 0"
 	" FROM protocol_messages m LEFT JOIN bus_messages b ON b.id = m.id"
 	" WHERE b.origin IS NULL OR b.dst_id IS NOT NULL;"
 	"CREATE INDEX temp.told_first ON told (first); CREATE INDEX temp.told_last ON told (last);"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* edges: one row for all that one process sent to another over one channel. */
-#include "names.h"
-#include "view.h"
+#include <stdlib.h>
+
+#include "requests.h"
 
 enum { PAGES = 6, PAGES_BOTH }; /* their columns */
 
@@ -49,6 +50,8 @@ static const struct view view = {
 
 static int run(const struct command *self, const struct options *o)
 {
+	if (dbus_fails(o))
+		return EXIT_FAILURE;
 	bool sampled = view_any(o, "edges WHERE pages IS NOT NULL");
 
 	columns[PAGES].heading = sampled ? "PAGES" : NULL;

@@ -3,12 +3,20 @@
 #ifndef IPC_REQUESTS_H
 #define IPC_REQUESTS_H
 
+#include <string.h>
+
 #include "names.h"
 #include "view.h"
 
 /* Finds the spans of the trace that -i names, where its recorder left that to us because there is so much to
  * look at. Returns 0, or -errno: it cannot be done, as one line on stderr says. */
 int spans_find(const struct options *o);
+
+/* Whether the messages of D-Bus are asked for, and cannot be found: they are with the spans. */
+static inline bool dbus_fails(const struct options *o)
+{
+	return o->mechanism && !strcmp(o->mechanism, "dbus") && spans_find(o);
+}
 
 /* Whether processes handed on by semaphores whose posts were counted, but are no events: what one caused
  * behind it is not known to be its. */

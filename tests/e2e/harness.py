@@ -310,7 +310,7 @@ class Trace:
             WHERE s != send_dur_ns OR r != receive_dur_ns""")
         self.none("edges against messages", f"""SELECT * FROM (
             SELECT src_id, dst_id, channel_id, messages AS m, bytes AS b FROM edges
-                WHERE mechanism NOT IN ('process_vm', 'dbus') AND (mechanism IN ('pipe', 'fifo', 'process', 'pidfd')
+                WHERE mechanism != 'process_vm' AND (mechanism IN ('pipe', 'fifo', 'process', 'pidfd')
                 OR NOT (mechanism IN {COUNTED} OR {outside("src_id")} OR {outside("dst_id")})
                 OR (mechanism = 'signal' AND latency_min_ns IS NOT NULL)) -- an untraced process dies of one
             UNION ALL SELECT src_id, dst_id, channel_id, -count(*), -sum(bytes) FROM messages GROUP BY 1, 2, 3)

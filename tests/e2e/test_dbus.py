@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Who talks to whom through a bus: names, processes and edges, with clients of three libraries. Truth is dbus-monitor."""
 import collections
+import json
 import os
 import platform
 import shutil
+import sqlite3
 import subprocess
 
 from harness import by_source, main, needs, program, shorten
@@ -47,9 +49,30 @@ NO = "com.example.Error.No"
 TRUE_CALLS = [(comm, SERVICE, "Fail" if i == 3 else "Say", NO if i == 3 else None) for i, comm in enumerate(CLIENTS)]
 
 
+TOLD = [row for i, comm in enumerate(CLIENTS) for row in (
+    (comm, SERVICE, f"com.example.Echo.{'Fail' if i == 3 else 'Say'}"),
+    (SERVICE, comm, f"{NO} to com.example.Echo.Fail" if i == 3 else "reply to com.example.Echo.Say"))]
+
+
 def known(rows):
     """The service by its name without the flags that are in its file's."""
     return [tuple(SERVICE if isinstance(word, str) and word.startswith(SERVICE) else word for word in row) for row in rows]
+
+
+def messages(s, trace):
+    """As they are shown, between service and clients: one from the one to the other, with both times."""
+    rows = json.loads(s.run([s.ipctrace, "messages", "--json", "--mechanism", "dbus", "-i", trace.path]).out)
+    assert all(int(row["received_ns"]) - int(row["sent_ns"]) == row["latency_ns"] and row["exact"] for row in rows), rows
+    return [row for row in known((row["src_comm"], row["dst_comm"], row["name"]) for row in rows) if "com.example.Echo." in row[2]]
+
+
+def found_later(s, trace):
+    """Of a large trace, when they are asked for."""
+    with sqlite3.connect(trace.path) as db:
+        db.executescript("""DELETE FROM bus_messages; DELETE FROM edge_rows WHERE channel_id IN
+            (SELECT id FROM channels WHERE mechanism = 'dbus'); UPDATE meta SET value = 'deferred' WHERE key = 'spans'""")
+    db.close()
+    return messages(s, trace)
 
 
 def configure(s):
@@ -80,9 +103,13 @@ def names_and_edges_of_a_bus(s, source):
     for pair in (pair for comm in CLIENTS for pair in ((comm, SERVICE), (SERVICE, comm))):
         assert edges[pair] == told[pair], (pair, edges, told)
     assert known(trace.rows(CALLED)) == TRUE_CALLS, trace.rows(CALLED)
+    assert messages(s, trace) == TOLD
+    assert not trace.rows("SELECT * FROM edges WHERE mechanism = 'dbus' AND (latency_p50_ns IS NULL OR latency_p99_ns IS NULL)")
     # Others' messages are not for who watches.
     assert trace.one("SELECT count(*) FROM bus_messages WHERE origin >= 0 AND dst_id IS NULL") >= len(seen) // 2
     assert ("dbus-daemon", "dbus-monitor") in edges and not [pair for pair in edges if pair[1] == "dbus-monitor" and pair[0] in CLIENTS]
+    if s.user == "root":
+        assert found_later(s, trace) == TOLD
 
 
 @by_source
@@ -99,6 +126,10 @@ def a_bus_that_is_not_in_the_trace(s, source):
     edges = {tuple(row[:2]) for row in known(trace.rows(EDGES))}
     assert {(comm, SERVICE) for comm in CLIENTS} | {(SERVICE, comm) for comm in CLIENTS} <= edges, edges
     assert known(trace.rows(CALLED)) == TRUE_CALLS, trace.rows(CALLED)
+    assert messages(s, trace) == TOLD
+    # Of the bus itself only the calls of the others are known.
+    assert all((latency is None) == ("dbus-daemon" in pair) for *pair, latency in
+               trace.rows("SELECT src_comm, dst_comm, latency_p50_ns FROM edges WHERE mechanism = 'dbus'"))
 
 
 if __name__ == "__main__":

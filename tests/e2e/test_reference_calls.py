@@ -116,8 +116,70 @@ def edges_are_those_of_the_ledger(run, _):
                     for counts in (told, {pids: edge[0] for pids, edge in run.edges("dbus").items()})])
 
 
+def own_reads(run):
+    """{(channel, process): [(the bytes that it had read by then, the event, its end)]}"""
+    reads = collections.defaultdict(list)
+    for channel, process, event, end, got in run.trace.rows("""SELECT channel_id, process_id, id, ts_ns + dur_ns, bytes FROM events
+            WHERE verb = 'recv' AND bytes > 0 AND mechanism = 'unix_stream' ORDER BY id"""):
+        before = reads[channel, process]
+        before.append(((before[-1][0] if before else 0) + got, event, end))
+    return reads
+
+
+def messages_are_those_of_the_ledger(run, _):
+    """From client to service, a row for each who gets it, from its sender's own send to its receiver's own read."""
+    bus, told, found = bus_of(run), collections.Counter(), collections.Counter()
+    for call in run.ledger["calls"]:
+        told[call["src_pid"], call["dst_pid"], call["name"]] += call["count"]
+        if call["kind"] == "call":
+            told[call["dst_pid"], call["src_pid"], None] += call["count"]
+    sent = {(serial, sender): (event, start) for serial, sender, event, start in run.trace.rows(
+        """SELECT m.serial, p.pid, m.first_event, e.ts_ns FROM protocol_messages m JOIN processes p ON p.id = m.process_id
+           JOIN events e ON e.id = m.first_event WHERE m.protocol = 'dbus' AND m.sent AND m.sender IS NULL""")}
+    reads = own_reads(run)
+    for src, dst, dst_id, name, serial, channel, end, *row in run.trace.rows(
+            """SELECT m.src_pid, m.dst_pid, m.dst_id, p.name, p.serial, p.channel_id, p.offset + p.bytes, m.send_event,
+               m.recv_event, m.sent_ns, m.received_ns, m.latency_ns, m.bytes - p.bytes, m.exact
+               FROM messages m JOIN protocol_messages p ON p.id = m.protocol_id WHERE m.mechanism = 'dbus'"""):
+        if not {src, dst} <= run.processes - {bus}:
+            continue
+        found[src, dst, name] += 1
+        event, start = sent[serial, src]
+        _, read, finish = next(one for one in reads[channel, dst_id] if one[0] >= end)
+        assert row == [event, read, start, finish, finish - start, 0, 1], (name, row, event, read, start, finish)
+    same("messages", collections.Counter({key: count for key, count in told.items() if bus not in key[:2]}), found)
+    signals = [(pid, *counts) for pid, *counts in run.trace.rows(
+        """SELECT m.src_pid, count(*), count(DISTINCT m.dst_id) FROM messages m JOIN protocol_messages p ON p.id = m.protocol_id
+           WHERE p.name = 'org.ipctrace.Reference.Tick' GROUP BY 1, m.send_event""") if pid in run.processes]
+    receivers = len({call["dst_pid"] for call in run.ledger["calls"] if call["kind"] == "signal"})
+    assert signals and {tuple(counts) for _, *counts in signals} == {(receivers, receivers)}, (signals, receivers)
+
+
+def passed_channels_are_those_that_were_used(run, _):
+    """A pipe is passed with each Take, twice, and what came through it has an edge of its own."""
+    told, passed = collections.Counter(), collections.Counter()
+    for (src, dst, name), count in ledger_calls(run, "src_pid", "dst_pid", "name").items():
+        if name.endswith(".Take"):
+            told[src, dst] += count
+    for src, dst, key in run.trace.rows("""SELECT s.pid, d.pid, c.key FROM bus_messages b JOIN protocol_messages p USING (id)
+            JOIN processes s ON s.id = b.src_id JOIN processes d ON d.id = b.dst_id JOIN passed x ON x.message_id = b.id
+            JOIN channels c ON c.id = x.channel_id WHERE p.member = 'Take'"""):
+        if src in run.processes:
+            passed[src, dst, key] += 1
+    used = collections.Counter({(src, dst, key): 2 * count for src, dst, key, count in run.trace.rows(
+        """SELECT src_pid, dst_pid, c.key, sum(messages) FROM edges e JOIN channels c ON c.id = e.channel_id
+           WHERE e.mechanism = 'pipe' GROUP BY 1, 2, 3""") if (src, dst) in told})
+    same("passed", used, passed)
+    assert sum(passed.values()) == 2 * sum(told.values()), (passed, told)
+    # Who got a descriptor sees the same channel as who passed it.
+    ends = run.trace.rows("""SELECT a.channel_id, b.channel_id FROM messages m LEFT JOIN passed a ON a.event_id = m.send_event
+        LEFT JOIN passed b ON b.event_id = m.recv_event WHERE m.mechanism = 'fd_passing'""")
+    assert len(ends) >= sum(passed.values()) and all(a == b and a for a, b in ends), ends
+
+
 COMPARISONS = [calls_are_those_of_the_ledger, answers_are_those_of_the_ledger, spans_are_those_of_the_ledger]
-OF_DBUS = [heads_are_those_of_the_ledger, edges_are_those_of_the_ledger]
+OF_DBUS = [heads_are_those_of_the_ledger, edges_are_those_of_the_ledger, messages_are_those_of_the_ledger,
+           passed_channels_are_those_that_were_used]
 
 
 def exchanges(tree, parent=None):

@@ -22,6 +22,11 @@ struct fake_payload {
 	uint8_t bytes[64];
 };
 
+struct fake_passed {
+	uint64_t event;
+	uint32_t channel;
+};
+
 #define FAKE_ROWS(type, name)                                                                                \
 	struct type *name;                                                                                   \
 	size_t name##_count, name##_room
@@ -39,6 +44,7 @@ struct fake_store {
 	FAKE_ROWS(store_mapping, mappings);
 	FAKE_ROWS(store_protocol, protocols);
 	FAKE_ROWS(fake_payload, payloads);
+	FAKE_ROWS(fake_passed, passed);
 	char texts[1 << 16];
 	size_t texts_used;
 	size_t wakes, aggregated;
@@ -88,7 +94,7 @@ static void fake_reset(void)
 	fake.processes_count = fake.threads_count = fake.channels_count = fake.endpoints_count = 0;
 	fake.texts_used = fake.wakes = fake.aggregated = 0;
 	fake.edges_count = fake.lanes_count = fake.events_count = fake.links_count = fake.losses_count = 0;
-	fake.mappings_count = fake.protocols_count = fake.payloads_count = 0;
+	fake.mappings_count = fake.protocols_count = fake.payloads_count = fake.passed_count = 0;
 	*FAKE_AT(lanes, 0) = (struct store_lane){ 0 };
 	*FAKE_AT(events, 0) = (struct store_event){ 0 };
 	*FAKE_AT(links, 0) = (struct fake_link){ 0 };
@@ -108,6 +114,7 @@ static void fake_free(void)
 	free(fake.mappings);
 	free(fake.protocols);
 	free(fake.payloads);
+	free(fake.passed);
 	memset(&fake, 0, sizeof(fake));
 }
 
@@ -225,6 +232,21 @@ void store_protocol_channel(struct store *s, uint32_t gone, uint32_t keep, uint6
 	for (size_t i = first; i < fake.protocols_count; i++)
 		if (fake.protocols[i].channel_id == gone)
 			fake.protocols[i].channel_id = keep;
+}
+
+void store_passed(struct store *s, uint64_t event, uint32_t channel)
+{
+	(void)s;
+	size_t i = fake.passed_count;
+	*FAKE_AT(passed, i) = (struct fake_passed){ event, channel };
+}
+
+void store_passed_channel(struct store *s, uint32_t gone, uint32_t keep, uint64_t first)
+{
+	(void)s;
+	for (size_t i = 0; i < fake.passed_count; i++)
+		if (fake.passed[i].event >= first && fake.passed[i].channel == gone)
+			fake.passed[i].channel = keep;
 }
 
 void store_payload(struct store *s, uint64_t event, const void *bytes, size_t size)

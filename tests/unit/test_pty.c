@@ -280,7 +280,7 @@ static void test_outside(void **state)
 
 /* ---- descriptors that are passed ---- */
 
-enum { LEFT = 501, RIGHT = 502 };
+enum { LEFT = 501, RIGHT = 502, FIRST = 601, SECOND = 602 };
 static const char *const passing_key = "fd_passing:[501]-[502]";
 
 static uint64_t end_of_pair(int inode)
@@ -288,24 +288,29 @@ static uint64_t end_of_pair(int inode)
 	return ipc_object(IPC_MECH_unix_stream, inode);
 }
 
+static void are_a_pair(int left, int right)
+{
+	for (int inode = left; inode <= right; inode++) {
+		struct ipc_def d = { .call = IPC_DEF_SOCKET, .thread = SHELL };
+		d.socket.object = end_of_pair(inode);
+		d.socket.peer = left + right - inode;
+		d.socket.state = IPC_SOCKET_PAIR;
+		define(d, "\0\0", 2);
+	}
+}
+
 static void pair(void)
 {
 	begin();
 	process(SHELL, 1, IPC_VIA_START);
 	process(OTHER, SHELL, IPC_VIA_FORK);
-	for (int inode = LEFT; inode <= RIGHT; inode++) {
-		struct ipc_def d = { .call = IPC_DEF_SOCKET, .thread = SHELL };
-		d.socket.object = end_of_pair(inode);
-		d.socket.peer = LEFT + RIGHT - inode;
-		d.socket.state = IPC_SOCKET_PAIR;
-		define(d, "\0\0", 2);
-	}
+	are_a_pair(LEFT, RIGHT);
 	does(SHELL, IPC_CALL_socketpair, end_of_pair(LEFT), MASTER_FD, 0);
 	does(SHELL, IPC_CALL_socketpair, end_of_pair(RIGHT), SLAVE_FD, 0);
 	does(OTHER, IPC_CALL_inherit, end_of_pair(RIGHT), SLAVE_FD, 0);
 }
 
-/* A message of one byte with the descriptors of these files. */
+/* A message of one byte with the descriptors of these files, of which y and z are sockets. */
 static void carries(uint32_t pid, int inode, bool sending, const char *files, unsigned int flags)
 {
 	uint64_t start = now + 1, end_ns = now + 3;
@@ -318,6 +323,7 @@ static void carries(uint32_t pid, int inode, bool sending, const char *files, un
 			.object = ipc_object(IPC_MECH_fd_passing, inode),
 			.result = *files - 'a', /* descriptor 0 too */
 			.arg0 = ipc_arg0(MASTER_FD, 0),
+			.arg1 = *files >= 'y' ? end_of_pair(FIRST + *files - 'y') : 0,
 			.thread = pid,
 			.call = sending ? IPC_CALL_sendmsg_passed : IPC_CALL_recvmsg_passed,
 			.flags = IPC_F_PART | flags,
@@ -343,6 +349,32 @@ static void test_passed(void **state)
 	assert_int_equal(endpoint(OTHER, passing_key)->receives, 2);
 	assert_int_equal(channel(passing_key, 0)->lost, 0);
 	assert_int_equal(edges_on(IPC_MECH_fd_passing), 2);
+}
+
+/* What a descriptor is an end of is told at both ends; of two sockets that turn out to be one connection too.
+ */
+static void test_what_was_passed(void **state)
+{
+	(void)state;
+	for (int late = 0; late < 2; late++) {
+		pair();
+		if (!late)
+			are_a_pair(FIRST, SECOND);
+		does(SHELL, IPC_CALL_socketpair, end_of_pair(FIRST), SLAVE_FD + 1, 0);
+		does(SHELL, IPC_CALL_socketpair, end_of_pair(SECOND), SLAVE_FD + 2, 0);
+		carries(SHELL, LEFT, true, "yaz", 0);
+		carries(OTHER, RIGHT, false, "yaz", 0);
+		if (late)
+			are_a_pair(FIRST, SECOND);
+		end();
+		uint32_t id = channel("unix:[601]-[602]", 0)->id;
+		assert_int_equal(fake.passed_count, 6);
+		for (int i = 0; i < 6; i++) {
+			assert_int_equal(fake.passed[i].channel, i % 3 == 1 ? 0 : id);
+			assert_int_equal(fake.lanes[fake.events[fake.passed[i].event].lane].call,
+					 i < 3 ? IPC_CALL_sendmsg_passed : IPC_CALL_recvmsg_passed);
+		}
+	}
 }
 
 /* No room for all, for none; at the end too. What lies in the socket unread is not lost. */
@@ -445,12 +477,19 @@ static void test_noise(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_raw),	 cmocka_unit_test(test_cooked),
-		cmocka_unit_test(test_order),	 cmocka_unit_test(test_turns),
-		cmocka_unit_test(test_flush),	 cmocka_unit_test(test_again),
-		cmocka_unit_test(test_outside),	 cmocka_unit_test(test_passed),
-		cmocka_unit_test(test_dropped),	 cmocka_unit_test(test_taken),
-		cmocka_unit_test(test_overflow), cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_raw),
+		cmocka_unit_test(test_cooked),
+		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_flush),
+		cmocka_unit_test(test_again),
+		cmocka_unit_test(test_outside),
+		cmocka_unit_test(test_passed),
+		cmocka_unit_test(test_what_was_passed),
+		cmocka_unit_test(test_dropped),
+		cmocka_unit_test(test_taken),
+		cmocka_unit_test(test_overflow),
+		cmocka_unit_test(test_noise),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	fake_free();

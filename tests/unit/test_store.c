@@ -142,7 +142,7 @@ static const char *const contract[][2] = {
 	  "id, mechanism, channel_id, src_id, src_pid, src_tid, src_comm, dst_id, dst_pid, dst_tid, "
 	  "dst_comm, "
 	  "sent_ns, received_ns, latency_ns, send_blocked_ns, queued_ns, recv_blocked_ns, bytes, send_event, "
-	  "recv_event, exact" },
+	  "recv_event, exact, protocol_id" },
 	{ "edges", "src_id, src_pid, src_comm, dst_id, dst_pid, dst_comm, mechanism, channel_id, messages, "
 		   "bytes, pages, "
 		   "first_ns, last_ns, latency_min_ns, latency_p50_ns, latency_p90_ns, latency_p99_ns, "
@@ -205,11 +205,11 @@ static void documented(const char *docs, const char *table, char *out)
 static void test_documentation(void **state)
 {
 	static const char *const tables[] = {
-		"bus_names",  "bus_messages",	   "meta",    "hosts",	  "mechanisms",
-		"calls",      "processes",	   "threads", "channels", "endpoints",
-		"events",     "messages",	   "edges",   "waits",	  "losses",
-		"aggregates", "mappings",	   "sampled", "regions",  "spans",
-		"span_links", "protocol_messages", "payloads"
+		"bus_names",  "bus_messages",	   "meta",     "hosts",	   "mechanisms",
+		"calls",      "processes",	   "threads",  "channels", "endpoints",
+		"events",     "messages",	   "edges",    "waits",	   "losses",
+		"aggregates", "mappings",	   "sampled",  "regions",  "spans",
+		"span_links", "protocol_messages", "payloads", "passed"
 	};
 	char count[16];
 	static char docs[65536];
@@ -405,13 +405,18 @@ static void test_rows_become_one(void **state)
 	}
 	store_lane(s, &lane);
 	store_commit(s, START);
+	store_passed(s, 3, 2); /* once it was another's number */
+	store_passed(s, 5, 2);
+	store_passed(s, 6, 0);
 	store_channel_gone(s, 2);
+	store_passed_channel(s, 2, 1, 5);
 	store_endpoint_gone(s, 2);
 	store_lane_endpoint(s, 1, 1);
 	assert_int_equal(store_close(s), 0);
 	check_file("SELECT group_concat(id) FROM channels", "1\n");
 	check_file("SELECT group_concat(id) FROM endpoints", "1\n");
 	check_file("SELECT id, endpoint_id FROM lanes", "1|1\n");
+	check_file("SELECT * FROM passed", "3|2|-\n5|1|-\n6|-|-\n");
 }
 
 static void test_losses(void **state)
@@ -555,7 +560,7 @@ static void test_link(void **state)
 	store_link(s, send, recv, 5, true);
 	assert_int_equal(store_close(s), 0);
 	check_file("SELECT * FROM messages",
-		   "1|pipe|1|1|101|201|p1|2|102|202|p2|5000000000010|5000000000030|20|10|0|0|5|1|2|1\n");
+		   "1|pipe|1|1|101|201|p1|2|102|202|p2|5000000000010|5000000000030|20|10|0|0|5|1|2|1|-\n");
 	check_file("SELECT count(*) FROM links", "0\n");
 }
 

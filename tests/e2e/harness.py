@@ -291,23 +291,16 @@ class Trace:
         # empty packet from the end of a connection.
         moved = f"""(bytes > 0 OR (e.mechanism IN {DATAGRAMS} AND errno = 0 AND flags & {16 | 32} = 0
                 AND (flags & 2 = 0 OR e.id IN (SELECT recv_event FROM messages))))"""
-        self.none("endpoints against events", f"""SELECT * FROM (
-            SELECT n.id, n.process_id, n.channel_id, n.sends, n.bytes_sent, n.receives, n.bytes_received,
-            (SELECT count(*) FROM events e WHERE e.channel_id = n.channel_id AND e.process_id = n.process_id
-                AND verb = 'send' AND {moved}) AS s,
-            (SELECT coalesce(sum(bytes), 0) FROM events e WHERE e.channel_id = n.channel_id
-                AND e.process_id = n.process_id AND verb = 'send') AS sb,
-            (SELECT count(*) FROM events e WHERE e.channel_id = n.channel_id AND e.process_id = n.process_id
-                AND verb = 'recv' AND {moved}) AS r
-            FROM endpoints n JOIN channels c ON c.id = n.channel_id WHERE c.mechanism IN {MOVERS}
-            AND NOT {outside("n.process_id")} AND (SELECT count(*) FROM endpoints) < 200)
-            WHERE s != sends OR sb != bytes_sent OR r != receives""")
-        self.none("durations of endpoints against events", f"""SELECT * FROM endpoints n JOIN (
-            SELECT e.channel_id, e.process_id, coalesce(sum(dur_ns) FILTER (WHERE verb = 'send'), 0) AS s,
-            coalesce(sum(dur_ns) FILTER (WHERE verb = 'recv'), 0) AS r FROM events e
-            WHERE {moved} AND e.mechanism IN {MOVERS} GROUP BY 1, 2) e
+        self.none("endpoints against events", f"""SELECT n.*, e.* FROM endpoints n JOIN channels c ON c.id = n.channel_id
+            LEFT JOIN (SELECT e.channel_id, e.process_id, count(*) FILTER (WHERE verb = 'send' AND {moved}) AS s,
+                coalesce(sum(bytes) FILTER (WHERE verb = 'send'), 0) AS sb,
+                count(*) FILTER (WHERE verb = 'recv' AND {moved}) AS r,
+                coalesce(sum(dur_ns) FILTER (WHERE verb = 'send' AND {moved}), 0) AS sd,
+                coalesce(sum(dur_ns) FILTER (WHERE verb = 'recv' AND {moved}), 0) AS rd
+                FROM events e WHERE e.mechanism IN {MOVERS} GROUP BY 1, 2) e
             ON e.channel_id = n.channel_id AND e.process_id = n.process_id
-            WHERE s != send_dur_ns OR r != receive_dur_ns""")
+            WHERE c.mechanism IN {MOVERS} AND (sd != n.send_dur_ns OR rd != n.receive_dur_ns OR (NOT {outside("n.process_id")}
+            AND (coalesce(s, 0) != n.sends OR coalesce(sb, 0) != n.bytes_sent OR coalesce(r, 0) != n.receives)))""")
         self.none("edges against messages", f"""SELECT * FROM (
             SELECT src_id, dst_id, channel_id, messages AS m, bytes AS b FROM edges
                 WHERE mechanism != 'process_vm' AND (mechanism IN ('pipe', 'fifo', 'process', 'pidfd')

@@ -37,6 +37,10 @@ struct futex_words {
 	struct futex_words *joined;	       /* what it has become a part of, or NULL */
 	struct match_ring wakes, waits, given; /* by their ends */
 	uint64_t forgotten; /* the latest end of a wake-up that is not remembered any more */
+	/* The call that woke last, 0: none. It may have woken on another word too, which is told next: until
+	 * then nobody who waits there takes what it woke here. */
+	uint64_t open_start;
+	uint32_t open_thread;
 };
 
 static struct wake_up *wake_at(const struct futex_words *w, uint32_t i)
@@ -124,6 +128,11 @@ static void give(struct futex_words *w, struct wake_up *s, const struct match_ca
 		*given_at(w, w->given.count - 1) = g;
 }
 
+static bool is_open(const struct futex_words *w, const struct match_call *s)
+{
+	return w->open_start && s->start == w->open_start && s->thread == w->open_thread;
+}
+
 /* The oldest that can have ended the wait, on its own word if there is one. */
 static struct wake_up *find_wake(const struct futex_words *w, const struct match_call *r)
 {
@@ -134,7 +143,7 @@ static struct wake_up *find_wake(const struct futex_words *w, const struct match
 			continue;
 		if (s->call.endpoint->channel == r->endpoint->channel)
 			own = s;
-		else
+		else if (!is_open(w, &s->call))
 			other = s;
 	}
 	return own ? own : other;
@@ -212,6 +221,15 @@ static void run(struct futex_words *w)
 	w->waits.count = kept;
 }
 
+/* The last call has woken nobody else. */
+static void close_call(struct futex_words *w)
+{
+	if (!w->open_start)
+		return;
+	w->open_start = 0;
+	run(w);
+}
+
 /* A wake-up that woke someone, or a wait that ended. */
 static void futex_transfer(struct collector *c, const struct act *a)
 {
@@ -219,8 +237,12 @@ static void futex_transfer(struct collector *c, const struct act *a)
 	struct futex_words *w = words_of(c, call->endpoint->channel);
 	if (!w)
 		return;
+	if (!a->sends || !is_open(w, call))
+		close_call(w);
 	if (a->sends) {
 		struct wake_up s = { .call = *call, .several = call->bytes > 1 };
+		w->open_start = call->start;
+		w->open_thread = call->thread;
 		contradict(w, &s);
 		keep_wake(w, &s);
 	} else {
@@ -271,6 +293,7 @@ static void futex_settle(struct channel *ch, bool all)
 	struct futex_words *w = ch->words;
 	if (!w || w->joined)
 		return;
+	close_call(w);
 	give_up(w, UINT64_MAX);
 	free(w->wakes.items);
 	free(w->waits.items);

@@ -272,6 +272,22 @@ static void test_moved(void **state)
 	assert_int_equal(lost(IPC_REASON_unmatched), 0);
 }
 
+/* Woken on two words by one call, and awake before it returns: each wait is its own word's. */
+static void test_two_words(void **state)
+{
+	(void)state;
+	two_processes();
+	does_at(FIRST + 1, IPC_CALL_futex, word(1), 4000, 5005, 0, 1, 0);
+	does_at(FIRST + 2, IPC_CALL_futex, word(0), 4000, 5008, 0, 1, 0);
+	does_at(FIRST, IPC_CALL_futex_moved, word(1), 5000, 5010, 0, word(0), IPC_F_PART);
+	does_at(FIRST, IPC_CALL_futex, word(0), 5000, 5010, 2, 1, IPC_F_SECOND);
+	does_at(FIRST, IPC_CALL_futex, word(1), 5000, 5011, 2, 1, IPC_F_SECOND | IPC_F_PART);
+	end();
+	assert_int_equal(edge(FIRST, FIRST + 1, "futex:1001")->messages, 1);
+	assert_int_equal(edge(FIRST, FIRST + 2, a_word)->messages, 1);
+	assert_int_equal(lost(IPC_REASON_unmatched), 0);
+}
+
 /* A wake-up that was under way meanwhile, and is seen late, takes the certainty away. */
 static void test_taken_back(void **state)
 {
@@ -357,8 +373,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_who_woke_whom), cmocka_unit_test(test_one_waker),
 		cmocka_unit_test(test_unseen),	      cmocka_unit_test(test_moved),
-		cmocka_unit_test(test_taken_back),    cmocka_unit_test(test_timer),
-		cmocka_unit_test(test_pidfd),
+		cmocka_unit_test(test_two_words),     cmocka_unit_test(test_taken_back),
+		cmocka_unit_test(test_timer),	      cmocka_unit_test(test_pidfd),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 	fake_free();

@@ -14,9 +14,8 @@
 #include "units.h"
 
 enum {
-	PATIENCE_MS =
-		30000, /* for an answer: a recorder may be in the middle of storing much, or of starting */
-	LOOK_MS = 100, /* how soon it is noticed that a recorder was killed */
+	PATIENCE_MS = 30000, /* for an answer: a recorder may be storing much, or just starting */
+	LOOK_MS = 100,	     /* how soon it is noticed that a recorder was killed */
 	RECORDERS = 256,
 };
 

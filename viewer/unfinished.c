@@ -65,6 +65,5 @@ void unfinished_note(struct trace *t, const char *path)
 			t->path);
 	else
 		command_note("note: the trace is unfinished: its recorder was killed, or it is a copy made "
-			     "while it "
-			     "was recorded");
+			     "while it was recorded");
 }

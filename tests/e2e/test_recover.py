@@ -181,17 +181,23 @@ def listed(s, path):
     return None
 
 
-@test
-def sessions_are_listed_and_cleaned(s):
-    """Never one that is still recorded."""
-    path = s.new_trace()
+def record_until_closed(s, path):
+    """Returns the recorder, which goes on until its stdin is closed, and its session, which is listed by now."""
     live = subprocess.Popen(s.prefix + [s.ipctrace, "-q", "-o", path, "--source=shim", "--", "cat"], cwd=s.dir,
-                            stdin=subprocess.PIPE)
+                            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     while not listed(s, path):
         assert live.poll() is None
         time.sleep(0.05)
     session, state = listed(s, path)
     assert state == "recording"
+    return live, session
+
+
+@test
+def sessions_are_listed_and_cleaned(s):
+    """Never one that is still recorded."""
+    path = s.new_trace()
+    live, session = record_until_closed(s, path)
     for words in (["--clean", session], [session], [path]):
         done = s.run([s.ipctrace, "recover", *words])
         assert done.status == 1 and b"still being recorded" in done.err, done
@@ -220,13 +226,7 @@ def a_recorder_of_another_pid_namespace(s):
     if s.run([*away, "true"]).status:
         raise Skip("no private mounts or pids here")
     path = s.new_trace()
-    live = subprocess.Popen([s.ipctrace, "-q", "-o", path, "--source=shim", "--", "cat"], cwd=s.dir, stdin=subprocess.PIPE,
-                            stdout=subprocess.DEVNULL)
-    while not listed(s, path):
-        assert live.poll() is None
-        time.sleep(0.05)
-    session, state = listed(s, path)
-    assert state == "recording"
+    live, session = record_until_closed(s, path)
     assert s.run([*away, s.ipctrace, "-q", "-o", s.path("other.db"), "--source=shim", "--", "true"]).status == 0
     rows = s.run([*away, s.ipctrace, "recover", "--list"]).out.decode()
     assert re.search(f"^{session}  recording ", rows, re.M), rows
